@@ -1,0 +1,1 @@
+"""Text becomes typed settings here, once: at start and at reload."""

@@ -1,0 +1,368 @@
+"""Every setting of the gateway but the agents' own, which stand beside each agent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from gatepost.config.schema import Duration, Size, Table, setting, size
+
+Right = Literal[
+    "submit",
+    "relay",
+    "any-sender",
+    "own-domain-sender",
+    "bypass-filters",
+    "bypass-size",
+    "routing-headers",
+    "organization-headers",
+    "internal",
+]
+
+
+class Server(Table):
+    """[server]: who we are and where we keep things."""
+
+    hostname: str = setting(
+        "Our name in the banner, in EHLO, in Received and in notices; a fully qualified domain name",
+        example="mx.example.com",
+    )
+    state_directory: str = setting(
+        "Where queue, records and quarantine are kept; a local file system",
+        default="/var/lib/gatepost",
+    )
+    workers: Literal["auto"] | int = setting(
+        "Processes that receive and deliver; auto is one for each core",
+        default="auto",
+        low=1,
+        high=64,
+    )
+    user: str = setting(
+        "The account to become after the ports are bound, when started as root; empty: stay",
+        default="",
+    )
+    event_loop: Literal["uvloop", "asyncio"] = setting(
+        "The event loop; asyncio is for places where uvloop does not build", default="uvloop"
+    )
+    stop_timeout_s: Duration = setting(
+        "How long sessions and deliveries may finish after a stop was asked for",
+        default=30.0,
+        low=0,
+        high=3600,
+    )
+
+
+class AcceptedDomain(Table):
+    """[accepted-domains."example.com"]: a domain we take mail for. "*.example.com" is its subdomains."""
+
+    type: Literal["authoritative", "internal-relay", "external-relay"] = setting(
+        "authoritative: unknown recipients are refused; internal-relay: unknown recipients go on to "
+        "another system of ours; external-relay: everything goes on to somebody else's system",
+        default="authoritative",
+    )
+    check_recipients: Literal["by-type", "yes", "no"] = setting(
+        "Ask the recipient source; by-type: for authoritative domains only", default="by-type"
+    )
+
+
+class Recipients(Table):
+    """[recipients]: where the known recipients are listed."""
+
+    file: str = setting(
+        "A text file, one address a line, # begins a comment, @example.com accepts a whole domain; "
+        "read again when it changes. Empty: there is no source, and authoritative domains answer 451",
+        default="",
+    )
+
+
+class NamedRange(Table):
+    """[receive-connectors.NAME.ranges.WHO]: addresses that have rights of their own."""
+
+    addresses: tuple[str, ...] = setting("Addresses, networks (CIDR) or ranges a-b", example='["10.0.0.0/8"]')
+    rights: tuple[Right, ...] = setting(
+        "What these clients may do, instead of the anonymous rights",
+        default=("submit", "any-sender", "own-domain-sender", "routing-headers"),
+    )
+    bare_newlines: Literal["refuse", "normalize"] = setting(
+        "normalize: a bare LF in the text of these clients becomes CR LF instead of ending the session; "
+        "the end of a message is still only CR LF . CR LF",
+        default="refuse",
+    )
+
+
+class Limits(Table):
+    """[receive-connectors.NAME.limits]: what one client may cost us."""
+
+    message_size_bytes: Size = setting(
+        "Largest message, announced with SIZE", default=size(36, "MiB"), low=65536
+    )
+    header_size_bytes: Size = setting("Largest header section", default=size(256, "KiB"), low=1024)
+    header_fields: int = setting("Most header fields", default=1000, low=50)
+    text_line_bytes: Size = setting(
+        "Longest line of content that is taken (RFC 5321 asks for 1000)",
+        default=size(8, "KiB"),
+        low=1000,
+    )
+    recipients: int = setting("Most recipients of one message", default=1000, low=100, high=100000)
+    command_line_bytes: Size = setting(
+        "Longest MAIL, RCPT or other command line with its parameters",
+        default=size(2048),
+        low=512,
+        high=4096,
+    )
+    auth_line_bytes: Size = setting("Longest AUTH response line", default=size(12288), low=512, high=65536)
+    connections: int = setting("Most sessions of this connector in one worker", default=5000, low=1)
+    connections_per_source: int = setting(
+        "Most sessions of one IPv4 address or IPv6 /64 in one worker", default=50, low=1
+    )
+    messages_per_session: int = setting("Most messages in one session", default=1000, low=1)
+    errors_soft: int = setting("Errors in a session after which every reply is delayed", default=10, low=1)
+    errors_hard: int = setting("Errors in a session after which it is closed", default=20, low=1)
+    error_delay_s: Duration = setting(
+        "The delay of a reply after errors-soft errors", default=1.0, low=0, high=60
+    )
+    junk_commands: int = setting(
+        "NOOP, RSET, VRFY, EHLO without mail after which each counts as an error",
+        default=100,
+        low=1,
+    )
+    auth_failures: int = setting("Failed AUTH in a session after which it is closed", default=3, low=1)
+    hop_count: int = setting("Received fields after which a mail is a loop", default=100, low=10, high=1000)
+    local_hop_count: int = setting(
+        "Received fields of our own after which a mail is a loop; 0: not checked",
+        default=3,
+        low=0,
+        high=50,
+    )
+    command_timeout_s: Duration = setting("Patience with one command", default=300.0, low=1)
+    data_timeout_s: Duration = setting("Patience with the next block of a message", default=180.0, low=1)
+    handshake_timeout_s: Duration = setting("Patience with a TLS handshake", default=30.0, low=1)
+    session_timeout_s: Duration = setting("Longest session", default=1800.0, low=10)
+    data_rate_bytes: Size = setting(
+        "Octets a second that DATA and BDAT must bring on average after the first 30 seconds",
+        default=size(500),
+        low=0,
+    )
+
+
+class ReceiveConnector(Table):
+    """[receive-connectors.NAME]: a door: addresses we listen on, clients it serves, what they may do."""
+
+    listen: tuple[str, ...] = setting(
+        'Addresses and ports, "0.0.0.0:25", "[::]:25"; several connectors may share one: the most '
+        "specific remote range that contains the client wins",
+        example='["0.0.0.0:25", "[::]:25"]',
+    )
+    enabled: bool = setting("Whether the connector listens", default=True)
+    remote_ranges: tuple[str, ...] = setting(
+        "Clients this connector serves: addresses, networks (CIDR) or ranges a-b",
+        default=("0.0.0.0/0", "::/0"),
+    )
+    hostname: str = setting("Our name on this connector; empty: server.hostname", default="")
+    banner: str = setting("Text behind the name in the 220 greeting", default="ESMTP Gatepost")
+    tls: Literal["none", "optional", "required", "implicit"] = setting(
+        "STARTTLS not offered, offered, demanded before MAIL; or TLS from the first byte",
+        default="optional",
+    )
+    certificate_file: str = setting(
+        "PEM file with the certificate chain; empty: one made by ourselves, kept in the state directory",
+        default="",
+    )
+    key_file: str = setting("PEM file with the private key; empty: it is in certificate-file", default="")
+    auth: bool = setting("Offer AUTH (only ever under TLS)", default=False)
+    anonymous_rights: tuple[Right, ...] = setting(
+        "What clients may do that are neither authenticated nor in a named range",
+        default=("submit", "any-sender", "own-domain-sender", "routing-headers"),
+    )
+    authenticated_rights: tuple[Right, ...] = setting(
+        "What authenticated clients may do",
+        default=("submit", "relay", "bypass-filters", "routing-headers", "internal"),
+    )
+    ranges: dict[str, NamedRange] = setting("Clients with rights of their own", default={})
+    require_helo: bool = setting("MAIL needs EHLO or HELO first", default=True)
+    pipelining: bool = setting("Announce PIPELINING", default=True)
+    chunking: bool = setting("Announce CHUNKING and BINARYMIME", default=True)
+    eight_bit_mime: bool = setting("Announce 8BITMIME", default=True)
+    smtputf8: bool = setting("Announce SMTPUTF8", default=True)
+    dsn: bool = setting("Announce DSN", default=True)
+    require_tls_extension: bool = setting("Announce REQUIRETLS under TLS (RFC 8689)", default=True)
+    blank_after_colon: bool = setting(
+        "Tolerate a blank in `MAIL FROM: <a@b>` and `RCPT TO: <a@b>`", default=True
+    )
+    tarpit_s: Duration = setting(
+        "Delay of a refusal of an unknown recipient or a relay attempt of an anonymous client",
+        default=5.0,
+        low=0,
+        high=60,
+    )
+    limits: Limits = setting("Limits of the connector", default=Limits())
+
+
+class SendConnector(Table):
+    """[send-connectors.NAME]: a way out: for which domains, to where, how safely."""
+
+    address_spaces: tuple[str, ...] = setting(
+        'Domains this connector carries: "example.com", "*.example.com" (its subdomains), "*" (all), '
+        '"--" (all accepted domains); ";n" behind one is its cost, 1 to 100',
+        example='["example.com", "*;10"]',
+    )
+    enabled: bool = setting("Whether routing may choose it", default=True)
+    suspended: bool = setting("Mail for it is queued and not sent", default=False)
+    delivery: Literal["smtp", "lmtp", "maildir"] = setting("How the next hop is spoken to", default="smtp")
+    smart_hosts: tuple[str, ...] = setting(
+        'Next hops instead of MX: "[192.0.2.10]", "[192.0.2.10]:2525", "mail.example.com" (its MX or address), '
+        '"[mail.example.com]:24" (its address only); tried in turn',
+        default=(),
+    )
+    maildir: str = setting(
+        "Directory for delivery = maildir; {domain} and {local} are replaced, made safe for file names",
+        default="",
+    )
+    port: int = setting("Port of next hops that do not name one", default=25, low=1, high=65535)
+    hostname: str = setting("Our name in EHLO; empty: server.hostname", default="")
+    source_address: str = setting("Address to send from; empty: the system chooses", default="")
+    tls: Literal["none", "opportunistic", "required", "verified"] = setting(
+        "none: never; opportunistic: where offered, any certificate; required: any certificate; "
+        "verified: a certificate for the next hop's name",
+        default="opportunistic",
+    )
+    user: str = setting("Name for AUTH at the smart host; needs tls required or verified", default="")
+    password_file: str = setting("File (mode 0600) with the password for AUTH", default="")
+    connections: int = setting("Most connections of one worker to one next hop", default=20, low=1, high=1000)
+    messages_per_connection: int = setting("Messages after which a connection is closed", default=100, low=1)
+    idle_timeout_s: Duration = setting("How long an unused connection is kept open", default=10.0, low=0)
+    connect_timeout_s: Duration = setting("Patience with connecting to one address", default=30.0, low=1)
+    command_timeout_s: Duration = setting("Patience with one reply", default=300.0, low=1)
+    data_timeout_s: Duration = setting("Patience with the reply to the end of data", default=600.0, low=1)
+    when_no_8bitmime: Literal["send", "fail"] = setting(
+        "What happens to 8-bit mail when the next hop does not announce 8BITMIME", default="send"
+    )
+    allow_loopback: bool = setting(
+        "Deliver to loopback, private and link-local addresses that DNS gave; smart hosts written as "
+        "addresses are always allowed",
+        default=False,
+    )
+
+
+class Queue(Table):
+    """[queue]: how long and how often we try, and what the store may take."""
+
+    first_retry_s: Duration = setting("Wait after the first failed attempt", default=300.0, low=1)
+    retry_factor: float = setting("Each wait is this many times the last", default=1.7, low=1, high=10)
+    longest_retry_s: Duration = setting("Longest wait between attempts", default=4000.0, low=1)
+    expiry_s: Duration = setting("Age at which a mail is given up", default=432000.0, low=5, high=7776000)
+    notice_expiry_s: Duration = setting("Age at which a notice of ours is given up", default=86400.0, low=5)
+    active_mails: int = setting("Most mails a worker holds in memory for delivery", default=10000, low=10)
+    active_memory_bytes: Size = setting(
+        "Most octets of content a worker holds in memory for delivery",
+        default=size(64, "MiB"),
+        low=1 << 20,
+    )
+    memory_body_bytes: Size = setting(
+        "Bodies above this size go to a file of their own", default=size(64, "KiB")
+    )
+    disk_low_bytes: Size = setting(
+        "Free space below which new mail is answered 452", default=size(256, "MiB")
+    )
+    reserve_bytes: Size = setting(
+        "Size of the reserve file that is given up to drain the queue of a full disk",
+        default=size(16, "MiB"),
+    )
+    resume_margin_bytes: Size = setting(
+        "Free space above disk-low at which accepting resumes", default=size(16, "MiB")
+    )
+    batch_mails: int = setting("Most changes in one transaction", default=256, low=1, high=10000)
+    crash_limit: int = setting(
+        "Worker deaths after which a mail is held as poison", default=3, low=1, high=10
+    )
+
+
+class Notices(Table):
+    """[notices]: mail we write ourselves."""
+
+    postmaster: str = setting(
+        "From of our notices; empty: postmaster@ the first authoritative domain", default=""
+    )
+    return_size_bytes: Size = setting(
+        "Larger mail is returned as its header section only", default=size(50, "KiB"), low=0
+    )
+    footer: str = setting("Text for the reader at the end of each notice", default="")
+
+
+class Records(Table):
+    """[records]: what is kept about mail, and how long."""
+
+    tracking_age_s: Duration = setting("How long tracking is kept", default=2592000.0, low=60)
+    agent_log_age_s: Duration = setting("How long the agent log is kept", default=2592000.0, low=60)
+    dossier_age_s: Duration = setting(
+        "How long facts and verdicts are kept, for explain and replay", default=2592000.0, low=60
+    )
+    subjects: bool = setting("Keep subjects in tracking", default=True)
+
+
+class Log(Table):
+    """[log]: what is written, and where."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("The least important line", default="info")
+    file: str = setting("File to append to; empty: standard error", default="")
+
+
+class Metrics(Table):
+    """[metrics]: numbers for Prometheus."""
+
+    listen: str = setting(
+        "Address and port of /metrics, /healthz and /readyz; empty: none", default="127.0.0.1:9925"
+    )
+
+
+class Dns(Table):
+    """[dns]: who answers our questions."""
+
+    servers: tuple[str, ...] = setting(
+        'Addresses of resolvers, "127.0.0.1" or "127.0.0.1:5353"; empty: those of the system',
+        default=(),
+    )
+    timeout_s: Duration = setting(
+        "Patience with one question, all servers and retries", default=5.0, low=0.1, high=60
+    )
+    cache_entries: int = setting("Most answers kept", default=50000, low=0)
+
+
+class Policy(Table):
+    """[policy]: how findings become a level and a level becomes an action."""
+
+    points: dict[str, float] = setting("Points of a finding, by its name, instead of its own", default={})
+    reject_at: int = setting("SCL from which mail is refused; 10: never", default=10, low=0, high=10)
+    quarantine_at: int = setting("SCL from which mail is quarantined; 10: never", default=10, low=0, high=10)
+    tag_at: int = setting(
+        "SCL from which X-Gatepost-SCL is marked as spam; 10: never", default=5, low=0, high=10
+    )
+    deadline_s: Duration = setting("Patience with all facts of one stage", default=20.0, low=0.1, high=120)
+    disabled: tuple[str, ...] = setting("Agents that are not asked", default=())
+    agents_directory: str = setting("Folder with agents and facts of your own, one file each", default="")
+
+
+class Users(Table):
+    """[users]: who may authenticate."""
+
+    file: str = setting(
+        "Accounts made by `gatepost user add`; empty: users in the state directory", default=""
+    )
+
+
+class Settings(Table):
+    """The whole file."""
+
+    server: Server = setting("Who we are")
+    accepted_domains: dict[str, AcceptedDomain] = setting("Domains we take mail for", default={})
+    recipients: Recipients = setting("Where recipients are listed", default=Recipients())
+    receive_connectors: dict[str, ReceiveConnector] = setting("The doors in", default={})
+    send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
+    queue: Queue = setting("Retries, expiry, disk", default=Queue())
+    notices: Notices = setting("Mail we write", default=Notices())
+    records: Records = setting("What is kept", default=Records())
+    log: Log = setting("What is written", default=Log())
+    metrics: Metrics = setting("Numbers", default=Metrics())
+    dns: Dns = setting("Resolvers", default=Dns())
+    policy: Policy = setting("From findings to actions", default=Policy())
+    users: Users = setting("Accounts", default=Users())
+    agents: dict[str, Any] = setting("One table an agent, under its name", default={})

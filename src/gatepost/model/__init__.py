@@ -1,0 +1,1 @@
+"""The nouns every room shares: frozen values that cannot be built wrong."""

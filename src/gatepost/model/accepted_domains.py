@@ -1,0 +1,47 @@
+"""Which domains we take mail for, and how (Exchange's accepted domains)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+
+class DomainType(Enum):
+    """What an accepted domain means for a recipient nobody knows."""
+
+    AUTHORITATIVE = "authoritative"
+    INTERNAL_RELAY = "internal-relay"
+    EXTERNAL_RELAY = "external-relay"
+
+
+class AcceptedDomains:
+    """Looks a domain up: the exact name, else the longest `*.` name above it.
+
+    types: name (lower-case A-labels, or "*." and such a name) -> type.
+    """
+
+    def __init__(self, types: Mapping[str, DomainType]) -> None:
+        self._types = dict(types)
+
+    def type_of(self, domain: str) -> DomainType | None:
+        """domain: as in Address.domain. None when it is not ours. "*.example.com" is not example.com itself."""
+        return self._types.get(self.name_for(domain) or "")
+
+    def name_for(self, domain: str) -> str | None:
+        """The entry that matched: "example.com" or "*.example.com"."""
+        if domain in self._types:
+            return domain
+        rest = domain
+        while "." in rest:
+            rest = rest.split(".", 1)[1]
+            if f"*.{rest}" in self._types:
+                return f"*.{rest}"
+        return None
+
+    @property
+    def default_domain(self) -> str:
+        """The first authoritative domain without wildcard, for postmaster; "" when there is none."""
+        for name, kind in self._types.items():
+            if kind is DomainType.AUTHORITATIVE and not name.startswith("*"):
+                return name
+        return ""

@@ -1,0 +1,76 @@
+"""What we say to an SMTP client: one reply, with its code, its enhanced code and its words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+REPLY_LINE_LIMIT_BYTES: Final = 512  # RFC 5321 §4.5.3.1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One SMTP reply: code (RFC 5321 §4.2), enhanced code (RFC 3463), text.
+
+    The text may reach a stranger: it names the rule that was broken, never a
+    host, a path, an exception or a setting of ours. `more` holds the further
+    lines of a multi-line reply (EHLO).
+
+    Raises ValueError when the codes disagree or the text is not one printable line.
+    """
+
+    code: int
+    enhanced: str
+    text: str
+    more: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.code <= 599:
+            raise ValueError(f"{self.code} is not an SMTP reply code")
+        if self.enhanced and self.enhanced[0] != str(self.code)[0]:
+            raise ValueError(f"{self.code} and {self.enhanced} disagree on the class")
+        if not all(line.isprintable() for line in (self.text, *self.more)):
+            raise ValueError("a reply line is printable text")
+
+    @property
+    def is_positive(self) -> bool:
+        """2xx and 3xx: the client may go on as it wished."""
+        return self.code < 400
+
+    @property
+    def is_temporary(self) -> bool:
+        """4xx: the same command may work later."""
+        return 400 <= self.code < 500
+
+    @property
+    def is_permanent(self) -> bool:
+        """5xx: the same command will fail again."""
+        return self.code >= 500
+
+    @property
+    def hangs_up(self) -> bool:
+        """221, 421 (RFC 5321 §3.8) and 521 (RFC 7504) announce that we close."""
+        return self.code in (221, 421, 521)
+
+    def encode(self) -> bytes:
+        """The bytes for the wire, each line within 512 octets (RFC 5321 §4.5.3.1.5)."""
+        lines = (self.text, *self.more)
+        last = len(lines) - 1
+        out = bytearray()
+        for number, line in enumerate(lines):
+            mark = " " if number == last else "-"
+            enhanced = f"{self.enhanced} " if self.enhanced else ""
+            body = (
+                f"{self.code}{mark}{enhanced}{line}".rstrip()
+                if number == last
+                else (f"{self.code}{mark}{enhanced}{line}")
+            )
+            out += body.encode("ascii", "replace")[: REPLY_LINE_LIMIT_BYTES - 2] + b"\r\n"
+        return bytes(out)
+
+    def __str__(self) -> str:
+        return " ".join(p for p in (str(self.code), self.enhanced, self.text) if p)
+
+
+OUR_FAULT: Final = Reply(451, "4.3.0", "Local error in processing, try again later")
+"""What a peer hears about a bug of ours or a failing world: always the same words."""
