@@ -1,0 +1,1 @@
+"""The world itself: each module keeps the promise of one port."""

@@ -1,0 +1,107 @@
+"""The log: one event, one line of JSON, written by a thread so that a full disk or pipe stops no mail."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import deque
+from datetime import UTC, datetime
+from typing import BinaryIO, Final
+
+import msgspec
+
+from gatepost.ports.world import Clock
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+WAITING_LINES_LIMIT: Final = 10_000
+VALUE_LIMIT_CHARACTERS: Final = 1024
+
+
+class JsonLog:
+    """Keeps the promise of ports.log.Log.
+
+    stream: where lines go; kept open. level: the least important line that is written.
+    Lines beyond WAITING_LINES_LIMIT that the stream does not take are dropped; `dropped`
+    counts them, and the next line that gets through says so.
+    """
+
+    def __init__(
+        self, clock: Clock, *, level: str = "info", stream: BinaryIO | None = None, process: str = "gatepost"
+    ) -> None:
+        self._clock = clock
+        self._stream = stream if stream is not None else sys.stderr.buffer
+        self._lowest = LEVELS.index(level)
+        self._process = process
+        self._lines: deque[bytes] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._pour, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, level: str, event: str, /, **fields: object) -> None:
+        """One line. Never blocks and never raises for what it is given."""
+        if LEVELS.index(level) < self._lowest:
+            return
+        line = {
+            "at": datetime.fromtimestamp(self._clock.now(), tz=UTC).isoformat(timespec="milliseconds"),
+            "level": level,
+            "event": event,
+            "process": self._process,
+        }
+        line.update((name, _plain(value)) for name, value in fields.items())
+        with self._wake:
+            if len(self._lines) >= WAITING_LINES_LIMIT:
+                self.dropped += 1
+                return
+            self._lines.append(msgspec.json.encode(line) + b"\n")
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Write what waits (at most 2 seconds), then stop."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout=2.0)
+
+    def _pour(self) -> None:
+        while True:
+            with self._wake:
+                while not self._lines and not self._closing:
+                    self._wake.wait()
+                lines = b"".join(self._lines)
+                self._lines.clear()
+                closing = self._closing
+            self._put(lines)
+            if closing and not self._lines:
+                return
+
+    def _put(self, lines: bytes) -> None:
+        try:
+            self._stream.write(lines)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.dropped += lines.count(b"\n")
+
+
+def _plain(value: object) -> object:
+    """Text within the limit, without anything a terminal or a log reader would act on (S01-S03)."""
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    text = value if isinstance(value, str) else str(value)
+    if len(text) > VALUE_LIMIT_CHARACTERS:
+        text = f"{text[:VALUE_LIMIT_CHARACTERS]}... ({len(text)} characters)"
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def open_log_file(path: str) -> BinaryIO:
+    """Open for appending, mode 0640, without following a link put in its place (S08). Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o640)
+    return os.fdopen(descriptor, "ab", buffering=0)
