@@ -44,7 +44,7 @@ class JsonLog:
         """One line. Never blocks and never raises for what it is given."""
         if LEVELS.index(level) < self._lowest:
             return
-        line = {
+        line: dict[str, object] = {
             "at": datetime.fromtimestamp(self._clock.now(), tz=UTC).isoformat(timespec="milliseconds"),
             "level": level,
             "event": event,

@@ -6,6 +6,7 @@ what was pipelined in the clear; here the conversation owns both sides of the bu
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
@@ -65,10 +66,9 @@ class MemoryPump:
     def close(self) -> bytes:
         """close_notify, when there is a session to close."""
         if self._established:
-            try:
+            # The peer's own close_notify has not come yet, or never will.
+            with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
-            except ssl.SSLError:
-                pass  # the peer's own close_notify has not come, or never will
         return self._outgoing.read()
 
     @property

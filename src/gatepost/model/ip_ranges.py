@@ -1,0 +1,69 @@
+"""Sets of IP addresses as administrators write them: an address, a network, or a range a-b."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IpRange:
+    """One range, both ends included; `version` is 4 or 6."""
+
+    version: int
+    low: int
+    high: int
+
+    @classmethod
+    def parse(cls, text: str) -> IpRange:
+        """ "192.0.2.1", "192.0.2.0/24", "192.0.2.1-192.0.2.9", and IPv6 alike. Raises ValueError.
+
+        A network with host bits set is refused (threats F37): it hides what was meant.
+        """
+        if "-" in text:
+            low, high = (ip_address(part.strip()) for part in text.split("-", 1))
+            if low.version != high.version or int(low) > int(high):
+                raise ValueError(f"{text!r} is not a range from a lower to a higher address")
+            return cls(low.version, int(low), int(high))
+        network = ip_network(text.strip())
+        return cls(network.version, int(network.network_address), int(network.broadcast_address))
+
+    @property
+    def size(self) -> int:
+        """How many addresses: the smaller, the more specific."""
+        return self.high - self.low + 1
+
+    def holds(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether the address is in it; an IPv4 address is in no IPv6 range."""
+        return self.version == address.version and self.low <= int(address) <= self.high
+
+
+class IpRanges:
+    """Several ranges; finds the most specific that holds an address."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Raises ValueError for a text that is no range."""
+        self._ranges = tuple(sorted((IpRange.parse(text) for text in texts), key=lambda r: r.size))
+
+    def most_specific(self, address: str) -> IpRange | None:
+        """address: a valid IP address as text. None when no range holds it."""
+        parsed = ip_address(address)
+        return next((found for found in self._ranges if found.holds(parsed)), None)
+
+    def __contains__(self, address: str) -> bool:
+        return self.most_specific(address) is not None
+
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
+
+def plain_ip(address: str) -> str:
+    """An IPv4-mapped IPv6 address as IPv4, a zone removed, else unchanged (threats F36).
+
+    address: as the operating system gives it. Raises ValueError when it is none.
+    """
+    parsed = ip_address(address.split("%", 1)[0])
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(parsed)
