@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from gatepost.config.schema import Duration, Size, Table, setting, size
+
+WorkerCount = Annotated[int, Field(ge=1, le=64)]
+"""The limits stand at the number, because "auto" cannot be compared with one."""
 
 Right = Literal[
     "submit",
@@ -30,11 +35,8 @@ class Server(Table):
         "Where queue, records and quarantine are kept; a local file system",
         default="/var/lib/gatepost",
     )
-    workers: Literal["auto"] | int = setting(
-        "Processes that receive and deliver; auto is one for each core",
-        default="auto",
-        low=1,
-        high=64,
+    workers: Literal["auto"] | WorkerCount = setting(
+        "Processes that receive and deliver; auto is one for each core", default="auto"
     )
     user: str = setting(
         "The account to become after the ports are bound, when started as root; empty: stay",
