@@ -1,0 +1,1 @@
+"""Mail that an agent did not trust waits here for a person."""

@@ -1,0 +1,1 @@
+"""Mail we have promised to deliver waits here for its turn."""
