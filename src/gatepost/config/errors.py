@@ -58,3 +58,27 @@ def quoted(value: object) -> str:
     text = ascii(value) if not isinstance(value, str) else f'"{value}"'
     clean = "".join(c if c.isprintable() else "?" for c in text[: _TEXT_LIMIT + 1])
     return clean if len(text) <= _TEXT_LIMIT else f"{clean[:_TEXT_LIMIT]}..."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """What a check found: where, as names and positions from the top of the file, and what is wrong."""
+
+    at: tuple[str | int, ...]
+    message: str
+    accepted: tuple[str, ...] = ()
+    did_you_mean: str = ""
+    is_warning: bool = False
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    """accepted-domains."example.com".type: a path as the file writes it."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            bare = part.replace("-", "").replace("_", "")
+            name = part if bare.isalnum() and bare.isascii() else quoted(part)
+            text += f".{name}" if text else name
+    return text

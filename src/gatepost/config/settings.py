@@ -104,7 +104,7 @@ class Limits(Table):
         default=size(8, "KiB"),
         low=1000,
     )
-    recipients: int = setting("Most recipients of one message", default=1000, low=100, high=100000)
+    recipients: int = setting("Most recipients of one message", default=1000, low=100, high=10000)
     command_line_bytes: Size = setting(
         "Longest MAIL, RCPT or other command line with its parameters",
         default=size(2048),

@@ -10,13 +10,13 @@ from typing import Final
 KeyPath = tuple[str | int, ...]
 """("receive-connectors", "lab", "listen", 0): names, and the positions in arrays."""
 
-_BLANK: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_BLANK: Final = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _BLANK_ON_LINE: Final = re.compile(r"[ \t]*")
-_KEY: Final = re.compile(r"[A-Za-z0-9_-]+|'[^'\n]*'|\"(?:[^\"\\\n]|\\.)*\"")
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]+|'[^'\n]*'|\"(?:[^\"\\\n]|\\.)*+\"")
 _BARE_VALUE: Final = re.compile(r"[^,\]}#\n\"'\[{]+")
-_BASIC_LONG: Final = re.compile(r'"""(?:[^"\\]|\\[\s\S]|"{1,2}(?!"))*"{3,5}')
-_LITERAL_LONG: Final = re.compile(r"'''(?:[^']|'{1,2}(?!'))*'{3,5}")
-_BASIC: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_BASIC_LONG: Final = re.compile(r'"""(?:[^"\\]++|\\[\s\S]|"{1,2}(?!"))*+"{3,5}')
+_LITERAL_LONG: Final = re.compile(r"'''(?:[^']++|'{1,2}(?!'))*+'{3,5}")
+_BASIC: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"')
 _LITERAL: Final = re.compile(r"'[^'\n]*'")
 
 

@@ -1,0 +1,170 @@
+"""What the tables without doors and ways out must make sense of: names, files, addresses, orders of limits."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from gatepost.config.check_doors import bindings_of
+from gatepost.config.errors import Complaint
+from gatepost.config.files import open_to_others, readable_problem, secret_problem
+from gatepost.config.networks import name_problem, parse_binding
+from gatepost.config.settings import Settings
+
+_MAILBOX: Final = re.compile(r"[^\s@<>\"\x00-\x1f]{1,64}@([^\s@]{1,253})")
+
+
+def check_values(settings: Settings) -> Iterator[Complaint]:
+    """Every mistake outside of the connectors."""
+    yield from _server(settings)
+    yield from _domains(settings)
+    yield from _recipients(settings)
+    yield from _queue(settings)
+    yield from _postmaster(settings)
+    yield from _listening(settings)
+    yield from _policy(settings)
+    yield from _users(settings)
+
+
+def _server(settings: Settings) -> Iterator[Complaint]:
+    server = settings.server
+    if problem := name_problem(server.hostname):
+        yield Complaint(at=("server", "hostname"), message=f"{server.hostname!r}: {problem}")
+    elif "." not in server.hostname.strip("."):
+        yield Complaint(
+            at=("server", "hostname"),
+            message=f"{server.hostname!r} has no dot: other servers want a fully qualified name",
+            is_warning=True,
+        )
+    if not server.state_directory.startswith("/"):
+        yield Complaint(at=("server", "state-directory"), message="must be an absolute path")
+    elif problem := open_to_others(server.state_directory):
+        yield Complaint(at=("server", "state-directory"), message=f"{server.state_directory} {problem}")
+    if server.user:
+        try:
+            pwd.getpwnam(server.user)
+        except (KeyError, ValueError):
+            yield Complaint(at=("server", "user"), message=f"there is no account {server.user!r}")
+    elif os.geteuid() == 0:
+        yield Complaint(
+            at=("server", "user"),
+            message="is empty: started as root, the gateway stays root",
+            is_warning=True,
+        )
+
+
+def _domains(settings: Settings) -> Iterator[Complaint]:
+    if not settings.accepted_domains:
+        yield Complaint(
+            at=("accepted-domains",),
+            message="no domain is accepted: mail is taken from clients with the relay right only",
+            is_warning=True,
+        )
+    seen: dict[str, str] = {}
+    for name, domain in settings.accepted_domains.items():
+        if problem := name_problem(name.removeprefix("*.")):
+            yield Complaint(at=("accepted-domains", name), message=problem)
+        folded = name.lower().rstrip(".")
+        if folded in seen:
+            yield Complaint(at=("accepted-domains", name), message=f"is the same domain as {seen[folded]!r}")
+        seen[folded] = name
+        asks = domain.check_recipients == "yes" or (
+            domain.check_recipients == "by-type" and domain.type == "authoritative"
+        )
+        if asks and not settings.recipients.file:
+            yield Complaint(
+                at=("accepted-domains", name),
+                message="recipients are checked, but recipients.file names no list: "
+                "every recipient is answered 451 until there is one",
+                is_warning=True,
+            )
+
+
+def _recipients(settings: Settings) -> Iterator[Complaint]:
+    path = settings.recipients.file
+    if path and (problem := readable_problem(path)):
+        yield Complaint(
+            at=("recipients", "file"),
+            message=f"{path} {problem}; recipients are answered 451 until it can be read",
+            is_warning=True,
+        )
+    elif path and (problem := open_to_others(path)):
+        yield Complaint(at=("recipients", "file"), message=f"{path} {problem}")
+
+
+def _queue(settings: Settings) -> Iterator[Complaint]:
+    queue = settings.queue
+    if queue.first_retry_s > queue.longest_retry_s:
+        yield Complaint(at=("queue", "first-retry"), message="is longer than longest-retry")
+    if queue.longest_retry_s > queue.expiry_s:
+        yield Complaint(
+            at=("queue", "longest-retry"),
+            message="is longer than expiry: there would be one attempt",
+            is_warning=True,
+        )
+    if queue.notice_expiry_s > queue.expiry_s:
+        yield Complaint(at=("queue", "notice-expiry"), message="is longer than expiry", is_warning=True)
+
+
+def _postmaster(settings: Settings) -> Iterator[Complaint]:
+    address = settings.notices.postmaster
+    if not address:
+        return
+    match = _MAILBOX.fullmatch(address)
+    if not match or name_problem(match[1]):
+        yield Complaint(at=("notices", "postmaster"), message=f"{address!r} is not a mail address")
+
+
+def _listening(settings: Settings) -> Iterator[Complaint]:
+    for number, text in enumerate(settings.dns.servers):
+        try:
+            parse_binding(text, default_port=53)
+        except ValueError as error:
+            yield Complaint(at=("dns", "servers", number), message=str(error))
+    if not settings.metrics.listen:
+        return
+    try:
+        binding = parse_binding(settings.metrics.listen)
+    except ValueError as error:
+        yield Complaint(at=("metrics", "listen"), message=str(error))
+        return
+    doors = settings.receive_connectors
+    if taken := [n for n, door in doors.items() if door.enabled and binding in bindings_of(door)]:
+        yield Complaint(at=("metrics", "listen"), message=f"receive-connectors.{taken[0]} listens there")
+    if not binding.is_loopback:
+        yield Complaint(
+            at=("metrics", "listen"),
+            message="can be reached from other machines, and asks nobody for a password",
+            is_warning=True,
+        )
+
+
+def _policy(settings: Settings) -> Iterator[Complaint]:
+    policy = settings.policy
+    if policy.quarantine_at < 10 and policy.reject_at <= policy.quarantine_at:
+        yield Complaint(
+            at=("policy", "quarantine-at"),
+            message=f"is never reached: mail is refused at {policy.reject_at}",
+            is_warning=True,
+        )
+    folder = policy.agents_directory
+    if folder and not os.path.isdir(folder):
+        yield Complaint(at=("policy", "agents-directory"), message=f"{folder} is not a directory")
+    elif folder and (problem := open_to_others(folder)):
+        yield Complaint(at=("policy", "agents-directory"), message=f"{folder} {problem}")
+
+
+def _users(settings: Settings) -> Iterator[Complaint]:
+    path = settings.users.file
+    if path and os.path.exists(path) and (problem := secret_problem(path)):
+        yield Complaint(at=("users", "file"), message=f"{path} {problem}")
+    door = next((n for n, d in settings.receive_connectors.items() if d.enabled and d.auth), None)
+    if door and path and not os.path.exists(path):
+        yield Complaint(
+            at=("users", "file"),
+            message=f"{path} does not exist: nobody can authenticate at {door} (gatepost user add)",
+            is_warning=True,
+        )

@@ -1,0 +1,232 @@
+"""Reads the configuration file once and says everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from gatepost.config.check_doors import check_doors
+from gatepost.config.check_values import check_values
+from gatepost.config.check_ways_out import check_ways_out
+from gatepost.config.errors import Complaint, ConfigurationError, ConfigurationErrors, closest, dotted, quoted
+from gatepost.config.files import open_to_others
+from gatepost.config.schema import Table, frozen
+from gatepost.config.settings import Settings
+from gatepost.config.shape import Path, complaints_of, without
+from gatepost.config.toml_lines import KeyPath, lines_of
+
+SIZE_LIMIT_BYTES: Final = 4 << 20
+REVISION_LENGTH: Final = 12
+_PLACE: Final = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
+
+AgentSettings = Mapping[str, type[Table]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """One configuration, checked: what the gateway runs with until the next reload."""
+
+    settings: Settings
+    agents: Mapping[str, Table]
+    """The settings of every known agent by its name, defaults included."""
+    revision: str
+    """12 hex digits of the text's SHA-256: recorded with every mail."""
+    path: str
+    warnings: tuple[ConfigurationError, ...] = ()
+    """What is probably not meant, but no reason to refuse."""
+
+
+def load(
+    path: str,
+    *,
+    agent_settings: AgentSettings | Callable[[str], AgentSettings],
+    finding_names: frozenset[str] | None = None,
+) -> Configuration:
+    """Read and check a file.
+
+    agent_settings: agent name -> its table; or what makes that of policy.agents-directory
+                    ("" when not set), and may raise ValueError about what it finds there.
+    finding_names:  what policy.points may name; None: not checked.
+
+    Raises ConfigurationErrors with every mistake, never anything else.
+    """
+    return load_text(_read(path), file=path, agent_settings=agent_settings, finding_names=finding_names)
+
+
+def load_text(
+    text: str,
+    *,
+    file: str,
+    agent_settings: AgentSettings | Callable[[str], AgentSettings],
+    finding_names: frozenset[str] | None = None,
+) -> Configuration:
+    """As load(), of a text; `file` is for the messages."""
+    data = _parse(text, file)
+    lines = _lines(text)
+    complaints: list[Complaint] = []
+    tables = _agent_tables(data, agent_settings, complaints)
+    settings, shape = _settings(data)
+    agents, agent_shape = _agents(data, tables)
+    complaints += shape + agent_shape
+    if settings is not None:
+        broken = {complaint.at[:-1] for complaint in shape}
+        found = (*_checks(settings), *_names(settings, tables, finding_names))
+        complaints += [c for c in found if not any(c.at[: len(at)] == at for at in broken)]
+    errors = [_error(c, file, lines) for c in complaints if not c.is_warning]
+    if errors or settings is None:
+        raise ConfigurationErrors(errors)
+    warnings = sorted((_error(c, file, lines) for c in complaints), key=lambda w: (w.line, w.key))
+    return Configuration(
+        settings=settings,
+        agents=MappingProxyType(agents),
+        revision=sha256(text.encode()).hexdigest()[:REVISION_LENGTH],
+        path=file,
+        warnings=tuple(warnings),
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(SIZE_LIMIT_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _whole_file(path, f"cannot be read: {reason}") from None
+    if len(data) > SIZE_LIMIT_BYTES:
+        raise _whole_file(path, f"is larger than {SIZE_LIMIT_BYTES >> 20} MiB")
+    if problem := open_to_others(path):
+        raise _whole_file(path, problem)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _whole_file(path, "is not UTF-8 text", line) from None
+
+
+def _whole_file(path: str, message: str, line: int = 0) -> ConfigurationErrors:
+    return ConfigurationErrors([ConfigurationError(file=path, line=line, key="", message=message)])
+
+
+def _parse(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = _PLACE.search(str(error))
+        line = int(match[1]) if match and match[1] else text.count("\n") + 1
+        message = _PLACE.sub("", str(error)).strip()
+        raise _whole_file(file, f"not TOML: {quoted(message).strip(chr(34))}", line) from None
+    except RecursionError:
+        raise _whole_file(file, "not TOML: nested too deeply") from None
+    except ValueError as error:  # numbers of thousands of digits, dates that cannot be
+        raise _whole_file(file, f"not TOML: {quoted(str(error)).strip(chr(34))}") from None
+
+
+def _lines(text: str) -> Mapping[KeyPath, int]:
+    try:
+        return lines_of(text)
+    except RecursionError:
+        return {}
+
+
+def _settings(data: dict[str, Any]) -> tuple[Settings | None, list[Complaint]]:
+    """The settings, and what is wrong with their shape.
+
+    With mistakes, the settings are those of the file without them, so that the checks
+    that follow may find the other mistakes in the same go; None when that is not possible.
+    """
+    try:
+        return Settings.model_validate(frozen(data)), []
+    except ValidationError as error:
+        complaints = complaints_of(error, data, Settings)
+    try:
+        return Settings.model_validate(frozen(without(data, complaints))), complaints
+    except ValidationError:
+        return None, complaints
+
+
+def _agent_tables(
+    data: dict[str, Any],
+    agent_settings: AgentSettings | Callable[[str], AgentSettings],
+    complaints: list[Complaint],
+) -> AgentSettings:
+    if not callable(agent_settings):
+        return agent_settings
+    policy = data.get("policy")
+    folder = policy.get("agents-directory", "") if isinstance(policy, dict) else ""
+    try:
+        return agent_settings(folder if isinstance(folder, str) else "")
+    except ValueError as error:
+        complaints.append(Complaint(at=("policy", "agents-directory"), message=str(error)))
+        return agent_settings("")
+
+
+def _agents(data: dict[str, Any], tables: AgentSettings) -> tuple[dict[str, Table], list[Complaint]]:
+    """Each known agent's table, typed; complaints about tables and unknown agents."""
+    given = data.get("agents")
+    given = given if isinstance(given, dict) else {}
+    agents: dict[str, Table] = {}
+    complaints = [_unknown_agent(("agents", n), n, tables) for n in given if n not in tables]
+    for name, table in tables.items():
+        try:
+            agents[name] = table.model_validate(frozen(given.get(name, {})))
+        except ValidationError as error:
+            complaints += complaints_of(error, data, table, below=("agents", name))
+    return agents, complaints
+
+
+def _checks(settings: Settings) -> Iterator[Complaint]:
+    yield from check_values(settings)
+    yield from check_doors(settings)
+    yield from check_ways_out(settings)
+
+
+def _names(
+    settings: Settings, tables: AgentSettings, finding_names: frozenset[str] | None
+) -> Iterator[Complaint]:
+    """Names of agents and findings in [policy]."""
+    for number, name in enumerate(settings.policy.disabled):
+        if name not in tables:
+            yield _unknown_agent(("policy", "disabled", number), name, tables)
+    for name in settings.policy.points if finding_names is not None else ():
+        if name not in (finding_names or ()):
+            yield Complaint(
+                at=("policy", "points", name),
+                message="no agent has a finding of this name",
+                accepted=tuple(sorted(finding_names or ())),
+                did_you_mean=closest(name, finding_names or ()),
+            )
+
+
+def _unknown_agent(at: Path, name: str, tables: AgentSettings) -> Complaint:
+    return Complaint(
+        at=at,
+        message=f"there is no agent {quoted(name)}",
+        accepted=tuple(sorted(tables)),
+        did_you_mean=closest(name, tables),
+    )
+
+
+def _error(complaint: Complaint, file: str, lines: Mapping[KeyPath, int]) -> ConfigurationError:
+    return ConfigurationError(
+        file=file,
+        line=_line_of(complaint.at, lines),
+        key=dotted(complaint.at),
+        message=complaint.message,
+        accepted=complaint.accepted,
+        did_you_mean=complaint.did_you_mean,
+    )
+
+
+def _line_of(path: Path, lines: Mapping[KeyPath, int]) -> int:
+    """Where the setting stands, or the table it is missing in; 0 when neither is in the file."""
+    for length in range(len(path), 0, -1):
+        if line := lines.get(path[:length]):
+            return line
+    return 0

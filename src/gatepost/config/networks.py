@@ -1,0 +1,170 @@
+"""Addresses, ports and ranges as the configuration writes them, parsed strictly: nothing is guessed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+IpAddress = IPv4Address | IPv6Address
+
+NAME_LIMIT: Final = 253  # RFC 1035 §2.3.4
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
+_WITH_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class IpRange:
+    """Addresses from first to last, both included, of one family."""
+
+    first: IpAddress
+    last: IpAddress
+
+    def __post_init__(self) -> None:
+        if self.first.version != self.last.version or int(self.first) > int(self.last):
+            raise ValueError("a range goes from a lower to a higher address of the same family")
+
+    def __contains__(self, address: IpAddress) -> bool:
+        return self.first.version == address.version and int(self.first) <= int(address) <= int(self.last)
+
+    @property
+    def size(self) -> int:
+        """How many addresses: the smaller, the more specific."""
+        return int(self.last) - int(self.first) + 1
+
+    @property
+    def is_everybody(self) -> bool:
+        """All of IPv4 or all of IPv6."""
+        return self.size == 1 << self.first.max_prefixlen
+
+    @property
+    def is_internal(self) -> bool:
+        """Loopback, private or link-local from end to end."""
+        ends = (self.first, self.last)
+        return all(a.is_private or a.is_link_local for a in ends) and self.size <= 1 << 120
+
+    def overlaps(self, other: IpRange) -> bool:
+        """Whether an address is in both."""
+        return self.first in other or other.first in self
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An address and a port to listen on or to ask: ("0.0.0.0", 25), ("::", 25)."""
+
+    address: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can reach it."""
+        return ip_address(self.address).is_loopback
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Every address of this machine."""
+        return ip_address(self.address).is_unspecified
+
+
+def parse_address(text: str) -> IpAddress:
+    """One IP address; an IPv4-mapped IPv6 address is IPv4 (threats F36). Raises ValueError."""
+    if "%" in text:
+        raise ValueError(f"{text!r} names an interface, which is not possible here")
+    address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def parse_range(text: str) -> IpRange:
+    """'192.0.2.1', '10.0.0.0/8' or '192.0.2.1-192.0.2.9'. Raises ValueError; host bits must be 0 (F37)."""
+    if "/" in text:
+        try:
+            network = ip_network(text)
+        except ValueError as error:
+            raise ValueError(_meant(text) or f"{text!r} is not a network: {_plain(error)}") from None
+        return IpRange(network.network_address, network.broadcast_address)
+    first, dash, last = text.partition("-")
+    try:
+        low = parse_address(first.strip())
+        return IpRange(low, parse_address(last.strip()) if dash else low)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an address, network or range a-b: {_plain(error)}") from None
+
+
+def parse_binding(text: str, *, default_port: int | None = None) -> Binding:
+    """'0.0.0.0:25', '[::]:25'; the port may lack when there is a default. Raises ValueError."""
+    match = _WITH_PORT.fullmatch(text)
+    if not match and default_port is not None:  # a bare IPv6 address
+        return Binding(str(parse_address(text)), default_port)
+    port = int(match[2]) if match and match[2] else default_port
+    if not match or port is None or not 1 <= port <= 65535:
+        raise ValueError(f'{text!r} is not an address and port, such as "0.0.0.0:25" or "[::]:25"')
+    try:
+        return Binding(str(ip_address(match[1].strip("[]"))), port)
+    except ValueError:
+        raise ValueError(f"{match[1]!r} is not an IP address; names are not looked up here") from None
+
+
+def parse_smart_host(text: str) -> tuple[str, int | None, bool]:
+    """'[192.0.2.10]:2525', '[mail.example.com]', 'mail.example.com:587' -> (host, port, in brackets).
+
+    Raises ValueError. A host is a name or, in brackets only, an address.
+    """
+    match = _WITH_PORT.fullmatch(text)
+    port = int(match[2]) if match and match[2] else None
+    if not match or (port is not None and not 1 <= port <= 65535):
+        raise ValueError(f'{text!r} is not a smart host such as "[192.0.2.10]:2525" or "mail.example.com"')
+    host, bracketed = match[1].strip("[]"), match[1].startswith("[")
+    if is_ip(host.removeprefix("IPv6:")):
+        if not bracketed:
+            raise ValueError(f"{text!r}: an address stands in brackets: [{host}]")
+        return host.removeprefix("IPv6:"), port, True
+    if problem := name_problem(host):
+        raise ValueError(f"{text!r}: {problem}")
+    return host.lower().rstrip("."), port, bracketed
+
+
+def is_ip(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def name_problem(name: str) -> str:
+    """Why this is no host name or domain; "" when it is one. Non-ASCII names are checked by their A-labels."""
+    if is_ip(name.strip("[]")):
+        return "an address is not a name"
+    try:
+        plain = name if name.isascii() else _a_labels(name)
+    except ValueError as error:
+        return f"not a domain name: {error}"
+    labels = plain.removesuffix(".").split(".")
+    if len(plain) > NAME_LIMIT or not all(_LABEL.fullmatch(label) for label in labels):
+        return "not a domain name: labels of letters, digits and hyphens, joined by dots"
+    if labels[-1].isdigit():
+        return "a domain name does not end in a number"
+    return ""
+
+
+def _a_labels(name: str) -> str:
+    if len(name) > NAME_LIMIT:  # before the conversion, whose time is not linear (H26)
+        raise ValueError("it is too long")
+    import idna  # only names beyond ASCII pay for it
+
+    return idna.encode(name, uts46=True).decode("ascii")
+
+
+def _meant(text: str) -> str:
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        return ""
+    return f"{text!r} has host bits set: write {network} for the network or {text.partition('/')[0]} for the host"
+
+
+def _plain(error: ValueError) -> str:
+    return str(error).replace("\n", " ")[:120]
