@@ -1,0 +1,247 @@
+"""The resolver: asks the configured name servers, remembers answers, never guesses (ports.resolver)."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+from typing import Final, cast
+
+from gatepost.adapters.dns_cache import AnswerCache, Key
+from gatepost.adapters.dns_question import NoAnswer, Outcome, Question
+from gatepost.adapters.dns_udp import NameServer, ServerAddress
+from gatepost.adapters.dns_wire import ALIASES_LIMIT, Answer, Kind, Status, askable
+from gatepost.config.settings import Dns
+from gatepost.model.fault import PeerFault, WorldFault
+from gatepost.model.reply import Reply
+from gatepost.ports.resolver import Mx
+
+QUESTIONS_LIMIT: Final = 10_000
+"""Questions on their way at once; more are answered "unknown" without asking (M14)."""
+NAMES_LIMIT: Final = 10
+FAILURE_TTL_S: Final = 1.0
+"""RFC 9520 §3.2: that nobody knew is remembered for a second."""
+FAILURES_LIMIT: Final = 1000
+SERVERS_LIMIT: Final = 8
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
+_UNKNOWN: Final = Reply(451, "4.4.3", "A name could not be looked up, try again later")
+_BAD_ADDRESS: Final = Reply(501, "5.5.4", "That is not an IP address")
+
+
+class DnsResolver:
+    """A stub resolver with a cache, for one event loop.
+
+    settings: servers (empty: those of /etc/resolv.conf), the patience with one question, the
+    size of the cache. Search domains are not read, so a name is only ever asked as it is (M15).
+    """
+
+    def __init__(self, settings: Dns) -> None:
+        addresses = [server_address(text) for text in settings.servers] or system_servers()
+        self.servers = tuple(NameServer(address) for address in addresses[:SERVERS_LIMIT])
+        self._timeout_s = settings.timeout_s
+        self._cache = AnswerCache(settings.cache_entries)
+        self._failures: dict[Key, tuple[float, str]] = {}
+        self._questions: dict[Key, Question] = {}
+        self.asked = 0
+        """Questions sent to a server since the start."""
+
+    async def addresses(self, name: str, *, timeout_s: float) -> tuple[str, ...]:
+        """A and AAAA. When only one of the two is unknown, what the other brought is the answer."""
+        four, six = self._known((name, Kind.A)), self._known((name, Kind.AAAA))
+        if four is None or six is None:
+            return await self._both(name, timeout_s)
+        return cast("tuple[str, ...]", four.records + six.records)
+
+    async def mail_exchangers(self, name: str, *, timeout_s: float) -> tuple[Mx, ...]:
+        """MX, lowest preference first; the order among equals is the server's."""
+        answer = self._known((name, Kind.MX)) or await self._lookup(name, Kind.MX, timeout_s)
+        records = cast("tuple[Mx, ...]", answer.records)
+        return tuple(sorted(records, key=_preference)) if len(records) > 1 else records
+
+    async def names(self, address: str, *, timeout_s: float) -> tuple[str, ...]:
+        """PTR. What does not belong in a host name is written \\DDD: such a name cannot be asked again."""
+        name = reverse_name(address)
+        answer = self._known((name, Kind.PTR)) or await self._lookup(name, Kind.PTR, timeout_s)
+        return cast("tuple[str, ...]", answer.records[:NAMES_LIMIT])
+
+    async def texts(self, name: str, *, timeout_s: float) -> tuple[bytes, ...]:
+        """TXT. More than 16 KiB in one answer is no answer: WorldFault (M05)."""
+        answer = self._known((name, Kind.TXT)) or await self._lookup(name, Kind.TXT, timeout_s)
+        return cast("tuple[bytes, ...]", answer.records)
+
+    async def exists(self, name: str, *, timeout_s: float) -> bool:
+        """Asks for A; any answer but NXDOMAIN shows that the name is there. An alias to nowhere is not."""
+        answer = self._known((name, Kind.A)) or await self._lookup(name, Kind.A, timeout_s)
+        return answer.status is not Status.NXDOMAIN
+
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._cache.clear()
+        self._failures.clear()
+
+    def close(self) -> None:
+        """Close every socket. Whoever waits hears WorldFault."""
+        for question in list(self._questions.values()):
+            question.cancel()
+        for server in self.servers:
+            server.close()
+
+    @property
+    def waiting(self) -> int:
+        """Questions on their way."""
+        return len(self._questions)
+
+    @property
+    def cached(self) -> int:
+        """Answers kept."""
+        return len(self._cache)
+
+    def _known(self, key: Key) -> Answer | None:
+        """A whole answer from the cache: one that needs no further question."""
+        answer = self._cache.get(key, asyncio.get_running_loop().time())
+        return None if answer is None or answer.alias else answer
+
+    async def _both(self, name: str, timeout_s: float) -> tuple[str, ...]:
+        """Both questions are on their way before the first answer is waited for."""
+        bare, until = askable(name), asyncio.get_running_loop().time() + timeout_s
+        begun = [((bare, kind), self._begin((bare, kind))) for kind in (Kind.A, Kind.AAAA)]
+        found: list[str] = []
+        faults: list[WorldFault] = []
+        for key, outcome in begun:
+            try:
+                answer = await self._whole(key, outcome, until)
+                found += cast("tuple[str, ...]", answer.records)
+            except WorldFault as fault:
+                faults.append(fault)
+        if faults and not found:
+            raise faults[0]
+        return tuple(found)
+
+    async def _lookup(self, name: str, kind: Kind, timeout_s: float) -> Answer:
+        key = (askable(name), kind)
+        return await self._whole(key, self._begin(key), asyncio.get_running_loop().time() + timeout_s)
+
+    async def _whole(self, key: Key, outcome: Outcome | asyncio.Future[Outcome], until: float) -> Answer:
+        """Wait, and follow aliases that a server left to us, at most eight links in all (M04)."""
+        answer = await self._waited(key, outcome, until)
+        links = answer.links
+        while answer.alias:
+            if links >= ALIASES_LIMIT:
+                raise _unknown(key, "too many aliases")
+            further = (_askable_alias(answer.alias, key), key[1])
+            answer = await self._waited(further, self._begin(further), until)
+            links += answer.links or 1
+        return answer
+
+    async def _waited(self, key: Key, outcome: Outcome | asyncio.Future[Outcome], until: float) -> Answer:
+        if isinstance(outcome, asyncio.Future):
+            outcome = await self._wait(outcome, until - asyncio.get_running_loop().time())
+        if isinstance(outcome, NoAnswer):
+            raise _unknown(key, outcome.reason)
+        return outcome
+
+    def _begin(self, key: Key) -> Outcome | asyncio.Future[Outcome]:
+        """What is known, or a place among those who wait for the same question."""
+        now = asyncio.get_running_loop().time()
+        answer = self._cache.get(key, now)
+        if answer is not None:
+            return answer
+        failure = self._failures.get(key)
+        if failure is not None and failure[0] > now:
+            return NoAnswer(failure[1])
+        question = self._questions.get(key)
+        if question is None:
+            if len(self._questions) >= QUESTIONS_LIMIT:
+                return NoAnswer("too many questions are waiting")
+            question = self._send(key)
+        waiter = asyncio.get_running_loop().create_future()
+        question.waiters.append(waiter)
+        return waiter
+
+    def _send(self, key: Key) -> Question:
+        question = Question(key, self.servers, self._timeout_s, self._concluded)
+        self._questions[key] = question
+        self.asked += 1
+        question.begin()
+        return question
+
+    async def _wait(self, waiter: asyncio.Future[Outcome], timeout_s: float) -> Outcome:
+        if timeout_s >= self._timeout_s:  # the question itself ends earlier
+            return await waiter
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(max(timeout_s, 0), _expire, waiter)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+
+    def _concluded(self, question: Question, outcome: Outcome) -> None:
+        now = asyncio.get_running_loop().time()
+        del self._questions[question.key]
+        if isinstance(outcome, Answer):
+            self._cache.put(question.key, outcome, now)
+            self._failures.pop(question.key, None)
+            return
+        if len(self._failures) >= FAILURES_LIMIT:
+            self._failures.clear()
+        self._failures[question.key] = (now + FAILURE_TTL_S, outcome.reason)
+
+
+def server_address(text: str) -> ServerAddress:
+    """ "192.0.2.1", "192.0.2.1:5353", "2001:db8::1" or "[2001:db8::1]:5353". Raises ValueError."""
+    host, port = text, "53"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or "53"
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"{text!r} is not the address of a name server")
+    ip_address(host.partition("%")[0])
+    return ServerAddress(host, int(port))
+
+
+def system_servers(path: Path = RESOLV_CONF) -> list[ServerAddress]:
+    """The nameserver lines of resolv.conf; the machine itself when there are none."""
+    try:
+        text = path.read_text("ascii", "replace")
+    except OSError:
+        text = ""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] == "nameserver":
+            found.append(ServerAddress(words[1]))
+    return found or [ServerAddress("127.0.0.1")]
+
+
+def reverse_name(address: str) -> str:
+    """ "192.0.2.1" -> "1.2.0.192.in-addr.arpa". Raises PeerFault for what is no address."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError as error:
+        raise PeerFault(_BAD_ADDRESS, "not an IP address", address=address[:100]) from error
+    if not isinstance(parsed, IPv4Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
+    return parsed.reverse_pointer
+
+
+def _askable_alias(alias: str, key: Key) -> str:
+    try:
+        return askable(alias)
+    except PeerFault as fault:
+        raise _unknown(key, "an alias leads to a name that cannot be asked") from fault
+
+
+def _unknown(key: Key, why: str) -> WorldFault:
+    name, kind = key
+    return WorldFault(f"{kind.name} of {name} is unknown: {why}", _UNKNOWN, name=name, type=kind.name)
+
+
+def _expire(waiter: asyncio.Future[Outcome]) -> None:
+    if not waiter.done():
+        waiter.set_result(NoAnswer("no answer in time"))
+
+
+def _preference(record: Mx) -> int:
+    return record.preference
