@@ -1,0 +1,1 @@
+"""Where a mail goes next: accepted domains, send connectors, next hops and the hosts behind them."""

@@ -1,0 +1,116 @@
+"""The next hop of a recipient: a connector and, with DNS routing, a domain; and the key the queue keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from gatepost.config.settings import SendConnector, Settings
+from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.address import Address
+from gatepost.model.queued import MailState
+from gatepost.routing.connectors import ConnectorChoice
+
+UNREACHABLE_KEY: Final = "unreachable"
+
+
+class HopKind(Enum):
+    """How the hosts behind a next hop are found."""
+
+    DNS = "dns"
+    """The domain's MX or addresses: one queue a domain."""
+    SMART_HOST = "smart"
+    """The connector's smart hosts: one queue for all its domains."""
+    MAILDIR = "maildir"
+    """No host at all: a directory."""
+    UNREACHABLE = "unreachable"
+    """No send connector carries the domain: the mail waits for a change of the configuration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextHop:
+    """Where a recipient's mail goes next.
+
+    connector: the send connector's name; "" when unreachable.
+    domain:    what DNS is asked for (DNS routing only), else "".
+    key:       what the queue keeps: stable across restarts, the same for mails that may share a connection.
+    Raises ValueError when a reachable hop has no connector settings.
+    """
+
+    key: str
+    connector: str = ""
+    kind: HopKind = HopKind.UNREACHABLE
+    domain: str = ""
+    send_connector: SendConnector | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind is HopKind.UNREACHABLE) != (self.send_connector is None):
+            raise ValueError(f"{self.key}: a next hop that can be reached has a send connector, another none")
+
+    @property
+    def settings(self) -> SendConnector:
+        """The connector's settings. Raises ValueError when unreachable."""
+        if self.send_connector is None:
+            raise ValueError(f"{self.key}: no send connector carries it")
+        return self.send_connector
+
+    @property
+    def first_state(self) -> MailState:
+        """The state in which a recipient with this next hop enters the queue."""
+        return MailState.UNREACHABLE if self.kind is HopKind.UNREACHABLE else MailState.READY
+
+
+class Router:
+    """Answers where a recipient goes, and what a stored key means. One for each configuration."""
+
+    def __init__(self, settings: Settings, accepted: AcceptedDomains) -> None:
+        """Raises ValueError for an address space nobody can read."""
+        self._connectors = settings.send_connectors
+        self._accepted = accepted
+        self._choice = ConnectorChoice(settings.send_connectors, accepted)
+
+    def next_hop_for(self, address: Address) -> NextHop:
+        """The next hop of a recipient; <postmaster> without a domain goes to our default domain."""
+        domain = address.domain or self._accepted.default_domain
+        name = self._choice.connector_for(domain) if domain else None
+        if name is None:
+            return NextHop(key=UNREACHABLE_KEY)
+        return _hop(name, self._connectors[name], domain)
+
+    def by_key(self, key: str) -> NextHop:
+        """What a key in the queue means today.
+
+        Of kind UNREACHABLE when the connector has gone, is disabled or goes another way
+        now: the caller asks next_hop_for again and settles the recipient with the new key.
+        """
+        name, kind, domain = _parts(key)
+        connector = self._connectors.get(name)
+        if connector is None or not connector.enabled:
+            return NextHop(key=key)
+        hop = _hop(name, connector, domain)
+        matches = hop.key == key and (bool(domain) or hop.kind is not HopKind.DNS)
+        return hop if matches and kind else NextHop(key=key)
+
+
+def _hop(name: str, connector: SendConnector, domain: str) -> NextHop:
+    if connector.delivery == "maildir":
+        kind, middle, domain = HopKind.MAILDIR, "maildir", ""
+    elif connector.smart_hosts:
+        kind, middle, domain = HopKind.SMART_HOST, "smart", ""
+    else:
+        kind, middle = HopKind.DNS, f"{connector.delivery}:{domain}"
+    return NextHop(
+        key=f"{_escaped(name)}:{middle}", connector=name, kind=kind, domain=domain, send_connector=connector
+    )
+
+
+def _parts(key: str) -> tuple[str, str, str]:
+    """Connector, kind word, domain: "internet:smtp:[IPv6:2001:db8::1]" has colons in its domain."""
+    name, _, rest = key.partition(":")
+    kind, _, domain = rest.partition(":")
+    return name.replace("%3A", ":").replace("%25", "%"), kind, domain
+
+
+def _escaped(name: str) -> str:
+    return name.replace("%", "%25").replace(":", "%3A")
