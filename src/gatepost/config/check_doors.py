@@ -8,8 +8,17 @@ from typing import Final
 
 from gatepost.config.errors import Complaint
 from gatepost.config.files import certificate_problem, readable_problem, secret_problem
-from gatepost.config.networks import Binding, IpRange, name_problem, parse_binding, parse_range
+from gatepost.config.networks import (
+    Binding,
+    is_everybody,
+    is_internal,
+    name_problem,
+    overlap,
+    parse_binding,
+    parse_range,
+)
 from gatepost.config.settings import Limits, ReceiveConnector, Settings
+from gatepost.model.ip_ranges import IpRange
 
 At = tuple[str | int, ...]
 
@@ -111,7 +120,7 @@ def _ranges(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
             yield Complaint(
                 at=(*at, "ranges", two, "addresses"), message=f"names the same addresses as ranges.{one}"
             )
-        elif any(a.overlaps(b) for a, b in pairs):
+        elif any(overlap(a, b) for a, b in pairs):
             yield Complaint(
                 at=(*at, "ranges", two, "addresses"),
                 message=f"overlaps ranges.{one}: the smaller range that contains a client decides its rights",
@@ -138,9 +147,9 @@ def _open_relay(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
     for where, rights, ranges in served:
         if "relay" not in rights:
             continue
-        if any(r.is_everybody for r in ranges):
+        if any(is_everybody(r) for r in ranges):
             yield Complaint(at=where, message="relay for every address of the Internet is an open relay")
-        elif not all(r.is_internal for r in ranges):
+        elif not all(is_internal(r) for r in ranges):
             yield Complaint(
                 at=where, message="relay is given to addresses that are not internal", is_warning=True
             )

@@ -7,46 +7,20 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
+from gatepost.model.ip_ranges import IpRange
+
 IpAddress = IPv4Address | IPv6Address
 
 NAME_LIMIT: Final = 253  # RFC 1035 §2.3.4
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
+_BITS: Final = {4: 32, 6: 128}
+_INTERNAL: Final = {
+    4: tuple(
+        map(IpRange.parse, ("10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"))
+    ),
+    6: tuple(map(IpRange.parse, ("::1", "fc00::/7", "fe80::/10"))),
+}
 _WITH_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
-
-
-@dataclass(frozen=True, slots=True)
-class IpRange:
-    """Addresses from first to last, both included, of one family."""
-
-    first: IpAddress
-    last: IpAddress
-
-    def __post_init__(self) -> None:
-        if self.first.version != self.last.version or int(self.first) > int(self.last):
-            raise ValueError("a range goes from a lower to a higher address of the same family")
-
-    def __contains__(self, address: IpAddress) -> bool:
-        return self.first.version == address.version and int(self.first) <= int(address) <= int(self.last)
-
-    @property
-    def size(self) -> int:
-        """How many addresses: the smaller, the more specific."""
-        return int(self.last) - int(self.first) + 1
-
-    @property
-    def is_everybody(self) -> bool:
-        """All of IPv4 or all of IPv6."""
-        return self.size == 1 << self.first.max_prefixlen
-
-    @property
-    def is_internal(self) -> bool:
-        """Loopback, private or link-local from end to end."""
-        ends = (self.first, self.last)
-        return all(a.is_private or a.is_link_local for a in ends) and self.size <= 1 << 120
-
-    def overlaps(self, other: IpRange) -> bool:
-        """Whether an address is in both."""
-        return self.first in other or other.first in self
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +51,35 @@ def parse_address(text: str) -> IpAddress:
 
 
 def parse_range(text: str) -> IpRange:
-    """'192.0.2.1', '10.0.0.0/8' or '192.0.2.1-192.0.2.9'. Raises ValueError; host bits must be 0 (F37)."""
-    if "/" in text:
-        try:
-            network = ip_network(text)
-        except ValueError as error:
-            raise ValueError(_meant(text) or f"{text!r} is not a network: {_plain(error)}") from None
-        return IpRange(network.network_address, network.broadcast_address)
-    first, dash, last = text.partition("-")
+    """As IpRange.parse, with words for the administrator. Raises ValueError."""
+    if "%" in text:
+        raise ValueError(f"{text!r} names an interface, which is not possible here")
     try:
-        low = parse_address(first.strip())
-        return IpRange(low, parse_address(last.strip()) if dash else low)
+        found = IpRange.parse(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is not an address, network or range a-b: {_plain(error)}") from None
+        raise ValueError(
+            _meant(text) or f"{text!r} is no address, network or range a-b: {_plain(error)}"
+        ) from None
+    if found.version == 6 and found.low >> 32 == 0xFFFF and found.high >> 32 == 0xFFFF:
+        raise ValueError(f"{text!r}: IPv4 clients are known by their IPv4 addresses: write those")
+    return found
+
+
+def is_everybody(addresses: IpRange) -> bool:
+    """All of IPv4 or all of IPv6."""
+    return addresses.size == 1 << _BITS[addresses.version]
+
+
+def is_internal(addresses: IpRange) -> bool:
+    """Loopback, private or link-local from end to end."""
+    return any(
+        net.low <= addresses.low and addresses.high <= net.high for net in _INTERNAL[addresses.version]
+    )
+
+
+def overlap(one: IpRange, other: IpRange) -> bool:
+    """Whether an address is in both."""
+    return one.version == other.version and one.low <= other.high and other.low <= one.high
 
 
 def parse_binding(text: str, *, default_port: int | None = None) -> Binding:
