@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
 
@@ -44,18 +46,12 @@ class JsonLog:
         """One line. Never blocks and never raises for what it is given."""
         if LEVELS.index(level) < self._lowest:
             return
-        line: dict[str, object] = {
-            "at": datetime.fromtimestamp(self._clock.now(), tz=UTC).isoformat(timespec="milliseconds"),
-            "level": level,
-            "event": event,
-            "process": self._process,
-        }
-        line.update((name, _plain(value)) for name, value in fields.items())
+        line = encode_line(self._clock.now(), self._process, level, event, fields)
         with self._wake:
             if len(self._lines) >= WAITING_LINES_LIMIT:
                 self.dropped += 1
                 return
-            self._lines.append(msgspec.json.encode(line) + b"\n")
+            self._lines.append(line)
             self._wake.notify()
 
     def close(self) -> None:
@@ -83,6 +79,38 @@ class JsonLog:
             self._stream.flush()
         except (OSError, ValueError):
             self.dropped += lines.count(b"\n")
+
+
+class DirectLog:
+    """The same lines without a thread: for a process that forks, where a line may wait for its reader."""
+
+    def __init__(
+        self, clock: Clock, *, level: str = "info", stream: BinaryIO | None = None, process: str = "gatepost"
+    ) -> None:
+        self._clock = clock
+        self._stream = stream if stream is not None else sys.stderr.buffer
+        self._lowest = LEVELS.index(level)
+        self._process = process
+
+    def write(self, level: str, event: str, /, **fields: object) -> None:
+        """One line, at once; a stream that fails is ignored."""
+        if LEVELS.index(level) < self._lowest:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(encode_line(self._clock.now(), self._process, level, event, fields))
+            self._stream.flush()
+
+
+def encode_line(at: float, process: str, level: str, event: str, fields: Mapping[str, object]) -> bytes:
+    """One line of JSON with its end; at: seconds since the epoch."""
+    line: dict[str, object] = {
+        "at": datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds"),
+        "level": level,
+        "event": event,
+        "process": process,
+    }
+    line.update((name, _plain(value)) for name, value in fields.items())
+    return msgspec.json.encode(line) + b"\n"
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,368 @@
+"""One connection: bytes between the socket, TLS and the engine; deadlines; nothing is decided here.
+
+The only part of a session that waits. Content goes through without a task or a future a
+command; what has to wait (disk, DNS, a password) stops reading until it is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from gatepost.config.settings import Limits
+from gatepost.intake.conversation import Answer, Conversation
+from gatepost.model.fault import WorldFault, reply_for
+from gatepost.model.reply import Reply
+from gatepost.ports.log import Counters, Log
+from gatepost.ports.tls import TlsPump
+from gatepost.protocol.events import BodyChunk, Pause, StartTls
+from gatepost.protocol.smtp_server import ServerEngine
+
+WRITE_BUFFER_BYTES: Final = 64 * 1024
+TIMER_S: Final = 15.0
+"""Deadlines are looked at this often at the latest: a timer a session, not one a command."""
+RATE_GRACE_S: Final = 30.0
+_CLOSING_LINGER_S: Final = 5.0
+
+_TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing transmission channel")
+_TOO_SLOW: Final = Reply(421, "4.4.2", "Data comes too slowly, closing transmission channel")
+_TOO_LONG: Final = Reply(421, "4.7.0", "Session lasts too long, closing transmission channel")
+_STOPPING: Final = Reply(421, "4.3.2", "System is shutting down, closing transmission channel")
+_EARLY: Final = Reply(554, "5.5.1", "Protocol error: you spoke before the greeting")
+
+
+class House(Protocol):
+    """What a connection reports to: the listener."""
+
+    counters: Counters
+    log: Log
+
+    def gone(self, connection: Connection) -> None:
+        """The connection is over."""
+
+
+class Connection(asyncio.Protocol):
+    """The driver of one session."""
+
+    __slots__ = (
+        "_content_bytes",
+        "_content_since",
+        "_conversation",
+        "_deadline",
+        "_engine",
+        "_eof",
+        "_greeted",
+        "_house",
+        "_limits",
+        "_loop",
+        "_out",
+        "_pump",
+        "_started",
+        "_stopping",
+        "_timer",
+        "_transport",
+        "_waiting",
+        "_write_blocked",
+    )
+
+    def __init__(
+        self,
+        house: House,
+        conversation: Conversation,
+        limits: Limits,
+        engine: ServerEngine,
+        *,
+        pump: TlsPump | None = None,
+    ) -> None:
+        """pump: for implicit TLS, the handshake comes before the greeting."""
+        self._house = house
+        self._conversation = conversation
+        self._limits = limits
+        self._engine = engine
+        self._pump = pump
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.Future[object] | None = None
+        self._out = bytearray()
+        self._started = self._loop.time()
+        self._deadline = self._started + limits.command_timeout_s
+        self._content_since = 0.0
+        self._content_bytes = 0
+        self._eof = self._stopping = self._write_blocked = self._greeted = False
+
+    # What the event loop tells us.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin: the handshake of implicit TLS, or the greeting."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
+        if self._pump is None:
+            self._greet()
+        else:
+            self._deadline = self._loop.time() + self._limits.handshake_timeout_s
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client, in the clear or not."""
+        if self._transport is None:
+            return
+        if self._pump is not None:
+            data = self._decrypt(self._pump, data)
+        if data:
+            self._take(data)
+
+    def eof_received(self) -> bool:
+        """The client will say no more; what it said is still answered (threats A23)."""
+        self._eof = True
+        if self._waiting is None:
+            self._close()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, whatever the reason."""
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._conversation.over()
+        self._house.gone(self)
+
+    def pause_writing(self) -> None:
+        """The client does not read: say nothing more until it does (threats C06, G06)."""
+        self._write_blocked = True
+        self._deadline = self._loop.time() + self._limits.command_timeout_s
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._write_blocked = False
+        if self._waiting is None:
+            self._go_on()
+
+    # What the listener tells us.
+
+    def stop(self) -> None:
+        """Finish what is in hand, then say 421 and close (threats O25)."""
+        self._stopping = True
+        if self._waiting is None and not self._engine.in_content and self._transport is not None:
+            self._say_and_close(_STOPPING)
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Inside.
+
+    def _decrypt(self, pump: TlsPump, data: bytes) -> bytes:
+        try:
+            clear, answer = pump.receive(data)
+        except WorldFault as fault:
+            self._house.counters.add("tls_failures")
+            self._house.log.write("info", "tls-failed", reason=fault.reason)
+            alert = fault.facts.get("alert")
+            if isinstance(alert, bytes) and alert and self._transport is not None:
+                self._transport.write(alert)
+            self._close()
+            return b""
+        if answer and self._transport is not None:
+            self._transport.write(answer)
+        if pump.established and self._conversation.session.tls is None:
+            self._tls_started(pump)
+        if pump.peer_closed and self._transport is not None:
+            # Whatever follows on the socket is not part of the session (threats C13).
+            self._finish_after_tls(clear)
+            return b""
+        return clear
+
+    def _finish_after_tls(self, clear: bytes) -> None:
+        if clear and not self._engine.in_content:
+            self._take(clear)
+        self._eof = True
+        if self._waiting is None:
+            self._close()
+
+    def _tls_started(self, pump: TlsPump) -> None:
+        implicit = not self._greeted
+        self._conversation.tls_started(pump.info)
+        self._house.counters.add("tls_sessions", version=pump.info.version)
+        self._engine.offer = self._conversation.offer
+        self._engine.tls_started()
+        self._deadline = self._loop.time() + self._limits.command_timeout_s
+        if implicit:
+            self._greet()
+
+    def _greet(self) -> None:
+        self._greeted = True
+        answer = self._conversation.greet()
+        if isinstance(answer, Reply):
+            self._say_greeting(answer)
+        else:
+            self._wait_for(answer, self._say_greeting)
+
+    def _say_greeting(self, reply: object) -> None:
+        assert isinstance(reply, Reply)
+        if self._engine.spoke_early and reply.is_positive:
+            self._house.counters.add("early_talkers")
+            reply = _EARLY
+        self._out += self._engine.greet(reply)
+        if not reply.is_positive:
+            self._flush()
+            self._close()
+            return
+        self._flush()
+
+    def _take(self, data: bytes) -> None:
+        engine = self._engine
+        if engine.in_content:
+            self._content_bytes += len(data)
+            self._deadline = self._loop.time() + self._limits.data_timeout_s
+        engine.receive(data)
+        if self._waiting is None and not self._write_blocked and self._greeted:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Answer what the engine has understood, until it needs more or we have to wait."""
+        engine, conversation = self._engine, self._conversation
+        while self._waiting is None and not self._write_blocked and self._transport is not None:
+            event = engine.next_event()
+            if isinstance(event, BodyChunk):
+                slow = conversation.keep(event.data)
+                if slow is not None:
+                    self._wait_for(slow, None)
+                continue
+            if isinstance(event, Pause):
+                self._pause(event)
+                return
+            answer = conversation.answer(event)
+            if isinstance(event, StartTls):
+                self._start_tls(answer)
+                return
+            if isinstance(answer, Reply):
+                self._say(answer)
+            else:
+                self._flush()
+                self._wait_for(answer, self._say)
+        self._flush()
+
+    def _pause(self, pause: Pause) -> None:
+        self._flush()
+        if pause is Pause.CLOSED:
+            self._close()
+        elif self._eof:
+            self._close()
+        elif self._stopping and not self._engine.in_content:
+            self._say_and_close(_STOPPING)
+
+    def _say(self, reply: object) -> None:
+        assert isinstance(reply, Reply)
+        engine = self._engine
+        was_in_content = engine.in_content
+        self._out += engine.send(reply)
+        now = self._loop.time()
+        if engine.in_content and not was_in_content:
+            self._content_since, self._content_bytes = now, 0
+            self._deadline = now + self._limits.data_timeout_s
+        else:
+            self._deadline = now + self._limits.command_timeout_s
+        if reply.code == 235:
+            engine.offer = self._conversation.offer
+        if self._conversation.wants_to_hang_up or reply.hangs_up:
+            self._flush()
+            self._close()
+
+    def _start_tls(self, answer: Answer) -> None:
+        assert isinstance(answer, Reply)
+        self._say(answer)
+        self._flush()
+        tls = self._conversation.tls_server
+        if not answer.is_positive or tls is None or self._transport is None:
+            return
+        self._pump = tls.pump()
+        self._deadline = self._loop.time() + self._limits.handshake_timeout_s
+
+    def _wait_for(self, awaitable: Awaitable[object], then: Callable[[object], None] | None) -> None:
+        """Stop reading until it is done, then go on. The edge for our own bugs in a session."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+        future = asyncio.ensure_future(awaitable)
+        self._waiting = future
+
+        def done(finished: asyncio.Future[object]) -> None:
+            self._waiting = None
+            try:
+                result = finished.result()
+            except (Exception, asyncio.CancelledError) as error:  # a bug never accepts and never bounces
+                self._house.counters.add("bugs", place="intake")
+                self._house.log.write("error", "bug", place="intake", error=repr(error))
+                result = reply_for(error)
+            if self._transport is None:
+                return
+            if then is not None:
+                then(result)
+            if self._transport is not None:
+                self._transport.resume_reading()
+                self._go_on()
+
+        future.add_done_callback(done)
+
+    def _flush(self) -> None:
+        if not self._out or self._transport is None:
+            return
+        data = bytes(self._out)
+        self._out.clear()
+        if self._pump is not None and self._pump.established:
+            try:
+                data = self._pump.send(data)
+            except WorldFault:
+                self._transport.abort()
+                return
+        self._transport.write(data)
+
+    def _say_and_close(self, reply: Reply) -> None:
+        if self._pump is None or self._pump.established:
+            self._out += reply.encode()
+            self._flush()
+        self._close()
+
+    def _close(self) -> None:
+        if self._transport is None:
+            return
+        if self._pump is not None:
+            self._transport.write(self._pump.close())
+        self._deadline = self._loop.time() + _CLOSING_LINGER_S
+        self._transport.close()
+
+    def _patience(self) -> float:
+        return max(0.05, min(TIMER_S, self._deadline - self._loop.time()))
+
+    def _look_at_the_clock(self) -> None:
+        if self._transport is None:
+            return
+        verdict = self._overdue(self._loop.time())
+        if verdict is None:
+            self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
+            return
+        self._house.counters.add("sessions_closed", limit=verdict.enhanced)
+        self._house.log.write(
+            "info", "session-closed", session=self._conversation.session.session_id, reply=str(verdict)
+        )
+        if self._write_blocked or self._transport.is_closing():
+            self._transport.abort()  # it reads nothing: nothing more can be told
+        else:
+            self._say_and_close(verdict)
+            self._timer = self._loop.call_later(_CLOSING_LINGER_S, self.abort)
+
+    def _overdue(self, now: float) -> Reply | None:
+        if self._waiting is not None:
+            return None  # it is we who take our time
+        if now >= self._deadline:
+            return _TIMED_OUT
+        if now >= self._started + self._limits.session_timeout_s:
+            return _TOO_LONG
+        elapsed_s = now - self._content_since
+        if self._engine.in_content and elapsed_s > RATE_GRACE_S:
+            if self._content_bytes < elapsed_s * self._limits.data_rate_bytes:
+                return _TOO_SLOW
+        return None

@@ -1,0 +1,387 @@
+"""What we answer: each event of the engine gets its reply here, from the policy, the accounts, the store.
+
+No socket and no timer: the connection feeds events in and writes replies out. An answer is a
+Reply at once, or something to await when the world has to be asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from gatepost.intake.door import Door, Grant
+from gatepost.intake.reception import Reception
+from gatepost.intake.sasl import Challenge, Credentials, LoginExchange, PlainExchange, exchange_for
+from gatepost.intake.taking_in import TakingIn
+from gatepost.intake.transaction import Transaction
+from gatepost.model.envelope import Recipient
+from gatepost.model.fault import Fault, PeerFault, WorldFault
+from gatepost.model.known import MailView
+from gatepost.model.reply import Reply
+from gatepost.model.session import Rights, Session, TlsInfo
+from gatepost.model.verdict import DelayReply, Disposition, HangUp, Stage
+from gatepost.policy.hearing import Hearing
+from gatepost.ports.directory import Accounts
+from gatepost.ports.log import Counters, Log
+from gatepost.ports.tls import TlsServer
+from gatepost.ports.world import Clock
+from gatepost.protocol.events import (
+    Auth,
+    AuthResponse,
+    BdatChunk,
+    Data,
+    EndOfData,
+    Event,
+    Hello,
+    Mail,
+    Offer,
+    Other,
+    Rcpt,
+    StartTls,
+    Verb,
+    Violation,
+)
+
+Answer = Reply | Awaitable[Reply]
+FOLLOW_UP_DELAY_LIMIT_S: Final = 60.0
+
+_SENDER_OK: Final = Reply(250, "2.1.0", "Sender OK")
+_RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient OK")
+_START_INPUT: Final = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
+_CHUNK_OK: Final = Reply(250, "2.0.0", "Chunk received")
+_READY_FOR_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
+_AUTHENTICATED: Final = Reply(235, "2.7.0", "Authentication successful")
+_CREDENTIALS_INVALID: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
+_ACCOUNTS_DOWN: Final = Reply(454, "4.7.0", "Temporary authentication failure")
+_TOO_MANY_ERRORS: Final = Reply(
+    421, "4.7.0", "Too many errors on this connection, closing transmission channel"
+)
+_TOO_MANY_MESSAGES: Final = Reply(421, "4.7.0", "Too many messages on this connection")
+_NOT_ACCEPTING: Final = Reply(452, "4.3.1", "Insufficient system resources")
+_SIMPLE: Final = {
+    Verb.RSET: Reply(250, "2.0.0", "OK"),
+    Verb.NOOP: Reply(250, "2.0.0", "OK"),
+    Verb.VRFY: Reply(252, "2.5.2", "Cannot verify, but will take the message and try to deliver"),
+    Verb.EXPN: Reply(502, "5.5.1", "Not implemented"),
+    Verb.HELP: Reply(214, "2.0.0", "Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT; see RFC 5321"),
+    Verb.QUIT: Reply(221, "2.0.0", "Service closing transmission channel"),
+}
+_JUNK: Final = frozenset({Verb.RSET, Verb.NOOP, Verb.VRFY, Verb.EXPN, Verb.HELP})
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What a conversation needs of the house besides its door: made once, shared by all sessions."""
+
+    taking_in: TakingIn
+    accounts: Accounts
+    clock: Clock
+    counters: Counters
+    log: Log
+
+
+class Conversation:
+    """One session's answers. `session` and `offer` change with STARTTLS and AUTH."""
+
+    __slots__ = (
+        "_auth_failures",
+        "_counter",
+        "_door",
+        "_errors",
+        "_exchange",
+        "_grant",
+        "_hang_up",
+        "_hearing",
+        "_junk",
+        "_messages",
+        "_transaction",
+        "session",
+    )
+
+    def __init__(self, door: Door, session: Session, hearing: Hearing, counter: Counter) -> None:
+        self._door = door
+        self._grant: Grant = door.grant(session.client_ip)
+        self.session = replace(session, kind=self._grant.kind, rights=self._grant.rights)
+        self._hearing = hearing
+        self._counter = counter
+        self._transaction: Transaction | None = None
+        self._exchange: PlainExchange | LoginExchange | None = None
+        self._errors = self._junk = self._auth_failures = self._messages = 0
+        self._hang_up = False
+
+    @property
+    def offer(self) -> Offer:
+        """What the engine announces and accepts now."""
+        return self._door.offer(self.session, self._grant)
+
+    @property
+    def tls_server(self) -> TlsServer | None:
+        """What makes the pump after STARTTLS."""
+        return self._door.tls
+
+    @property
+    def wants_to_hang_up(self) -> bool:
+        """An agent asked for the connection to be closed after the last reply."""
+        return self._hang_up
+
+    def greet(self) -> Answer:
+        """The first reply: 220, or a refusal that closes."""
+        ready = Reply(220, "", f"{self._door.hostname} {self._door.settings.banner}".strip())
+        return self._after(self._ask(Stage.CONNECT), lambda d: self._refusal(d, closes=True) or ready)
+
+    def answer(self, event: Event) -> Answer:
+        """The reply to any event but BodyChunk. Never raises a Fault."""
+        try:
+            reply = self._answer(event)
+        except Fault as fault:
+            reply = fault.reply
+        if isinstance(reply, Reply):
+            return self._weighed(reply)
+        return self._weighed_later(reply)
+
+    def keep(self, data: bytes) -> Coroutine[Any, Any, None] | None:
+        """Take a piece of content; something to await when the disk has to keep up."""
+        transaction = self._transaction
+        assert transaction is not None, "content without a transaction"
+        return transaction.reception.write_out() if transaction.reception.add(data) else None
+
+    def tls_started(self, info: TlsInfo) -> None:
+        """RFC 3207 §4.2: forget what came in the clear."""
+        self._end_transaction()
+        self._hearing.forget_connection()
+        self.session = replace(self.session, tls=info, helo="", esmtp=False, user="")
+
+    def authenticated(self, user: str) -> None:
+        """From now on the session is somebody's."""
+        self._grant = self._door.grant(self.session.client_ip, user=user)
+        self._hearing.forget_connection()
+        self.session = replace(self.session, user=user, kind=self._grant.kind, rights=self._grant.rights)
+
+    def over(self) -> None:
+        """The connection is gone: nothing half received stays (threats A22)."""
+        self._end_transaction()
+
+    def _answer(self, event: Event) -> Answer:
+        match event:
+            case Hello():
+                return self._hello(event)
+            case Mail():
+                return self._mail(event)
+            case Rcpt():
+                return self._rcpt(event.recipient)
+            case Data():
+                return self._after(self._ask(Stage.DATA), lambda d: self._refusal(d) or _START_INPUT)
+            case BdatChunk():
+                return _CHUNK_OK
+            case EndOfData():
+                return self._end_of_data(event)
+            case StartTls():
+                return _READY_FOR_TLS
+            case Auth():
+                self._exchange = exchange_for(event.mechanism)
+                return self._respond(event.initial_response)
+            case AuthResponse():
+                return self._respond(event.data)
+            case Violation():
+                return self._violation(event)
+            case Other():
+                return self._other(event)
+            case _:
+                raise AssertionError(f"{type(event).__name__} has no answer")
+
+    def _hello(self, event: Hello) -> Answer:
+        before = self.session
+        self._end_transaction()
+        self.session = replace(before, helo=event.name, esmtp=event.verb is Verb.EHLO)
+
+        def said(disposition: Disposition) -> Reply:
+            refusal = self._refusal(disposition)
+            if refusal is not None:
+                self.session = before  # a refused EHLO leaves things as they were (threats B17)
+                return refusal
+            return Reply(250, "", self._door.hostname)
+
+        return self._after(self._ask(Stage.HELO), said)
+
+    def _mail(self, event: Mail) -> Answer:
+        if self._messages >= self._door.settings.limits.messages_per_session:
+            return _TOO_MANY_MESSAGES
+        taking_in = self._counter.taking_in
+        if reason := taking_in.why_not():
+            self._counter.counters.add("mails_not_accepted")
+            self._counter.log.write(
+                "warning", "not-accepting", reason=reason, session=self.session.session_id
+            )
+            return _NOT_ACCEPTING
+        self._transaction = Transaction(
+            mail_id=taking_in.next_mail_id(),
+            mail=event,
+            reception=Reception(
+                taking_in.open_spool,
+                memory_body_bytes=taking_in.memory_body_bytes,
+                header_bytes=self._door.settings.limits.header_size_bytes,
+            ),
+        )
+        return self._after(self._ask(Stage.MAIL), self._sender_said)
+
+    def _sender_said(self, disposition: Disposition) -> Reply:
+        refusal = self._refusal(disposition)
+        if refusal is None:
+            self._messages += 1
+            return _SENDER_OK
+        if self._transaction is not None:
+            self._transaction.refusals += 1
+        self._end_transaction()
+        return refusal
+
+    def _rcpt(self, recipient: Recipient) -> Answer:
+        transaction = self._transaction
+        assert transaction is not None, "RCPT without a transaction"
+
+        def said(disposition: Disposition) -> Reply:
+            refusal = self._refusal(disposition)
+            if refusal is None:
+                transaction.add(recipient)
+                return _RECIPIENT_OK
+            transaction.refusals += 1
+            return refusal
+
+        return self._after(self._ask(Stage.RCPT, recipient), said)
+
+    def _end_of_data(self, event: EndOfData) -> Answer:
+        transaction, self._transaction = self._transaction, None
+        assert transaction is not None, "end of data without a transaction"
+        return self._counter.taking_in.take_in(self._door, self.session, transaction, event, self._hearing)
+
+    def _violation(self, event: Violation) -> Reply:
+        self._counter.counters.add("protocol_violations", connector=self._door.name)
+        self._counter.log.write(
+            "info",
+            "protocol-violation",
+            session=self.session.session_id,
+            client_ip=self.session.client_ip,
+            what=event.what,
+            reply=str(event.reply),
+        )
+        if not event.counts:
+            self._errors -= 1
+        return event.reply
+
+    def _other(self, event: Other) -> Reply:
+        if event.verb is Verb.RSET:
+            self._end_transaction()
+        if event.verb in _JUNK:
+            self._junk += 1
+            if self._junk > self._door.settings.limits.junk_commands:
+                self._errors += 1
+        return _SIMPLE[event.verb]
+
+    def _respond(self, response: bytes | None) -> Answer:
+        assert self._exchange is not None
+        try:
+            step = self._exchange.respond(response)
+        except PeerFault as fault:
+            return self._auth_failed(fault.reply)
+        if isinstance(step, Challenge):
+            return Reply(334, "", step.text)
+        return self._check(step)
+
+    async def _check(self, credentials: Credentials) -> Reply:
+        try:
+            good = await self._counter.accounts.check(credentials.user, credentials.password)
+        except WorldFault as fault:
+            self._counter.log.write("error", "accounts-unavailable", reason=fault.reason)
+            return _ACCOUNTS_DOWN
+        if not good:
+            await asyncio.sleep(self._door.settings.tarpit_s)
+            return self._auth_failed(_CREDENTIALS_INVALID)
+        self.authenticated(credentials.user)
+        return _AUTHENTICATED
+
+    def _auth_failed(self, reply: Reply) -> Reply:
+        self._auth_failures += 1
+        self._counter.counters.add("authentication_failures", connector=self._door.name)
+        self._counter.log.write(
+            "warning",
+            "authentication-failed",
+            session=self.session.session_id,
+            client_ip=self.session.client_ip,
+        )
+        if self._auth_failures >= self._door.settings.limits.auth_failures:
+            return _TOO_MANY_ERRORS
+        return reply
+
+    def _ask(self, stage: Stage, recipient: Recipient | None = None) -> Disposition | Awaitable[Disposition]:
+        transaction = self._transaction
+        view = MailView(
+            stage=stage,
+            session=self.session,
+            now=self._counter.clock.now(),
+            envelope=transaction.envelope if transaction is not None else None,
+            recipient=recipient,
+        )
+        return self._hearing.ask(view)
+
+    def _after(
+        self, opinion: Disposition | Awaitable[Disposition], said: Callable[[Disposition], Reply]
+    ) -> Answer:
+        """The reply to an opinion, with the delay the opinion asks for."""
+        if isinstance(opinion, Disposition) and not opinion.effects:
+            return said(opinion)
+        return self._after_waiting(opinion, said)
+
+    async def _after_waiting(
+        self, opinion: Disposition | Awaitable[Disposition], said: Callable[[Disposition], Reply]
+    ) -> Reply:
+        disposition = opinion if isinstance(opinion, Disposition) else await opinion
+        delay_s = max((e.delay_s for e in disposition.effects if isinstance(e, DelayReply)), default=0.0)
+        if delay_s:
+            await asyncio.sleep(min(delay_s, FOLLOW_UP_DELAY_LIMIT_S))
+        self._hang_up = self._hang_up or any(isinstance(e, HangUp) for e in disposition.effects)
+        return said(disposition)
+
+    def _refusal(self, disposition: Disposition, *, closes: bool = False) -> Reply | None:
+        """The reply when the policy refuses, counted; None when it does not."""
+        if disposition.reply is None:
+            return None
+        self._counter.counters.add("refusals", connector=self._door.name, agent=disposition.decided_by)
+        self._counter.taking_in.note_refusal(self.session, self._transaction, self._hearing, disposition)
+        self._hang_up = self._hang_up or closes
+        return disposition.reply
+
+    def _end_transaction(self) -> None:
+        """RSET, EHLO, STARTTLS, a refused MAIL, the end of the connection: I4."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            transaction.reception.discard()
+            if transaction.refusals:
+                self._counter.taking_in.note_refused_mail(self.session, transaction, self._hearing)
+        self._hearing.forget_mail()
+
+    def _weighed(self, reply: Reply) -> Answer:
+        """Errors cost patience: first a delay, then the connection (threats 0.3, errors-*)."""
+        if reply.is_positive:
+            return reply
+        self._errors += 1
+        limits = self._door.settings.limits
+        if Rights.BYPASS_FILTERS in self.session.rights or self._errors <= limits.errors_soft:
+            return reply
+        if self._errors > limits.errors_hard and not reply.hangs_up:
+            self._counter.counters.add("sessions_closed", connector=self._door.name, limit="errors-hard")
+            return _TOO_MANY_ERRORS
+        return _delayed(reply, limits.error_delay_s) if limits.error_delay_s else reply
+
+    async def _weighed_later(self, answer: Awaitable[Reply]) -> Reply:
+        try:
+            reply = await answer
+        except Fault as fault:
+            reply = fault.reply
+        weighed = self._weighed(reply)
+        return weighed if isinstance(weighed, Reply) else await weighed
+
+
+async def _delayed(reply: Reply, delay_s: float) -> Reply:
+    await asyncio.sleep(delay_s)
+    return reply

@@ -1,0 +1,1 @@
+"""Builds every object of a process and joins them: the only room that knows all the others."""
