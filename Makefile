@@ -1,0 +1,74 @@
+# What one does with this tree. `make run` and `make test` work as the first command in a clean clone.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+ARGS ?=
+KILLS ?= 500
+CODE := $(wildcard src tests tools bench crash examples)
+
+.PHONY: help venv dev services run test test-all slow check format lint types imports quick bench crash mutate docs lock clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+venv: ## .venv with what running needs
+	@tools/setup.sh run
+
+dev: ## .venv with what the tests need, too
+	@tools/setup.sh dev
+
+services: ## Debian packages of the real servers some tests talk to (needs root; starts nothing)
+	@tools/services.sh
+
+run: venv ## The gateway in a small internet on loopback; ARGS=--once ends after the table
+	@$(PY) -m gatepost lab $(ARGS)
+
+test: dev services ## Every quick test, with real servers where they are installed
+	@$(PY) -m pytest -q -n 2 -m "not slow" $(ARGS)
+
+slow: dev services ## The tests that take minutes
+	@$(PY) -m pytest -q -m slow $(ARGS)
+
+test-all: dev services ## All of them
+	@$(PY) -m pytest -q -n 2 $(ARGS)
+
+check: format lint types imports quick ## Before every commit: under a minute
+
+format: dev
+	@$(PY) -m ruff format --check -q $(CODE)
+
+lint: dev
+	@$(PY) -m ruff check -q $(CODE)
+
+types: dev
+	@$(PY) -m mypy --no-error-summary $(CODE)
+
+imports: dev
+	@.venv/bin/lint-imports --no-timing >.lint-imports.log || { cat .lint-imports.log; rm -f .lint-imports.log; exit 1; }
+	@rm -f .lint-imports.log
+
+quick: dev
+	@$(PY) -m pytest -q -n 2 -m "not slow and not service" $(ARGS)
+
+bench: venv ## How fast: mails a second, latencies, memory (docs/benchmarks.md)
+	@$(PY) -m bench $(ARGS)
+
+crash: dev ## Kills the gateway while mail flows and looks for lost mail; KILLS=50 is the short form
+	@$(PY) -m crash --kills $(KILLS) $(ARGS)
+
+mutate: dev ## Does a test notice when the code is broken? (docs/mutants.md)
+	@$(PY) tools/mutate.py $(ARGS)
+
+docs: dev ## Writes the generated pages of the manual again
+	@$(PY) tools/reference.py $(ARGS)
+
+lock: dev ## Resolves the dependencies again into requirements/*.lock
+	@test -x .venv/bin/uv || $(PY) -m pip install -q uv
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 pyproject.toml -o requirements/run.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 pyproject.toml --group dev -o requirements/dev.lock
+
+clean: ## Everything that was made here, but .venv
+	@rm -rf .lab .services .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache mutants dist build .coverage*
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

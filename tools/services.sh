@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs the Debian packages whose servers and tools some tests talk to, and starts none of them.
+# Without root or apt it changes nothing: those tests skip and say so.
+set -euo pipefail
+packages=(postfix swaks openssl libnet-ssleay-perl libio-socket-ssl-perl)
+
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Not installed: ${missing[*]} (needs root and apt); tests that need them will skip." >&2
+    exit 0
+fi
+
+policy=/usr/sbin/policy-rc.d
+kept="$(mktemp -d)"
+restore() {
+    if [ -e "$kept/policy-rc.d" ]; then mv -f "$kept/policy-rc.d" "$policy"; else rm -f "$policy"; fi
+    rm -rf "$kept"
+}
+trap restore EXIT
+if [ -e "$policy" ]; then cp -a "$policy" "$kept/policy-rc.d"; fi
+printf '#!/bin/sh\nexit 101\n' > "$policy"
+chmod 755 "$policy"
+
+export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections 2>/dev/null || true
+# --no-remove: a machine with another mail server keeps it, and the tests skip.
+install=(apt-get install -y -q --no-install-recommends --no-remove "${missing[@]}")
+if ! "${install[@]}" >"$kept/log" 2>&1; then
+    if ! { apt-get update -q && "${install[@]}"; } >"$kept/log" 2>&1; then
+        tail -5 "$kept/log" >&2
+        echo "Could not install: ${missing[*]}; tests that need them will skip." >&2
+    fi
+fi
