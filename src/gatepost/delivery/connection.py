@@ -1,0 +1,284 @@
+"""One connection to one host: opened with greeting, EHLO, TLS and AUTH, then one mail after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from gatepost.config.settings import SendConnector
+from gatepost.delivery.load import Load
+from gatepost.delivery.needs import needs_of, options_for
+from gatepost.delivery.outcome import Fate, Outcome, all_alike, outcomes_of
+from gatepost.model.content import Content, SpooledBody
+from gatepost.model.envelope import BodyType
+from gatepost.model.fault import PeerFault, WorldFault
+from gatepost.model.queued import QueuedMail, QueuedRecipient
+from gatepost.model.reply import Reply
+from gatepost.model.session import TlsInfo
+from gatepost.ports.bodies import BodyFiles
+from gatepost.ports.wire import OutgoingWire
+from gatepost.protocol.replies import PeerReply
+from gatepost.protocol.smtp_client import (
+    AuthAnswered,
+    ChunkTaken,
+    ClientEngine,
+    ClientEvent,
+    ContentWanted,
+    Greeted,
+    HungUp,
+    Introduced,
+    TlsAnswered,
+    TransactionOver,
+)
+from gatepost.protocol.smtp_client_commands import mail_command, rcpt_command
+
+RECIPIENTS_LIMIT: Final = 100  # RFC 5321 §4.5.3.1.8: every server takes as many
+TRANSACTION_LIMIT_S: Final = 1800.0
+"""From MAIL to the end of the content; the reply to it has its own patience (threats N09)."""
+
+_E = TypeVar("_E")
+
+LOOP: Final = Reply(554, "5.4.6", "The next hop greets with our own name: mail loops")
+
+
+class StaleConnection(WorldFault):
+    """A kept-open connection had died before it took note of the mail: nothing was tried yet."""
+
+
+class TlsFailed(WorldFault):
+    """STARTTLS was agreed to and the handshake failed: this connection must not go on (threats D23)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """For AUTH at a smart host."""
+
+    user: str
+    password: str
+
+
+@dataclass(slots=True)
+class NextHopConnection:
+    """An open conversation. `usable` says whether another mail may follow.
+
+    host: its name.  monotonic: for the total time of a transaction, in seconds.
+    """
+
+    wire: OutgoingWire
+    engine: ClientEngine
+    settings: SendConnector
+    host: str
+    monotonic: Callable[[], float]
+    tls: TlsInfo | None = None
+    mails_sent: int = 0
+    pipelining: bool = True
+    """False after a peer that announces PIPELINING stumbled over it (threats N07)."""
+    broke_in_envelope: bool = False
+    """It stumbled before any content was sent: a second try without pipelining is safe."""
+
+    @property
+    def usable(self) -> bool:
+        """Idle, not closing, and not at the limit of messages."""
+        return self.engine.is_idle and self.mails_sent < self.settings.messages_per_connection
+
+    async def open(
+        self, our_name: str, *, tls: str, credentials: Credentials | None, timeout_s: float
+    ) -> None:
+        """Greeting, EHLO, STARTTLS by `tls` (the setting's words), AUTH.
+
+        Raises WorldFault when this host will not do now, TlsFailed, PeerFault(5.4.6) for a loop.
+        """
+        patience_s = min(timeout_s, self.settings.command_timeout_s)
+        greeted = await self._expect(Greeted, patience_s)
+        _agreed(greeted.reply, "greeting")
+        if greeted.name == our_name.lower():
+            raise PeerFault(LOOP, "the next hop greets with our own name", host=self.host)
+        await self._hello(patience_s)
+        if tls != "none":
+            await self._secure(tls, patience_s)
+        if credentials is not None:
+            await self._log_in(credentials, patience_s)
+
+    async def hand_over(
+        self,
+        mail: QueuedMail,
+        recipients: Sequence[QueuedRecipient],
+        content: Content,
+        bodies: BodyFiles,
+        body_path: Callable[[SpooledBody], str],
+    ) -> tuple[Outcome, ...]:
+        """One mail to its recipients, at most 100 in a transaction.
+
+        Raises StaleConnection, and no other fault of the world: those are in the outcomes.
+        """
+        needs = needs_of(mail, [r.recipient for r in recipients], content)
+        options = options_for(mail, needs, self.engine.offers, self.settings.when_no_8bitmime)
+        if isinstance(options, Reply):
+            return all_alike(recipients, Fate.FAILED, options)
+        command = mail_command(mail.sender, options)
+        load = Load(
+            content=content, binary=options.body is BodyType.BINARY_MIME, bodies=bodies, body_path=body_path
+        )
+        outcomes: list[Outcome] = []
+        size = min(self.engine.offers.rcpt_max or RECIPIENTS_LIMIT, RECIPIENTS_LIMIT)
+        for first in range(0, len(recipients), size):
+            batch = recipients[first : first + size]
+            if outcomes and not self.engine.is_idle:
+                outcomes += outcomes_of(batch, (), unknown=f"connection to {self.host} was closed")
+                continue
+            rcpts = [
+                rcpt_command(r.recipient, dsn=self.engine.offers.dsn, smtputf8=options.smtputf8)
+                for r in batch
+            ]
+            may_be_stale = self.mails_sent > 0 and not outcomes
+            self.mails_sent += 1
+            outcomes += await self._transaction(command, rcpts, batch, load, may_be_stale=may_be_stale)
+        return tuple(outcomes)
+
+    def close(self) -> None:
+        """Say QUIT when it is polite, and close without waiting for the answer."""
+        self.engine.quit()
+        try:
+            if out := self.engine.to_send():
+                self.wire.write(out)
+        except WorldFault:
+            pass  # TLS broke while saying goodbye: there is nothing left to lose
+        finally:
+            self.wire.close()
+
+    # -- opening ----------------------------------------------------------------------------------
+
+    async def _hello(self, patience_s: float) -> None:
+        self.engine.hello()
+        _agreed((await self._expect(Introduced, patience_s)).reply, "EHLO")
+
+    async def _secure(self, tls: str, patience_s: float) -> None:
+        demanded = tls in ("required", "verified")
+        if not self.engine.offers.starttls:
+            if demanded:
+                raise WorldFault(f"{self.host} does not offer STARTTLS, and TLS is {tls}")
+            return
+        self.engine.start_tls()
+        answer = await self._expect(TlsAnswered, patience_s)
+        if not answer.reply.is_positive:
+            if demanded:
+                raise WorldFault(f"{self.host} refused STARTTLS: {answer.reply.text}")
+            return
+        try:
+            self.engine.tls_started()
+            self.tls = await self.wire.start_tls(self.host, verify=tls == "verified", timeout_s=patience_s)
+        except WorldFault as fault:
+            raise TlsFailed(f"TLS with {self.host} failed: {fault.reason}") from fault
+        await self._hello(patience_s)
+
+    async def _log_in(self, credentials: Credentials, patience_s: float) -> None:
+        mechanism = next((m for m in ("PLAIN", "LOGIN") if m in self.engine.offers.auth), None)
+        if self.tls is None:
+            raise WorldFault(f"the connection to {self.host} is not encrypted: the password is not sent")
+        if mechanism is None:
+            raise WorldFault(f"{self.host} offers neither AUTH PLAIN nor LOGIN")
+        self.engine.authenticate(mechanism, credentials.user, credentials.password)
+        answer = await self._expect(AuthAnswered, patience_s)
+        if not answer.reply.is_positive:
+            raise WorldFault(f"{self.host} refused our login: {answer.reply.text}")
+
+    async def _expect(self, kind: type[_E], patience_s: float) -> _E:
+        event = await self._next(patience_s)
+        if isinstance(event, kind):
+            return event
+        if isinstance(event, HungUp):
+            raise WorldFault(event.reply.text)
+        raise AssertionError(f"{type(event).__name__} cannot come here")
+
+    # -- a mail -----------------------------------------------------------------------------------
+
+    async def _transaction(
+        self,
+        command: bytes,
+        rcpts: Sequence[bytes],
+        batch: Sequence[QueuedRecipient],
+        load: Load,
+        *,
+        may_be_stale: bool,
+    ) -> tuple[Outcome, ...]:
+        pipelined = self.pipelining and self.engine.offers.pipelining
+        until = self.monotonic() + TRANSACTION_LIMIT_S
+        relayed = not self.engine.offers.dsn
+        content_began = False
+        try:
+            self.engine.begin(command, rcpts, chunked=load.binary, pipelined=pipelined)
+            event = await self._next_by(until)
+            if isinstance(event, ContentWanted):
+                content_began = True
+                event = await self._send_content(load, until)
+        except WorldFault as fault:
+            self._break_off()
+            if may_be_stale and not self.engine.mail_was_answered:
+                raise StaleConnection(fault.reason) from fault
+            self.broke_in_envelope = pipelined and not content_began
+            return outcomes_of(batch, self.engine.answers_so_far, unknown=f"4.4.2 {fault.reason}")
+        if not isinstance(event, TransactionOver):
+            raise AssertionError(f"{type(event).__name__} cannot come here")
+        if self.engine.closed and may_be_stale and not self.engine.mail_was_answered:
+            raise StaleConnection("421 before the mail was looked at")
+        return outcomes_of(batch, event.answers, relayed=relayed)
+
+    async def _send_content(self, load: Load, until: float) -> ClientEvent:
+        if load.binary:
+            return await self._send_chunks(load, until)
+        whole = load.whole_for_data()
+        if whole is not None:
+            self.wire.write(whole)
+        else:
+            async for piece in load.pieces_for_data():
+                self.wire.write(piece)
+                await self.wire.drain(timeout_s=self._patience(until))
+        self.engine.content_sent()
+        return await self._next(self.settings.data_timeout_s)
+
+    async def _send_chunks(self, load: Load, until: float) -> ClientEvent:
+        async for piece in load.pieces_for_bdat():
+            if not piece:
+                continue
+            self.wire.write(self.engine.chunk(piece, last=False))
+            await self.wire.drain(timeout_s=self._patience(until))
+            event = await self._next(self.settings.data_timeout_s)
+            if not isinstance(event, ChunkTaken):
+                # RFC 3030 §2: after a refused chunk nothing is certain; the connection ends with it.
+                self._break_off()
+                return event
+        self.wire.write(self.engine.chunk(b"", last=True))
+        return await self._next(self.settings.data_timeout_s)
+
+    async def _next_by(self, until: float) -> ClientEvent:
+        return await self._next(self._patience(until))
+
+    async def _next(self, patience_s: float) -> ClientEvent:
+        """The next event; writes what the engine has to say. Raises WorldFault."""
+        try:
+            while True:
+                event = self.engine.next_event()
+                if out := self.engine.to_send():
+                    self.wire.write(out)
+                if event is not None:
+                    return event
+                data = await self.wire.read(timeout_s=patience_s)
+                if not data:
+                    raise WorldFault(f"{self.host} closed the connection")
+                self.engine.receive(data)
+        except WorldFault:
+            self._break_off()
+            raise
+
+    def _patience(self, until: float) -> float:
+        return max(0.0, min(self.settings.command_timeout_s, until - self.monotonic()))
+
+    def _break_off(self) -> None:
+        self.engine.closed = True
+        self.wire.close()
+
+
+def _agreed(reply: PeerReply, to: str) -> None:
+    if not reply.is_positive:
+        raise WorldFault(f"{reply.text} (in answer to {to})")

@@ -1,0 +1,79 @@
+"""What an answer of the next hop means for a recipient: delivered, not yet, or never."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from gatepost.model.queued import QueuedRecipient
+from gatepost.model.reply import Reply
+from gatepost.protocol.replies import safe_text
+from gatepost.protocol.smtp_client import Answer, Step
+
+_TOO_MANY_RECIPIENTS: Final = 552  # RFC 5321 §4.5.3.1.10: after RCPT it counts as 452
+
+
+class Fate(Enum):
+    """How one attempt ended for one recipient."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One recipient after one attempt. reply: one safe line. relayed: the next hop knows no DSN."""
+
+    recipient: QueuedRecipient
+    fate: Fate
+    reply: str
+    relayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt to deliver a parcel: an outcome for each of its recipients, and where it went."""
+
+    outcomes: tuple[Outcome, ...]
+    host: str = ""
+    ip: str = ""
+    tls: str = ""
+    """The TLS version, "" in the clear."""
+
+
+def fate_of(answer: Answer) -> Fate:
+    """The rules of the reply codes (RFC 5321 §4.2.1, §4.5.4; threats N06, N08)."""
+    if answer.reply.is_positive:
+        return Fate.DELIVERED if answer.step is Step.END_OF_DATA else Fate.DEFERRED
+    if answer.step is Step.RCPT and answer.reply.code == _TOO_MANY_RECIPIENTS:
+        return Fate.DEFERRED
+    return Fate.FAILED if answer.reply.is_permanent else Fate.DEFERRED
+
+
+def outcomes_of(
+    recipients: Sequence[QueuedRecipient],
+    answers: Sequence[Answer | None],
+    *,
+    unknown: str = "",
+    relayed: bool = False,
+) -> tuple[Outcome, ...]:
+    """One outcome a recipient; an answer that is missing is "not yet", for the reason `unknown`.
+
+    Fewer answers than recipients (a peer that lost count) leave the rest unknown.
+    """
+    padded = (*answers, *(None for _ in range(len(recipients) - len(answers))))
+    return tuple(
+        Outcome(recipient, Fate.DEFERRED, safe_text(unknown))
+        if answer is None
+        else Outcome(recipient, fate_of(answer), answer.reply.text, relayed)
+        for recipient, answer in zip(recipients, padded, strict=True)
+    )
+
+
+def all_alike(recipients: Sequence[QueuedRecipient], fate: Fate, reply: Reply | str) -> tuple[Outcome, ...]:
+    """The same fate for everybody."""
+    text = safe_text(str(reply))
+    return tuple(Outcome(recipient, fate, text) for recipient in recipients)

@@ -1,0 +1,387 @@
+"""The client's side of SMTP and LMTP: replies in, events and commands out; no socket, no clock.
+
+The driver's loop: write `to_send()`, feed `receive()`, take `next_event()` until it is None.
+Every reply must answer a command that was sent: one that comes ahead is an error, because
+from there on nobody knows which answer belongs to what (threats N04, D04).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from gatepost.protocol.replies import PeerReply, ReplyReader, broken
+from gatepost.protocol.smtp_client_commands import PeerOffers, parse_offers
+
+_NO_OFFERS: Final = PeerOffers()
+
+
+class Step(Enum):
+    """What a reply answers."""
+
+    GREETING = auto()
+    HELLO = auto()
+    HELO_AFTER_EHLO = auto()
+    STARTTLS = auto()
+    AUTH = auto()
+    MAIL = auto()
+    RCPT = auto()
+    DATA = auto()
+    CHUNK = auto()
+    END_OF_DATA = auto()
+    VOID_DATA = auto()
+    """The end of an empty text, sent because DATA was agreed to without any recipient (RFC 2920 §3.1)."""
+    RSET = auto()
+    QUIT = auto()
+
+
+_POSITIVE: Final = {Step.DATA: 3, Step.AUTH: 0}
+"""First digit of a yes where it is not 2; 0: several are possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """The banner came: `reply` may be a refusal. name: the first word, what the peer calls itself."""
+
+    reply: PeerReply
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """EHLO, LHLO or at last HELO was answered; `offers` is empty when refused or after HELO."""
+
+    reply: PeerReply
+    offers: PeerOffers
+
+
+@dataclass(frozen=True, slots=True)
+class TlsAnswered:
+    """STARTTLS: when positive, do the handshake now, then call `tls_started` and `hello`."""
+
+    reply: PeerReply
+
+
+@dataclass(frozen=True, slots=True)
+class AuthAnswered:
+    """AUTH is over."""
+
+    reply: PeerReply
+
+
+@dataclass(frozen=True, slots=True)
+class ContentWanted:
+    """Send the content now, then call `content_sent` (DATA), or send it by `chunk` (BDAT).
+
+    accepted: positions of the recipients that were agreed to; never empty.
+    """
+
+    accepted: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTaken:
+    """A BDAT chunk that was not the last arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The last word about one recipient, and at which step it was said."""
+
+    step: Step
+    reply: PeerReply
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionOver:
+    """One answer a recipient, in the order of the RCPT commands."""
+
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """RSET was answered."""
+
+    reply: PeerReply
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """421 came, or the answer to QUIT: the connection is of no more use."""
+
+    reply: PeerReply
+
+
+ClientEvent = (
+    Greeted
+    | Introduced
+    | TlsAnswered
+    | AuthAnswered
+    | ContentWanted
+    | ChunkTaken
+    | TransactionOver
+    | Reset
+    | HungUp
+)
+
+
+class ClientEngine:
+    """One conversation with a next hop. Methods that receive raise WorldFault when the peer breaks SMTP.
+
+    hostname: our name in EHLO.  lmtp: LHLO, and one reply a recipient after the content (RFC 2033).
+    """
+
+    def __init__(self, hostname: str, *, lmtp: bool = False) -> None:
+        self.offers = _NO_OFFERS
+        self.closed = False
+        self._hostname = hostname.encode("ascii")
+        self._lmtp = lmtp
+        self._reader = ReplyReader()
+        self._out = bytearray()
+        self._awaited: deque[Step] = deque([Step.GREETING])
+        self._later: deque[tuple[Step, bytes]] = deque()
+        self._auth_answers: deque[bytes] = deque()
+        self._answers: list[Answer | None] = []
+        self._in_transaction = False
+        self._mail_was_answered = False
+        self._rcpt_at = 0
+        self._ends: list[int] = []
+        """Positions whose recipients wait for a reply to the end of data."""
+
+    def to_send(self) -> bytes:
+        """What is to be written; taken once."""
+        if not self._out:
+            return b""
+        out = bytes(self._out)
+        self._out.clear()
+        return out
+
+    def receive(self, data: bytes) -> None:
+        """Bytes of the next hop. Raises WorldFault."""
+        self._reader.receive(data)
+
+    def next_event(self) -> ClientEvent | None:
+        """What happened; None: nothing until more bytes come. Raises WorldFault."""
+        while not self.closed and (reply := self._reader.next_reply()) is not None:
+            if not self._awaited:
+                raise broken("a reply to nothing")
+            event = self._take(self._awaited.popleft(), reply)
+            if event is not None:
+                return event
+        return None
+
+    # -- what the driver says -----------------------------------------------------------------
+
+    def hello(self) -> None:
+        """EHLO or LHLO; a refused EHLO is followed by HELO (RFC 5321 §3.2)."""
+        self._say(Step.HELLO, (b"LHLO " if self._lmtp else b"EHLO ") + self._hostname + b"\r\n")
+
+    def start_tls(self) -> None:
+        """STARTTLS (RFC 3207)."""
+        self._say(Step.STARTTLS, b"STARTTLS\r\n")
+
+    def tls_started(self) -> None:
+        """The handshake is done: whatever was offered in the clear is forgotten (RFC 3207 §4.2)."""
+        self._quiet()
+        self.offers = _NO_OFFERS
+
+    def authenticate(self, mechanism: str, user: str, password: str) -> None:
+        """AUTH PLAIN or LOGIN (RFC 4616). Only to be called under TLS (threats N12)."""
+        if mechanism == "PLAIN":
+            secret = base64.b64encode(f"\0{user}\0{password}".encode())
+            self._say(Step.AUTH, b"AUTH PLAIN " + secret + b"\r\n")
+        else:
+            self._auth_answers.extend(base64.b64encode(part.encode()) for part in (user, password))
+            self._say(Step.AUTH, b"AUTH LOGIN\r\n")
+
+    def begin(self, mail: bytes, rcpts: Sequence[bytes], *, chunked: bool, pipelined: bool) -> None:
+        """Start a transaction. mail, rcpts: complete command lines; at least one recipient."""
+        self._answers = [None] * len(rcpts)
+        self._in_transaction, self._mail_was_answered, self._rcpt_at = True, False, 0
+        self._later.clear()
+        self._later.extend((Step.RCPT, rcpt) for rcpt in rcpts)
+        if not chunked:
+            self._later.append((Step.DATA, b"DATA\r\n"))
+        self._say(Step.MAIL, mail)
+        if pipelined:
+            for step, command in self._later:
+                self._awaited.append(step)
+                self._out += command
+            self._later.clear()
+
+    def content_sent(self) -> None:
+        """The end of data was written (DATA)."""
+        self._await_ends()
+
+    def chunk(self, data: bytes, *, last: bool) -> bytes:
+        """One BDAT chunk as bytes for the wire (RFC 3030)."""
+        self._quiet()
+        if last:
+            self._await_ends()
+        else:
+            self._awaited.append(Step.CHUNK)
+        return b"BDAT %d%s\r\n%b" % (len(data), b" LAST" if last else b"", data)
+
+    def reset(self) -> None:
+        """RSET."""
+        self._say(Step.RSET, b"RSET\r\n")
+
+    def quit(self) -> None:
+        """QUIT; nobody needs to wait for the answer. Nothing in the middle of a text."""
+        if not self.closed and not self._in_transaction:
+            self._out += b"QUIT\r\n"
+        self.closed = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Between transactions, with nothing awaited and nothing left over."""
+        return not self.closed and not self._awaited and not self._in_transaction and self._reader.is_empty
+
+    @property
+    def mail_was_answered(self) -> bool:
+        """The next hop took note of the transaction at all."""
+        return self._mail_was_answered
+
+    @property
+    def answers_so_far(self) -> tuple[Answer | None, ...]:
+        """Of a transaction that broke off: None is unknown, and unknown is never "delivered"."""
+        return tuple(self._answers)
+
+    # -- what the next hop says ---------------------------------------------------------------
+
+    def _take(self, step: Step, reply: PeerReply) -> ClientEvent | None:
+        if reply.bare and step is not Step.END_OF_DATA:
+            # After the text a lone 250 is believed: the mail was taken, and trying again doubles it.
+            raise broken("a code without a text")
+        if reply.code == 421:
+            self.closed = True
+            return self._over(self._all(step, reply)) if self._in_transaction else HungUp(reply)
+        wanted = _POSITIVE.get(step, 2)
+        if wanted and reply.code < 400 and reply.code // 100 != wanted:
+            raise broken(f"{reply.code} in answer to {step.name}")
+        match step:
+            case Step.MAIL:
+                return self._mail_answered(reply)
+            case Step.RCPT:
+                return self._rcpt_answered(reply)
+            case Step.DATA:
+                return self._data_answered(reply)
+            case Step.END_OF_DATA:
+                return self._end_answered(reply)
+            case Step.CHUNK:
+                return ChunkTaken() if reply.is_positive else self._over(self._all(Step.CHUNK, reply))
+            case Step.VOID_DATA:
+                return self._over(self._decided())
+            case Step.RSET:
+                return Reset(reply)
+            case _:
+                return self._opening_answered(step, reply)
+
+    def _opening_answered(self, step: Step, reply: PeerReply) -> ClientEvent | None:
+        match step:
+            case Step.GREETING:
+                words = reply.lines[0].decode("ascii", "replace").split()
+                return Greeted(reply, words[0].lower() if words else "")
+            case Step.HELLO if reply.is_permanent and not self._lmtp:
+                self._say(Step.HELO_AFTER_EHLO, b"HELO " + self._hostname + b"\r\n")
+                return None
+            case Step.HELLO | Step.HELO_AFTER_EHLO:
+                offered = step is Step.HELLO and reply.is_positive
+                self.offers = parse_offers(reply.lines) if offered else _NO_OFFERS
+                return Introduced(reply, self.offers)
+            case Step.STARTTLS:
+                self._quiet()
+                return TlsAnswered(reply)
+            case Step.AUTH:
+                return self._auth_answered(reply)
+            case _:
+                self.closed = True
+                return HungUp(reply)
+
+    def _auth_answered(self, reply: PeerReply) -> ClientEvent | None:
+        if 300 <= reply.code < 400 and self._auth_answers:
+            if reply.code != 334:
+                raise broken(f"{reply.code} in answer to AUTH")
+            self._say(Step.AUTH, self._auth_answers.popleft() + b"\r\n")
+            return None
+        self._auth_answers.clear()
+        if 300 <= reply.code < 400:
+            raise broken("AUTH goes on without end")
+        return AuthAnswered(reply)
+
+    def _mail_answered(self, reply: PeerReply) -> ClientEvent | None:
+        self._mail_was_answered = True
+        if reply.is_positive:
+            return self._next_command()
+        self._answers = list(self._all(Step.MAIL, reply))
+        return self._over(self._decided()) if not self._awaited else None
+
+    def _rcpt_answered(self, reply: PeerReply) -> ClientEvent | None:
+        if not reply.is_positive and self._answers[self._rcpt_at] is None:
+            self._answers[self._rcpt_at] = Answer(Step.RCPT, reply)
+        self._rcpt_at += 1
+        return self._next_command()
+
+    def _data_answered(self, reply: PeerReply) -> ClientEvent | None:
+        if not reply.code < 400:
+            return self._over(self._all(Step.DATA, reply))
+        accepted = self._accepted()
+        if accepted:
+            return ContentWanted(accepted)
+        if self._lmtp:
+            raise broken("DATA agreed to without recipients")  # RFC 2033 §4.2 forbids it
+        self._say(Step.VOID_DATA, b".\r\n")
+        return None
+
+    def _end_answered(self, reply: PeerReply) -> ClientEvent | None:
+        answer = Answer(Step.END_OF_DATA, reply)
+        if not self._lmtp:
+            return self._over(tuple(a or answer for a in self._answers))
+        self._answers[self._ends.pop(0)] = answer
+        return None if self._ends else self._over(self._decided())
+
+    # -- within ---------------------------------------------------------------------------------
+
+    def _next_command(self) -> ClientEvent | None:
+        """One command at a time, for peers without PIPELINING; and the turn to BDAT after the last RCPT."""
+        if self._awaited:
+            return None
+        accepted = self._accepted()
+        if self._later and (accepted or self._later[0][0] is Step.RCPT):
+            self._say(*self._later.popleft())
+            return None
+        self._later.clear()
+        return ContentWanted(accepted) if accepted else self._over(self._decided())
+
+    def _accepted(self) -> tuple[int, ...]:
+        return tuple(n for n, answer in enumerate(self._answers) if answer is None)
+
+    def _await_ends(self) -> None:
+        self._ends = list(self._accepted()) if self._lmtp else []
+        self._awaited.extend([Step.END_OF_DATA] * (len(self._ends) or 1))
+
+    def _all(self, step: Step, reply: PeerReply) -> tuple[Answer, ...]:
+        """The reply is about everybody who was not answered yet."""
+        return tuple(answer or Answer(step, reply) for answer in self._answers)
+
+    def _decided(self) -> tuple[Answer, ...]:
+        return tuple(answer for answer in self._answers if answer is not None)
+
+    def _over(self, answers: tuple[Answer, ...]) -> TransactionOver:
+        self._in_transaction = False
+        return TransactionOver(answers)
+
+    def _say(self, step: Step, command: bytes) -> None:
+        self._quiet()
+        self._awaited.append(step)
+        self._out += command
+
+    def _quiet(self) -> None:
+        """Nothing may have been said ahead of what we say now, nor ahead of a handshake."""
+        if not self._reader.is_empty:
+            raise broken("it speaks out of turn")
