@@ -1,0 +1,46 @@
+"""Free ports on loopback."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+_TRIES: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PortPair:
+    """The same port by UDP and by TCP, both bound, TCP listening."""
+
+    port: int
+    udp: socket.socket
+    tcp: socket.socket
+
+    @classmethod
+    def bind(cls, host: str, port: int = 0) -> PortPair:
+        """port 0: any that is free for both. Raises OSError when there is none."""
+        for _ in range(_TRIES):
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                udp.bind((host, port))
+                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tcp.bind((host, udp.getsockname()[1]))
+                tcp.listen(128)
+            except OSError:
+                udp.close()
+                tcp.close()
+                if port:
+                    raise
+                continue
+            return cls(udp.getsockname()[1], udp, tcp)
+        raise OSError(errno.EADDRINUSE, "no port is free for UDP and TCP")
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port nobody listens on now. Another process may take it before you do: rare, and then loud."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
