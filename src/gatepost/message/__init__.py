@@ -1,1 +1,1 @@
-"""What a mail carries: its header section read, its trace fields written, its private fields taken off, its notices built."""
+"""What a mail carries is read here, and written where it is ours: header fields, trace, notices."""

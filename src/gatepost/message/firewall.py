@@ -1,0 +1,97 @@
+"""The header firewall: fields only we may write are taken off a stranger's mail; and the edits our agents ask for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from gatepost.message.fields import field
+from gatepost.message.headers import name_of, raw_fields, unfolded
+from gatepost.model.session import Rights
+from gatepost.model.verdict import AddHeader, Edit, RemoveHeader
+
+_ORGANIZATION: Final = (b"x-gatepost-", b"x-ms-exchange-organization-", b"x-ms-exchange-forest-")
+_ROUTING: Final = (b"received", b"resent-")
+_AUTHENTICATION_RESULTS: Final = b"authentication-results"
+# Whatever some reader may take for the end of a line: a bare LF becomes CR LF on its way out.
+_ANY_LINE_END: Final = re.compile(rb"[\r\n\x0b\x0c\x1c-\x1e\x85]+")
+_BLANKS: Final = b" \t\r\n"
+_COMMENT: Final = re.compile(rb"\([^()]*\)")
+_COMMENT_DEPTH_LIMIT: Final = 20
+_ESCAPED_MARK: Final = re.compile(rb"\\[()\"\\]")
+
+
+def firewalled(head: bytes, rights: Rights, *, authserv_id: str) -> bytes:
+    """The header section without fields its sender has no right to write.
+
+    X-Gatepost-*, X-MS-Exchange-Organization-* and -Forest-* need ORGANIZATION_HEADERS; Received and
+    Resent-* need ROUTING_HEADERS; Authentication-Results of our own authserv_id (our host name) nobody
+    may bring (RFC 8601 §5). A field in which any line could be read as one of these goes as a whole.
+    Returns `head` itself when nothing is found, which is nearly always.
+    """
+    lower = head.lower()
+    forbidden = tuple(
+        name
+        for names, right in ((_ORGANIZATION, Rights.ORGANIZATION_HEADERS), (_ROUTING, Rights.ROUTING_HEADERS))
+        if right not in rights
+        for name in names
+        if name in lower
+    )
+    own_id = authserv_id.lower().encode("ascii", "replace") if _AUTHENTICATION_RESULTS in lower else b""
+    if not forbidden and not own_id:
+        return head
+    fields = raw_fields(head)
+    kept = [raw for raw in fields if not _is_forbidden(raw, forbidden, own_id)]
+    return head if len(kept) == len(fields) else b"".join(kept) + _end_of(head)
+
+
+def apply_edits(head: bytes, edits: Sequence[Edit]) -> bytes:
+    """The header section with the agents' edits: removals first, then additions on top in their order.
+
+    Returns `head` itself when there is nothing to do. Raises ValueError for an addition that no line can hold.
+    """
+    if not edits:
+        return head
+    removed = frozenset(e.name.lower().encode() for e in edits if isinstance(e, RemoveHeader))
+    if removed and any(name in head.lower() for name in removed):
+        head = b"".join(raw for raw in raw_fields(head) if name_of(raw) not in removed) + _end_of(head)
+    return b"".join(field(e.name, e.value) for e in edits if isinstance(e, AddHeader)) + head
+
+
+def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bool:
+    lines = _ANY_LINE_END.split(raw)
+    # A line that begins with a blank continues the field for every reader.
+    names = [_name_at(line) for n, line in enumerate(lines) if n == 0 or line[:1] not in (b" ", b"\t")]
+    if any(_matches(name, forbidden) for name in names):
+        return True
+    if own_id and _AUTHENTICATION_RESULTS in names:
+        return _AUTHENTICATION_RESULTS in names[1:] or _is_signed_by(raw.partition(b":")[2], own_id)
+    return False
+
+
+def _name_at(line: bytes) -> bytes:
+    """What could be a field's name at the beginning of a line; the colon may come on the next (a folded name)."""
+    return line.partition(b":")[0].strip(_BLANKS).lower()
+
+
+def _matches(name: bytes, forbidden: tuple[bytes, ...]) -> bool:
+    return any(name.startswith(f) if f.endswith(b"-") else name == f for f in forbidden)
+
+
+def _is_signed_by(value: bytes, own_id: bytes) -> bool:
+    """Whether an Authentication-Results value may name us as its author (RFC 8601 §2.2); in doubt it does."""
+    text = _ESCAPED_MARK.sub(b"", unfolded(value).lower()).replace(b"\\", b"")
+    for _ in range(_COMMENT_DEPTH_LIMIT):
+        text, found = _COMMENT.subn(b" ", text)
+        if not found:
+            break
+    author = text.partition(b";")[0].replace(b'"', b"").split()
+    if b"(" in text or not text.isascii():
+        return own_id in text or not (author and author[0].isascii())
+    return bool(author) and author[0].removesuffix(b".") == own_id
+
+
+def _end_of(head: bytes) -> bytes:
+    """The empty line at the end, where there is one."""
+    return b"\r\n" if head == b"\r\n" or head.endswith(b"\r\n\r\n") else b""

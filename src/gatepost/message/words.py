@@ -1,0 +1,77 @@
+"""A header value as text for people: unfolded, encoded words decoded once, nothing in it that moves a cursor."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Final
+
+from gatepost.message.headers import unfolded
+
+_OCTETS_A_CHARACTER: Final = 8  # a character of an encoded word takes a few octets; more is not looked at
+_ENCODED_WORD: Final = re.compile(
+    rb"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ])\?([^?\s]{0,2000})\?="
+)
+_BETWEEN_WORDS: Final = re.compile(rb"(\?=)[ \t]+(?==\?)")
+_HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
+REPLACEMENT: Final = "\ufffd"
+
+# Text codecs only: a charset's name is the sender's, and some codecs do more than text (threats H24).
+_CHARSETS: Final = frozenset(
+    ["utf-8", "utf8", "us-ascii", "ascii", "koi8-r", "koi8-u", "tis-620"]
+    + ["gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr", "ks_c_5601-1987", "iso-2022-jp"]
+    + [f"iso-8859-{n}" for n in (*range(1, 12), 13, 14, 15, 16)]
+    + [f"windows-{n}" for n in range(1250, 1259)]
+)
+
+
+def text_of(value: bytes, limit_chars: int) -> str:
+    """A field's value (folded or not) as one line of printable text of at most limit_chars characters.
+
+    RFC 2047 words are decoded once; raw 8-bit is UTF-8, else Latin-1; control,
+    bidirectional and line-separating characters become U+FFFD or a blank. Raises nothing.
+    """
+    line = unfolded(value[: limit_chars * _OCTETS_A_CHARACTER])
+    text = _decoded_words(line) if b"=?" in line else _raw_text(line)
+    return printable(text, limit_chars)
+
+
+def printable(text: str, limit_chars: int) -> str:
+    """Text without characters that a terminal, a log or a page could take for more than text; cut."""
+    cut = text[:limit_chars]
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else " " if c in "\t\r\n" else REPLACEMENT for c in cut)
+
+
+def _decoded_words(line: bytes) -> str:
+    joined = _BETWEEN_WORDS.sub(rb"\1", line)
+    out: list[str] = []
+    end = 0
+    for match in _ENCODED_WORD.finditer(joined):
+        out.append(_raw_text(joined[end : match.start()]))
+        out.append(_decoded_word(match[1], match[2], match[3]))
+        end = match.end()
+    out.append(_raw_text(joined[end:]))
+    return "".join(out)
+
+
+def _decoded_word(charset: bytes, encoding: bytes, encoded: bytes) -> str:
+    if encoding in b"bB":
+        try:
+            octets = binascii.a2b_base64(encoded + b"=" * (-len(encoded) % 4))
+        except binascii.Error:
+            return REPLACEMENT
+    else:
+        octets = _HEX.sub(lambda m: bytes((int(m[1], 16),)), encoded.replace(b"_", b" "))
+    name = charset.decode("ascii").lower()
+    if name not in _CHARSETS:
+        return octets.decode("latin-1")
+    return octets.decode(name, "replace")
+
+
+def _raw_text(octets: bytes) -> str:
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
