@@ -1,0 +1,209 @@
+"""The words between the command line and a worker: typed commands, typed answers, as msgpack."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+COMMAND_LIMIT_BYTES: Final = 1 << 20
+TARGETS_LIMIT: Final = 5_000
+"""Most mails in one command: the caller sends more in several commands."""
+_RECIPIENTS_LIMIT: Final = 1_000
+_TEXT_LIMIT: Final = 1_000
+
+MailId = Annotated[int, Meta(ge=1, lt=1 << 63)]
+Number = Annotated[int, Meta(ge=0, le=100_000)]
+Text = Annotated[str, Meta(max_length=_TEXT_LIMIT)]
+
+
+class Target(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """One mail, and which of its recipients by number; no numbers: all of them."""
+
+    mail_id: MailId
+    numbers: Annotated[tuple[Number, ...], Meta(max_length=_RECIPIENTS_LIMIT)] = ()
+
+
+Targets = Annotated[tuple[Target, ...], Meta(max_length=TARGETS_LIMIT)]
+
+
+class Command(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every command says: who asks, for the record."""
+
+    by: Text = ""
+
+
+class RetryMail(Command, frozen=True, tag="retry-mail"):
+    """Try these mails now, whatever they wait for; unreachable, poison and dead mail goes back to the queue."""
+
+    targets: Targets
+
+
+class RetryHop(Command, frozen=True, tag="retry-hop"):
+    """Try everything that waits for a next hop now; "" is every next hop."""
+
+    next_hop: Text = ""
+
+
+class SuspendHop(Command, frozen=True, tag="suspend-hop"):
+    """Attempt nothing for this next hop until it is resumed or the worker restarts."""
+
+    next_hop: Text
+
+
+class ResumeHop(Command, frozen=True, tag="resume-hop"):
+    """Go on with a next hop."""
+
+    next_hop: Text
+
+
+class SuspendMail(Command, frozen=True, tag="suspend-mail"):
+    """Attempt these mails no more until they are resumed; survives a restart."""
+
+    targets: Targets
+
+
+class ResumeMail(Command, frozen=True, tag="resume-mail"):
+    """Put suspended mails back into the queue, due now."""
+
+    targets: Targets
+
+
+class RemoveMail(Command, frozen=True, tag="remove-mail"):
+    """Take mails out of the queue for good; with `notice` their senders are told (RFC 3464)."""
+
+    targets: Targets
+    notice: bool = False
+
+
+class ReleaseQuarantine(Command, frozen=True, tag="release-quarantine"):
+    """Deliver quarantined mail to its original recipients; it is not judged again."""
+
+    targets: Targets
+
+
+class DeleteQuarantine(Command, frozen=True, tag="delete-quarantine"):
+    """Remove quarantined mail for good. Nobody is told."""
+
+    targets: Targets
+
+
+class AskStatus(Command, frozen=True, tag="status"):
+    """How the worker is."""
+
+
+class AskMetrics(Command, frozen=True, tag="metrics"):
+    """Everything the worker counted."""
+
+
+class ReopenLog(Command, frozen=True, tag="reopen-log"):
+    """Close the log file and open the one of that name: for log rotation."""
+
+
+AnyCommand = (
+    RetryMail
+    | RetryHop
+    | SuspendHop
+    | ResumeHop
+    | SuspendMail
+    | ResumeMail
+    | RemoveMail
+    | ReleaseQuarantine
+    | DeleteQuarantine
+    | AskStatus
+    | AskMetrics
+    | ReopenLog
+)
+
+
+class Skipped(Struct, frozen=True, array_like=True):
+    """A mail that was not changed, and why."""
+
+    mail_id: int
+    reason: str
+
+
+class Changed(Struct, frozen=True, tag="changed"):
+    """It is done, and durable: how many mails and recipients were changed, and what was skipped."""
+
+    mails: int = 0
+    recipients: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    notices: int = 0
+
+    def __add__(self, other: Changed) -> Changed:
+        return Changed(
+            mails=self.mails + other.mails,
+            recipients=self.recipients + other.recipients,
+            skipped=self.skipped + other.skipped,
+            notices=self.notices + other.notices,
+        )
+
+
+class Refused(Struct, frozen=True, tag="refused"):
+    """It was not done, and nothing was changed."""
+
+    reason: str
+
+
+class HopState(Struct, frozen=True):
+    """One next hop as the worker's scheduler sees it."""
+
+    next_hop: str
+    waiting: int = 0
+    in_flight: int = 0
+    connections: int = 0
+    suspended: bool = False
+    retry_at: float = 0.0
+    """Until then the hop is left alone, because it could not be reached; 0: it is not."""
+    last_reply: str = ""
+
+
+class WorkerStatus(Struct, frozen=True, tag="status"):
+    """How a worker is."""
+
+    worker: int
+    process_id: int
+    started_at: float
+    revision: str
+    """Of the configuration in force."""
+    sessions: int = 0
+    not_accepting: str = ""
+    """Why no new mail is taken; "" while it is."""
+    hops: tuple[HopState, ...] = ()
+
+
+class Samples(Struct, frozen=True, tag="metrics"):
+    """Counters and gauges: name, labels, value."""
+
+    samples: tuple[tuple[str, tuple[tuple[str, str], ...], float], ...] = ()
+
+
+AnyReply = Changed | Refused | WorkerStatus | Samples
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_commands: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(AnyCommand)
+_replies: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(AnyReply)
+
+
+def encode(message: AnyCommand | AnyReply) -> bytes:
+    """For the wire, at most COMMAND_LIMIT_BYTES for a command that its limits allow."""
+    return _encoder.encode(message)
+
+
+def decode_command(data: bytes) -> AnyCommand:
+    """Raises ValueError for anything that is not a command: unknown tag, wrong type, too long, too many."""
+    return _decoded(_commands, data)  # type: ignore[no-any-return]
+
+
+def decode_reply(data: bytes) -> AnyReply:
+    """Raises ValueError for anything that is not an answer."""
+    return _decoded(_replies, data)  # type: ignore[no-any-return]
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(f"not understood: {error}") from None

@@ -1,0 +1,377 @@
+"""The worker's side of control: each command becomes one transaction, and the answer says what it changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gatepost.control.commands import (
+    AnyCommand,
+    AnyReply,
+    AskMetrics,
+    AskStatus,
+    Changed,
+    DeleteQuarantine,
+    HopState,
+    Refused,
+    ReleaseQuarantine,
+    RemoveMail,
+    ReopenLog,
+    ResumeHop,
+    ResumeMail,
+    RetryHop,
+    RetryMail,
+    Samples,
+    Skipped,
+    SuspendHop,
+    SuspendMail,
+    Target,
+    WorkerStatus,
+    decode_command,
+    encode,
+)
+from gatepost.model.address import Address
+from gatepost.model.content import Content
+from gatepost.model.fault import Fault
+from gatepost.model.queued import (
+    Accept,
+    Change,
+    KeepRecords,
+    MailState,
+    QueuedMail,
+    QueuedRecipient,
+    Settle,
+    Settlement,
+    StoredRecord,
+)
+from gatepost.ports.store import MailFilter, Store
+from gatepost.ports.world import Clock
+
+IN_FLIGHT = "is being delivered at this moment: ask again when the attempt is over"
+GONE = "is not in the queue (any more)"
+_PAGE = 1000
+
+
+class Deliveries(Protocol):
+    """What control needs of the scheduler (delivery.scheduler keeps this promise)."""
+
+    def withdraw(self, mail_id: int) -> bool:
+        """Forget the mail in memory; False when it is in flight."""
+
+    def offer(self, mail: QueuedMail, content: Content) -> None:
+        """A mail that was just committed and may be delivered at once."""
+
+    def retry_now(self, *, next_hop: str = "", mail_ids: Sequence[int] = ()) -> None:
+        """Forget back-offs of the hop ("": all hops) or look for these mails in the store now."""
+
+    def suspend(self, next_hop: str) -> None:
+        """Attempt nothing for this hop."""
+
+    def resume(self, next_hop: str) -> None:
+        """Go on with it."""
+
+    def hop_states(self) -> Sequence[HopState]:
+        """Every hop in memory."""
+
+
+class Trail(Protocol):
+    """Tracking records of what administrators do (records.tracking)."""
+
+    def removed(
+        self, mail: QueuedMail, who: Sequence[QueuedRecipient], *, at: float, by: str
+    ) -> StoredRecord:
+        """Recipients taken out of the queue or the quarantine."""
+
+    def released(
+        self, mail: QueuedMail, who: Sequence[QueuedRecipient], *, at: float, by: str
+    ) -> StoredRecord:
+        """Recipients let out of the quarantine."""
+
+    def resubmitted(
+        self, mail: QueuedMail, who: Sequence[QueuedRecipient], *, at: float, by: str
+    ) -> StoredRecord:
+        """Poison, dead or unreachable recipients put back into the queue."""
+
+
+ComposeNotice = Callable[[QueuedMail, Sequence[QueuedRecipient]], Accept | None]
+"""A failure notice about a removed mail, or None when it must be silent (null sender, our own notice)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFace:
+    """What a worker tells about itself."""
+
+    worker: int
+    process_id: int
+    started_at: float
+    revision: str
+    sessions: Callable[[], int] = lambda: 0
+    samples: Callable[[], Iterable[tuple[str, tuple[tuple[str, str], ...], float]]] = tuple
+    reopen_log: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class _Work:
+    """What one command will change."""
+
+    changes: list[Change] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notices: list[Accept] = field(default_factory=list)
+    mail_ids: list[int] = field(default_factory=list)
+    recipients: int = 0
+
+
+class WorkerCommands:
+    """Obeys commands for one worker's store.
+
+    deliveries: None when the gateway is down and the command line has opened the store itself.
+    route: a recipient's next-hop key as the configuration in force has it.
+    notice_about: composes what `queue remove --ndr` sends.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        face: WorkerFace,
+        clock: Clock,
+        trail: Trail,
+        route: Callable[[Address], str],
+        notice_about: ComposeNotice,
+        deliveries: Deliveries | None,
+    ) -> None:
+        self._store = store
+        self._face = face
+        self._clock = clock
+        self._trail = trail
+        self._route = route
+        self._notice_about = notice_about
+        self._deliveries = deliveries
+
+    async def answer(self, request: bytes) -> bytes:
+        """For the control socket: octets of a command in, octets of an answer out. Never raises a Fault."""
+        try:
+            reply: AnyReply = await self.obey(decode_command(request))
+        except ValueError as error:
+            reply = Refused(str(error))
+        except Fault as fault:
+            reply = Refused(fault.reason)
+        return encode(reply)
+
+    async def obey(self, command: AnyCommand) -> AnyReply:
+        """Do it, and answer when it is durable. Raises WorldFault when the store cannot."""
+        match command:
+            case AskStatus():
+                return self._status()
+            case AskMetrics():
+                return Samples(samples=tuple(self._face.samples()))
+            case ReopenLog():
+                self._face.reopen_log()
+                return Changed()
+            case SuspendHop() | ResumeHop():
+                return self._hop(command)
+            case RetryHop():
+                return await self._retry_hop(command)
+            case _:
+                return await self._change(command)
+
+    def _status(self) -> WorkerStatus:
+        return WorkerStatus(
+            worker=self._face.worker,
+            process_id=self._face.process_id,
+            started_at=self._face.started_at,
+            revision=self._face.revision,
+            sessions=self._face.sessions(),
+            not_accepting=self._store.why_not_accepting(),
+            hops=tuple(self._deliveries.hop_states()) if self._deliveries else (),
+        )
+
+    def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:
+        if self._deliveries is None:
+            return Refused("the gateway is down: nothing is delivered anyway")
+        if isinstance(command, SuspendHop):
+            self._deliveries.suspend(command.next_hop)
+        else:
+            self._deliveries.resume(command.next_hop)
+        return Changed()
+
+    async def _retry_hop(self, command: RetryHop) -> AnyReply:
+        """All that waits for the hop becomes due now, page by page: a queue may be longer than memory."""
+        done, after = Changed(), 0
+        wanted = MailFilter(next_hop=command.next_hop, state=MailState.DEFERRED)
+        while found := self._store.find(wanted, limit=_PAGE, after=after):
+            after = found[-1].mail_id
+            work = _Work()
+            for mail in found:
+                who = [r for r in mail.recipients if _waits_for(r, command.next_hop)]
+                self._free(work, mail, who, keep_route=True)
+            done += await self._commit(work)
+        if self._deliveries is not None:
+            self._deliveries.retry_now(next_hop=command.next_hop)
+        return done
+
+    async def _change(
+        self,
+        command: RetryMail | SuspendMail | ResumeMail | RemoveMail | ReleaseQuarantine | DeleteQuarantine,
+    ) -> Changed:
+        work = _Work()
+        for target in command.targets:
+            mail = self._store.mail(target.mail_id)
+            if mail is None:
+                work.skipped.append(Skipped(target.mail_id, GONE))
+                continue
+            who = _chosen(mail, target, command)
+            if not who:
+                work.skipped.append(Skipped(target.mail_id, _why_none(command)))
+            elif self._deliveries is not None and not self._deliveries.withdraw(mail.mail_id):
+                work.skipped.append(Skipped(target.mail_id, IN_FLIGHT))
+            else:
+                self._plan(work, command, mail, who)
+        done = await self._commit(work)
+        if self._deliveries is not None and isinstance(command, RetryMail | ResumeMail | ReleaseQuarantine):
+            self._deliveries.retry_now(mail_ids=work.mail_ids)
+        return done
+
+    def _plan(
+        self,
+        work: _Work,
+        command: RetryMail | SuspendMail | ResumeMail | RemoveMail | ReleaseQuarantine | DeleteQuarantine,
+        mail: QueuedMail,
+        who: Sequence[QueuedRecipient],
+    ) -> None:
+        match command:
+            case SuspendMail():
+                self._settle(work, mail, who, MailState.SUSPENDED)
+            case RemoveMail(notice=True) if not mail.is_notice and not mail.sender.is_null:
+                self._remove(work, mail, who, command.by)
+                if (notice := self._notice_about(mail, who)) is not None:
+                    work.changes.append(notice)
+                    work.notices.append(notice)
+            case RemoveMail() | DeleteQuarantine():
+                self._remove(work, mail, who, command.by)
+            case ReleaseQuarantine():
+                self._free(work, mail, who)
+                self._record(work, self._trail.released(mail, who, at=self._clock.now(), by=command.by))
+            case ResumeMail():
+                self._free(work, mail, who)
+            case RetryMail():
+                self._free(work, mail, who)
+                given_up = [r for r in who if r.state in _GIVEN_UP]
+                if given_up:
+                    record = self._trail.resubmitted(mail, given_up, at=self._clock.now(), by=command.by)
+                    self._record(work, record)
+
+    def _remove(self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient], by: str) -> None:
+        self._settle(work, mail, who, MailState.REMOVED)
+        self._record(work, self._trail.removed(mail, who, at=self._clock.now(), by=by))
+
+    def _free(
+        self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient], *, keep_route: bool = False
+    ) -> None:
+        """Back to the queue and due now, by the routing of today."""
+        self._settle(work, mail, who, MailState.READY, reroute=not keep_route)
+
+    def _settle(
+        self,
+        work: _Work,
+        mail: QueuedMail,
+        who: Sequence[QueuedRecipient],
+        state: MailState,
+        *,
+        reroute: bool = False,
+    ) -> None:
+        now = self._clock.now()
+        settlements = tuple(
+            Settlement(
+                number=r.number,
+                state=state,
+                due_at=now if state is MailState.READY else r.due_at,
+                attempts=r.attempts,
+                last_reply=r.last_reply,
+                next_hop=self._route(r.recipient.address) if reroute else None,
+            )
+            for r in who
+        )
+        work.changes.append(Settle(mail_id=mail.mail_id, settlements=settlements))
+        work.mail_ids.append(mail.mail_id)
+        work.recipients += len(who)
+
+    def _record(self, work: _Work, record: StoredRecord) -> None:
+        work.changes.append(KeepRecords(records=(record,)))
+
+    async def _commit(self, work: _Work) -> Changed:
+        """Durable, or WorldFault. A mail that went in flight meanwhile is told apart from the others."""
+        if work.changes:
+            await committed(self._store, work.changes)
+        if self._deliveries is not None:
+            for notice in work.notices:
+                self._deliveries.offer(notice.mail, notice.content)
+        return Changed(
+            mails=len(work.mail_ids),
+            recipients=work.recipients,
+            skipped=tuple(work.skipped),
+            notices=len(work.notices),
+        )
+
+
+async def committed(store: Store, changes: Sequence[Change]) -> None:
+    """Wait until the changes are on stable storage. Raises WorldFault when they are not."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def done(error: BaseException | None) -> None:
+        if waiter.cancelled():
+            return
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+
+    store.commit(changes, done)
+    await waiter
+
+
+_GIVEN_UP = (MailState.UNREACHABLE, MailState.POISON, MailState.DEAD)
+_QUEUED = (MailState.READY, MailState.DEFERRED, MailState.LEASED)
+
+
+def _chosen(mail: QueuedMail, target: Target, command: object) -> list[QueuedRecipient]:
+    """The recipients that the target names and the command is about."""
+    return [
+        r for r in mail.recipients if (not target.numbers or r.number in target.numbers) and _fits(r, command)
+    ]
+
+
+def _fits(recipient: QueuedRecipient, command: object) -> bool:
+    state = recipient.state
+    match command:
+        case ReleaseQuarantine() | DeleteQuarantine():
+            return state is MailState.QUARANTINED
+        case SuspendMail():
+            return state in _QUEUED or state is MailState.UNREACHABLE
+        case ResumeMail():
+            return state is MailState.SUSPENDED
+        case RetryMail():
+            return state in _QUEUED or state in _GIVEN_UP
+        case _:
+            return state is not MailState.QUARANTINED and not state.is_final
+
+
+def _why_none(command: object) -> str:
+    match command:
+        case ReleaseQuarantine() | DeleteQuarantine():
+            return "is not in quarantine"
+        case ResumeMail():
+            return "is not suspended"
+        case SuspendMail():
+            return "has no recipient that waits to be delivered"
+        case RetryMail():
+            return "has no recipient that waits (suspended mail is resumed, quarantined mail is released)"
+        case _:
+            return "has no such recipient in the queue"
+
+
+def _waits_for(recipient: QueuedRecipient, next_hop: str) -> bool:
+    return recipient.state is MailState.DEFERRED and (not next_hop or recipient.next_hop == next_hop)
