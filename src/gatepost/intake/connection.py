@@ -7,6 +7,7 @@ command; what has to wait (disk, DNS, a password) stops reading until it is ther
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -23,6 +24,7 @@ WRITE_BUFFER_BYTES: Final = 64 * 1024
 TIMER_S: Final = 15.0
 """Deadlines are looked at this often at the latest: a timer a session, not one a command."""
 RATE_GRACE_S: Final = 30.0
+TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
 
 _TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing transmission channel")
@@ -121,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._close()
         return True
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """The end, whatever the reason."""
         self._transport = None
         if self._timer is not None:
@@ -248,9 +250,7 @@ class Connection(asyncio.Protocol):
 
     def _pause(self, pause: Pause) -> None:
         self._flush()
-        if pause is Pause.CLOSED:
-            self._close()
-        elif self._eof:
+        if pause is Pause.CLOSED or self._eof:
             self._close()
         elif self._stopping and not self._engine.in_content:
             self._say_and_close(_STOPPING)
@@ -293,10 +293,8 @@ class Connection(asyncio.Protocol):
             self._waiting = None
             try:
                 result = finished.result()
-            except (Exception, asyncio.CancelledError) as error:  # a bug never accepts and never bounces
-                self._house.counters.add("bugs", place="intake")
-                self._house.log.write("error", "bug", place="intake", error=repr(error))
-                result = reply_for(error)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the edge of a session
+                result = self._our_fault(error)  # a bug never accepts a mail and never bounces one
             if self._transport is None:
                 return
             if then is not None:
@@ -306,6 +304,12 @@ class Connection(asyncio.Protocol):
                 self._go_on()
 
         future.add_done_callback(done)
+
+    def _our_fault(self, error: BaseException) -> Reply:
+        self._house.counters.add("bugs", place="intake")
+        trace = "".join(traceback.format_exception(error))[-TRACE_LIMIT_CHARACTERS:]
+        self._house.log.write("error", "bug", place="intake", error=repr(error), trace=trace)
+        return reply_for(error)
 
     def _flush(self) -> None:
         if not self._out or self._transport is None:
@@ -362,7 +366,6 @@ class Connection(asyncio.Protocol):
         if now >= self._started + self._limits.session_timeout_s:
             return _TOO_LONG
         elapsed_s = now - self._content_since
-        if self._engine.in_content and elapsed_s > RATE_GRACE_S:
-            if self._content_bytes < elapsed_s * self._limits.data_rate_bytes:
-                return _TOO_SLOW
-        return None
+        if not self._engine.in_content or elapsed_s <= RATE_GRACE_S:
+            return None
+        return _TOO_SLOW if self._content_bytes < elapsed_s * self._limits.data_rate_bytes else None

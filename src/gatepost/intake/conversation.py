@@ -129,7 +129,9 @@ class Conversation:
     def greet(self) -> Answer:
         """The first reply: 220, or a refusal that closes."""
         ready = Reply(220, "", f"{self._door.hostname} {self._door.settings.banner}".strip())
-        return self._after(self._ask(Stage.CONNECT), lambda d: self._refusal(d, closes=True) or ready)
+        return self._after(
+            self._ask(Stage.CONNECT), lambda d: self._refusal(d, Stage.CONNECT, closes=True) or ready
+        )
 
     def answer(self, event: Event) -> Answer:
         """The reply to any event but BodyChunk. Never raises a Fault."""
@@ -172,7 +174,9 @@ class Conversation:
             case Rcpt():
                 return self._rcpt(event.recipient)
             case Data():
-                return self._after(self._ask(Stage.DATA), lambda d: self._refusal(d) or _START_INPUT)
+                return self._after(
+                    self._ask(Stage.DATA), lambda d: self._refusal(d, Stage.DATA) or _START_INPUT
+                )
             case BdatChunk():
                 return _CHUNK_OK
             case EndOfData():
@@ -197,7 +201,7 @@ class Conversation:
         self.session = replace(before, helo=event.name, esmtp=event.verb is Verb.EHLO)
 
         def said(disposition: Disposition) -> Reply:
-            refusal = self._refusal(disposition)
+            refusal = self._refusal(disposition, Stage.HELO)
             if refusal is not None:
                 self.session = before  # a refused EHLO leaves things as they were (threats B17)
                 return refusal
@@ -227,7 +231,7 @@ class Conversation:
         return self._after(self._ask(Stage.MAIL), self._sender_said)
 
     def _sender_said(self, disposition: Disposition) -> Reply:
-        refusal = self._refusal(disposition)
+        refusal = self._refusal(disposition, Stage.MAIL)
         if refusal is None:
             self._messages += 1
             return _SENDER_OK
@@ -241,7 +245,7 @@ class Conversation:
         assert transaction is not None, "RCPT without a transaction"
 
         def said(disposition: Disposition) -> Reply:
-            refusal = self._refusal(disposition)
+            refusal = self._refusal(disposition, Stage.RCPT)
             if refusal is None:
                 transaction.add(recipient)
                 return _RECIPIENT_OK
@@ -342,12 +346,13 @@ class Conversation:
         self._hang_up = self._hang_up or any(isinstance(e, HangUp) for e in disposition.effects)
         return said(disposition)
 
-    def _refusal(self, disposition: Disposition, *, closes: bool = False) -> Reply | None:
+    def _refusal(self, disposition: Disposition, stage: Stage, *, closes: bool = False) -> Reply | None:
         """The reply when the policy refuses, counted; None when it does not."""
         if disposition.reply is None:
             return None
         self._counter.counters.add("refusals", connector=self._door.name, agent=disposition.decided_by)
-        self._counter.taking_in.note_refusal(self.session, self._transaction, self._hearing, disposition)
+        if self._transaction is None:
+            self._counter.taking_in.note_refusal(self.session, disposition, stage)
         self._hang_up = self._hang_up or closes
         return disposition.reply
 

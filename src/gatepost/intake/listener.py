@@ -68,6 +68,7 @@ class Listener:
         self.counters: Counters = desk.counters
         self.log: Log = desk.log
         self._servers: list[asyncio.Server] = []
+        self._empty: asyncio.Future[None] | None = None
         self._sessions: dict[Connection, tuple[str, str]] = {}
         self._by_door: Tally[str] = Tally()
         self._by_source: Tally[tuple[str, str]] = Tally()
@@ -87,10 +88,9 @@ class Listener:
             server.close()
         for connection in list(self._sessions):
             connection.stop()
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        while self._sessions and loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        if self._sessions:
+            self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._empty], timeout=timeout_s)
         for connection in list(self._sessions):
             connection.abort()
 
@@ -103,6 +103,13 @@ class Listener:
             if self._by_source[door, source] <= 0:
                 del self._by_source[door, source]
             self.counters.set("sessions", self._by_door[door], connector=door)
+        if not self._sessions and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    @property
+    def session_count(self) -> int:
+        """Sessions that are open now."""
+        return len(self._sessions)
 
     def welcome(
         self, doors: Sequence[Door], peer: tuple[str, int], local: tuple[str, int]

@@ -1,0 +1,193 @@
+"""What a message that came in becomes in the store: its mail, its content with our trace, its records. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gatepost.config.settings import Settings
+from gatepost.intake.transaction import Transaction
+from gatepost.message.firewall import apply_edits
+from gatepost.message.headers import HeaderIndex
+from gatepost.message.trace import completing_fields, received_field
+from gatepost.message.words import text_of
+from gatepost.model.content import Content
+from gatepost.model.known import MailView
+from gatepost.model.mail_id import mail_id_text
+from gatepost.model.queued import MailState, QueuedMail, QueuedRecipient, StoredRecord
+from gatepost.model.session import Rights, Session
+from gatepost.model.verdict import Action, Disposition
+from gatepost.policy.folding import Decision, Group
+from gatepost.policy.hearing import Hearing
+from gatepost.records import agent_log, tracking
+from gatepost.routing.next_hop import Router
+
+SUBJECT_LIMIT_CHARACTERS: Final = 255
+MESSAGE_ID_LIMIT_CHARACTERS: Final = 255
+FROM_LIMIT_CHARACTERS: Final = 255
+REASON_LIMIT_CHARACTERS: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One message at its end of data, header firewall applied. hostname: ours at this door."""
+
+    hostname: str
+    session: Session
+    transaction: Transaction
+    hearing: Hearing
+    view: MailView
+    content: Content
+    index: HeaderIndex
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Its sender may be written to about it."""
+        return bool(self.session.user) or Rights.INTERNAL in self.session.rights
+
+
+def queued_mail(
+    arrival: Arrival,
+    decisions: Sequence[Decision],
+    mail_id: int,
+    *,
+    scl: int,
+    state: MailState | None,
+    settings: Settings,
+    router: Router,
+) -> QueuedMail:
+    """The mail these recipients share. state: None lets the route decide (ready, or unreachable)."""
+    envelope, view = arrival.transaction.envelope, arrival.view
+    subject = arrival.index.first(b"subject") if settings.records.subjects else None
+    return QueuedMail(
+        mail_id=mail_id,
+        session_id=arrival.session.session_id,
+        received_at=view.now,
+        expires_at=view.now + settings.queue.expiry_s,
+        sender=envelope.sender,
+        body_type=envelope.body,
+        smtputf8=envelope.smtputf8,
+        require_tls=envelope.require_tls,
+        ret=envelope.ret,
+        envid=envelope.envid,
+        recipients=tuple(_recipients(decisions, view.now, state, router)),
+        size_bytes=arrival.content.size_bytes,
+        source=f"SMTP:{arrival.session.connector}",
+        client_ip=arrival.session.client_ip,
+        message_id=_text(arrival.index, b"message-id", MESSAGE_ID_LIMIT_CHARACTERS),
+        subject=text_of(subject, SUBJECT_LIMIT_CHARACTERS) if subject else "",
+        scl=scl,
+        authenticated=arrival.is_authenticated,
+    )
+
+
+def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
+    """The content as it leaves: edits applied, then Received on top of everything."""
+    envelope = arrival.transaction.envelope
+    name = mail_id_text(mail_id)
+    only = envelope.recipients[0].address if len(envelope.recipients) == 1 else None
+    trace = received_field(
+        arrival.session,
+        envelope,
+        hostname=arrival.hostname,
+        mail_id=name,
+        now=arrival.view.now,
+        recipient=only,
+    )
+    completed = completing_fields(
+        arrival.index, arrival.session, hostname=arrival.hostname, mail_id=name, now=arrival.view.now
+    )
+    head = trace + completed + apply_edits(arrival.content.head, group.edits)
+    return Content(head=head, body=arrival.content.body, form=arrival.content.form)
+
+
+def group_records(
+    arrival: Arrival, mail: QueuedMail, group: Group, *, hostname: str, parent_id: int, reply: str
+) -> list[StoredRecord]:
+    """RECEIVE, or TRANSFER for a mail split off another; QUARANTINE or DROP on top where that is its fate."""
+    at = arrival.view.now
+    if mail.mail_id == parent_id:
+        sender = _text(arrival.index, b"sender", FROM_LIMIT_CHARACTERS) or _from(arrival)
+        records = [
+            tracking.received(
+                mail, arrival.session, at=at, hostname=hostname, reply=reply, from_address=sender
+            )
+        ]
+    else:
+        records = [
+            tracking.transferred(mail, at=at, parent_id=parent_id, reason="recipients' answers differ")
+        ]
+    said = group.decisions[0].disposition
+    if group.action is Action.QUARANTINE:
+        records.append(
+            tracking.quarantined(mail, mail.recipients, at=at, agent=said.decided_by, reason=said.reason)
+        )
+    elif group.action is Action.DISCARD:
+        records.append(
+            tracking.dropped(mail, mail.recipients, at=at, agent=said.decided_by, reason=said.reason)
+        )
+    return records
+
+
+def opinion_records(
+    session: Session,
+    transaction: Transaction,
+    hearing: Hearing,
+    *,
+    at: float,
+    index: HeaderIndex | None = None,
+) -> Iterable[StoredRecord]:
+    """The agent log of one mail: every opinion since MAIL that was more than a silent pass."""
+    envelope = transaction.envelope
+    for stage, recipient, disposition in hearing.verdict_log:
+        about = agent_log.Subject(
+            envelope=envelope,
+            recipients=(recipient.address,) if recipient is not None else None,
+            mail_id=transaction.mail_id,
+            message_id=_text(index, b"message-id", MESSAGE_ID_LIMIT_CHARACTERS) if index else "",
+            from_addresses=(_text(index, b"from", FROM_LIMIT_CHARACTERS),) if index else (),
+        )
+        yield from agent_log.entries(session, stage, disposition, at=at, about=about)
+
+
+def refused_recipients(decisions: Sequence[Decision], router: Router) -> tuple[QueuedRecipient, ...]:
+    """Recipients that were refused while others were taken, as a notice names them."""
+    return tuple(
+        QueuedRecipient(
+            number=number,
+            recipient=decision.recipient,
+            next_hop=router.next_hop_for(decision.recipient.address).key,
+            state=MailState.FAILED,
+            last_reply=str(decision.disposition.reply or "550 5.7.1 Refused"),
+        )
+        for number, decision in enumerate(decisions)
+    )
+
+
+def _recipients(
+    decisions: Sequence[Decision], now: float, state: MailState | None, router: Router
+) -> Iterable[QueuedRecipient]:
+    for number, decision in enumerate(decisions):
+        hop = router.next_hop_for(decision.recipient.address)
+        yield QueuedRecipient(
+            number=number,
+            recipient=decision.recipient,
+            next_hop=hop.key,
+            state=hop.first_state if state is None else state,
+            due_at=now,
+            last_reply=_reason(decision.disposition) if state is MailState.QUARANTINED else "",
+        )
+
+
+def _reason(disposition: Disposition) -> str:
+    return f"{disposition.decided_by}: {disposition.reason}"[:REASON_LIMIT_CHARACTERS]
+
+
+def _from(arrival: Arrival) -> str:
+    return _text(arrival.index, b"from", FROM_LIMIT_CHARACTERS)
+
+
+def _text(index: HeaderIndex | None, name: bytes, limit_characters: int) -> str:
+    value = index.first(name) if index is not None else None
+    return text_of(value, limit_characters) if value else ""

@@ -1,0 +1,326 @@
+"""The end of data: the mail is judged, split where answers differ, made durable, and only then answered.
+
+One transaction holds message, envelope, facts, verdicts and records. The 250 is written by
+the store's `done`; anything that goes wrong before is a 4xx and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
+
+from gatepost.config.settings import Settings
+from gatepost.intake.door import Door
+from gatepost.intake.new_mail import (
+    Arrival,
+    content_with_trace,
+    group_records,
+    opinion_records,
+    queued_mail,
+    refused_recipients,
+)
+from gatepost.intake.transaction import Transaction
+from gatepost.message.firewall import firewalled
+from gatepost.message.headers import HeaderIndex
+from gatepost.model.content import Content
+from gatepost.model.fault import Fault, reply_for
+from gatepost.model.known import MailView
+from gatepost.model.mail_id import MailIds, mail_id_text
+from gatepost.model.queued import (
+    Accept,
+    Change,
+    KeepDossier,
+    KeepRecords,
+    MailState,
+    QueuedMail,
+    QueuedRecipient,
+    StoredRecord,
+)
+from gatepost.model.reply import Reply
+from gatepost.model.session import Session
+from gatepost.model.verdict import Action, DelayReply, Disposition, Stage
+from gatepost.policy.folding import Decision, MailOutcome, outcome
+from gatepost.policy.hearing import Hearing
+from gatepost.ports.log import Counters, Log
+from gatepost.ports.store import BodySpool, Store
+from gatepost.ports.world import Clock
+from gatepost.protocol.events import EndOfData
+from gatepost.records import agent_log
+from gatepost.routing.next_hop import Router
+
+DELAY_LIMIT_S: Final = 60.0
+_STATES: Final = {Action.QUARANTINE: MailState.QUARANTINED, Action.DISCARD: MailState.REMOVED}
+
+
+class Deliveries(Protocol):
+    """What we need of the scheduler."""
+
+    def offer(self, mail: QueuedMail, content: Content) -> None:
+        """A mail that was just committed."""
+
+
+NoticeOfRefusal = Callable[[QueuedMail, Sequence[QueuedRecipient], Content, int], "Accept | None"]
+"""(mail, refused recipients with their last_reply, content, id for the notice) -> the notice."""
+
+
+class TakingIn:
+    """Turns what came in into what the store keeps. One for each worker and configuration."""
+
+    def __init__(
+        self,
+        store: Store,
+        router: Router,
+        ids: MailIds,
+        deliveries: Deliveries,
+        settings: Settings,
+        *,
+        clock: Clock,
+        counters: Counters,
+        log: Log,
+        notice: NoticeOfRefusal,
+    ) -> None:
+        self._store = store
+        self._router = router
+        self._ids = ids
+        self._deliveries = deliveries
+        self._settings = settings
+        self._clock = clock
+        self._counters = counters
+        self._log = log
+        self._notice = notice
+        self.memory_body_bytes = settings.queue.memory_body_bytes
+        self.open_spool: Callable[[], BodySpool] = store.spool
+
+    def why_not(self) -> str:
+        """Why no mail is taken at the moment; "" when it is."""
+        return self._store.why_not_accepting()
+
+    def next_mail_id(self) -> int:
+        """A name for the next mail."""
+        return self._ids.next(self._clock.now())
+
+    def take_in(
+        self, door: Door, session: Session, transaction: Transaction, event: EndOfData, hearing: Hearing
+    ) -> Reply | Awaitable[Reply]:
+        """The reply to the end of data. The transaction is over when it is there, whatever it says (I4)."""
+        if event.refusal is not None:
+            return self._refused_unseen(session, transaction, hearing, event.refusal)
+        if transaction.reception.is_spooled:
+            return self._take_in_spooled(door, session, transaction, event, hearing)
+        try:
+            content = transaction.reception.finish(event.form)
+        except Fault as fault:
+            return self._refused_unseen(session, transaction, hearing, fault.reply)
+        return self._judge(door, session, transaction, content, hearing)
+
+    def note_refusal(self, session: Session, disposition: Disposition, stage: Stage) -> None:
+        """A refusal outside of a transaction (connection, greeting, sender's session) is recorded at once."""
+        at = self._clock.now()
+        records = agent_log.entries(session, stage, disposition, at=at)
+        self._store.commit([KeepRecords(records=records)])
+
+    def note_refused_mail(self, session: Session, transaction: Transaction, hearing: Hearing) -> None:
+        """A transaction that ended with refusals and without a mail: its dossier answers why."""
+        view = self._view(Stage.DATA, session, transaction)
+        self._keep_only_records(transaction, hearing, hearing.dossier(view), view, ())
+
+    async def _take_in_spooled(
+        self, door: Door, session: Session, transaction: Transaction, event: EndOfData, hearing: Hearing
+    ) -> Reply:
+        try:
+            content = await transaction.reception.finish_spooled(event.form)
+        except Fault as fault:
+            return self._refused_unseen(session, transaction, hearing, fault.reply)
+        return await _whenever(self._judge(door, session, transaction, content, hearing))
+
+    def _judge(
+        self, door: Door, session: Session, transaction: Transaction, content: Content, hearing: Hearing
+    ) -> Reply | Awaitable[Reply]:
+        head = firewalled(content.head, session.rights, authserv_id=door.hostname)
+        if head is not content.head:
+            content = Content(head=head, body=content.body, form=content.form)
+        arrival = Arrival(
+            hostname=door.hostname,
+            session=session,
+            transaction=transaction,
+            hearing=hearing,
+            view=self._view(Stage.END_OF_DATA, session, transaction, content),
+            content=content,
+            index=HeaderIndex.parse(head),
+        )
+        decisions = hearing.decide(arrival.view)
+        if isinstance(decisions, tuple):
+            return self._act(arrival, decisions)
+        return self._act_later(arrival, decisions)
+
+    async def _act_later(self, arrival: Arrival, decisions: Awaitable[tuple[Decision, ...]]) -> Reply:
+        try:
+            decided = await decisions
+        except BaseException:
+            self._over(arrival.transaction, arrival.hearing, taken=False)
+            raise
+        return await _whenever(self._act(arrival, decided))
+
+    def _view(
+        self, stage: Stage, session: Session, transaction: Transaction, content: Content | None = None
+    ) -> MailView:
+        known: dict[str, Any] = {}
+        if content is not None:
+            known = {"head": content.head, "form": content.form, "size_bytes": content.size_bytes}
+        return MailView(
+            stage=stage, session=session, now=self._clock.now(), envelope=transaction.envelope, **known
+        )
+
+    def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
+        result = outcome(decisions, authenticated=arrival.is_authenticated)
+        delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
+        if result.refusal is not None:
+            answer: Reply | Awaitable[Reply] = self._refuse(arrival, decisions, result.refusal)
+        else:
+            answer = self._keep(arrival, decisions, result)
+        return _after_delay(answer, min(delay_s, DELAY_LIMIT_S)) if delay_s else answer
+
+    def _refuse(self, arrival: Arrival, decisions: tuple[Decision, ...], refusal: Disposition) -> Reply:
+        assert refusal.reply is not None, "a refusal has a reply"
+        dossier = arrival.hearing.dossier(arrival.view, decisions)
+        self._keep_only_records(
+            arrival.transaction, arrival.hearing, dossier, arrival.view, (), arrival.index
+        )
+        self._counters.add("mails_refused", connector=arrival.session.connector, agent=refusal.decided_by)
+        self._over(arrival.transaction, arrival.hearing, taken=False)
+        return refusal.reply
+
+    def _refused_unseen(
+        self, session: Session, transaction: Transaction, hearing: Hearing, reply: Reply
+    ) -> Reply:
+        """Size, line length, a full disk: nobody was asked."""
+        view = self._view(Stage.DATA, session, transaction)
+        about = agent_log.Subject(envelope=transaction.envelope, mail_id=transaction.mail_id)
+        record = agent_log.refused_by_engine(
+            session, Stage.END_OF_DATA, reply, reply.text, at=view.now, about=about
+        )
+        self._keep_only_records(transaction, hearing, hearing.dossier(view), view, (record,))
+        self._counters.add("mails_refused", connector=session.connector, agent=agent_log.ENGINE)
+        self._over(transaction, hearing, taken=False)
+        return reply
+
+    def _keep_only_records(
+        self,
+        transaction: Transaction,
+        hearing: Hearing,
+        dossier: bytes,
+        view: MailView,
+        records: tuple[StoredRecord, ...],
+        index: HeaderIndex | None = None,
+    ) -> None:
+        opinions = opinion_records(view.session, transaction, hearing, at=view.now, index=index)
+        self._store.commit(
+            [
+                KeepDossier(mail_id=transaction.mail_id, at=view.now, data=dossier),
+                KeepRecords(records=(*records, *opinions)),
+            ]
+        )
+
+    def _keep(
+        self, arrival: Arrival, decisions: tuple[Decision, ...], result: MailOutcome
+    ) -> Awaitable[Reply]:
+        """Commit; the future is done when the mail is on stable storage, or is not ours."""
+        reply = Reply(250, "2.0.0", f"Queued as {mail_id_text(arrival.transaction.mail_id)}")
+        try:
+            changes, offered = self._changes(arrival, decisions, result, reply)
+        except BaseException:
+            self._over(arrival.transaction, arrival.hearing, taken=False)
+            raise
+        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def done(error: BaseException | None) -> None:
+            taken = error is None and any(isinstance(change, Accept) for change in changes)
+            self._over(arrival.transaction, arrival.hearing, taken=taken)
+            if error is None:
+                self._counters.add("mails_accepted", connector=arrival.session.connector)
+                for mail, content in offered:
+                    self._deliveries.offer(mail, content)
+            elif not isinstance(error, Fault):
+                self._log.write("error", "bug", place="store", error=repr(error))
+            if not answered.done():
+                answered.set_result(reply if error is None else reply_for(error))
+
+        self._store.commit(changes, done)
+        return answered
+
+    def _changes(
+        self, arrival: Arrival, decisions: tuple[Decision, ...], result: MailOutcome, reply: Reply
+    ) -> tuple[list[Change], list[tuple[QueuedMail, Content]]]:
+        """Everything one message becomes: a mail for each group, records, dossiers, a notice."""
+        parent_id, hostname = arrival.transaction.mail_id, arrival.hostname
+        dossier = arrival.hearing.dossier(arrival.view, decisions)
+        changes: list[Change] = []
+        offered: list[tuple[QueuedMail, Content]] = []
+        records: list[StoredRecord] = []
+        for number, group in enumerate(result.groups):
+            mail_id = self.next_mail_id() if number else parent_id
+            state = _STATES.get(group.action)
+            mail = queued_mail(
+                arrival,
+                group.decisions,
+                mail_id,
+                scl=group.scl,
+                state=state,
+                settings=self._settings,
+                router=self._router,
+            )
+            changes.append(KeepDossier(mail_id=mail_id, at=arrival.view.now, data=dossier))
+            records += group_records(
+                arrival, mail, group, hostname=hostname, parent_id=parent_id, reply=str(reply)
+            )
+            if group.action is Action.DISCARD:
+                continue
+            content = content_with_trace(arrival, group, mail_id)
+            changes.append(Accept(mail=mail, content=content))
+            if state is None:
+                offered.append((mail, content))
+        if result.to_tell:
+            changes += self._notices(arrival, result.to_tell, offered)
+        records += opinion_records(
+            arrival.session, arrival.transaction, arrival.hearing, at=arrival.view.now, index=arrival.index
+        )
+        changes.append(KeepRecords(records=tuple(records)))
+        return changes, offered
+
+    def _notices(
+        self, arrival: Arrival, refused: tuple[Decision, ...], offered: list[tuple[QueuedMail, Content]]
+    ) -> list[Change]:
+        """A notice to an authenticated sender about recipients that were refused after others were taken."""
+        about = queued_mail(
+            arrival,
+            refused,
+            arrival.transaction.mail_id,
+            scl=0,
+            state=MailState.FAILED,
+            settings=self._settings,
+            router=self._router,
+        )
+        who = refused_recipients(refused, self._router)
+        notice = self._notice(about, who, arrival.content, self.next_mail_id())
+        if notice is None:
+            return []
+        offered.append((notice.mail, notice.content))
+        return [notice]
+
+    def _over(self, transaction: Transaction, hearing: Hearing, *, taken: bool) -> None:
+        if taken:
+            transaction.reception.keep()
+        else:
+            transaction.reception.discard()
+        hearing.forget_mail()
+
+
+async def _whenever(answer: Reply | Awaitable[Reply]) -> Reply:
+    return answer if isinstance(answer, Reply) else await answer
+
+
+async def _after_delay(answer: Reply | Awaitable[Reply], delay_s: float) -> Reply:
+    reply = await _whenever(answer)
+    await asyncio.sleep(delay_s)
+    return reply
