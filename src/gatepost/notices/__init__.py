@@ -1,0 +1,1 @@
+"""What we write about a mail to its sender, or why we keep silent."""
