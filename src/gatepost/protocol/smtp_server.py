@@ -1,9 +1,67 @@
-"""The server's side of SMTP: bytes in, events out, replies to bytes. (contract; being written)"""
+"""The server's side of SMTP: bytes in, events out, replies to bytes; who may say what is in smtp_states."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
+from gatepost.model.envelope import BodyType
+from gatepost.model.fault import PeerFault
 from gatepost.model.reply import Reply
-from gatepost.protocol.events import EngineLimits, Event, Offer, Pause
+from gatepost.protocol import refusals
+from gatepost.protocol.data import FAR_TOO_LARGE_FACTOR, ContentMeter, DataFramer
+from gatepost.protocol.events import (
+    Auth,
+    AuthResponse,
+    BdatChunk,
+    BodyChunk,
+    Data,
+    EndOfData,
+    EngineLimits,
+    Event,
+    Hello,
+    Mail,
+    Offer,
+    Other,
+    Pause,
+    Rcpt,
+    StartTls,
+    Verb,
+    Violation,
+)
+from gatepost.protocol.smtp_commands import (
+    Command,
+    cut_line,
+    read_auth,
+    read_auth_response,
+    read_chunk_size,
+    read_command,
+    read_hello,
+    read_mail,
+    read_rcpt,
+)
+from gatepost.protocol.smtp_states import IN_TRANSACTION, LAST_IN_GROUP, State, after
+
+RECIPIENTS_OVERSHOOT: Final = 1000
+"""Recipients above the limit that are no error yet: the client may not know it (RFC 5321 §4.5.3.1.10)."""
+DRAIN_LIMIT_BYTES: Final = 64 << 20
+"""Octets of a refused chunk that are read and thrown away when there is no size limit to go by."""
+
+_WITHOUT_TLS: Final = frozenset({Verb.EHLO, Verb.HELO, Verb.STARTTLS, Verb.NOOP, Verb.RSET, Verb.QUIT})
+"""Allowed before TLS where TLS is demanded (RFC 3207 §4)."""
+_BARE_VERBS: Final = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
+"""Verbs that take no argument (RFC 5321 §4.1.1, RFC 3207 §4)."""
+_OUT_OF_TURN: Final = "commands behind one that must be waited for"
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """A BDAT whose octets are being read. refusal: they are thrown away, and this is said at the end."""
+
+    size_bytes: int
+    left_bytes: int
+    is_last: bool
+    refusal: Reply | None
 
 
 class ServerEngine:
@@ -11,49 +69,406 @@ class ServerEngine:
 
     The driver's loop: receive(bytes); while next_event() is not a Pause: answer it with
     send(reply) (BodyChunk needs none), write what send returned.
+
+    Whether a transaction is open is the engine's to say: after a refused DATA, after
+    EndOfData and after RSET or an accepted EHLO, `in_transaction` is False and the
+    driver forgets what it has of it. A refused EHLO leaves it open (threats B17).
     """
 
-    def __init__(self, offer: Offer, limits: EngineLimits) -> None:
-        raise NotImplementedError
+    __slots__ = (
+        "_at",
+        "_authenticated",
+        "_buffer",
+        "_chunk",
+        "_esmtp",
+        "_framer",
+        "_limits",
+        "_mail",
+        "_meter",
+        "_must_wait",
+        "_next",
+        "_pending",
+        "_recipients",
+        "_refused_recipients",
+        "_spoke_early",
+        "_state",
+        "_then",
+        "_tls",
+        "offer",
+    )
 
     offer: Offer
     """Set a new one after STARTTLS, AUTH or a change of the connector."""
 
+    def __init__(self, offer: Offer, limits: EngineLimits, *, tls: bool = False) -> None:
+        """tls: the connection began with TLS (implicit TLS, RFC 8314)."""
+        self.offer = offer
+        self._limits = limits
+        self._tls = tls
+        self._buffer = b""
+        self._at = 0
+        self._state = State.CONNECTED
+        self._pending: Event | None = None
+        self._next: Event | None = None
+        """An event that is known already but must come after the one before it."""
+        self._then = State.CONNECTED
+        """Where a positive answer to the pending event leads."""
+        self._must_wait = False
+        """The client has to wait for the answer to the pending event before it says more."""
+        self._spoke_early = False
+        self._esmtp = False
+        self._authenticated = False
+        self._mail: Mail | None = None
+        """The accepted MAIL of the transaction; what it asked for holds for all that follows."""
+        self._recipients = 0
+        self._refused_recipients = 0
+        self._chunk: _Chunk | None = None
+        self._meter = _NO_CONTENT
+        self._framer = _NO_DATA
+
+    # What the driver says.
+
     def greet(self, reply: Reply) -> bytes:
         """The first thing said: 220, or 421/554 and the engine is closed."""
-        raise NotImplementedError
+        self._state = State.FRESH if reply.is_positive else State.CLOSED
+        if self._spoke_early:
+            self._next = _violation(refusals.SPOKE_BEFORE_GREETING, "spoke before the greeting", closes=True)
+        return reply.encode()
 
     def ehlo_reply(self, greeting: str) -> Reply:
-        """The 250 to EHLO with everything the offer announces now."""
-        raise NotImplementedError
+        """The 250 to EHLO with everything the offer announces now; greeting stands behind our name."""
+        offer = self.offer
+        lines = [
+            ("PIPELINING", offer.pipelining),
+            (f"SIZE {offer.size_bytes}", True),
+            ("8BITMIME", offer.eight_bit_mime),
+            ("SMTPUTF8", offer.smtputf8),
+            ("DSN", offer.dsn),
+            ("CHUNKING", offer.chunking),
+            ("BINARYMIME", offer.chunking),
+            ("ENHANCEDSTATUSCODES", True),
+            ("STARTTLS", offer.starttls and not self._tls),
+            ("REQUIRETLS", offer.require_tls and self._tls),
+            (f"AUTH {' '.join(offer.auth)}", bool(offer.auth) and not self._authenticated),
+            (f"LIMITS RCPTMAX={offer.recipients}{_mail_max(offer)}", True),
+            ("HELP", True),
+        ]
+        more = tuple(line for line, announced in lines if announced)
+        return Reply(250, "", f"{offer.hostname} {greeting}".strip(), more)
 
     def receive(self, data: bytes) -> None:
         """Bytes from the client."""
-        raise NotImplementedError
+        if self._state is State.CONNECTED:
+            self._spoke_early = self._spoke_early or bool(data)
+        elif self._state is not State.CLOSED:
+            self._buffer = self._buffer[self._at :] + data
+            self._at = 0
 
     def next_event(self) -> Event | Pause:
         """The next thing the client did."""
-        raise NotImplementedError
+        if self._pending is not None:
+            return Pause.NEED_ANSWER
+        if self._state is State.CLOSED:
+            return Pause.CLOSED
+        try:
+            event = self._read()
+        except PeerFault as fault:
+            closes = isinstance(fault, refusals.BrokenFraming)
+            event = _violation(fault.reply, fault.reason, closes=closes)
+        if event is None:
+            return Pause.NEED_DATA
+        if not isinstance(event, BodyChunk):
+            self._pending = event
+        return event
 
     def send(self, reply: Reply) -> bytes:
-        """Answer the pending event; the bytes for the wire."""
-        raise NotImplementedError
+        """Answer the pending event; the bytes for the wire. Raises ValueError when there is none."""
+        event, self._pending = self._pending, None
+        if event is None:
+            raise ValueError("there is nothing to answer")
+        if reply.hangs_up or (isinstance(event, Violation) and event.closes):
+            self._close()
+        else:
+            self._answered(event, reply)
+            if self._must_wait and self.buffered_bytes and self._state is not State.HANDSHAKE:
+                self._next = _violation(refusals.SPOKE_OUT_OF_TURN, _OUT_OF_TURN, closes=True)
+            self._must_wait = False
+        return reply.encode()
 
     def tls_started(self) -> None:
         """The handshake is done: as after connecting, without a banner (RFC 3207 §4.2)."""
-        raise NotImplementedError
+        self._tls = True
+        self._buffer, self._at = b"", 0
+        self._pending = self._next = None
+        self._esmtp = self._authenticated = self._must_wait = False
+        self._forget_transaction()
+        if self._state is not State.CONNECTED:
+            self._state = State.FRESH
+
+    # What the driver may ask.
+
+    @property
+    def state(self) -> State:
+        """Where the conversation is, by the table."""
+        return self._state
 
     @property
     def buffered_bytes(self) -> int:
         """Octets received and not yet consumed: 0 before a handshake, or it is refused (D01)."""
-        raise NotImplementedError
+        return len(self._buffer) - self._at
 
     @property
     def in_transaction(self) -> bool:
         """Between an accepted MAIL and its end."""
-        raise NotImplementedError
+        return self._state in IN_TRANSACTION
 
     @property
     def in_content(self) -> bool:
         """Inside DATA or a BDAT chunk."""
-        raise NotImplementedError
+        return self._state is State.DATA or self._chunk is not None
+
+    @property
+    def spoke_early(self) -> bool:
+        """The client sent something before it was greeted; that is never read (threats C01)."""
+        return self._spoke_early
+
+    # Reading.
+
+    def _read(self) -> Event | None:
+        if self._next is not None:
+            event, self._next = self._next, None
+            return event
+        if self._state is State.DATA:
+            return self._read_data()
+        if self._chunk is not None:
+            return self._read_chunk(self._chunk)
+        if self._at >= len(self._buffer) or self._state in (State.HANDSHAKE, State.CONNECTED):
+            return None
+        if self._state is State.EXCHANGE:
+            return self._read_response()
+        return self._read_command()
+
+    def _read_command(self) -> Event | None:
+        line = self._cut(self._limits.command_line_bytes)
+        if line is None:
+            return None
+        command = read_command(line)
+        verb = command.verb
+        if verb is Verb.BDAT:
+            return self._begin_chunk(command)
+        self._must_wait = verb in LAST_IN_GROUP or not self._may_pipeline
+        if self._must_wait and self.buffered_bytes and verb is not Verb.QUIT:
+            return _violation(refusals.SPOKE_OUT_OF_TURN, _OUT_OF_TURN, closes=True)
+        return self._understand(command)
+
+    def _cut(self, limit_bytes: int, too_long: Reply = refusals.LINE_TOO_LONG) -> bytes | None:
+        if self.offer.auth and self._buffer[self._at : self._at + 5].upper() == b"AUTH ":
+            limit_bytes, too_long = self._limits.auth_line_bytes, refusals.AUTH_LINE_TOO_LONG
+        line = cut_line(self._buffer, self._at, limit_bytes, too_long)
+        if line is not None:
+            self._at += len(line) + 2
+        return line
+
+    def _understand(self, command: Command) -> Event:
+        verb, argument = command.verb, command.argument
+        if verb in _BARE_VERBS and argument:
+            return _violation(refusals.NO_ARGUMENT, "an argument where none may be")
+        if (refusal := self._not_now(verb)) is not None:
+            return _violation(refusal, f"{verb.name} not allowed now")
+        match verb:
+            case Verb.MAIL:
+                return read_mail(argument, self.offer, tls=self._tls)
+            case Verb.RCPT:
+                return self._read_recipient(argument)
+            case Verb.DATA:
+                return Data()
+            case Verb.EHLO | Verb.HELO:
+                return read_hello(command)
+            case Verb.STARTTLS:
+                return StartTls()
+            case Verb.AUTH:
+                return read_auth(argument, self.offer)
+            case _:
+                return Other(verb, argument)
+
+    def _read_recipient(self, argument: str) -> Event:
+        if self._recipients >= self.offer.recipients:
+            self._refused_recipients += 1
+            return Violation(
+                refusals.TOO_MANY_RECIPIENTS,
+                "more recipients than the limit",
+                counts=self._refused_recipients > RECIPIENTS_OVERSHOOT,
+            )
+        return read_rcpt(argument, self.offer, utf8=self._mail is not None and self._mail.smtputf8)
+
+    def _read_response(self) -> Event | None:
+        line = self._cut(self._limits.auth_line_bytes, refusals.AUTH_LINE_TOO_LONG)
+        if line is None:
+            return None
+        self._must_wait = True
+        if self.buffered_bytes:
+            return _violation(refusals.SPOKE_OUT_OF_TURN, _OUT_OF_TURN, closes=True)
+        return AuthResponse(read_auth_response(line))
+
+    def _read_data(self) -> Event | None:
+        data = self._buffer[self._at :]
+        if not data:
+            return None
+        self._buffer, self._at = b"", 0
+        framed = self._framer.feed(data)
+        if framed.rest is None:
+            return BodyChunk(framed.content) if framed.content else None
+        self._buffer = framed.rest
+        self._then = State.READY
+        end = EndOfData(self._meter.form, self._meter.refusal)
+        if not framed.content:
+            return end
+        self._next = end
+        return BodyChunk(framed.content)
+
+    # Chunks. Their octets are read whatever we think of them: they are never commands (threats C09).
+
+    def _begin_chunk(self, command: Command) -> Event | None:
+        size = read_chunk_size(command.argument)
+        refusal = self._not_now(Verb.LAST if size.is_last else Verb.BDAT)
+        before = self._meter.size_bytes if refusal is None else 0
+        limit_bytes = FAR_TOO_LARGE_FACTOR * self.offer.size_bytes
+        if refusal is not None and not limit_bytes:
+            limit_bytes = DRAIN_LIMIT_BYTES
+        if limit_bytes and before + size.size_bytes > limit_bytes:
+            return _violation(
+                refusals.FAR_TOO_LARGE, "a chunk of more than twice the size limit", closes=True
+            )
+        self._chunk = _Chunk(size.size_bytes, size.size_bytes, size.is_last, refusal)
+        return self._read_chunk(self._chunk)
+
+    def _read_chunk(self, chunk: _Chunk) -> Event | None:
+        if chunk.left_bytes:
+            data = self._buffer[self._at : self._at + chunk.left_bytes]
+            self._at += len(data)
+            chunk.left_bytes -= len(data)
+            if chunk.refusal is None and data and (content := self._meter.take(data)):
+                return BodyChunk(content)
+        if chunk.left_bytes:
+            return None
+        self._chunk = None
+        return self._chunk_complete(chunk)
+
+    def _chunk_complete(self, chunk: _Chunk) -> Event:
+        if chunk.refusal is not None:
+            return _violation(chunk.refusal, "BDAT not allowed now")
+        refusal = self._meter.refusal
+        if chunk.is_last or refusal is not None:
+            self._then = State.READY
+            return EndOfData(self._meter.form, refusal, by_bdat=True)
+        return BdatChunk(chunk.size_bytes)
+
+    # Deciding.
+
+    def _not_now(self, verb: Verb) -> Reply | None:
+        """Why the command is refused here, or None; then `_then` is where it leads."""
+        if self.offer.tls_needed and not self._tls and verb not in _WITHOUT_TLS:
+            return refusals.TLS_NEEDED
+        if (refusal := self._not_offered(verb)) is not None:
+            return refusal
+        state = self._state
+        if state is State.FRESH and verb is Verb.MAIL and not self.offer.helo_needed:
+            state = State.READY
+        then = after(state, verb)
+        if then is None:
+            return _out_of_sequence(state, verb)
+        if verb is Verb.DATA and self._mail is not None and self._mail.body is BodyType.BINARY_MIME:
+            return refusals.NEEDS_BDAT
+        self._then = then
+        return None
+
+    def _not_offered(self, verb: Verb) -> Reply | None:
+        offer = self.offer
+        match verb:
+            case Verb.STARTTLS if self._tls:
+                return refusals.TLS_ALREADY
+            case Verb.STARTTLS if not offer.starttls:
+                return refusals.NOT_IMPLEMENTED
+            case Verb.AUTH if self._authenticated:
+                return refusals.AUTH_ALREADY
+            case Verb.AUTH if not offer.auth:
+                in_clear = offer.starttls and not self._tls
+                return refusals.AUTH_NEEDS_TLS if in_clear else refusals.NOT_IMPLEMENTED
+            case Verb.BDAT | Verb.LAST if not offer.chunking:
+                return refusals.NOT_IMPLEMENTED
+        return None
+
+    @property
+    def _may_pipeline(self) -> bool:
+        """PIPELINING was announced to this client (RFC 2920 §3.1)."""
+        return self._esmtp and self.offer.pipelining
+
+    # Remembering.
+
+    def _answered(self, event: Event, reply: Reply) -> None:
+        if isinstance(event, Violation):
+            if self._state is State.EXCHANGE:
+                self._state = State.READY
+        elif isinstance(event, (Auth, AuthResponse)):
+            self._state = State.EXCHANGE if reply.code == 334 else State.READY
+            self._authenticated = reply.code == 235
+        elif reply.is_positive:
+            self._state = self._then
+            self._keep(event)
+        elif isinstance(event, (Data, BdatChunk, EndOfData)):
+            self._state = State.READY
+        if self._state not in IN_TRANSACTION:
+            self._forget_transaction()
+
+    def _keep(self, event: Event) -> None:
+        """What the state does not tell: who says hello, what MAIL asked for, how many recipients."""
+        match event:
+            case Rcpt():
+                self._recipients += 1
+            case Mail():
+                self._mail = event
+                self._meter = self._new_meter(event)
+            case Data():
+                self._framer = DataFramer(self._meter, normalize=self.offer.normalize_newlines)
+            case Hello():
+                self._esmtp = event.verb is Verb.EHLO
+                self._forget_transaction()
+
+    def _new_meter(self, mail: Mail) -> ContentMeter:
+        has_lines = mail.body is not BodyType.BINARY_MIME
+        return ContentMeter(
+            size_limit_bytes=self.offer.size_bytes,
+            line_limit_bytes=self._limits.text_line_bytes if has_lines else None,
+        )
+
+    def _forget_transaction(self) -> None:
+        self._mail = None
+        self._recipients = self._refused_recipients = 0
+        self._chunk = None
+        self._meter, self._framer = _NO_CONTENT, _NO_DATA
+
+    def _close(self) -> None:
+        self._state = State.CLOSED
+        self._buffer, self._at = b"", 0
+        self._next = None
+        self._forget_transaction()
+
+
+_NO_CONTENT: Final = ContentMeter(size_limit_bytes=0, line_limit_bytes=None)
+_NO_DATA: Final = DataFramer(_NO_CONTENT)
+
+
+def _out_of_sequence(state: State, verb: Verb) -> Reply:
+    if state is State.FRESH:
+        return refusals.SAY_HELLO_FIRST
+    if state is State.MAIL and verb in (Verb.DATA, Verb.BDAT, Verb.LAST):
+        return refusals.NO_VALID_RECIPIENTS
+    return refusals.BAD_SEQUENCE
+
+
+def _violation(reply: Reply, what: str, *, closes: bool = False) -> Violation:
+    return Violation(reply, what, closes=closes)
+
+
+def _mail_max(offer: Offer) -> str:
+    return f" MAILMAX={offer.messages}" if offer.messages else ""

@@ -1,0 +1,172 @@
+"""Where content begins and ends: the end-of-data rule of DATA, dots, and what is counted on the way.
+
+Only CR LF . CR LF ends the data (RFC 5321 §4.1.1.4). Everything else that some server in the
+world takes for an end is either text or a reason to hang up, because two servers that
+disagree here let a client smuggle a second mail (threats A01-A09).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gatepost.model.content import BodyForm
+from gatepost.model.reply import Reply
+from gatepost.protocol import refusals
+
+END: Final = b"\r\n.\r\n"
+_DOT_LINE: Final = b"\r\n."
+FAR_TOO_LARGE_FACTOR: Final = 2
+"""Content this many times the size limit is not read to its end."""
+
+# A line of one dot and NULs: a server that skips NUL would see the end of data (threats A09).
+_NUL_DOT_LINE: Final = re.compile(rb"\n(?:\0++\.\0*+|\.\0++)\r?\n")
+_NUL_DOT_START: Final = re.compile(rb"\n\0*+\.?\0*+\Z")
+_NULS: Final = re.compile(rb"\0+")
+
+
+class ContentMeter:
+    """Counts what passes and stops it behind a limit, without keeping any of it.
+
+    size_limit_bytes: 0 is none. line_limit_bytes: None is none (BINARYMIME has no lines).
+    """
+
+    __slots__ = (
+        "_bare",
+        "_cr",
+        "_has_8bit",
+        "_has_nul",
+        "_line",
+        "_line_limit",
+        "_longest",
+        "_size_limit",
+        "size_bytes",
+    )
+
+    def __init__(self, *, size_limit_bytes: int, line_limit_bytes: int | None) -> None:
+        self._size_limit = size_limit_bytes
+        self._line_limit = line_limit_bytes
+        self.size_bytes = 0
+        self._has_nul = self._has_8bit = self._bare = False
+        self._line = self._longest = 0
+        self._cr = b""
+
+    def take(self, data: bytes) -> bytes:
+        """Count a piece; returns what of it may be passed on: all, or nothing behind a limit.
+
+        Raises BrokenFraming (552) when far more than the limit came: then we stop reading.
+        """
+        self.size_bytes += len(data)
+        if self._size_limit and self.size_bytes > FAR_TOO_LARGE_FACTOR * self._size_limit:
+            raise refusals.BrokenFraming(refusals.FAR_TOO_LARGE, "content of more than twice the size limit")
+        self._has_8bit = self._has_8bit or not data.isascii()
+        self._has_nul = self._has_nul or b"\0" in data
+        self._measure(data)
+        return b"" if self.refusal else data
+
+    @property
+    def refusal(self) -> Reply | None:
+        """Why the content cannot be accepted; None as long as it can."""
+        if self._size_limit and self.size_bytes > self._size_limit:
+            return refusals.TOO_LARGE
+        if self._line_limit is not None and self._longest > self._line_limit:
+            return refusals.TEXT_LINE_TOO_LONG
+        return None
+
+    @property
+    def form(self) -> BodyForm:
+        """What was learned of everything that passed."""
+        return BodyForm(
+            size_bytes=self.size_bytes,
+            has_nul=self._has_nul,
+            has_8bit=self._has_8bit,
+            bare_newlines=self._bare or bool(self._cr),
+            longest_line_bytes=self._longest,
+        )
+
+    def _measure(self, data: bytes) -> None:
+        """Length of the longest line, over the cuts between pieces; and whether CR and LF are pairs."""
+        text = self._cr + data
+        self._cr = b"\r" if text.endswith(b"\r") else b""
+        text = text.removesuffix(b"\r")
+        if not only_crlf(text):
+            self._bare = True
+            text = text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        lines = text.split(b"\r\n")
+        first = self._line + len(lines[0])
+        self._line = len(lines[-1]) if len(lines) > 1 else first
+        longest = max(map(len, lines))
+        self._longest = max(self._longest, first, longest)
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """What one feeding gave: content with dots removed; and what follows the end of data, None before it."""
+
+    content: bytes
+    rest: bytes | None
+
+
+class DataFramer:
+    """The text of one DATA command, from the 354 to its end."""
+
+    __slots__ = ("_held", "_meter", "_normalize", "_nul_line", "_virtual")
+
+    def __init__(self, meter: ContentMeter, *, normalize: bool = False) -> None:
+        """normalize: let a bare LF pass unchanged (threats A17); the end of data stays what it is."""
+        self._meter = meter
+        self._normalize = normalize
+        # The data begins at the start of a line: as if CR LF had come before it.
+        self._held = b"\r\n"
+        self._virtual = True
+        self._nul_line = b""
+
+    def feed(self, data: bytes) -> Framed:
+        """The next bytes. At most four octets are kept: what may be the beginning of the end.
+
+        Raises BrokenFraming (521) for a bare CR or LF, also when the end of data follows it
+        in the same bytes: what is behind is not to be trusted then; 552 as ContentMeter.
+        """
+        window = self._held + data
+        end = window.find(END)
+        if end >= 0:
+            text, rest = window[: end + 2], window[end + len(END) :]
+            return Framed(self._clear(text, window[: end + 2]), rest)
+        cut = len(window) - _held_octets(window)
+        self._held = window[cut:]
+        return Framed(self._clear(window[:cut], window), None)
+
+    def _clear(self, text: bytes, seen: bytes) -> bytes:
+        """text: what is certain to be content; seen: text and what is held back behind it."""
+        self._refuse_bare(text)
+        if self._nul_line or b"\0" in text:
+            self._refuse_nul_dot(text, seen)
+        if _DOT_LINE in text:
+            text = text.replace(_DOT_LINE, b"\r\n")
+        if text and self._virtual:
+            self._virtual = False
+            text = text[2:]
+        return self._meter.take(text) if text else b""
+
+    def _refuse_bare(self, text: bytes) -> None:
+        pairs = text.count(b"\r\n")
+        if text.count(b"\r") != pairs or (text.count(b"\n") != pairs and not self._normalize):
+            raise refusals.BrokenFraming(refusals.BARE_NEWLINE, "bare CR or LF in the content")
+
+    def _refuse_nul_dot(self, text: bytes, seen: bytes) -> None:
+        if _NUL_DOT_LINE.search(self._nul_line + seen):
+            raise refusals.BrokenFraming(refusals.LONELY_DOT_WITH_NUL, "a line of a dot and NUL")
+        begun = _NUL_DOT_START.search(self._nul_line + text)
+        # Runs of NUL are kept as one: the memory is bounded and the meaning the same.
+        self._nul_line = _NULS.sub(b"\0", begun[0]) if begun else b""
+
+
+def only_crlf(data: bytes) -> bool:
+    """True when CR and LF occur only as the pair CR LF (RFC 5321 §2.3.8)."""
+    return data.count(b"\r") == data.count(b"\n") == data.count(b"\r\n")
+
+
+def _held_octets(window: bytes) -> int:
+    """How many octets at the end may be the beginning of the end of data."""
+    return next((n for n in (4, 3, 2, 1) if window.endswith(END[:n])), 0)
