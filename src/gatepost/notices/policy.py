@@ -102,4 +102,4 @@ def _silence(mail: QueuedMail, kind: Kind, head: bytes, spam_from_scl: int) -> S
 
 def _is_wanted(notify: Notify, kind: Kind) -> bool:
     flag, by_default = _WANTED[kind]
-    return by_default if notify == Notify.DEFAULT else flag in notify
+    return by_default if notify.value == 0 else flag in notify

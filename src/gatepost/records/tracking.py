@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final, TypedDict, Unpack
 
 import msgspec
@@ -292,6 +293,10 @@ def decode(record: StoredRecord) -> Tracking:
     return msgspec.json.decode(record.data, type=Tracking)
 
 
+# A mail's id is written in several records within a second.
+_id_text = lru_cache(maxsize=1024)(mail_id_text)
+
+
 def iso_time(at: float) -> str:
     """ "2026-11-22T13:05:00.123Z"; times no calendar has are the epoch."""
     if not 0.0 <= at < _LAST_AT:
@@ -303,7 +308,9 @@ def iso_time(at: float) -> str:
 _LAST_AT: Final = 253402300799.0  # 9999-12-31T23:59:59
 
 
+@lru_cache(maxsize=64)
 def _second(whole: int) -> str:
+    """Kept for a while: thousands of records fall into one second, and making the text is their dearest part."""
     return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
@@ -378,7 +385,7 @@ def _record(
         date_time=iso_time(at),
         source=source,
         event_id=event,
-        internal_message_id=mail_id_text(mail.mail_id),
+        internal_message_id=_id_text(mail.mail_id),
         message_id=message_id,
         network_message_id=_network_message_id(mail),
         recipient_address=names,

@@ -1,0 +1,65 @@
+"""The closed list of metrics: names, meanings, labels. Long because it is a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+
+class MetricKind(Enum):
+    """How a number moves."""
+
+    COUNTER = "counter"
+    """Only grows."""
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. labels: names whose values come from small closed sets of ours, never from a peer (threats S05)."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: MetricKind = MetricKind.COUNTER
+
+
+_GAUGE: Final = MetricKind.GAUGE
+
+METRICS: Final = (
+    Metric("connections", "Connections taken, by receive connector", ("connector",)),
+    Metric(
+        "connections_refused",
+        "Connections refused before the banner, and by which limit",
+        ("connector", "limit"),
+    ),
+    Metric("early_talkers", "Clients that spoke before the banner"),
+    Metric("sessions", "Sessions that are open now", ("connector",), _GAUGE),
+    Metric("sessions_closed", "Sessions we closed for a limit", ("connector", "limit")),
+    Metric("tls_sessions", "TLS handshakes done, by version", ("version",)),
+    Metric("tls_failures", "TLS handshakes that failed"),
+    Metric("authentication_failures", "AUTH attempts that failed", ("connector",)),
+    Metric("protocol_violations", "Breaches of SMTP that the engine answered", ("connector",)),
+    Metric("refusals", "Commands refused, and by which agent", ("connector", "agent")),
+    Metric("mails_accepted", "Mails taken in", ("connector",)),
+    Metric("mails_refused", "Mails refused at the end of data, and by which agent", ("connector", "agent")),
+    Metric("mails_not_accepted", "Mails answered with a 4xx because the store does not take new mail"),
+    Metric("mails_quarantined", "Mails put into quarantine, and by which agent", ("agent",)),
+    Metric("recipients_delivered", "Recipients handed on", ("connector",)),
+    Metric("recipients_deferred", "Recipients to be tried again", ("connector",)),
+    Metric("recipients_failed", "Recipients given up", ("connector",)),
+    Metric("delivery_connections", "Connections opened to next hops", ("connector",)),
+    Metric("delivery_tls_fallbacks", "Connections opened again without TLS", ("connector",)),
+    Metric("notices", "Notices written, by kind", ("kind",)),
+    Metric("notices_suppressed", "Notices not written, and why", ("why",)),
+    Metric("queued_recipients", "Recipients in the queue, by state", ("state",), _GAUGE),
+    Metric("store_commits", "Transactions committed"),
+    Metric("store_failures", "Transactions that failed"),
+    Metric("recipient_list_failed", "1 while the recipient list cannot be read", (), _GAUGE),
+    Metric("agent_bugs", "Errors inside an agent; each is a bug to report", ("agent",)),
+    Metric("fact_bugs", "Errors inside what gathers a fact; each is a bug to report", ("fact",)),
+    Metric("bugs", "Errors of ours caught at an edge; each is a bug to report", ("place",)),
+    Metric("log_lines_dropped", "Log lines lost because nothing took them"),
+)
+BY_NAME: Final = {metric.name: metric for metric in METRICS}
