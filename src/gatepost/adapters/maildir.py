@@ -1,0 +1,71 @@
+"""Maildirs and body files on the local file system, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO, Final
+
+from gatepost.model.fault import WorldFault
+
+_CHUNK_BYTES: Final = 256 * 1024
+
+
+class LocalBodyFiles:
+    """Keeps the promise of ports.bodies.BodyFiles."""
+
+    async def chunks(self, path: str) -> AsyncIterator[bytes]:
+        """The file in pieces. Raises WorldFault."""
+        try:
+            with await asyncio.to_thread(Path(path).open, "rb") as file:
+                while data := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                    yield data
+        except OSError as error:
+            raise WorldFault(f"stored body cannot be read: {error.strerror}", path=path) from error
+
+
+class LocalMaildirs:
+    """Keeps the promise of ports.maildir.Maildirs."""
+
+    async def deliver(self, directory: str, name: str, chunks: AsyncIterator[bytes]) -> None:
+        """tmp, sync, rename, sync. Raises WorldFault; what was begun in tmp is removed then."""
+        box = Path(directory)
+        path = box / "tmp" / name
+        try:
+            file = await asyncio.to_thread(_create, box, path)
+            try:
+                with file:
+                    async for chunk in chunks:
+                        await asyncio.to_thread(file.write, chunk)
+                    await asyncio.to_thread(_sync, file)
+                await asyncio.to_thread(_publish, path, box / "new")
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise WorldFault(f"{directory}: {error.strerror}", directory=directory) from error
+
+
+def _create(box: Path, path: Path) -> IO[bytes]:
+    for part in ("tmp", "new", "cur"):
+        (box / part).mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)  # begun before a crash, never finished
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    return os.fdopen(descriptor, "wb")
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _publish(path: Path, new: Path) -> None:
+    """After this returns the mail is in `new` whatever happens to the machine."""
+    path.rename(new / path.name)
+    descriptor = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,40 @@
+"""One attempt, whatever the next hop is: by wire or into a maildir."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gatepost.delivery.courier import Courier, Line, NeverThere, refused
+from gatepost.delivery.maildir import MaildirCourier
+from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.model.fault import WorldFault
+from gatepost.ports.store import StoreReader
+from gatepost.queue.active import Parcel
+from gatepost.routing.next_hop import HopKind, NextHop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """Makes attempts with the couriers."""
+
+    store: StoreReader
+    courier: Courier
+    maildir: MaildirCourier
+
+    async def make(self, parcel: Parcel, next_hop: NextHop, line: Line | None) -> tuple[Attempt, Line | None]:
+        """Deliver once. line: the open connection of the lane, if it has one; its successor is returned.
+
+        Raises NoHost when the whole next hop cannot be reached: nothing was tried for the mail then.
+        """
+        try:
+            content = parcel.content or self.store.content(parcel.mail.mail_id)
+        except WorldFault as fault:
+            text = f"451 4.3.0 The stored mail cannot be read: {fault.reason}"
+            return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, text)), line
+        if next_hop.kind is HopKind.MAILDIR:
+            return await self.maildir.carry(parcel, content, next_hop.settings.maildir), None
+        try:
+            line = line or await self.courier.line_to(next_hop)
+            return await self.courier.carry(parcel, content, line)
+        except NeverThere as fault:
+            return refused(parcel, fault), None

@@ -1,0 +1,188 @@
+"""Carries one parcel: finds a host that listens, hands the mail over, says what became of each recipient."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gatepost.delivery.connection import Credentials, NextHopConnection, StaleConnection, TlsFailed
+from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.parked import ParkedConnections
+from gatepost.model.content import Content, SpooledBody
+from gatepost.model.fault import PeerFault, WorldFault
+from gatepost.ports.bodies import BodyFiles
+from gatepost.ports.log import Counters, Log
+from gatepost.ports.wire import Dialer
+from gatepost.protocol.smtp_client import ClientEngine
+from gatepost.queue.active import Parcel
+from gatepost.routing.hosts import Failure, Host, Hosts
+from gatepost.routing.next_hop import NextHop
+
+CONNECTING_LIMIT_S: Final = 300.0
+"""All hosts of one next hop together (threats N15)."""
+_STALE_LIMIT: Final = 50
+
+FindHosts = Callable[[NextHop], Awaitable[Hosts]]
+"""routing.hosts.hosts_of with the resolver and our own names and addresses."""
+
+
+class NoHost(WorldFault):
+    """No host of the next hop could be spoken to: the other mails for it need not try now."""
+
+
+class NeverThere(PeerFault):
+    """The next hop cannot take this mail, today or tomorrow: no such domain, or the way leads back to us."""
+
+
+@dataclass(slots=True)
+class Line:
+    """A connection in use by a lane, and where it goes."""
+
+    next_hop: NextHop
+    host: Host
+    connection: NextHopConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnName:
+    """Who we are, and the passwords of our smart hosts by connector."""
+
+    hostname: str
+    credentials: Mapping[str, Credentials] = dataclasses.field(default_factory=dict)
+
+
+class Courier:
+    """Deliveries by SMTP and LMTP."""
+
+    def __init__(
+        self,
+        *,
+        dialer: Dialer,
+        find_hosts: FindHosts,
+        bodies: BodyFiles,
+        body_path: Callable[[SpooledBody], str],
+        monotonic: Callable[[], float],
+        own: OwnName,
+        counters: Counters,
+        log: Log,
+    ) -> None:
+        self._dialer = dialer
+        self._find_hosts = find_hosts
+        self._bodies = bodies
+        self._body_path = body_path
+        self._monotonic = monotonic
+        self._own = own
+        self._counters = counters
+        self._log = log
+        self.parked = ParkedConnections()
+
+    async def carry(self, parcel: Parcel, content: Content, line: Line) -> tuple[Attempt, Line | None]:
+        """One attempt over an open line, or a new one where the old one had died unnoticed.
+
+        Returns what became of everybody, and the line when it can be used again.
+        Raises NoHost or NeverThere when no new line could be had.
+        """
+        for _ in range(_STALE_LIMIT):
+            try:
+                attempt = await self._hand_over(parcel, content, line)
+            except StaleConnection:
+                line = await self.line_to(line.next_hop)
+                continue
+            if line.connection.broke_in_envelope:
+                line = await self.line_to(line.next_hop, pipelining=False)
+                attempt = await self._hand_over(parcel, content, line)
+            return attempt, self._kept(line)
+        raise NoHost(f"{line.host.name} closes every connection at once")
+
+    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True) -> Line:
+        """A parked connection, or a new one to the first host that will have us. Raises NoHost, NeverThere."""
+        if pipelining and (found := self.parked.of_hop(next_hop.key)):
+            return Line(next_hop, *found)
+        hosts = await self._find_hosts(next_hop)
+        if isinstance(hosts, Failure):
+            if hosts.permanent:
+                raise NeverThere(hosts.reply, hosts.text)
+            raise NoHost(hosts.text)
+        until = self._monotonic() + CONNECTING_LIMIT_S
+        reasons: list[str] = []
+        for host in hosts.hosts:
+            if pipelining and (found := self.parked.of_host(next_hop.connector, host)):
+                return Line(next_hop, *found)
+            if self._monotonic() >= until:
+                break
+            try:
+                connection = await self._open(next_hop, host, until)
+            except WorldFault as fault:
+                reasons.append(fault.reason)
+                continue
+            except PeerFault as fault:
+                raise NeverThere(fault.reply, str(fault.reply), host=host.name) from fault
+            connection.pipelining = pipelining
+            return Line(next_hop, host, connection)
+        raise NoHost(reasons[-1] if reasons else f"no answer within {CONNECTING_LIMIT_S:.0f} s")
+
+    def park(self, line: Line) -> None:
+        """The lane has no more mail: somebody else may."""
+        self.parked.park(line.next_hop.key, line.next_hop.connector, line.host, line.connection)
+
+    async def _hand_over(self, parcel: Parcel, content: Content, line: Line) -> Attempt:
+        connection = line.connection
+        outcomes = await connection.hand_over(
+            parcel.mail, parcel.recipients, content, self._bodies, self._body_path
+        )
+        tls = connection.tls.version if connection.tls else ""
+        return Attempt(outcomes=outcomes, host=line.host.name, ip=line.host.ip, tls=tls)
+
+    def _kept(self, line: Line) -> Line | None:
+        if line.connection.usable:
+            return line
+        line.connection.close()
+        return None
+
+    async def _open(self, next_hop: NextHop, host: Host, until: float) -> NextHopConnection:
+        tls = next_hop.settings.tls
+        try:
+            return await self._open_once(next_hop, host, until, tls)
+        except TlsFailed as fault:
+            if tls != "opportunistic":
+                raise
+            # RFC 7435: some encryption is better than none, and none is better than no mail; but
+            # the broken conversation is never continued (threats D23).
+            self._counters.add("delivery_tls_fallbacks", 1, connector=next_hop.connector)
+            self._log.write(
+                "warning", "tls-fallback", next_hop=next_hop.key, host=host.name, why=fault.reason
+            )
+            return await self._open_once(next_hop, host, until, "none")
+
+    async def _open_once(self, next_hop: NextHop, host: Host, until: float, tls: str) -> NextHopConnection:
+        settings = next_hop.settings
+        our_name = settings.hostname or self._own.hostname
+        timeout_s = min(settings.connect_timeout_s, max(0.1, until - self._monotonic()))
+        wire = await self._dialer.connect(
+            host.ip, host.port, source_address=settings.source_address, timeout_s=timeout_s
+        )
+        connection = NextHopConnection(
+            wire=wire,
+            engine=ClientEngine(our_name, lmtp=settings.delivery == "lmtp"),
+            settings=settings,
+            host=host.name,
+            monotonic=self._monotonic,
+        )
+        opened = False
+        try:
+            credentials = self._own.credentials.get(next_hop.connector)
+            patience_s = max(0.1, until - self._monotonic())
+            await connection.open(our_name, tls=tls, credentials=credentials, timeout_s=patience_s)
+            opened = True
+        finally:
+            if not opened:
+                connection.close()
+        self._counters.add("delivery_connections", 1, connector=next_hop.connector)
+        return connection
+
+
+def refused(parcel: Parcel, fault: NeverThere) -> Attempt:
+    """The attempt of a parcel whose next hop will never be there."""
+    return Attempt(outcomes=all_alike(parcel.recipients, Fate.FAILED, fault.reply))

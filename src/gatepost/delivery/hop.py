@@ -1,0 +1,121 @@
+"""One next hop as the scheduler sees it: what waits for it, how many lanes serve it, when it rests."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+from gatepost.delivery.outcome import Attempt, Fate
+from gatepost.queue.active import Parcel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopStatus:
+    """For the administrator: one next hop in this worker's memory. Times are seconds since the epoch."""
+
+    next_hop: str
+    waiting: int
+    in_flight: int
+    connections: int
+    suspended: bool
+    last_reply: str
+    failures: int
+    backing_off_until_at: float
+    """0.0: it is not backing off."""
+
+
+@dataclass(slots=True)
+class Hop:
+    """Parcels that wait, oldest first, and the state of the way. Decides; starts nothing."""
+
+    key: str
+    lanes: int = 0
+    in_flight: int = 0
+    suspended: bool = False
+    last_reply: str = ""
+    failures: int = 0
+    stumbles: int = 0
+    lanes_wanted: int = 2
+    """Slow start: a dead host is knocked at by two; each success lets one more lane open."""
+    backing_off_until_at: float = 0.0
+    _heap: list[tuple[float, int, Parcel]] = field(default_factory=list)
+
+    def add(self, parcel: Parcel) -> None:
+        """Let it wait its turn."""
+        heapq.heappush(self._heap, (*parcel.age_key, parcel))
+
+    def take(self) -> Parcel | None:
+        """The oldest parcel; None when nothing waits."""
+        return heapq.heappop(self._heap)[-1] if self._heap else None
+
+    def take_all(self) -> list[Parcel]:
+        """Everything that waits."""
+        parcels = [entry[-1] for entry in self._heap]
+        self._heap.clear()
+        return parcels
+
+    def take_mail(self, mail_id: int) -> Parcel | None:
+        """The parcel of one mail, out of its turn."""
+        for position, entry in enumerate(self._heap):
+            if entry[1] == mail_id:
+                del self._heap[position]
+                heapq.heapify(self._heap)
+                return entry[-1]
+        return None
+
+    @property
+    def waiting(self) -> int:
+        """Parcels that wait."""
+        return len(self._heap)
+
+    def is_unused(self, rested_before_at: float) -> bool:
+        """Nothing would be lost by forgetting it."""
+        in_use = self._heap or self.lanes or self.suspended
+        return not in_use and self.backing_off_until_at <= rested_before_at
+
+    def rests(self, now: float) -> bool:
+        """It failed as a whole a short while ago: nothing is tried before the time."""
+        return now < self.backing_off_until_at
+
+    def wants_lane(self, connections: int) -> bool:
+        """Whether one more lane should be opened. connections: the most there may be."""
+        starting = self.lanes - self.in_flight
+        return self.waiting > starting and self.lanes < min(connections, self.lanes_wanted)
+
+    def spoke(self, attempt: Attempt, connections: int, *, hung_up: bool) -> None:
+        """A conversation took place. hung_up: and the connection is gone."""
+        self.last_reply = attempt.outcomes[0].reply
+        if hung_up and all(o.fate is Fate.DEFERRED for o in attempt.outcomes):
+            self.stumbles += 1
+            return
+        self.failures, self.stumbles, self.backing_off_until_at = 0, 0, 0.0
+        self.lanes_wanted = min(connections, self.lanes_wanted + 1)
+
+    def lane_failed(self, reply: str) -> None:
+        """One lane found no host while others are served: the host wants fewer connections."""
+        self.lanes_wanted = max(1, self.lanes - 1)
+        self.last_reply = reply
+
+    def failed(self, *, rest_until_at: float) -> None:
+        """No host could be spoken to, or every conversation broke off."""
+        self.failures += 1
+        self.stumbles, self.lanes_wanted = 0, 1
+        self.backing_off_until_at = rest_until_at
+
+    def try_now(self) -> None:
+        """An administrator wants no more rest."""
+        self.backing_off_until_at, self.lanes_wanted = 0.0, 2
+
+    @property
+    def status(self) -> HopStatus:
+        """As it is now."""
+        return HopStatus(
+            next_hop=self.key,
+            waiting=self.waiting,
+            in_flight=self.in_flight,
+            connections=self.lanes,
+            suspended=self.suspended,
+            last_reply=self.last_reply,
+            failures=self.failures,
+            backing_off_until_at=self.backing_off_until_at,
+        )

@@ -1,0 +1,189 @@
+"""What an attempt changes in the queue: states, times, records, and the notice to the sender."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from gatepost.config.settings import Queue
+from gatepost.delivery.outcome import Attempt, Fate, Outcome
+from gatepost.model.content import Content
+from gatepost.model.queued import (
+    Accept,
+    Change,
+    KeepRecords,
+    MailState,
+    QueuedMail,
+    QueuedRecipient,
+    Settle,
+    Settlement,
+    StoredRecord,
+)
+from gatepost.ports.world import Randomness
+from gatepost.protocol.replies import safe_text
+from gatepost.queue.active import Parcel
+from gatepost.queue.schedule import QueueClock, next_attempt_at
+from gatepost.records import tracking
+from gatepost.records.tracking import Peer
+
+_NO_NOTICE: Final = "no notice: the mail has no sender to tell"
+
+WriteNotice = Callable[[QueuedMail, Sequence[QueuedRecipient], Content], Accept | None]
+"""The failure notice about these recipients (their last_reply says why), or None when silence is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """changes: to commit now.  failed: recipients that are to be given up, with their last reply."""
+
+    changes: tuple[Change, ...]
+    failed: tuple[QueuedRecipient, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """Turns outcomes into changes. Pure but for the clock and the dice it is given."""
+
+    queue: Queue
+    hostname: str
+    clock: QueueClock
+    randomness: Randomness
+    write_notice: WriteNotice
+
+    def after(self, parcel: Parcel, attempt: Attempt, connector: str, *, into_mailbox: bool) -> Settled:
+        """One transaction's worth: who has the mail, who is tried again, and (apart) who is given up."""
+        now = self.clock.now()
+        expired = self.clock.has_expired(parcel.mail.expires_at)
+        peer = Peer(connector=connector, host=attempt.host, ip=attempt.ip)
+        sent = [_told(o) for o in attempt.outcomes if o.fate is Fate.DELIVERED]
+        waiting = [_told(o) for o in attempt.outcomes if o.fate is Fate.DEFERRED]
+        failed = [_told(o) for o in attempt.outcomes if o.fate is Fate.FAILED]
+        if expired:
+            failed += [_out_of_time(r) for r in waiting]
+            waiting = []
+        settlements = [_settlement(r, MailState.DELIVERED) for r in sent]
+        records: list[StoredRecord] = []
+        if sent:
+            records.append(
+                tracking.sent(
+                    parcel.mail, sent, at=now, hostname=self.hostname, peer=peer,
+                    reply=sent[0].last_reply, into_mailbox=into_mailbox,
+                )
+            )  # fmt: skip
+        if waiting:
+            due_at = self._next_due_at(parcel, waiting, now)
+            settlements += [_settlement(r, MailState.DEFERRED, due_at=due_at) for r in waiting]
+            records.append(
+                tracking.deferred(
+                    parcel.mail, waiting, at=now, hostname=self.hostname, peer=peer,
+                    reply=waiting[0].last_reply, due_at=due_at,
+                )
+            )  # fmt: skip
+        return Settled(_changes(parcel.mail, settlements, records), tuple(failed))
+
+    def put_off(self, parcel: Parcel, why: str, *, due_at: float) -> Settled:
+        """Not tried at all: attempts are not counted; a mail past its time is given up all the same."""
+        recipients = [replace(r, last_reply=r.last_reply or safe_text(why)) for r in parcel.recipients]
+        if self.clock.has_expired(parcel.mail.expires_at):
+            return Settled((), tuple(_out_of_time(r) for r in recipients))
+        due_at = max(self.clock.now(), min(due_at, parcel.mail.expires_at))
+        settlements = [_settlement(r, MailState.DEFERRED, due_at=due_at) for r in recipients]
+        return Settled(_changes(parcel.mail, settlements, ()))
+
+    def rerouted(self, parcel: Parcel, next_hops: Sequence[str | None]) -> Settled:
+        """New keys, one a recipient, None for "no way": due at once, or waiting for a new configuration."""
+        now = self.clock.now()
+        settlements = tuple(
+            replace(
+                _settlement(r, MailState.UNREACHABLE), last_reply="451 4.4.4 No send connector carries it"
+            )
+            if key is None
+            else replace(_settlement(r, MailState.READY, due_at=now), next_hop=key)
+            for r, key in zip(parcel.recipients, next_hops, strict=True)
+        )
+        return Settled(_changes(parcel.mail, settlements, ()))
+
+    def give_up(
+        self, mail: QueuedMail, failed: Sequence[QueuedRecipient], content: Callable[[], Content]
+    ) -> tuple[tuple[Change, ...], Accept | None]:
+        """The end of these recipients: one notice to the sender, or a dead letter when there is nobody to tell.
+
+        content: asked for only when a notice is written.
+        """
+        now = self.clock.now()
+        if mail.is_notice or mail.sender.is_null:
+            record = tracking.dead(mail, failed, at=now, reply=failed[0].last_reply, reason=_NO_NOTICE)
+            return _changes(mail, [_settlement(r, MailState.DEAD) for r in failed], (record,)), None
+        records = [tracking.failed(mail, failed, at=now, hostname=self.hostname, reply=failed[0].last_reply)]
+        notice = self.write_notice(mail, failed, content())
+        if notice is not None:
+            records.append(tracking.dsn(notice.mail, mail, at=now, hostname=self.hostname))
+        changes = _changes(mail, [_settlement(r, MailState.FAILED) for r in failed], records)
+        return (changes if notice is None else (notice, *changes)), notice
+
+    def _next_due_at(self, parcel: Parcel, waiting: Sequence[QueuedRecipient], now: float) -> float:
+        return next_attempt_at(
+            now,
+            max(r.attempts for r in waiting),
+            self.queue,
+            jitter=self.randomness.uniform(),
+            expires_at=max(parcel.mail.expires_at, now),
+        )
+
+
+@dataclass(slots=True)
+class FailuresTogether:
+    """Collects the failed recipients of a mail with several next hops, for one notice (threats L11).
+
+    Until the last of its parcels is decided the failures are in memory only: a crash means
+    that those recipients are tried once more.
+    """
+
+    _open: dict[int, int] = field(default_factory=dict)
+    _failed: dict[int, list[QueuedRecipient]] = field(default_factory=dict)
+
+    def expect(self, mail_id: int, parcels: int) -> None:
+        """So many parcels of the mail are under way."""
+        if parcels > 1:
+            self._open[mail_id] = parcels
+
+    def decided(self, mail_id: int, failed: Sequence[QueuedRecipient]) -> tuple[QueuedRecipient, ...]:
+        """One parcel is decided. Everybody who failed, when it was the last; before that nobody."""
+        if mail_id not in self._open:
+            return tuple(failed)
+        self._failed.setdefault(mail_id, []).extend(failed)
+        self._open[mail_id] -= 1
+        if self._open[mail_id]:
+            return ()
+        del self._open[mail_id]
+        return tuple(self._failed.pop(mail_id))
+
+
+def _told(outcome: Outcome) -> QueuedRecipient:
+    recipient = outcome.recipient
+    return replace(recipient, attempts=recipient.attempts + 1, last_reply=outcome.reply)
+
+
+def _out_of_time(recipient: QueuedRecipient) -> QueuedRecipient:
+    why = f"550 4.4.7 Not delivered in time; the last answer was: {recipient.last_reply}"
+    return replace(recipient, last_reply=safe_text(why))
+
+
+def _settlement(recipient: QueuedRecipient, state: MailState, *, due_at: float = 0.0) -> Settlement:
+    return Settlement(
+        number=recipient.number,
+        state=state,
+        due_at=due_at,
+        attempts=recipient.attempts,
+        last_reply=recipient.last_reply,
+    )
+
+
+def _changes(
+    mail: QueuedMail, settlements: Sequence[Settlement], records: Sequence[StoredRecord]
+) -> tuple[Change, ...]:
+    if not settlements:
+        return ()
+    settle = Settle(mail_id=mail.mail_id, settlements=tuple(settlements))
+    return (settle, KeepRecords(records=tuple(records))) if records else (settle,)
