@@ -108,6 +108,8 @@ class Verdict:
     """Whom it is about; None means every recipient of the mail (or the one of the RCPT stage)."""
     edits: tuple[Edit, ...] = ()
     effects: tuple[Effect, ...] = ()
+    unless: str = ""
+    """What would have had to be different for a better opinion; for `explain`. "" when nothing can be said."""
 
     def __post_init__(self) -> None:
         needs_reply = self.action in (Action.DEFER, Action.REJECT)
@@ -130,6 +132,7 @@ class Verdict:
         because: tuple[object, ...] = (),
         effects: tuple[Effect, ...] = (),
         recipients: tuple[Address, ...] | None = None,
+        unless: str = "",
     ) -> Verdict:
         """Refuse for good, with a 5xx reply."""
         return cls(
@@ -140,6 +143,7 @@ class Verdict:
             because=because,
             effects=effects,
             recipients=recipients,
+            unless=unless,
         )
 
     @classmethod
@@ -152,6 +156,7 @@ class Verdict:
         because: tuple[object, ...] = (),
         effects: tuple[Effect, ...] = (),
         recipients: tuple[Address, ...] | None = None,
+        unless: str = "",
     ) -> Verdict:
         """Refuse for now, with a 4xx reply."""
         return cls(
@@ -162,6 +167,7 @@ class Verdict:
             because=because,
             effects=effects,
             recipients=recipients,
+            unless=unless,
         )
 
 

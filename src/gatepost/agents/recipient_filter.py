@@ -1,0 +1,77 @@
+"""Agent: recipients that do not exist, and recipients that get no mail from outside (threats F26-F29)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from gatepost.config.agent_table import AgentTable
+from gatepost.config.schema import setting
+from gatepost.facts.recipient_status import Listing, RecipientStatus
+from gatepost.model.accepted_domains import DomainType
+from gatepost.model.address import Address
+from gatepost.model.known import Known, MailView
+from gatepost.model.reply import Reply
+from gatepost.model.session import ClientKind, Rights
+from gatepost.model.site import Site
+from gatepost.model.verdict import Action, DelayReply, Effect, Finding, Stage, Verdict
+
+UNKNOWN_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")
+CANNOT_TELL: Final = Reply(451, "4.3.0", "Recipients cannot be verified now, try again later")
+
+
+class Settings(AgentTable):
+    """[agents.recipient-filter]"""
+
+    blocked_recipients: tuple[str, ...] = setting(
+        'Recipients that get no mail from outside: "user@example.com", or "@example.com" for the whole '
+        "domain; answered as if they did not exist. Clients with the right internal still reach them",
+        default=(),
+    )
+
+
+class RecipientFilter:
+    """Refuse recipients that are blocked or that the directory does not list."""
+
+    name: ClassVar[str] = "recipient-filter"
+    settings_type: ClassVar[type[AgentTable]] = Settings
+    needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.RCPT: (RecipientStatus,)}
+    when_unknown: ClassVar[Action] = Action.DEFER
+    unknown_reply: ClassVar[Reply] = CANNOT_TELL
+    is_filter: ClassVar[bool] = False
+    findings: ClassVar[tuple[Finding, ...]] = ()
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        self._blocked = frozenset(_key_of(entry) for entry in settings.blocked_recipients)
+        self._silent = Verdict(agent=self.name)
+        self._tarpit: tuple[Effect, ...] = (DelayReply(site.tarpit_s),) if site.tarpit_s else ()
+
+    def examine(self, mail: MailView, known: Known) -> Verdict:
+        """550 5.1.1 for both, so that nobody learns which recipients are blocked."""
+        address = mail.recipient.address if mail.recipient is not None else Address("", "")
+        status = known.of(address, RecipientStatus)
+        if self._blocked and self._is_blocked(address) and Rights.INTERNAL not in mail.session.rights:
+            return self._refuse(mail, status, f"{address} is blocked", "it were not in blocked-recipients")
+        if status.listing is not Listing.NOT_LISTED:
+            return self._silent
+        if status.type is not DomainType.AUTHORITATIVE:
+            return self._silent  # another system of ours may know it
+        return self._refuse(mail, status, f"{address} is not listed", "the recipient source listed it")
+
+    def _is_blocked(self, address: Address) -> bool:
+        return address.key in self._blocked or f"@{address.domain}" in self._blocked
+
+    def _refuse(self, mail: MailView, status: RecipientStatus, reason: str, unless: str) -> Verdict:
+        anonymous = mail.session.kind is ClientKind.ANONYMOUS
+        return Verdict.reject(
+            self.name,
+            UNKNOWN_RECIPIENT,
+            reason[:400],
+            because=(status,),
+            effects=self._tarpit if anonymous else (),
+            unless=unless,
+        )
+
+
+def _key_of(entry: str) -> str:
+    local, _, domain = entry.strip().rpartition("@")
+    return Address(local, domain.lower()).key if local else f"@{domain.lower()}"

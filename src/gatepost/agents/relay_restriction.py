@@ -1,0 +1,125 @@
+"""Agent: who may send what to whom: no mail for foreign domains without the right to relay (I5, threats F)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from gatepost.config.agent_table import AgentTable
+from gatepost.config.schema import setting
+from gatepost.facts.recipient_domain import RecipientDomain
+from gatepost.model.accepted_domains import DomainType
+from gatepost.model.address import Address
+from gatepost.model.known import Known, MailView
+from gatepost.model.reply import Reply
+from gatepost.model.session import ClientKind, Rights, Session
+from gatepost.model.site import Site
+from gatepost.model.verdict import Action, DelayReply, Effect, Finding, Stage, Verdict
+
+RELAYING_DENIED: Final = Reply(550, "5.7.1", "Relaying denied")
+NOT_A_MAILBOX: Final = Reply(553, "5.1.3", "A recipient has a local part and a domain")
+NOT_ALLOWED: Final = Reply(550, "5.7.1", "You may not send mail here")
+LOG_IN_FIRST: Final = Reply(530, "5.7.0", "Authentication required")
+SENDER_NOT_YOURS: Final = Reply(550, "5.7.1", "You may not use this sender address")
+
+
+class Settings(AgentTable):
+    """[agents.relay-restriction]"""
+
+    own_address_literals: bool = setting(
+        "Take mail for user@[address] where the address is the one the client connected to; such "
+        "recipients must be listed like any other",
+        default=False,
+    )
+
+
+class RelayRestriction:
+    """Refuse senders and recipients that the client has no right to."""
+
+    name: ClassVar[str] = "relay-restriction"
+    settings_type: ClassVar[type[AgentTable]] = Settings
+    needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.MAIL: (), Stage.RCPT: (RecipientDomain,)}
+    when_unknown: ClassVar[Action] = Action.DEFER
+    is_filter: ClassVar[bool] = False
+    findings: ClassVar[tuple[Finding, ...]] = ()
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        self._literals = settings.own_address_literals
+        self._site = site
+        self._silent = Verdict(agent=self.name)
+        self._tarpit: tuple[Effect, ...] = (DelayReply(site.tarpit_s),) if site.tarpit_s else ()
+
+    def examine(self, mail: MailView, known: Known) -> Verdict:
+        """At MAIL: the right to submit and the sender. At RCPT: the right to reach the recipient."""
+        if mail.stage is Stage.MAIL:
+            return self._sender(mail)
+        return self._recipient(mail, known)
+
+    def _recipient(self, mail: MailView, known: Known) -> Verdict:
+        address = mail.recipient.address if mail.recipient is not None else Address("", "")
+        if not address.domain:
+            return self._without_domain(address)
+        domain = known.of(address, RecipientDomain)
+        # Nothing about the sender is asked: a local-looking return path gives no right (F03).
+        if domain.type is not None or (domain.own_literal and self._literals):
+            return self._silent
+        if Rights.RELAY in mail.session.rights:
+            return self._silent
+        return Verdict.reject(
+            self.name,
+            RELAYING_DENIED,
+            f"{address.domain} is no accepted domain, and the client may not relay",
+            because=(domain,),
+            effects=self._tarpit_for(mail.session),
+            unless="the recipient's domain were an accepted domain, or the client had the right relay",
+        )
+
+    def _without_domain(self, address: Address) -> Verdict:
+        if _is_postmaster(address):
+            return self._silent
+        return Verdict.reject(self.name, NOT_A_MAILBOX, "a recipient without a domain is only postmaster")
+
+    def _sender(self, mail: MailView) -> Verdict:
+        session, sender = mail.session, mail.sender
+        if Rights.SUBMIT not in session.rights:
+            reply = LOG_IN_FIRST if self._site.offers_auth and not session.user else NOT_ALLOWED
+            return Verdict.reject(
+                self.name,
+                reply,
+                "the client may not submit mail",
+                effects=self._tarpit_for(session),
+                unless="the client had the right submit",
+            )
+        if sender.is_null or self._may_use(sender, session):
+            return self._silent
+        right = "own-domain-sender" if self._is_ours(sender) else "any-sender"
+        return Verdict.reject(
+            self.name,
+            SENDER_NOT_YOURS,
+            f"the client may not send as {str(sender)[:320]}",
+            effects=self._tarpit_for(session),
+            unless=f"the client had the right {right}, or were the owner of the address",
+        )
+
+    def _may_use(self, sender: Address, session: Session) -> bool:
+        wanted = Rights.OWN_DOMAIN_SENDER if self._is_ours(sender) else Rights.ANY_SENDER
+        return wanted in session.rights or self._owns(session.user, sender)
+
+    def _is_ours(self, sender: Address) -> bool:
+        return self._site.accepted_domains.type_of(sender.domain) is DomainType.AUTHORITATIVE
+
+    def _owns(self, user: str, sender: Address) -> bool:
+        """Whether the account is the address, or its local part in an authoritative domain (threats E11)."""
+        if not user:
+            return False
+        local, at, domain = user.rpartition("@")
+        if not at:
+            return self._is_ours(sender) and Address(user, sender.domain).key == sender.key
+        return bool(local) and Address(local, domain.lower()).key == sender.key
+
+    def _tarpit_for(self, session: Session) -> tuple[Effect, ...]:
+        return self._tarpit if session.kind is ClientKind.ANONYMOUS else ()
+
+
+def _is_postmaster(address: Address) -> bool:
+    """RFC 5321 §4.5.1: accepted without a domain, in any case."""
+    return address.local.lower() == "postmaster"

@@ -1,0 +1,82 @@
+"""Fact: how often a mail has passed hosts, and how often us (RFC 5321 §6.3, threats L01, L03)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from gatepost.facts.gathering import Gathering, Sources
+from gatepost.message.headers import HeaderIndex
+from gatepost.model.known import Scope
+from gatepost.model.verdict import Stage
+
+VALUE_LIMIT_BYTES: Final = 1000  # of one Received field; ours are shorter
+DELIVERED_TO_LIMIT: Final = 100
+_BY: Final = re.compile(r"(?:^|[\s;])by\s+([^\s;()]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedTrace:
+    """The marks that hosts left on the mail."""
+
+    name: ClassVar[str] = "received-trace"
+
+    received: int
+    """Received fields."""
+    own: int
+    """Those whose "by" is a name of ours."""
+    delivered_to: tuple[str, ...] = ()
+    """Values of Delivered-To, lower case, at most a hundred."""
+
+
+def read_received_trace(head: bytes, own_names: frozenset[str]) -> ReceivedTrace:
+    """head: the header section. own_names: lower case."""
+    index = HeaderIndex.parse(head)
+    fields = index.all(b"received")
+    delivered = index.all(b"delivered-to")[:DELIVERED_TO_LIMIT]
+    return ReceivedTrace(
+        received=len(fields),
+        own=_written_by(fields, own_names),
+        delivered_to=tuple(_text(value).strip().strip("<>").lower() for value in delivered),
+    )
+
+
+def _written_by(fields: Iterable[bytes], own_names: frozenset[str]) -> int:
+    return sum(1 for value in fields if _by_host(_text(value)) in own_names)
+
+
+def _by_host(value: str) -> str:
+    """The name behind "by", comments left out: a client may have put words like these into its HELO."""
+    match = _BY.search(_without_comments(value))
+    return match[1].rstrip(".").lower() if match else ""
+
+
+def _without_comments(value: str) -> str:
+    if "(" not in value:
+        return value
+    depth, kept = 0, []
+    for character in value:
+        if character == "(":
+            depth += 1
+        elif character == ")":
+            depth = max(0, depth - 1)
+        elif not depth:
+            kept.append(character)
+    return "".join(kept)
+
+
+def _text(value: bytes) -> str:
+    return value[:VALUE_LIMIT_BYTES].decode("utf-8", "replace")
+
+
+def gatherer(sources: Sources) -> Gathering:
+    """Known when the header section is."""
+    own_names = sources.site.own_names
+    return Gathering(
+        fact=ReceivedTrace,
+        scope=Scope.MAIL,
+        earliest=Stage.END_OF_HEADERS,
+        find=lambda mail: read_received_trace(mail.head, own_names),
+    )

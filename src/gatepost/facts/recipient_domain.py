@@ -1,0 +1,69 @@
+"""Fact: whether a recipient's domain is one we take mail for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import ClassVar
+
+from gatepost.facts.gathering import Gathering, Sources
+from gatepost.model.accepted_domains import DomainType
+from gatepost.model.address import Address
+from gatepost.model.known import MailView, Scope
+from gatepost.model.site import Site
+from gatepost.model.verdict import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientDomain:
+    """What the accepted domains say about one recipient."""
+
+    name: ClassVar[str] = "recipient-domain"
+
+    recipient: Address
+    entry: str = ""
+    """The accepted domain that matched, as written: "example.com" or "*.example.com"; "" when none did."""
+    type: DomainType | None = None
+    """None: not ours."""
+    own_literal: bool = False
+    """The domain is an address literal, and it is the address the client connected to (RFC 5321 §4.1.3)."""
+
+
+def find_recipient_domain(mail: MailView, site: Site) -> RecipientDomain:
+    """Looks up mail.recipient; from memory."""
+    address = recipient_of(mail)
+    entry = site.accepted_domains.name_for(address.domain)
+    if entry is not None:
+        return RecipientDomain(
+            recipient=address, entry=entry, type=site.accepted_domains.type_of(address.domain)
+        )
+    return RecipientDomain(
+        recipient=address, own_literal=address.is_literal and _literal_is(address, mail.session.local_ip)
+    )
+
+
+def recipient_of(mail: MailView) -> Address:
+    """The recipient in question. Raises ValueError at stages that have none."""
+    if mail.recipient is None:
+        raise ValueError("a fact about a recipient is asked for at RCPT only")
+    return mail.recipient.address
+
+
+def _literal_is(address: Address, own_ip: str) -> bool:
+    text = address.domain[1:-1]
+    text = text[5:] if text[:5].lower() == "ipv6:" else text
+    try:
+        return ip_address(text) == ip_address(own_ip)
+    except ValueError:
+        return False
+
+
+def gatherer(sources: Sources) -> Gathering:
+    """Known at RCPT."""
+    site = sources.site
+    return Gathering(
+        fact=RecipientDomain,
+        scope=Scope.RECIPIENT,
+        earliest=Stage.RCPT,
+        find=lambda mail: find_recipient_domain(mail, site),
+    )

@@ -1,0 +1,62 @@
+"""Fact: whether a recipient of ours exists, as the directory says (threats F27, F29)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from gatepost.facts.gathering import Gathering, Sources
+from gatepost.facts.recipient_domain import find_recipient_domain
+from gatepost.model.accepted_domains import DomainType
+from gatepost.model.address import Address
+from gatepost.model.known import MailView, Scope
+from gatepost.model.site import Site
+from gatepost.model.verdict import Stage
+from gatepost.ports.directory import RecipientDirectory
+
+
+class Listing(Enum):
+    """What the directory said."""
+
+    LISTED = "listed"
+    NOT_LISTED = "not-listed"
+    NOT_ASKED = "not-asked"
+    """The domain is not ours, or its recipients are not looked up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientStatus:
+    """One recipient: the type of its domain, and whether the directory lists it."""
+
+    name: ClassVar[str] = "recipient-status"
+
+    recipient: Address
+    listing: Listing
+    type: DomainType | None = None
+    """Of the accepted domain; AUTHORITATIVE for our own address literal; None when not ours."""
+
+
+def find_recipient_status(mail: MailView, site: Site, directory: RecipientDirectory) -> RecipientStatus:
+    """Asks the directory when the domain's recipients are to be looked up.
+
+    Raises WorldFault when the directory cannot tell: the fact is unknown then, never "no".
+    """
+    domain = find_recipient_domain(mail, site)
+    kind = DomainType.AUTHORITATIVE if domain.own_literal else domain.type
+    if not domain.own_literal and domain.entry not in site.checked_domains:
+        return RecipientStatus(recipient=domain.recipient, listing=Listing.NOT_ASKED, type=kind)
+    known = directory.knows(domain.recipient)
+    listing = Listing.LISTED if known else Listing.NOT_LISTED
+    return RecipientStatus(recipient=domain.recipient, listing=listing, type=kind)
+
+
+def gatherer(sources: Sources) -> Gathering:
+    """Known at RCPT."""
+    site, directory = sources.site, sources.directory
+    return Gathering(
+        fact=RecipientStatus,
+        scope=Scope.RECIPIENT,
+        earliest=Stage.RCPT,
+        find=lambda mail: find_recipient_status(mail, site, directory),
+    )

@@ -1,0 +1,28 @@
+"""What an agent may know of the gateway it serves: its names, its domains, the limits of the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gatepost.model.accepted_domains import AcceptedDomains
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One receive connector of one gateway, as facts and agents see it. The same for every mail."""
+
+    connector: str
+    """The receive connector's name."""
+    hostname: str
+    """Our name on this connector."""
+    own_names: frozenset[str]
+    """Every name this gateway uses in its Received fields, lower case."""
+    accepted_domains: AcceptedDomains
+    checked_domains: frozenset[str] = frozenset()
+    """The entries of accepted_domains whose recipients are looked up in the directory."""
+    tarpit_s: float = 5.0
+    hop_count: int = 100
+    local_hop_count: int = 3
+    header_size_bytes: int = 256 << 10
+    header_fields: int = 1000
+    offers_auth: bool = False

@@ -1,0 +1,254 @@
+"""The dossier of a mail: facts, verdicts and dispositions as bytes, to explain it by and to replay it from.
+
+Facts are written under their name; a name that is not installed any more reads back as OpaqueFact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from gatepost.model.known import MailView, Unknown
+from gatepost.model.session import Rights
+from gatepost.model.verdict import Disposition, Stage, Verdict
+from gatepost.policy.folding import Decision, Scale
+
+FORMAT: Final = 1
+_UNKNOWN: Final = "unknown"
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpaqueFact:
+    """A fact whose type is not installed, or has changed its form: its name and its values as recorded."""
+
+    name: str
+    values: object
+
+
+class VerdictRecord(msgspec.Struct, array_like=True, frozen=True):
+    """One opinion. `facts` are positions in Dossier.facts; `findings` are (name, points)."""
+
+    stage: str
+    recipient: str
+    agent: str
+    action: int
+    reason: str
+    unless: str
+    reply: str
+    findings: tuple[tuple[str, float], ...]
+    facts: tuple[int, ...]
+    recipients: tuple[str, ...] | None
+
+
+class DecisionRecord(msgspec.Struct, array_like=True, frozen=True):
+    """What one recipient's copy came to."""
+
+    recipient: str
+    action: int
+    scl: int
+    decided_by: str
+    reason: str
+    reply: str
+
+
+class ScaleRecord(msgspec.Struct, array_like=True, frozen=True):
+    """The thresholds that applied."""
+
+    tag_at: int
+    quarantine_at: int
+    reject_at: int
+    exempt: bool
+
+
+class Origin(msgspec.Struct, array_like=True, frozen=True):
+    """Who brought the mail."""
+
+    session_id: str
+    connector: str
+    client_ip: str
+    helo: str
+    user: str
+    rights: int
+    sender: str | None
+
+
+class _Written(msgspec.Struct, array_like=True):
+    format: int
+    revision: str
+    at: float
+    stage: str
+    origin: Origin
+    scale: ScaleRecord
+    asked: tuple[tuple[str, tuple[str, ...]], ...]
+    skipped: tuple[tuple[str, str], ...]
+    facts: list[tuple[str, str, Any]]
+    verdicts: list[VerdictRecord]
+    decisions: list[DecisionRecord]
+
+
+class Dossier(msgspec.Struct, array_like=True, frozen=True):
+    """As written. `facts`: (name, recipient or "", encoded values)."""
+
+    format: int
+    revision: str
+    at: float
+    stage: str
+    origin: Origin
+    scale: ScaleRecord
+    asked: tuple[tuple[str, tuple[str, ...]], ...]
+    """Stages in order, with the names of the agents asked there: those without a verdict passed in silence."""
+    skipped: tuple[tuple[str, str], ...]
+    """Agents not asked, and why."""
+    facts: tuple[tuple[str, str, msgspec.Raw], ...]
+    verdicts: tuple[VerdictRecord, ...]
+    decisions: tuple[DecisionRecord, ...]
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(Dossier)
+
+
+class DossierWriter:
+    """Collects one dossier. Facts that verdicts stand on are written once."""
+
+    def __init__(self) -> None:
+        self._facts: list[tuple[str, str, Any]] = []
+        self._position: dict[int, int] = {}
+        self._verdicts: list[VerdictRecord] = []
+
+    def add_facts(self, facts: Iterable[Any], recipient: str = "") -> None:
+        """Facts known, Unknown ones included."""
+        for fact in facts:
+            self._add_fact(fact, recipient)
+
+    def add_verdicts(
+        self, stage: Stage, verdicts: Sequence[Verdict], scale: Scale, recipient: str = ""
+    ) -> None:
+        """Opinions of one stage."""
+        for verdict in verdicts:
+            about = verdict.recipients
+            self._verdicts.append(
+                VerdictRecord(
+                    stage.value,
+                    recipient,
+                    verdict.agent,
+                    int(verdict.action),
+                    verdict.reason,
+                    verdict.unless,
+                    str(verdict.reply) if verdict.reply is not None else "",
+                    tuple((found.name, scale.worth(found)) for found in verdict.findings),
+                    tuple(self._add_fact(fact, recipient) for fact in verdict.because),
+                    tuple(str(address) for address in about) if about is not None else None,
+                )
+            )
+
+    def encoded(
+        self,
+        mail: MailView,
+        decisions: Sequence[Decision],
+        *,
+        revision: str,
+        scale: Scale,
+        asked: tuple[tuple[str, tuple[str, ...]], ...],
+        skipped: tuple[tuple[str, str], ...],
+    ) -> bytes:
+        """The bytes for the store."""
+        return _ENCODE(
+            _Written(
+                FORMAT,
+                revision,
+                mail.now,
+                mail.stage.value,
+                _origin_of(mail),
+                ScaleRecord(scale.tag_at, scale.quarantine_at, scale.reject_at, scale.exempt),
+                asked,
+                skipped,
+                self._facts,
+                self._verdicts,
+                [_decision(decision) for decision in decisions],
+            )
+        )
+
+    def _add_fact(self, fact: Any, recipient: str) -> int:
+        known_at = self._position.get(id(fact))
+        if known_at is not None:
+            return known_at
+        position = self._position[id(fact)] = len(self._facts)
+        if isinstance(fact, Unknown):
+            self._facts.append((_UNKNOWN, recipient, fact))
+        else:
+            self._facts.append((fact.name, recipient, fact))
+        return position
+
+
+def _origin_of(mail: MailView) -> Origin:
+    session = mail.session
+    sender = str(mail.envelope.sender) if mail.envelope is not None else None
+    return Origin(
+        session.session_id,
+        session.connector,
+        session.client_ip,
+        session.helo,
+        session.user,
+        session.rights.value,
+        sender,
+    )
+
+
+def _decision(decision: Decision) -> DecisionRecord:
+    said: Disposition = decision.disposition
+    return DecisionRecord(
+        str(decision.recipient.address),
+        int(said.action),
+        said.scl,
+        said.decided_by,
+        said.reason,
+        str(said.reply) if said.reply is not None else "",
+    )
+
+
+def read_dossier(data: bytes) -> Dossier:
+    """Raises ValueError for bytes that are no dossier of a format we know."""
+    try:
+        dossier = _DECODER.decode(data)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a dossier: {error}") from error
+    if dossier.format != FORMAT:
+        raise ValueError(f"a dossier of format {dossier.format}, this version reads {FORMAT}")
+    return dossier
+
+
+def encode_fact(fact: Any) -> bytes:
+    """One fact's values, as a dossier holds them."""
+    return _ENCODE(fact)
+
+
+def decode_fact(name: str, values: bytes | msgspec.Raw, types: Mapping[str, type[Any]]) -> Any:
+    """The fact, equal to the one that was recorded; OpaqueFact when `types` has no such name.
+
+    Raises ValueError when the bytes are no MessagePack.
+    """
+    kind = Unknown if name == _UNKNOWN else types.get(name)
+    try:
+        if kind is not None:
+            return msgspec.msgpack.decode(values, type=kind)
+    except msgspec.ValidationError:
+        pass  # recorded by another version of the fact: its values are still worth reading
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not the values of a fact: {error}") from error
+    return OpaqueFact(name=name, values=_plain(values))
+
+
+def _plain(values: bytes | msgspec.Raw) -> object:
+    try:
+        return msgspec.msgpack.decode(values)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not the values of a fact: {error}") from error
+
+
+def rights_of(dossier: Dossier) -> Rights:
+    """The client's rights."""
+    return Rights(dossier.origin.rights & sum(right.value for right in Rights))

@@ -1,0 +1,187 @@
+"""Finds out the facts that agents need: each once, those that wait together, all under one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gatepost.facts.gathering import Gathering
+from gatepost.model.address import Address
+from gatepost.model.fault import Fault
+from gatepost.model.known import Known, MailView, Scope, Unknown
+from gatepost.policy.alarm import Alarm
+
+REASON_LIMIT_CHARS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A fact on its way."""
+
+    gathering: Gathering
+    recipient: Address | None
+    task: asyncio.Task[Any]
+
+
+Key = tuple[type[Any], Address | None]
+
+
+class Knowledge:
+    """What one SMTP session knows. A fact that cannot be found out is Unknown, whatever the cause (I9)."""
+
+    __slots__ = ("_alarm", "_deadline_s", "_facts", "_kept", "_of_recipient", "_running", "known")
+
+    def __init__(self, alarm: Alarm, *, deadline_s: float) -> None:
+        self._alarm = alarm
+        self._deadline_s = deadline_s
+        self._facts: dict[type[Any], Any] = {}
+        self._of_recipient: dict[Address, dict[type[Any], Any]] = {}
+        self._kept: dict[type[Any], Gathering] = {}
+        self._running: dict[Key, Pending] = {}
+        self.known = Known(self._facts, self._of_recipient)
+
+    def start(self, gatherings: Iterable[Gathering], mail: MailView) -> None:
+        """Begin what takes time and will be needed later. Returns at once."""
+        self.gather(gatherings, mail)
+
+    def gather(self, gatherings: Iterable[Gathering], mail: MailView) -> Sequence[Pending]:
+        """Find out what can be found out without waiting; returns what has to be waited for."""
+        waiting: list[Pending] | None = None
+        for gathering in gatherings:
+            recipient = _recipient_of(gathering, mail)
+            place = self._facts if recipient is None else self._place_of(recipient)
+            if gathering.fact in place:
+                continue
+            pending = self._running.get((gathering.fact, recipient)) if self._running else None
+            if pending is None:
+                found = self._begin(gathering, mail)
+                if not isinstance(found, asyncio.Task):
+                    place[gathering.fact] = found
+                    self._kept[gathering.fact] = gathering
+                    continue
+                pending = Pending(gathering, recipient, found)
+                self._running[gathering.fact, recipient] = pending
+            if pending.task.done():
+                self._take(pending)
+            else:
+                waiting = [*(waiting or ()), pending]
+        return waiting or ()
+
+    async def wait(self, pending: Sequence[Pending]) -> None:
+        """Until all are known, at most the deadline; what is not known then is Unknown."""
+        try:
+            await asyncio.wait([one.task for one in pending], timeout=self._deadline_s)
+        finally:
+            for one in pending:
+                if not one.task.done():
+                    one.task.cancel()
+                self._take(one)
+
+    def unknown_among(self, kinds: Iterable[type[Any]], recipient: Address | None) -> tuple[Unknown, ...]:
+        """The facts of these types that could not be found out, about the mail or the recipient."""
+        of_recipient = self._of_recipient.get(recipient) if recipient is not None else None
+        found = []
+        for kind in kinds:
+            fact = self._facts.get(kind)
+            if fact is None and of_recipient is not None:
+                fact = of_recipient.get(kind)
+            if isinstance(fact, Unknown):
+                found.append(fact)
+        return tuple(found)
+
+    def forget_mail(self) -> None:
+        """Everything about the transaction and its recipients; what is on its way is stopped."""
+        self._forget(lambda gathering: gathering.scope is not Scope.CONNECTION)
+        self._of_recipient.clear()
+
+    def forget_identity(self) -> None:
+        """What depends on who the peer says it is, too."""
+        self._forget(lambda gathering: gathering.scope is not Scope.CONNECTION or gathering.of_identity)
+        self._of_recipient.clear()
+
+    def forget_recipient(self, recipient: Address) -> None:
+        """Everything about one recipient."""
+        self._of_recipient.pop(recipient, None)
+
+    def close(self) -> None:
+        """Stop what is on its way."""
+        for pending in self._running.values():
+            pending.task.cancel()
+        self._running.clear()
+
+    @property
+    def facts(self) -> Iterable[Any]:
+        """Of connection and mail, unknown ones included."""
+        return self._facts.values()
+
+    @property
+    def of_recipients(self) -> Iterable[tuple[Address, Iterable[Any]]]:
+        """Of each recipient asked about."""
+        return ((address, facts.values()) for address, facts in self._of_recipient.items())
+
+    def _place_of(self, recipient: Address) -> dict[type[Any], Any]:
+        place = self._of_recipient.get(recipient)
+        if place is None:
+            place = self._of_recipient[recipient] = {}
+        return place
+
+    def _begin(self, gathering: Gathering, mail: MailView) -> Any:
+        """The fact, Unknown, or the task that will find it."""
+        try:
+            found = gathering.find(mail)
+        # An edge: whatever a gatherer does, the fact is unknown and the mail goes on.
+        except Exception as error:  # noqa: BLE001  # a documented edge
+            return self._unknown(gathering, error)
+        if isinstance(found, Coroutine):
+            return asyncio.ensure_future(self._find(gathering, found))
+        return self._checked(gathering, found)
+
+    async def _find(self, gathering: Gathering, finding: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return self._checked(gathering, await finding)
+        except Exception as error:  # noqa: BLE001  # a documented edge, as in _begin
+            return self._unknown(gathering, error)
+
+    def _checked(self, gathering: Gathering, found: Any) -> Any:
+        if isinstance(found, (gathering.fact, Unknown)):
+            return found
+        error = TypeError(f"found a {type(found).__name__} instead of a {gathering.fact.__name__}")
+        return self._unknown(gathering, error)
+
+    def _unknown(self, gathering: Gathering, error: Exception) -> Unknown:
+        name = gathering.fact.name
+        if isinstance(error, Fault):
+            return Unknown(name, error.reason[:REASON_LIMIT_CHARS])
+        if isinstance(error, TimeoutError):
+            return Unknown(name, "no answer in time")
+        self._alarm.bug_in_fact(name, error)
+        return Unknown(name, f"a bug in its gatherer ({type(error).__name__})")
+
+    def _take(self, pending: Pending) -> None:
+        """Put what was found where agents read it, unless it was forgotten meanwhile."""
+        gathering, recipient, task = pending.gathering, pending.recipient, pending.task
+        if self._running.pop((gathering.fact, recipient), None) is not pending:
+            return
+        late = task.cancelled() or not task.done()
+        fact = (
+            Unknown(gathering.fact.name, f"not known within {self._deadline_s:g} s")
+            if late
+            else task.result()
+        )
+        place = self._facts if recipient is None else self._place_of(recipient)
+        place[gathering.fact] = fact
+        self._kept[gathering.fact] = gathering
+
+    def _forget(self, is_over: Any) -> None:
+        for kind in [kind for kind in self._facts if is_over(self._kept[kind])]:
+            del self._facts[kind]
+        for key in [key for key, pending in self._running.items() if is_over(pending.gathering)]:
+            self._running.pop(key).task.cancel()
+
+
+def _recipient_of(gathering: Gathering, mail: MailView) -> Address | None:
+    if gathering.scope is Scope.RECIPIENT and mail.recipient is not None:
+        return mail.recipient.address
+    return None

@@ -1,0 +1,306 @@
+"""One SMTP session's opinions: asks the agents of each stage and folds what they say (I4, I9)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any, Final
+
+from gatepost.model.address import Address
+from gatepost.model.envelope import Recipient
+from gatepost.model.known import MailView, Unknown
+from gatepost.model.reply import OUR_FAULT
+from gatepost.model.session import Session
+from gatepost.model.verdict import PASSED, Action, Disposition, Stage, Verdict
+from gatepost.policy.agent import Agent, unknown_reply_of
+from gatepost.policy.alarm import Alarm
+from gatepost.policy.dossier import DossierWriter
+from gatepost.policy.folding import EXEMPT_SCL, Decision, Scale, decide, stamped
+from gatepost.policy.gathering import Knowledge, Pending
+from gatepost.policy.panel import Audience, Panel
+
+LOG_LIMIT: Final = 4096  # opinions kept for the agent log of one transaction
+REFUSED_LIMIT: Final = 100  # refused recipients of a transaction whose facts and verdicts are kept
+CONNECTION_STAGES: Final = (Stage.CONNECT, Stage.HELO, Stage.STARTTLS, Stage.AUTH)
+_BEFORE_RCPT: Final = (*CONNECTION_STAGES, Stage.MAIL)
+_BEHIND_RCPT: Final = (Stage.DATA, Stage.END_OF_HEADERS, Stage.END_OF_DATA)
+_NO_SCORE: Final = Scale()
+_EXEMPT: Final = Disposition(scl=EXEMPT_SCL)
+
+Verdicts = tuple[Verdict, ...]
+Logged = tuple[Stage, Recipient | None, Disposition]
+
+
+class Hearing:
+    """Made by PolicyRunner.hearing() for each session; asked by the conversation, one command at a time."""
+
+    __slots__ = (
+        "_accepted",
+        "_alarm",
+        "_asked",
+        "_knowledge",
+        "_log",
+        "_panels",
+        "_panels_now",
+        "_panels_of",
+        "_refused",
+        "_revision",
+        "_said",
+        "_said_of",
+        "_scale",
+        "_session",
+    )
+
+    def __init__(
+        self,
+        panels: Sequence[Mapping[Stage, Panel]],
+        *,
+        scale: Scale,
+        deadline_s: float,
+        revision: str,
+        alarm: Alarm,
+    ) -> None:
+        self._panels_of = panels
+        self._panels_now: Mapping[Stage, Panel] = panels[Audience.EXTERNAL]
+        self._session: Session | None = None
+        self._scale = scale
+        self._revision = revision
+        self._alarm = alarm
+        self._knowledge = Knowledge(alarm, deadline_s=deadline_s)
+        self._asked: dict[Stage, Panel] = {}
+        self._said: dict[Stage, Verdicts] = {}
+        self._said_of: dict[Address, Verdicts] = {}
+        self._accepted: set[Address] = set()
+        self._refused: deque[Address] = deque()
+        self._log: list[Logged] = []
+
+    def ask(self, view: MailView) -> Disposition | Coroutine[Any, Any, Disposition]:
+        """The opinions of view.stage's agents, folded for this command.
+
+        The disposition itself when every fact is known or found without waiting; else a
+        coroutine. At DISCONNECT whatever is still being found out is stopped.
+        """
+        pending = self._find_out(view)
+        panel = self._panels_now[view.stage]
+        if pending:
+            return self._answer_later(panel, view, pending)
+        return self._answer(panel, view)
+
+    def decide(self, view: MailView) -> tuple[Decision, ...] | Coroutine[Any, Any, tuple[Decision, ...]]:
+        """At the end of the data: asks END_OF_HEADERS, then END_OF_DATA; one decision for each recipient.
+
+        Raises ValueError without an envelope.
+        """
+        if view.envelope is None:
+            raise ValueError("a mail has an envelope")
+        views = (replace(view, stage=Stage.END_OF_HEADERS), view)
+        for number, stage_view in enumerate(views):
+            if pending := self._find_out(stage_view):
+                return self._decide_later(views[number:], pending)
+            self._hear(self._panels_now[stage_view.stage], stage_view)
+            if self._refuses_all(stage_view.stage):
+                break
+        return self._decisions(view)
+
+    async def _decide_later(
+        self, views: tuple[MailView, ...], pending: Sequence[Pending]
+    ) -> tuple[Decision, ...]:
+        for view in views:
+            pending = pending or self._find_out(view)
+            if pending:
+                await self._knowledge.wait(pending)
+            pending = ()
+            self._hear(self._panels_now[view.stage], view)
+            if self._refuses_all(view.stage):
+                break
+        return self._decisions(views[-1])
+
+    def _find_out(self, view: MailView) -> Sequence[Pending]:
+        """Begin what later stages need, gather what this one needs; returns what has to be waited for."""
+        panel = self._panel_for(view)
+        if panel.early:
+            self._knowledge.start(panel.early, view)
+        return self._knowledge.gather(panel.gatherings, view) if panel.gatherings else ()
+
+    def forget_mail(self) -> None:
+        """RSET, EHLO, and after the answer to the end of data: nothing of the transaction stays (I4)."""
+        self._knowledge.forget_mail()
+        in_mail = Stage.MAIL in self._asked
+        for stages in (self._said, self._asked):
+            for stage in [stage for stage in stages if stage not in CONNECTION_STAGES]:
+                del stages[stage]
+        self._said_of.clear()
+        self._accepted.clear()
+        self._refused.clear()
+        # What was said of the connection is not in the log yet when no mail has begun.
+        self._log = [] if in_mail else [entry for entry in self._log if entry[0] in CONNECTION_STAGES]
+
+    def forget_connection(self) -> None:
+        """After STARTTLS and AUTH: what was said in the clear, or of somebody else, counts no more."""
+        self.forget_mail()
+        self._knowledge.forget_identity()
+        for stage in (Stage.HELO, Stage.STARTTLS, Stage.AUTH):
+            self._said.pop(stage, None)
+            self._asked.pop(stage, None)
+
+    def close(self) -> None:
+        """The session is over."""
+        self._knowledge.close()
+
+    def fact(self, kind: type[Any]) -> Any:
+        """A fact about the connection or the mail, if it is known by now: itself, Unknown, or None."""
+        return next((f for f in self._knowledge.facts if isinstance(f, kind)), None)
+
+    @property
+    def verdict_log(self) -> tuple[Logged, ...]:
+        """Every disposition since the last forget_mail that was more than silence, for the agent log."""
+        return tuple(self._log)
+
+    def dossier(self, view: MailView, decisions: tuple[Decision, ...] = ()) -> bytes:
+        """Facts, verdicts and dispositions as bytes: what explain and replay read."""
+        writer = DossierWriter()
+        writer.add_facts(self._knowledge.facts)
+        for address, facts in self._knowledge.of_recipients:
+            writer.add_facts(facts, str(address))
+        for stage in self._said:
+            writer.add_verdicts(stage, self._said[stage], self._scale)
+        for address, verdicts in self._said_of.items():
+            writer.add_verdicts(Stage.RCPT, verdicts, self._scale, str(address))
+        exempt = self._is_exempt()
+        return writer.encoded(
+            view,
+            decisions,
+            revision=self._revision,
+            scale=replace(self._scale, exempt=True) if exempt else self._scale,
+            asked=tuple((stage.value, panel.names) for stage, panel in self._asked.items() if panel.names),
+            skipped=tuple(
+                dict.fromkeys(chain.from_iterable(panel.skipped for panel in self._panels_now.values()))
+            ),
+        )
+
+    def _panel_for(self, view: MailView) -> Panel:
+        if view.session is not self._session:  # rights change with EHLO, STARTTLS and AUTH only
+            self._session = view.session
+            self._panels_now = self._panels_of[Audience.of(view.session.rights)]
+        return self._panels_now[view.stage]
+
+    def _is_exempt(self) -> bool:
+        return self._panels_of[Audience.BYPASSING] is self._panels_now
+
+    async def _answer_later(self, panel: Panel, view: MailView, pending: Sequence[Pending]) -> Disposition:
+        await self._knowledge.wait(pending)
+        return self._answer(panel, view)
+
+    def _answer(self, panel: Panel, view: MailView) -> Disposition:
+        verdicts = self._hear(panel, view)
+        disposition = decide(verdicts, _NO_SCORE) if verdicts else PASSED
+        if view.recipient is not None and view.stage is Stage.RCPT:
+            self._remember(view.recipient.address, verdicts, refused=disposition.reply is not None)
+        if disposition is not PASSED and len(self._log) < LOG_LIMIT:
+            self._log.append((view.stage, view.recipient, disposition))
+        if view.stage is Stage.DISCONNECT:
+            self.close()
+        return disposition
+
+    def _hear(self, panel: Panel, view: MailView) -> Verdicts:
+        """Every opinion that is more than a silent PASS, kept for the end of the data."""
+        stage = view.stage
+        self._asked[stage] = panel
+        heard: list[Verdict] | None = None
+        for seat in panel.seats:
+            verdict = self._opinion_of(seat.agent, seat.needs, view)
+            if verdict.action or verdict.findings or verdict.reason or verdict.edits or verdict.effects:
+                heard = [*(heard or ()), verdict]
+        verdicts = tuple(heard or ())
+        if stage is not Stage.RCPT:
+            if verdicts:
+                self._said[stage] = verdicts
+            else:
+                self._said.pop(stage, None)
+        return verdicts
+
+    def _opinion_of(self, agent: Agent, needs: tuple[type[Any], ...], view: MailView) -> Verdict:
+        if needs:
+            recipient = view.recipient.address if view.recipient is not None else None
+            if unknown := self._knowledge.unknown_among(needs, recipient):
+                return _without(agent, unknown)
+        try:
+            verdict = agent.examine(view, self._knowledge.known)
+            if type(verdict) is Verdict and verdict.agent == agent.name:
+                return verdict
+            raise TypeError(f"examine() must give a Verdict in the agent's own name, not {verdict!r:.100}")
+        # An edge: a bug in an agent must never let mail through, nor bounce it.
+        except Exception as error:  # noqa: BLE001  # a documented edge
+            self._alarm.bug_in_agent(agent.name, view.stage.value, error)
+            return Verdict.defer(agent.name, OUR_FAULT, f"the agent has a bug ({type(error).__name__})")
+
+    def _remember(self, address: Address, verdicts: Verdicts, *, refused: bool) -> None:
+        """What was said of a recipient. A refusal of one that is accepted already changes nothing."""
+        if refused:
+            if address not in self._accepted:
+                self._said_of[address] = verdicts
+                self._keep_few_refused(address)
+            return
+        self._accepted.add(address)
+        if verdicts:
+            self._said_of[address] = verdicts
+        else:
+            self._said_of.pop(address, None)
+
+    def _keep_few_refused(self, address: Address) -> None:
+        if address not in self._refused:
+            self._refused.append(address)
+        if len(self._refused) > REFUSED_LIMIT:
+            oldest = self._refused.popleft()
+            if oldest not in self._accepted:
+                self._said_of.pop(oldest, None)
+                self._knowledge.forget_recipient(oldest)
+
+    def _refuses_all(self, stage: Stage) -> bool:
+        """Somebody refuses or defers the mail for every recipient: nobody else needs to look."""
+        return any(v.action >= Action.DEFER and v.recipients is None for v in self._said.get(stage, ()))
+
+    def _decisions(self, view: MailView) -> tuple[Decision, ...]:
+        recipients = view.envelope.recipients if view.envelope is not None else ()
+        scale = replace(self._scale, exempt=True) if self._is_exempt() else self._scale
+        before = tuple(chain.from_iterable(self._said.get(stage, ()) for stage in _BEFORE_RCPT))
+        behind = tuple(chain.from_iterable(self._said.get(stage, ()) for stage in _BEHIND_RCPT))
+        about = {id(v): frozenset(v.recipients) for v in (*before, *behind) if v.recipients is not None}
+        folded: dict[tuple[int, ...], Disposition] = {}
+        decisions = []
+        for recipient in recipients:
+            own = self._said_of.get(recipient.address, ()) if self._said_of else ()
+            verdicts = (*before, *own, *behind)
+            if about:
+                everybody = frozenset({recipient.address})
+                verdicts = tuple(v for v in verdicts if recipient.address in about.get(id(v), everybody))
+            key = tuple(map(id, verdicts))
+            disposition = folded.get(key)
+            if disposition is None:
+                disposition = folded[key] = self._fold(verdicts, scale)
+            decisions.append(Decision(recipient=recipient, disposition=disposition))
+        self._log_end(view, decisions)
+        return tuple(decisions)
+
+    def _fold(self, verdicts: Verdicts, scale: Scale) -> Disposition:
+        if not verdicts and scale.exempt:
+            return _EXEMPT
+        return stamped(decide(verdicts, scale), scale)
+
+    def _log_end(self, view: MailView, decisions: Sequence[Decision]) -> None:
+        """One entry for all recipients that came to the same."""
+        for disposition in {id(d.disposition): d for d in decisions}.values():
+            said = disposition.disposition
+            if said is not PASSED and said is not _EXEMPT and len(self._log) < LOG_LIMIT:
+                alone = disposition.recipient if len(decisions) == 1 else None
+                self._log.append((view.stage, alone, said))
+
+
+def _without(agent: Agent, unknown: tuple[Unknown, ...]) -> Verdict:
+    """The opinion of an agent that lacks a fact: what it said beforehand that this should mean."""
+    reason = "; ".join(f"{fact.fact} is unknown: {fact.reason}" for fact in unknown)
+    if agent.when_unknown is Action.DEFER:
+        return Verdict.defer(agent.name, unknown_reply_of(agent), reason, because=unknown)
+    return Verdict(agent=agent.name, reason=reason, because=unknown)

@@ -1,0 +1,211 @@
+"""The order of the agents: the table that `gatepost agents` prints, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.loop_detection import LoopDetection
+from gatepost.agents.message_form import MessageForm
+from gatepost.agents.recipient_filter import RecipientFilter
+from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.config.agent_table import AgentTable
+from gatepost.config.schema import Table
+from gatepost.config.settings import ReceiveConnector, Settings
+from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
+from gatepost.facts.gathering import Gathering, Sources
+from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.site import Site
+from gatepost.model.verdict import Action, Finding, Stage
+from gatepost.policy.agent import Agent, name_of, settings_of
+from gatepost.policy.alarm import Alarm
+from gatepost.policy.folding import Scale
+from gatepost.policy.panel import Audience, Member, panels_for
+from gatepost.policy.runner import Docket, PolicyRunner
+from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
+from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.log import Counters, Log
+from gatepost.ports.resolver import Resolver
+from gatepost.routing.accepted import canonical_pattern
+
+ORDER: Final = (
+    # agent              stages at which it speaks
+    (ConnectionControl, (Stage.CONNECT,)),
+    (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
+    (RecipientFilter, (Stage.RCPT,)),
+    (LoopDetection, (Stage.END_OF_HEADERS,)),
+    (MessageForm, (Stage.END_OF_DATA,)),
+)
+"""At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
+
+GATHERERS: Final[tuple[Gatherer, ...]] = (
+    reverse_dns.gatherer,
+    recipient_domain.gatherer,
+    recipient_status.gatherer,
+    received_trace.gatherer,
+    message_form.gatherer,
+)
+
+FACTS: Final[tuple[type[Any], ...]] = (
+    reverse_dns.ReverseDns,
+    recipient_domain.RecipientDomain,
+    recipient_status.RecipientStatus,
+    received_trace.ReceivedTrace,
+    message_form.MessageForm,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One agent as `gatepost agents` shows it."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    means: str
+    is_filter: bool
+    when_unknown: Action
+    findings: tuple[Finding, ...]
+    third_party: bool
+
+
+def rows(folder: str = "") -> tuple[Row, ...]:
+    """Every agent in the order in which they are asked.
+
+    folder: policy.agents-directory. Raises ValueError for third parties' agents that cannot be used.
+    """
+    return tuple(
+        Row(
+            name=name_of(kind),
+            stages=tuple(kind.needs),
+            means=(kind.__doc__ or "").strip().split("\n")[0],
+            is_filter=kind.is_filter,
+            when_unknown=kind.when_unknown,
+            findings=tuple(kind.findings),
+            third_party=number >= len(ORDER),
+        )
+        for number, kind in enumerate(agent_types(find_third_party(folder)))
+    )
+
+
+def agent_types(third_party: ThirdParty) -> tuple[Any, ...]:
+    """The agents' classes in order. Raises ValueError when names clash."""
+    kinds = (*(kind for kind, _ in ORDER), *third_party.agents)
+    _check_unique("agents", (name_of(kind) for kind in kinds))
+    _check_unique("findings", (found.name for kind in kinds for found in kind.findings))
+    return kinds
+
+
+def agent_settings(folder: str = "") -> Mapping[str, type[Table]]:
+    """Each agent's table by its name, for the configuration loader and the manual.
+
+    folder: policy.agents-directory. Raises ValueError for third parties' agents that cannot be used.
+    """
+    return {name_of(kind): settings_of(kind) for kind in agent_types(find_third_party(folder))}
+
+
+def finding_names(folder: str = "") -> frozenset[str]:
+    """What policy.points may name. Raises ValueError as agent_settings()."""
+    return frozenset(found.name for row in rows(folder) for found in row.findings)
+
+
+def fact_types(third_party: ThirdParty, sources: Sources | None = None) -> Mapping[str, type[Any]]:
+    """Fact types by name, for reading dossiers; third parties' too when `sources` are given."""
+    theirs = (gatherer(sources).fact for gatherer in third_party.gatherers) if sources is not None else ()
+    return {kind.name: kind for kind in (*FACTS, *theirs)}
+
+
+def build(
+    settings: Settings,
+    agent_tables: Mapping[str, Table],
+    *,
+    accepted: AcceptedDomains,
+    resolver: Resolver,
+    directory: RecipientDirectory,
+    log: Log,
+    counters: Counters,
+    revision: str,
+    third_party: ThirdParty | None = None,
+) -> PolicyRunner:
+    """The policy of one configuration.
+
+    agent_tables: the agents' settings by name; an agent without one has its defaults.
+    accepted: routing.accepted.accepted_domains(settings).
+    third_party: None: looked for as the settings say.
+
+    Raises ValueError when agents, facts or settings do not fit together.
+    """
+    if third_party is None:
+        third_party = find_third_party(settings.policy.agents_directory)
+    kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
+    dockets = {}
+    for name, connector in settings.receive_connectors.items():
+        site = site_of(settings, name, connector, accepted)
+        sources = Sources(
+            site=site, resolver=resolver, directory=directory, lookup_timeout_s=settings.dns.timeout_s
+        )
+        members = _members(kinds, agent_tables, site)
+        facts = _gatherings(third_party, sources)
+        dockets[name] = Docket(panels=tuple(panels_for(members, facts, audience) for audience in Audience))
+    return PolicyRunner(
+        dockets,
+        scale=Scale.of(settings.policy),
+        deadline_s=settings.policy.deadline_s,
+        revision=revision,
+        alarm=Alarm(log, counters),
+    )
+
+
+def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted: AcceptedDomains) -> Site:
+    """What agents and facts may know of one receive connector."""
+    names = [settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values())]
+    limits = connector.limits
+    return Site(
+        connector=name,
+        hostname=connector.hostname or settings.server.hostname,
+        own_names=frozenset(name.lower().rstrip(".") for name in names if name),
+        accepted_domains=accepted,
+        checked_domains=checked_domains(settings),
+        tarpit_s=connector.tarpit_s,
+        hop_count=limits.hop_count,
+        local_hop_count=limits.local_hop_count,
+        header_size_bytes=limits.header_size_bytes,
+        header_fields=limits.header_fields,
+        offers_auth=connector.auth,
+    )
+
+
+def checked_domains(settings: Settings) -> frozenset[str]:
+    """The accepted domains whose recipients are looked up, in canonical form."""
+    return frozenset(
+        canonical_pattern(name)
+        for name, domain in settings.accepted_domains.items()
+        if domain.check_recipients == "yes"
+        or (domain.check_recipients == "by-type" and domain.type == "authoritative")
+    )
+
+
+def _members(kinds: Iterable[Any], tables: Mapping[str, Table], site: Site) -> list[Member]:
+    members = []
+    for kind in kinds:
+        table = tables.get(name_of(kind))
+        settings = table if isinstance(table, AgentTable) else settings_of(kind)()
+        if settings.enabled and (not settings.connectors or site.connector in settings.connectors):
+            agent: Agent = kind(settings, site)
+            members.append(Member(agent=agent, settings=settings))
+    return members
+
+
+def _gatherings(third_party: ThirdParty, sources: Sources) -> dict[type[Any], Gathering]:
+    found = [gatherer(sources) for gatherer in (*GATHERERS, *third_party.gatherers)]
+    _check_unique("facts", (gathering.fact.name for gathering in found))
+    return {gathering.fact: gathering for gathering in found}
+
+
+def _check_unique(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"two {what} are called {name}")
+        seen.add(name)

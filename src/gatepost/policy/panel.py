@@ -1,0 +1,127 @@
+"""Who is asked at a stage, worked out once for each receive connector and kind of client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+from gatepost.config.agent_table import AgentTable, FilterTable
+from gatepost.facts.gathering import Gathering
+from gatepost.model.known import Scope
+from gatepost.model.session import Rights
+from gatepost.model.verdict import Stage
+from gatepost.policy.agent import Agent, wants_of
+
+STAGES: Final = tuple(Stage)
+
+
+class Audience(IntEnum):
+    """Whose mail it is, as far as the choice of agents goes."""
+
+    EXTERNAL = 0
+    INTERNAL = 1
+    BYPASSING = 2
+
+    @classmethod
+    def of(cls, rights: Rights) -> Audience:
+        """BYPASS_FILTERS says more than INTERNAL."""
+        if Rights.BYPASS_FILTERS in rights:
+            return cls.BYPASSING
+        return cls.INTERNAL if Rights.INTERNAL in rights else cls.EXTERNAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """An agent at a stage, with the facts it must have been told."""
+
+    agent: Agent
+    needs: tuple[type[Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """The agents of one stage, in order."""
+
+    seats: tuple[Seat, ...] = ()
+    names: tuple[str, ...] = ()
+    gatherings: tuple[Gathering, ...] = ()
+    """What has to be found out before they speak."""
+    early: tuple[Gathering, ...] = ()
+    """What later stages need, takes time, and can be known from here on."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Agents that are not asked here, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """An agent with its settings, as the panels are made of them."""
+
+    agent: Agent
+    settings: AgentTable
+
+
+def panels_for(
+    members: Sequence[Member], facts: Mapping[type[Any], Gathering], audience: Audience
+) -> dict[Stage, Panel]:
+    """The panels of one audience.
+
+    Raises ValueError when a fact has no gatherer, or when a fact about one recipient is
+    needed at a stage that is about the whole mail.
+    """
+    for member in members:
+        _check_needs(member.agent, facts)
+    asked = {stage: [m for m in members if stage in m.agent.needs] for stage in STAGES}
+    reasons = {id(m): why_skipped(m, audience) for m in members}
+    needed = {stage: _facts_of([m for m in asked[stage] if not reasons[id(m)]], stage) for stage in STAGES}
+    panels = {}
+    for number, stage in enumerate(STAGES):
+        seated = [m for m in asked[stage] if not reasons[id(m)]]
+        later = {kind: None for after in STAGES[number + 1 :] for kind in needed[after]}
+        panels[stage] = Panel(
+            seats=tuple(Seat(agent=m.agent, needs=tuple(m.agent.needs[stage])) for m in seated),
+            names=tuple(m.agent.name for m in seated),
+            gatherings=tuple(facts[kind] for kind in needed[stage]),
+            early=tuple(
+                facts[kind]
+                for kind in later
+                if facts[kind].waits and facts[kind].earliest is stage and kind not in needed[stage]
+            ),
+            skipped=tuple((m.agent.name, reasons[id(m)]) for m in asked[stage] if reasons[id(m)]),
+        )
+    return panels
+
+
+def _check_needs(agent: Agent, facts: Mapping[type[Any], Gathering]) -> None:
+    wants = wants_of(agent)
+    for stage in agent.needs:
+        for kind in (*agent.needs[stage], *wants.get(stage, ())):
+            if kind not in facts:
+                raise ValueError(f"agent {agent.name} needs {kind.__name__}, which nothing finds out")
+            if facts[kind].scope is Scope.RECIPIENT and stage is not Stage.RCPT:
+                raise ValueError(f"agent {agent.name} needs {kind.__name__} at {stage.value}: rcpt only")
+
+
+def why_skipped(member: Member, audience: Audience) -> str:
+    """Why an agent is not asked about this audience's mail; "" when it is."""
+    if not member.agent.is_filter:
+        return ""
+    if audience is Audience.BYPASSING:
+        return "the client has the right bypass-filters"
+    settings = member.settings
+    if not isinstance(settings, FilterTable):
+        return ""
+    if audience is Audience.INTERNAL:
+        return "" if settings.internal_mail else "internal-mail is false"
+    return "" if settings.external_mail else "external-mail is false"
+
+
+def _facts_of(members: Iterable[Member], stage: Stage) -> tuple[type[Any], ...]:
+    """Each once, in the order of the agents."""
+    kinds = {
+        kind: None
+        for member in members
+        for kind in (*member.agent.needs[stage], *wants_of(member.agent).get(stage, ()))
+    }
+    return tuple(kinds)

@@ -1,0 +1,111 @@
+"""Agents and facts an administrator brings along: from installed packages, and from a folder of files.
+
+A package names modules under the entry points `gatepost.agents` and `gatepost.facts`; a file in
+the folder is such a module itself. A module has a class `Agent`, or a function `gatherer`, or both.
+It runs with the rights of the gateway: whoever may write the folder is the gateway.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from gatepost.config.agent_table import AgentTable
+from gatepost.facts.gathering import Gathering, Sources
+from gatepost.policy.agent import name_of
+
+AGENTS_GROUP: Final = "gatepost.agents"
+FACTS_GROUP: Final = "gatepost.facts"
+FILES_LIMIT: Final = 200
+
+Gatherer = Callable[[Sources], Gathering]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThirdParty:
+    """What was found: agents' classes, in the order of their names, and facts' gatherers."""
+
+    agents: tuple[Any, ...] = ()
+    gatherers: tuple[Gatherer, ...] = ()
+
+
+def find_third_party(folder: str = "") -> ThirdParty:
+    """Installed packages first, then the folder ("" for none).
+
+    Raises ValueError, saying which file or entry point, when one cannot be used.
+    """
+    agents: dict[str, Any] = {}
+    gatherers: list[Gatherer] = []
+    for where, module in (*_installed(), *_files(folder)):
+        kind, gatherer = getattr(module, "Agent", None), getattr(module, "gatherer", None)
+        if kind is None and gatherer is None:
+            raise ValueError(f"{where} has neither an Agent nor a gatherer")
+        if kind is not None:
+            name = _checked_name(where, kind)
+            if name in agents:
+                raise ValueError(f"{where}: there are two agents called {name}")
+            agents[name] = kind
+        if gatherer is not None:
+            gatherers.append(gatherer)
+    return ThirdParty(agents=tuple(agents[name] for name in sorted(agents)), gatherers=tuple(gatherers))
+
+
+def _checked_name(where: str, kind: Any) -> str:
+    name = name_of(kind)
+    if not name:
+        raise ValueError(f"{where}: its Agent has no name")
+    table = getattr(kind, "settings_type", AgentTable)
+    if not (isinstance(table, type) and issubclass(table, AgentTable)):
+        raise ValueError(f"{where}: Agent.settings_type must be an AgentTable or a FilterTable")
+    missing = [word for word in ("needs", "when_unknown", "is_filter", "findings") if not hasattr(kind, word)]
+    if missing or not callable(getattr(kind, "examine", None)):
+        raise ValueError(f"{where}: its Agent lacks {', '.join(missing) or 'examine'}")
+    return name
+
+
+def _installed() -> Iterator[tuple[str, ModuleType]]:
+    seen: set[int] = set()
+    for group in (AGENTS_GROUP, FACTS_GROUP):
+        for point in importlib.metadata.entry_points(group=group):
+            where = f"entry point {group}:{point.name}"
+            try:
+                module = point.load()
+            except Exception as error:  # an edge: somebody else's code is run for the first time
+                raise ValueError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
+            if id(module) not in seen:  # one module may be named for its agent and for its fact
+                seen.add(id(module))
+                yield where, module
+
+
+def _files(folder: str) -> Iterator[tuple[str, ModuleType]]:
+    if not folder:
+        return
+    try:
+        files = sorted(Path(folder).glob("*.py"))
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be read: {error.strerror}") from error
+    if len(files) > FILES_LIMIT:
+        raise ValueError(f"{folder} has more than {FILES_LIMIT} files")
+    for file in files:
+        yield str(file), _loaded(file)
+
+
+def _loaded(file: Path) -> ModuleType:
+    name = f"gatepost_third_party.{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up while they are made
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # an edge: somebody else's code is run for the first time
+        del sys.modules[name]
+        raise ValueError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from error
+    return module
