@@ -126,7 +126,7 @@ class DnsResolver:
         answer = await self._waited(key, outcome, until)
         links = answer.links
         while answer.alias:
-            if links >= ALIASES_LIMIT:
+            if links > ALIASES_LIMIT:
                 raise _unknown(key, "too many aliases")
             further = (_askable_alias(answer.alias, key), key[1])
             answer = await self._waited(further, self._begin(further), until)
@@ -191,8 +191,8 @@ def server_address(text: str) -> ServerAddress:
     """ "192.0.2.1", "192.0.2.1:5353", "2001:db8::1" or "[2001:db8::1]:5353". Raises ValueError."""
     host, port = text, "53"
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or "53"
+        host, bracket, rest = text[1:].partition("]")
+        port = (rest.removeprefix(":") or "53") if bracket else ""
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
