@@ -1,0 +1,330 @@
+"""How a change becomes rows, and rows become mails again."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from gatepost.model.address import Address
+from gatepost.model.content import BodyForm, Content, SpooledBody
+from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
+from gatepost.model.queued import (
+    Accept,
+    Change,
+    KeepDossier,
+    KeepRecords,
+    MailState,
+    QueuedMail,
+    QueuedRecipient,
+    Settle,
+    Settlement,
+    StoredRecord,
+)
+
+Settled = Callable[[MailState, MailState], MailState | None]
+"""queue.states.settled: what a stored state becomes when a settlement asks for another; None: it cannot."""
+
+STATE_CODES: Final = {
+    MailState.READY: 1,
+    MailState.DEFERRED: 2,
+    MailState.SUSPENDED: 3,
+    MailState.UNREACHABLE: 4,
+    MailState.POISON: 5,
+    MailState.QUARANTINED: 6,
+    MailState.DEAD: 7,
+    MailState.DELIVERED: 8,
+    MailState.FAILED: 9,
+    MailState.REMOVED: 10,
+}
+"""What the state column holds. LEASED is never stored."""
+STATES: Final = {code: state for state, code in STATE_CODES.items()}
+FIRST_FINAL_CODE: Final = STATE_CODES[MailState.DELIVERED]
+
+_PUT_MAIL: Final = (
+    "INSERT INTO mail (mail_id, received_at, expires_at, size_bytes, source, client_ip, sender, rest) "
+    "VALUES (?,?,?,?,?,?,?,?)"
+)
+_PUT_CONTENT: Final = (
+    "INSERT INTO content (mail_id, crc32, form, path, body_size_bytes, body_crc32, head, body) "
+    "VALUES (?,?,?,?,?,?,?,?)"
+)
+_PUT_RECIPIENT: Final = (
+    "INSERT INTO recipient (mail_id, number, state, due_at, attempts, next_hop, address, options, last_reply) "
+    "VALUES (?,?,?,?,?,?,?,?,?)"
+)
+_PUT_RECORD: Final = (
+    "INSERT INTO record (kind, at, event, mail_id, sender, recipients, message_id, data) "
+    "VALUES (?,?,?,?,?,?,?,?)"
+)
+_PUT_DOSSIER: Final = "INSERT OR REPLACE INTO dossier (mail_id, at, data) VALUES (?,?,?)"
+_STATES_OF: Final = "SELECT number, state FROM recipient WHERE mail_id = ?"
+_SETTLE: Final = (
+    "UPDATE recipient SET state = ?, due_at = ?, attempts = ?, last_reply = ?, "
+    "next_hop = coalesce(?, next_hop) WHERE mail_id = ? AND number = ?"
+)
+_DROP_RECIPIENTS: Final = "DELETE FROM recipient WHERE mail_id = ?"
+_DROP_MAIL: Final = "DELETE FROM mail WHERE mail_id = ?"
+_DROP_CONTENT: Final = "DELETE FROM content WHERE mail_id = ? RETURNING path"
+
+DAMAGE: Final = (ValueError, TypeError, msgspec.DecodeError)
+"""What reading a row raises when its bytes are not what was written."""
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder().decode
+
+
+class RefusedChange(ValueError):
+    """A change that cannot be: a bug of the caller, told to it alone."""
+
+
+def apply(database: apsw.Connection, change: Change, settled: Settled) -> str | None:
+    """Write one change inside the open transaction.
+
+    Returns the path of a body that is to be deleted after the commit, None when there is none.
+    Raises RefusedChange, or apsw.Error; the caller rolls back.
+    """
+    match change:
+        case Accept(mail=mail, content=content):
+            _put_mail(database, mail, content)
+        case Settle(mail_id=mail_id, settlements=settlements):
+            return _settle(database, mail_id, settlements, settled)
+        case KeepRecords(records=records):
+            for r in records:
+                database.execute(
+                    _PUT_RECORD,
+                    (r.kind, r.at, r.event, r.mail_id, r.sender, r.recipients, r.message_id, r.data),
+                )
+        case KeepDossier(mail_id=mail_id, at=at, data=data):
+            database.execute(_PUT_DOSSIER, (mail_id, at, data))
+    return None
+
+
+def _put_mail(database: apsw.Connection, mail: QueuedMail, content: Content) -> None:
+    database.execute(
+        _PUT_MAIL,
+        (
+            mail.mail_id,
+            mail.received_at,
+            mail.expires_at,
+            mail.size_bytes,
+            mail.source,
+            mail.client_ip,
+            str(mail.sender),
+            _rest(mail),
+        ),
+    )
+    _put_content(database, mail.mail_id, content)
+    for r in mail.recipients:
+        database.execute(_PUT_RECIPIENT, (mail.mail_id, *_recipient_values(r)))
+
+
+def _put_content(database: apsw.Connection, mail_id: int, content: Content) -> None:
+    body, form = content.body, content.form
+    shape = _pack((form.size_bytes, form.has_nul, form.has_8bit, form.bare_newlines, form.longest_line_bytes))
+    crc32 = zlib.crc32(content.head)
+    if isinstance(body, SpooledBody):
+        named = (body.path, body.size_bytes, body.crc32, content.head, None)
+        database.execute(_PUT_CONTENT, (mail_id, crc32, shape, *named))
+    else:
+        inside = (None, None, None, content.head, body)
+        database.execute(_PUT_CONTENT, (mail_id, zlib.crc32(body, crc32), shape, *inside))
+
+
+def _settle(
+    database: apsw.Connection, mail_id: int, settlements: Sequence[Settlement], settled: Settled
+) -> str | None:
+    stored: dict[int, int] = dict(database.execute(_STATES_OF, (mail_id,)))
+    if not stored:
+        return None  # it has left: removed by an administrator, or settled before
+    updates = []
+    for wish in settlements:
+        code = stored.get(wish.number)
+        if code is None or code >= FIRST_FINAL_CODE:
+            continue
+        state = settled(STATES[code], wish.state)
+        if state is None:
+            raise RefusedChange(
+                f"mail {mail_id}: a recipient that is {STATES[code].value} cannot become {wish.state.value}"
+            )
+        stored[wish.number] = STATE_CODES[state]
+        updates.append(
+            (
+                STATE_CODES[state],
+                wish.due_at,
+                wish.attempts,
+                wish.last_reply,
+                wish.next_hop,
+                mail_id,
+                wish.number,
+            )
+        )
+    if min(stored.values()) >= FIRST_FINAL_CODE:
+        return drop(database, mail_id)
+    for update in updates:
+        database.execute(_SETTLE, update)
+    return None
+
+
+def drop(database: apsw.Connection, mail_id: int) -> str | None:
+    """Remove a mail with everything but its records; returns its body's path when it has one."""
+    database.execute(_DROP_RECIPIENTS, (mail_id,))
+    database.execute(_DROP_MAIL, (mail_id,))
+    for (path,) in database.execute(_DROP_CONTENT, (mail_id,)):
+        if isinstance(path, str):
+            return path
+    return None
+
+
+def _rest(mail: QueuedMail) -> bytes:
+    return _pack(
+        (
+            _unusual(mail.sender),
+            mail.session_id,
+            mail.body_type.value,
+            mail.smtputf8,
+            mail.require_tls,
+            mail.ret.value if mail.ret else "",
+            mail.envid,
+            mail.message_id,
+            mail.subject,
+            mail.scl,
+            mail.authenticated,
+            mail.is_notice,
+        )
+    )
+
+
+def mail_from_row(row: Sequence[Any], recipients: tuple[QueuedRecipient, ...]) -> QueuedMail:
+    """row: mail_id, received_at, expires_at, size_bytes, source, client_ip, sender, rest.
+
+    Raises one of DAMAGE."""
+    mail_id, received_at, expires_at, size_bytes, source, client_ip, sender, rest = row
+    (
+        unusual,
+        session_id,
+        body_type,
+        smtputf8,
+        require_tls,
+        ret,
+        envid,
+        message_id,
+        subject,
+        scl,
+        sure,
+        notice,
+    ) = _unpack(rest)
+    return QueuedMail(
+        mail_id=mail_id,
+        session_id=session_id,
+        received_at=received_at,
+        expires_at=expires_at,
+        sender=_address(sender, unusual),
+        body_type=BodyType(body_type),
+        smtputf8=smtputf8,
+        require_tls=require_tls,
+        ret=Ret(ret) if ret else None,
+        envid=envid,
+        recipients=recipients,
+        size_bytes=size_bytes,
+        source=source,
+        client_ip=client_ip,
+        message_id=message_id,
+        subject=subject,
+        scl=scl,
+        authenticated=sure,
+        is_notice=notice,
+    )
+
+
+def _recipient_values(r: QueuedRecipient) -> tuple[Any, ...]:
+    who = r.recipient
+    unusual = _unusual(who.address)
+    plain = unusual is None and not who.orcpt and who.notify is Notify.DEFAULT
+    options = None if plain else _pack((unusual, who.notify.value, who.orcpt))
+    return (
+        r.number,
+        STATE_CODES[r.state],
+        r.due_at,
+        r.attempts,
+        r.next_hop,
+        str(who.address),
+        options,
+        r.last_reply,
+    )
+
+
+def recipient_from_row(row: Sequence[Any]) -> QueuedRecipient:
+    """row: number, state, due_at, attempts, next_hop, address, options, last_reply.
+
+    Raises one of DAMAGE."""
+    number, code, due_at, attempts, next_hop, address, options, last_reply = row
+    unusual, notify, orcpt = (None, 0, "") if options is None else _unpack(options)
+    if code not in STATES:
+        raise ValueError(f"{code} is not a state")
+    return QueuedRecipient(
+        number=number,
+        recipient=Recipient(address=_address(address, unusual), notify=Notify(notify), orcpt=orcpt),
+        next_hop=next_hop,
+        state=STATES[code],
+        due_at=due_at,
+        attempts=attempts,
+        last_reply=last_reply,
+    )
+
+
+def content_from_row(row: Sequence[Any]) -> Content:
+    """row: crc32, form, path, body_size_bytes, body_crc32, head, body. Raises one of DAMAGE."""
+    crc32, form, path, size_bytes, body_crc32, head, body = row
+    found = zlib.crc32(head)
+    if path is None:
+        found = zlib.crc32(body, found)
+    if found != crc32:
+        raise ValueError("the checksum is wrong")
+    size, has_nul, has_8bit, bare_newlines, longest = _unpack(form)
+    return Content(
+        head=head,
+        body=body if path is None else SpooledBody(path, size_bytes, body_crc32),
+        form=BodyForm(
+            size_bytes=size,
+            has_nul=has_nul,
+            has_8bit=has_8bit,
+            bare_newlines=bare_newlines,
+            longest_line_bytes=longest,
+        ),
+    )
+
+
+def record_from_row(row: Sequence[Any]) -> StoredRecord:
+    """row: kind, at, event, mail_id, sender, recipients, message_id, data."""
+    kind, at, event, mail_id, sender, recipients, message_id, data = row
+    return StoredRecord(
+        kind=kind,
+        at=at,
+        event=event,
+        mail_id=mail_id,
+        sender=sender,
+        recipients=recipients,
+        message_id=message_id,
+        data=data,
+    )
+
+
+def _unusual(address: Address) -> tuple[str, str] | None:
+    """Both parts, when the text between the brackets does not simply split at its @."""
+    simple = "@" not in address.local and '"' not in address.local and str(address) == _joined(address)
+    return None if simple else (address.local, address.domain)
+
+
+def _joined(address: Address) -> str:
+    return f"{address.local}@{address.domain}" if address.domain else address.local
+
+
+def _address(text: str, unusual: Sequence[str] | None) -> Address:
+    if unusual is not None:
+        return Address(unusual[0], unusual[1])
+    local, _, domain = text.partition("@")
+    return Address(local, domain)

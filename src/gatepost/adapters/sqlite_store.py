@@ -1,0 +1,338 @@
+"""The durable store of one worker: SQLite for queue, quarantine and records, files for large bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from gatepost.adapters.bodies import BodyDirectory, BodyFile, read_pieces
+from gatepost.adapters.disk import DiskRoom, StoreLock, refuse_unsafe
+from gatepost.adapters.inflight import MappedInFlight
+from gatepost.adapters.sqlite_groups import CommitGroups, Owner, Phase
+from gatepost.adapters.sqlite_reader import SqliteReader
+from gatepost.adapters.sqlite_recovery import (
+    Recovered,
+    blame,
+    isolate_incomplete,
+    match_bodies,
+    put_aside,
+)
+from gatepost.adapters.sqlite_rows import Settled
+from gatepost.adapters.sqlite_schema import migrate, open_for_reading, open_writer, quick_check
+from gatepost.config.settings import Queue, Records
+from gatepost.model.content import SpooledBody
+from gatepost.model.fault import WorldFault
+from gatepost.model.mail_id import mail_id_text
+from gatepost.model.queued import Accept, Change
+from gatepost.ports.log import Log
+from gatepost.ports.store import Done
+from gatepost.ports.world import Clock
+
+SAMPLE_INTERVAL_S: Final = 1.0
+NOTE_INTERVAL_S: Final = 60.0
+PURGE_ROWS: Final = 500
+SWITCH_INTERVAL_S: Final = 20e-6
+
+
+class SqliteStore(SqliteReader, Owner):
+    """Keeps the promise of ports.store.Store. Made by open_store; used on the event loop's thread.
+
+    in_flight: the file of mails in work (ports.in_flight). recovered: what the start found.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        queue: Queue,
+        clock: Clock,
+        log: Log,
+        loop: asyncio.AbstractEventLoop,
+        settled: Settled,
+        *,
+        lock: StoreLock,
+    ) -> None:
+        """For open_store, which prepares directory and lock. Raises WorldFault, OSError."""
+        self._path = directory / "store.db"
+        self._clock = clock
+        self._log = log
+        self._loop = loop
+        self._lock = lock
+        self._files = BodyDirectory(directory / "bodies")
+        self._room = DiskRoom(directory, queue)
+        self._put_aside: set[int] = set()
+        self._purging = False
+        self._closed = False
+        self.in_flight = MappedInFlight(directory / "in-flight")
+        self.recovered = self._recover(queue.crash_limit)
+        self._groups = CommitGroups(
+            lambda: open_writer(self._path),
+            quick_check,
+            settled,
+            self,
+            clock,
+            loop,
+            batch_changes=queue.batch_mails,
+        )
+        super().__init__(open_for_reading(self._path), self._files, damaged=self._damage_found)
+        self._last_mail_id = self.greatest_mail_id()
+        self._sample()
+        self._note_at_s = clock.monotonic() + NOTE_INTERVAL_S
+        self._timer = loop.call_later(SAMPLE_INTERVAL_S, self._tick)
+
+    # -- the promise ----------------------------------------------------------------------------
+
+    def commit(self, changes: Sequence[Change], done: Done | None = None) -> None:
+        """As ports.store.Store.commit."""
+        for change in changes:
+            if isinstance(change, Accept):
+                self._last_mail_id = max(self._last_mail_id, change.mail.mail_id)
+        self._groups.ask(changes, done)
+
+    def spool(self) -> BodyFile:
+        """As ports.store.Store.spool; may be called from a thread of the pool."""
+        if self._room.why_low:
+            raise self._room.fault()
+        return BodyFile(self._files.directory, told=self._body_failed)
+
+    def why_not_accepting(self) -> str:
+        """ "" while new mail is taken; else the reason."""
+        broken = self._groups.broken_by
+        return broken.reason if broken else self._room.why_low
+
+    @property
+    def last_mail_id(self) -> int:
+        """The largest mail id ever stored."""
+        return self._last_mail_id
+
+    def close(self) -> None:
+        """Commit what was asked for, checkpoint, release the lock."""
+        if self._closed:
+            return
+        self._closed = True
+        self._timer.cancel()
+        self._groups.ask((), None, self._write_note)
+        clean = self._groups.finish()
+        super().close()
+        self._groups.close()
+        self.in_flight.close()
+        self._lock.release(clean=clean)
+
+    # -- beyond the port ------------------------------------------------------------------------
+
+    @property
+    def last_seen_at(self) -> float | None:
+        """The last time of day the store knew at its start, for queue.schedule.QueueClock; None when new."""
+        return self._last_seen_at
+
+    async def chunks(self, path: str) -> AsyncIterator[bytes]:
+        """A spooled body in pieces (ports.bodies.BodyFiles). path: absolute or as in SpooledBody.
+
+        Raises WorldFault when it is damaged, before the last piece was given.
+        """
+        name = "/".join(Path(path).parts[-2:])
+        row = next(self._rows(_BODY_OF_PATH, (name,)), None)
+        if row is None:
+            raise WorldFault("no mail has this body", path=name)
+        mail_id, size_bytes, crc32 = row
+        body = SpooledBody(name, size_bytes, crc32)
+        pieces = read_pieces(self._files.path(body), body)
+        while True:
+            try:
+                piece = await self._loop.run_in_executor(None, next, pieces, b"")
+            except WorldFault as fault:
+                self._damage_found(mail_id, fault.reason)
+                raise
+            if not piece:
+                return
+            yield piece
+
+    def purge(self, now: float, ages: Records) -> None:
+        """Delete records and dossiers that are too old, PURGE_ROWS a transaction until none is left.
+
+        now: seconds since the epoch. Returns at once; a purge under way makes this one unnecessary.
+        """
+        if not self._purging:
+            self._purging = True
+            self._purge_some(now, ages)
+
+    # -- what the groups tell -------------------------------------------------------------------
+
+    def bodies_gone(self, paths: list[str]) -> None:
+        """Delete the files, in a thread of the pool."""
+        if self._closed or self._loop.is_closed():
+            self._files.remove(paths)
+        else:
+            self._loop.run_in_executor(None, self._files.remove, paths)
+
+    def write_failed(self, error: BaseException, fault: WorldFault) -> None:
+        """Say so; a full disk gets the reserve, so that mail can leave."""
+        self._log.write("error", "store-failed", reason=fault.reason)
+        if isinstance(error, apsw.FullError):
+            gave = self._room.give_up_reserve()
+            self._log.write("error", "disk-full", reserve_given_up=gave, free_bytes=self._room.free_bytes)
+
+    def renewed(self) -> None:
+        """Say so."""
+        self._log.write("warning", "store-reopened")
+
+    def refused(self, error: BaseException) -> None:
+        """A bug of ours: it must be seen."""
+        self._log.write("error", "store-refused-change", reason=str(error))
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _recover(self, crash_limit: int) -> Recovered:
+        """Before anything else: migrations, and after an unclean stop checks and blame."""
+        unclean = self._lock.was_unclean and self._path.exists()
+        log_missing = unclean and not self._path.with_name("store.db-wal").exists()
+        removed = self._files.prepare()
+        database = open_writer(self._path)
+        try:
+            migrate(database)
+            problem = quick_check(database) if unclean else ""
+            if problem:
+                raise WorldFault(f"the store is damaged: {problem}", file=str(self._path))
+            database.execute("BEGIN IMMEDIATE")
+            poisoned = blame(database, self.in_flight.left_over(), crash_limit)
+            isolated = isolate_incomplete(database) if unclean else ()
+            orphans, held = match_bodies(database, self._files)
+            seen = database.execute("SELECT value FROM note WHERE name = 'last-seen-at'").fetchone()
+            database.execute("COMMIT")
+        except apsw.Error as error:
+            raise WorldFault(f"{self._path} cannot be recovered: {error}", file=str(self._path)) from error
+        finally:
+            database.close()
+        self._last_seen_at = None if seen is None else float(str(seen[0]))
+        self._lock.mark_open()
+        found = Recovered(
+            was_unclean=unclean,
+            poisoned=poisoned,
+            isolated=tuple(sorted({*isolated, *held})),
+            orphan_bodies=orphans + removed,
+            log_missing=log_missing,
+        )
+        self._report(found)
+        return found
+
+    def _report(self, found: Recovered) -> None:
+        if found.was_unclean:
+            self._log.write("warning", "store-recovered", orphan_bodies=found.orphan_bodies)
+        if found.log_missing:
+            self._log.write("error", "store-log-missing", file=f"{self._path}-wal")
+        for mail_id in found.poisoned:
+            self._log.write("error", "mail-poisoned", mail_id=mail_id_text(mail_id))
+        for mail_id in found.isolated:
+            self._log.write("error", "mail-damaged", mail_id=mail_id_text(mail_id))
+
+    def _damage_found(self, mail_id: int, reason: str) -> None:
+        """Hold the mail where a person sees it, once."""
+        if mail_id in self._put_aside or len(self._put_aside) >= _PUT_ASIDE_LIMIT:
+            return
+        self._put_aside.add(mail_id)
+        self._log.write("error", "mail-damaged", mail_id=mail_id_text(mail_id), reason=reason)
+
+        def hold(database: apsw.Connection) -> None:
+            put_aside(database, mail_id, reason)
+
+        self._groups.ask((), None, hold)
+
+    def _body_failed(self, fault: WorldFault) -> None:
+        """Called from a thread of the pool."""
+        self._loop.call_soon_threadsafe(self._body_failure, fault)
+
+    def _body_failure(self, fault: WorldFault) -> None:
+        self._log.write("error", "body-failed", reason=fault.reason)
+        self._room.note_failure(fault)
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(SAMPLE_INTERVAL_S, self._tick)
+        self._sample()
+        if self._clock.monotonic() >= self._note_at_s:
+            self._note_at_s = self._clock.monotonic() + NOTE_INTERVAL_S
+            self._groups.ask((), None, self._write_note)
+            self._groups.checkpoint_if_idle()
+
+    def _sample(self) -> None:
+        before = self._room.why_low
+        self._room.sample()
+        if self._room.why_low != before and bool(self._room.why_low) != bool(before):
+            level = "error" if self._room.why_low else "warning"
+            self._log.write(level, "disk", reason=self._room.why_low, free_bytes=self._room.free_bytes)
+
+    def _write_note(self, database: apsw.Connection) -> None:
+        """What a next start wants to know: how late it was, and which ids are used."""
+        for name, value in (("last-seen-at", self._clock.now()), ("last-mail-id", self._last_mail_id)):
+            database.execute("INSERT OR REPLACE INTO note (name, value) VALUES (?, ?)", (name, value))
+
+    def _purge_some(self, now: float, ages: Records) -> None:
+        if self._closed:
+            return
+        if self._groups.phase is not Phase.IDLE:  # mail first
+            self._loop.call_later(0.05, self._purge_some, now, ages)
+            return
+        limits = {"track": now - ages.tracking_age_s, "agent": now - ages.agent_log_age_s}
+
+        def delete(database: apsw.Connection) -> None:
+            rows = 0
+            for kind, before_at in limits.items():
+                database.execute(_PURGE_RECORDS, (kind, before_at, PURGE_ROWS))
+                rows += database.changes()
+            database.execute(_PURGE_DOSSIERS, (int((now - ages.dossier_age_s) * 1000) << 20, PURGE_ROWS))
+            rows += database.changes()
+            self._purging = rows > 0
+            if rows:
+                self._loop.call_later(0.05, self._purge_some, now, ages)
+
+        self._groups.ask((), None, delete)
+
+
+_PUT_ASIDE_LIMIT: Final = 100_000
+_BODY_OF_PATH: Final = "SELECT mail_id, body_size_bytes, body_crc32 FROM content WHERE path = ?"
+_PURGE_RECORDS: Final = (
+    "DELETE FROM record WHERE number IN (SELECT number FROM record WHERE kind = ? AND at < ? LIMIT ?)"
+)
+_PURGE_DOSSIERS: Final = (
+    "DELETE FROM dossier WHERE mail_id IN (SELECT mail_id FROM dossier WHERE mail_id < ? LIMIT ?)"
+)
+
+
+def open_store(
+    directory: Path | str,
+    queue: Queue,
+    clock: Clock,
+    log: Log,
+    *,
+    loop: asyncio.AbstractEventLoop,
+    settled: Settled,
+    allow_volatile: bool = False,
+) -> SqliteStore:
+    """Open (and make, and mend) the store of one worker; it belongs to this process until it is closed.
+
+    settled: queue.states.settled. allow_volatile: for tests on tmpfs.
+    Raises WorldFault when the place is not safe for mail, belongs to somebody else, is of a newer
+    gatepost, or is damaged beyond what can be isolated.
+    """
+    place = Path(directory)
+    try:
+        place.mkdir(parents=True, mode=0o700, exist_ok=True)
+        refuse_unsafe(place, allow_volatile=allow_volatile)
+        lock = StoreLock(place / "lock")
+    except OSError as error:
+        raise WorldFault(f"{place} cannot be used: {error.strerror}") from error
+    # The store's thread needs the interpreter's lock for a moment after each sync. A busy event
+    # loop gives it up only when asked, after this interval, and never within shorter turns: with
+    # the usual 5 ms a commit beside a busy loop took 300 ms, with 20 microseconds 2 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        return SqliteStore(place, queue, clock, log, loop, settled, lock=lock)
+    except OSError as error:
+        lock.release(clean=False)
+        raise WorldFault(f"{place} cannot be used: {error.strerror}") from error
+    except WorldFault:
+        lock.release(clean=False)
+        raise
