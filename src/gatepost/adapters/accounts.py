@@ -70,6 +70,10 @@ class AccountsFile:
             raise WorldFault(f"{self.path} is too large", _UNAVAILABLE)
         return _parsed(data, self.path)
 
+    def knows(self, user: str) -> bool:
+        """Whether there is an account of this name, in any case and Unicode form."""
+        return folded_user(user) in self.read()
+
     def put(self, user: str, password: str) -> None:
         """Add the account, or give it a new password and enable it. Raises ValueError for a bad name or password."""
         if problem := name_problem(user) or password_problem(password):

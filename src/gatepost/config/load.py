@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_doors import check_doors
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
@@ -27,6 +29,7 @@ REVISION_LENGTH: Final = 12
 _PLACE: Final = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 
 AgentSettings = Mapping[str, type[Table]]
+FindingNames = frozenset[str] | Callable[[str], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +50,13 @@ def load(
     path: str,
     *,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
-    finding_names: frozenset[str] | None = None,
+    finding_names: FindingNames | None = None,
 ) -> Configuration:
     """Read and check a file.
 
     agent_settings: agent name -> its table; or what makes that of policy.agents-directory
                     ("" when not set), and may raise ValueError about what it finds there.
-    finding_names:  what policy.points may name; None: not checked.
+    finding_names:  what policy.points may name, made in the same way; None: not checked.
 
     Raises ConfigurationErrors with every mistake, never anything else.
     """
@@ -65,19 +68,21 @@ def load_text(
     *,
     file: str,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
-    finding_names: frozenset[str] | None = None,
+    finding_names: FindingNames | None = None,
 ) -> Configuration:
     """As load(), of a text; `file` is for the messages."""
     data = _parse(text, file)
     lines = _lines(text)
     complaints: list[Complaint] = []
-    tables = _agent_tables(data, agent_settings, complaints)
+    folder = _agents_directory(data)
+    tables = _agent_tables(folder, agent_settings, complaints)
     settings, shape = _settings(data)
     agents, agent_shape = _agents(data, tables)
     complaints += shape + agent_shape
     if settings is not None:
         broken = {complaint.at[:-1] for complaint in shape}
-        found = (*_checks(settings), *_names(settings, tables, finding_names))
+        names = _finding_names(folder, finding_names)
+        found = (*_checks(settings), *_names(settings, tables, names), *_connectors(settings, agents))
         complaints += [c for c in found if not any(c.at[: len(at)] == at for at in broken)]
     errors = [_error(c, file, lines) for c in complaints if not c.is_warning]
     if errors or settings is None:
@@ -125,7 +130,7 @@ def _parse(text: str, file: str) -> dict[str, Any]:
     except RecursionError:
         raise _whole_file(file, "not TOML: nested too deeply") from None
     except ValueError as error:  # numbers of thousands of digits, dates that cannot be
-        raise _whole_file(file, f"not TOML: {quoted(str(error)).strip(chr(34))}") from None
+        raise _whole_file(file, f"not TOML: {_one_line(error)}") from None
 
 
 def _lines(text: str) -> Mapping[KeyPath, int]:
@@ -151,20 +156,36 @@ def _settings(data: dict[str, Any]) -> tuple[Settings | None, list[Complaint]]:
         return None, complaints
 
 
+def _agents_directory(data: dict[str, Any]) -> str:
+    """Where agents of third parties are; "" when it is not set, or not safe to run code from (T03)."""
+    policy = data.get("policy")
+    folder = policy.get("agents-directory", "") if isinstance(policy, dict) else ""
+    if not isinstance(folder, str) or not os.path.isdir(folder) or open_to_others(folder):
+        return ""
+    return folder
+
+
 def _agent_tables(
-    data: dict[str, Any],
+    folder: str,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
     complaints: list[Complaint],
 ) -> AgentSettings:
     if not callable(agent_settings):
         return agent_settings
-    policy = data.get("policy")
-    folder = policy.get("agents-directory", "") if isinstance(policy, dict) else ""
     try:
-        return agent_settings(folder if isinstance(folder, str) else "")
+        return agent_settings(folder)
     except ValueError as error:
-        complaints.append(Complaint(at=("policy", "agents-directory"), message=str(error)))
+        complaints.append(Complaint(at=("policy", "agents-directory"), message=_one_line(error)))
         return agent_settings("")
+
+
+def _finding_names(folder: str, names: FindingNames | None) -> frozenset[str] | None:
+    if not callable(names):
+        return names
+    try:
+        return names(folder)
+    except ValueError:  # said by _agent_tables
+        return None
 
 
 def _agents(data: dict[str, Any], tables: AgentSettings) -> tuple[dict[str, Table], list[Complaint]]:
@@ -202,6 +223,24 @@ def _names(
                 accepted=tuple(sorted(finding_names or ())),
                 did_you_mean=closest(name, finding_names or ()),
             )
+
+
+def _connectors(settings: Settings, agents: Mapping[str, Table]) -> Iterator[Complaint]:
+    """Receive connectors that agents are told to be asked on."""
+    doors = settings.receive_connectors
+    for agent, table in agents.items():
+        for number, name in enumerate(table.connectors if isinstance(table, AgentTable) else ()):
+            if name not in doors:
+                yield Complaint(
+                    at=("agents", agent, "connectors", number),
+                    message=f"there is no receive connector {quoted(name)}",
+                    accepted=tuple(doors),
+                    did_you_mean=closest(name, doors),
+                )
+
+
+def _one_line(error: ValueError) -> str:
+    return quoted(str(error)).strip('"')
 
 
 def _unknown_agent(at: Path, name: str, tables: AgentSettings) -> Complaint:

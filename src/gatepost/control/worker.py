@@ -32,6 +32,7 @@ from gatepost.control.commands import (
     decode_command,
     encode,
 )
+from gatepost.delivery.hop import HopStatus
 from gatepost.model.address import Address
 from gatepost.model.content import Content
 from gatepost.model.fault import Fault
@@ -48,6 +49,7 @@ from gatepost.model.queued import (
 )
 from gatepost.ports.store import MailFilter, Store
 from gatepost.ports.world import Clock
+from gatepost.records import tracking
 
 IN_FLIGHT = "is being delivered at this moment: ask again when the attempt is over"
 GONE = "is not in the queue (any more)"
@@ -72,27 +74,8 @@ class Deliveries(Protocol):
     def resume(self, next_hop: str) -> None:
         """Go on with it."""
 
-    def hop_states(self) -> Sequence[HopState]:
+    def status(self) -> Sequence[HopStatus]:
         """Every hop in memory."""
-
-
-class Trail(Protocol):
-    """Tracking records of what administrators do (records.tracking)."""
-
-    def removed(
-        self, mail: QueuedMail, who: Sequence[QueuedRecipient], *, at: float, by: str
-    ) -> StoredRecord:
-        """Recipients taken out of the queue or the quarantine."""
-
-    def released(
-        self, mail: QueuedMail, who: Sequence[QueuedRecipient], *, at: float, by: str
-    ) -> StoredRecord:
-        """Recipients let out of the quarantine."""
-
-    def resubmitted(
-        self, mail: QueuedMail, who: Sequence[QueuedRecipient], *, at: float, by: str
-    ) -> StoredRecord:
-        """Poison, dead or unreachable recipients put back into the queue."""
 
 
 ComposeNotice = Callable[[QueuedMail, Sequence[QueuedRecipient]], Accept | None]
@@ -137,7 +120,6 @@ class WorkerCommands:
         *,
         face: WorkerFace,
         clock: Clock,
-        trail: Trail,
         route: Callable[[Address], str],
         notice_about: ComposeNotice,
         deliveries: Deliveries | None,
@@ -145,7 +127,6 @@ class WorkerCommands:
         self._store = store
         self._face = face
         self._clock = clock
-        self._trail = trail
         self._route = route
         self._notice_about = notice_about
         self._deliveries = deliveries
@@ -185,7 +166,7 @@ class WorkerCommands:
             revision=self._face.revision,
             sessions=self._face.sessions(),
             not_accepting=self._store.why_not_accepting(),
-            hops=tuple(self._deliveries.hop_states()) if self._deliveries else (),
+            hops=tuple(_hop_state(hop) for hop in self._deliveries.status()) if self._deliveries else (),
         )
 
     def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:
@@ -253,19 +234,19 @@ class WorkerCommands:
                 self._remove(work, mail, who, command.by)
             case ReleaseQuarantine():
                 self._free(work, mail, who)
-                self._record(work, self._trail.released(mail, who, at=self._clock.now(), by=command.by))
+                self._record(work, tracking.released(mail, who, at=self._clock.now(), by=command.by))
             case ResumeMail():
                 self._free(work, mail, who)
             case RetryMail():
                 self._free(work, mail, who)
                 given_up = [r for r in who if r.state in _GIVEN_UP]
                 if given_up:
-                    record = self._trail.resubmitted(mail, given_up, at=self._clock.now(), by=command.by)
+                    record = tracking.resubmitted(mail, given_up, at=self._clock.now(), by=command.by)
                     self._record(work, record)
 
     def _remove(self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient], by: str) -> None:
         self._settle(work, mail, who, MailState.REMOVED)
-        self._record(work, self._trail.removed(mail, who, at=self._clock.now(), by=by))
+        self._record(work, tracking.removed(mail, who, at=self._clock.now(), by=by))
 
     def _free(
         self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient], *, keep_route: bool = False
@@ -375,3 +356,15 @@ def _why_none(command: object) -> str:
 
 def _waits_for(recipient: QueuedRecipient, next_hop: str) -> bool:
     return recipient.state is MailState.DEFERRED and (not next_hop or recipient.next_hop == next_hop)
+
+
+def _hop_state(hop: HopStatus) -> HopState:
+    return HopState(
+        next_hop=hop.next_hop,
+        waiting=hop.waiting,
+        in_flight=hop.in_flight,
+        connections=hop.connections,
+        suspended=hop.suspended,
+        retry_at=hop.backing_off_until_at,
+        last_reply=hop.last_reply,
+    )

@@ -1,0 +1,226 @@
+"""Which mails a command is about: ids or filters; a preview, and a question before many are changed."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from gatepost.cli.front import EXIT_NO, EXIT_PARTLY, EXIT_USAGE, Face
+from gatepost.cli.output import Moment, moment_at, say, say_json, say_table
+from gatepost.cli.shown import MAIL_HEADS, mail_json, mail_row
+from gatepost.control.commands import AnyCommand, Changed, Target
+from gatepost.control.links import act
+from gatepost.control.mails import Found, each_mail, mail_of, matching_recipients
+from gatepost.model.mail_id import mail_id_number, mail_id_text
+from gatepost.model.queued import MailState, QueuedMail
+from gatepost.ports.store import MailFilter, StoreReader
+
+PREVIEW_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What was said about which mails."""
+
+    ids: tuple[int, ...] = ()
+    wanted: MailFilter = MailFilter()
+    everything: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Neither ids nor a condition nor --all."""
+        return not self.ids and self.wanted == MailFilter() and not self.everything
+
+    @property
+    def only_next_hop(self) -> str | None:
+        """The next hop when it is the only condition, "" for --all; None for any other selection."""
+        if self.ids or self.wanted != MailFilter(next_hop=self.wanted.next_hop):
+            return None
+        return None if "*" in self.wanted.next_hop or self.is_empty else self.wanted.next_hop
+
+    def within(self, state: MailState) -> Selection:
+        """The same, of mails in one state only."""
+        return replace(self, wanted=replace(self.wanted, state=state))
+
+
+class MailIdType(click.ParamType):  # type: ignore[type-arg]
+    """A mail id as Gatepost prints it."""
+
+    name = "id"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Its number."""
+        try:
+            return mail_id_number(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_OPTIONS = (
+    click.option("--next-hop", default="", metavar="TEXT", help="Waiting for this next hop."),
+    click.option(
+        "--sender", default=None, metavar="TEXT", help='From this return path; "<>" is the null sender.'
+    ),
+    click.option("--recipient", default="", metavar="TEXT", help="To this recipient."),
+    click.option("--older-than", type=Moment(), default=None, help="Taken before this time, or so long ago."),
+    click.option(
+        "--source", default="", metavar="TEXT", help='From this source, such as "SMTP:internet" or "DSN".'
+    ),
+    click.option("--client-ip", default="", metavar="TEXT", help="From this client address."),
+)
+_STATE = click.option(
+    "--state",
+    type=click.Choice([s.value for s in MailState if not s.is_final and s is not MailState.LEASED]),
+    default=None,
+    help="In this state.",
+)
+
+
+def selecting(*, state: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Ids and filters as arguments; the command gets them as `selection`. Texts may have * as wildcard."""
+
+    def wrap(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def call(
+            face: Face, ids: tuple[int, ...], older_than: Any, state: str | None = None, **rest: Any
+        ) -> Any:
+            filters = {
+                name: rest.pop(name) for name in ("next_hop", "sender", "recipient", "source", "client_ip")
+            }
+            wanted = MailFilter(
+                **filters,
+                older_than_at=moment_at(older_than, face.world.now()),
+                state=MailState(state) if state else None,
+            )
+            everything = bool(rest.pop("everything", False))
+            return command(face, selection=Selection(ids=ids, wanted=wanted, everything=everything), **rest)
+
+        call.__doc__ = command.__doc__
+        wrapped: Callable[..., Any] = click.argument("ids", nargs=-1, type=MailIdType(), metavar="[ID]...")(
+            call
+        )
+        for option in (*_OPTIONS, *((_STATE,) if state else ())):
+            wrapped = option(wrapped)
+        return click.pass_obj(wrapped)
+
+    return wrap
+
+
+def bulk(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--all, --dry-run and --yes for commands that change mails."""
+    for option in (
+        click.option("--all", "everything", is_flag=True, help="Every mail that this command can be about."),
+        click.option("--dry-run", is_flag=True, help="Show what would be changed, change nothing."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+    ):
+        command = option(command)
+    return command
+
+
+def found_by(readers: Sequence[StoreReader], selection: Selection) -> list[Found]:
+    """The mails, oldest first, each with the recipients that fit."""
+    if not selection.ids:
+        return list(each_mail(readers, selection.wanted))
+    found = []
+    for mail_id in selection.ids:
+        mail = mail_of(readers, mail_id)
+        who = matching_recipients(mail, selection.wanted) if mail else ()
+        if mail is not None and who:
+            numbers = () if len(who) == len(mail.recipients) else tuple(r.number for r in who)
+            found.append(Found(replace(mail, recipients=who), Target(mail_id, numbers)))
+    return found
+
+
+def change(
+    face: Face,
+    selection: Selection,
+    command: Callable[[tuple[Target, ...]], AnyCommand],
+    *,
+    verb: str,
+    state: MailState | None = None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Find the mails, show how many, ask when there are several, tell the workers, say what came of it.
+
+    verb: "retry", "remove": for the question. state: only recipients in this one.
+    """
+    if selection.is_empty:
+        raise click.UsageError("say which mails: ids, filters such as --next-hop, or --all")
+    if state is not None:
+        selection = selection.within(state)
+    configuration = face.configuration
+    with face.world.readers(configuration.settings) as readers:
+        found = found_by(readers, selection)
+    missing = [i for i in selection.ids if i not in {f.mail.mail_id for f in found}]
+    for mail_id in missing:
+        click.echo(f"{mail_id_text(mail_id)}: not found, or nothing of it fits", err=True)
+    if not found:
+        _nothing(as_json=as_json)
+        raise click.exceptions.Exit(EXIT_NO)
+    if dry_run:
+        _preview([f.mail for f in found], verb, as_json=as_json)
+        return
+    if len(found) > 1 and not yes:
+        _ask([f.mail for f in found], verb)
+    with face.world.links(configuration) as links:
+        done = act(links, [f.target for f in found], command)
+    answer(done, as_json=as_json, partly=bool(missing))
+
+
+def answer(done: Changed, *, as_json: bool, partly: bool = False) -> None:
+    """Say what was changed; exit status 4 when something was not."""
+    if as_json:
+        say_json(
+            {
+                "mails": done.mails,
+                "recipients": done.recipients,
+                "notices": done.notices,
+                "skipped": [{"id": mail_id_text(s.mail_id), "reason": s.reason} for s in done.skipped],
+            }
+        )
+    else:
+        notices = f", {_count(done.notices, 'notice')} sent" if done.notices else ""
+        say(f"{_count(done.mails, 'mail')} changed ({_count(done.recipients, 'recipient')}{notices})")
+        for skipped in done.skipped:
+            click.echo(f"{mail_id_text(skipped.mail_id)}: {skipped.reason}", err=True)
+    if done.skipped or partly:
+        raise click.exceptions.Exit(EXIT_PARTLY)
+
+
+def _nothing(*, as_json: bool) -> None:
+    if as_json:
+        say_json({"mails": 0, "recipients": 0, "notices": 0, "skipped": []})
+    else:
+        say("no mail fits; nothing was changed")
+
+
+def _preview(mails: Sequence[QueuedMail], verb: str, *, as_json: bool) -> None:
+    if as_json:
+        say_json([mail_json(mail) for mail in mails])
+        return
+    say(f"would {verb} {_size(mails)}:")
+    say_table(MAIL_HEADS, [mail_row(mail) for mail in mails[:PREVIEW_ROWS]], empty="")
+    if len(mails) > PREVIEW_ROWS:
+        say(f"... and {len(mails) - PREVIEW_ROWS} more")
+
+
+def _ask(mails: Sequence[QueuedMail], verb: str) -> None:
+    if not sys.stdin.isatty():
+        click.echo(f"this would {verb} {_size(mails)}: add --yes, or --dry-run to see them", err=True)
+        raise click.exceptions.Exit(EXIT_USAGE)
+    click.confirm(f"{verb} {_size(mails)}?", abort=True)
+
+
+def _size(mails: Sequence[QueuedMail]) -> str:
+    return f"{_count(len(mails), 'mail')} with {_count(sum(len(m.recipients) for m in mails), 'recipient')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

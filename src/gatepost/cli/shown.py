@@ -1,0 +1,132 @@
+"""Mails and records as rows and as JSON: the same fields, under the same names, in every command."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from gatepost.cli.output import octets, when
+from gatepost.model.address import Address
+from gatepost.model.mail_id import mail_id_text
+from gatepost.model.queued import QueuedMail, QueuedRecipient, StoredRecord
+
+MAIL_HEADS: Final = (
+    "ID",
+    "TAKEN",
+    "SIZE",
+    "SENDER",
+    "RECIPIENT",
+    "STATE",
+    "NEXT HOP",
+    "TRIES",
+    "NEXT TRY",
+    "LAST REPLY",
+)
+RECORD_HEADS: Final = ("TIME", "EVENT", "ID", "SENDER", "RECIPIENTS", "MESSAGE-ID")
+_REPLY_SHOWN: Final = 60
+
+
+def mail_row(mail: QueuedMail) -> tuple[object, ...]:
+    """One line a mail: its first recipient stands for the others."""
+    first = mail.recipients[0]
+    more = f" (+{len(mail.recipients) - 1})" if len(mail.recipients) > 1 else ""
+    return (
+        mail_id_text(mail.mail_id),
+        when(mail.received_at),
+        octets(mail.size_bytes),
+        address_text(mail.sender),
+        f"{first.recipient.address}{more}",
+        first.state.value,
+        first.next_hop,
+        first.attempts,
+        when(first.due_at),
+        first.last_reply[:_REPLY_SHOWN],
+    )
+
+
+def mail_json(mail: QueuedMail) -> dict[str, Any]:
+    """Everything but the content."""
+    return {
+        "id": mail_id_text(mail.mail_id),
+        "session": mail.session_id,
+        "received": when(mail.received_at),
+        "expires": when(mail.expires_at),
+        "sender": address_text(mail.sender),
+        "size_bytes": mail.size_bytes,
+        "source": mail.source,
+        "client_ip": mail.client_ip,
+        "message_id": mail.message_id,
+        "subject": mail.subject,
+        "scl": mail.scl,
+        "notice": mail.is_notice,
+        "recipients": [_recipient_json(r) for r in mail.recipients],
+    }
+
+
+def mail_lines(mail: QueuedMail) -> list[tuple[str, str]]:
+    """Name and value of everything about one mail, for people."""
+    lines = [
+        ("id", mail_id_text(mail.mail_id)),
+        (
+            "taken",
+            f"{when(mail.received_at)} from {mail.client_ip or '-'} ({mail.source or '-'}), session {mail.session_id}",
+        ),
+        ("given up", when(mail.expires_at)),
+        ("sender", address_text(mail.sender)),
+        ("message-id", mail.message_id or "-"),
+        ("subject", mail.subject or "-"),
+        ("size", octets(mail.size_bytes)),
+        ("scl", str(mail.scl)),
+    ]
+    for r in mail.recipients:
+        lines.append(
+            (f"recipient {r.number}", f"{r.recipient.address} {r.state.value}, next hop {r.next_hop or '-'}")
+        )
+        lines.append(("", f"{r.attempts} attempts, next {when(r.due_at)}"))
+        if r.last_reply:
+            lines.append(("", r.last_reply))
+    return lines
+
+
+def _recipient_json(recipient: QueuedRecipient) -> dict[str, Any]:
+    return {
+        "number": recipient.number,
+        "address": str(recipient.recipient.address),
+        "state": recipient.state.value,
+        "next_hop": recipient.next_hop,
+        "due": when(recipient.due_at),
+        "attempts": recipient.attempts,
+        "last_reply": recipient.last_reply,
+    }
+
+
+def record_row(record: StoredRecord) -> tuple[object, ...]:
+    """One line a record."""
+    return (
+        when(record.at),
+        record.event,
+        mail_id_text(record.mail_id) if record.mail_id else "-",
+        record.sender or "<>",
+        record.recipients,
+        record.message_id,
+    )
+
+
+def record_json(record: StoredRecord) -> dict[str, Any]:
+    """The record's own fields."""
+    try:
+        fields = json.loads(record.data)
+    except ValueError:
+        fields = None  # damaged: what the columns say is still true
+    shown = dict(fields) if isinstance(fields, dict) else {}
+    return {
+        "time": when(record.at),
+        "event": record.event,
+        "id": mail_id_text(record.mail_id) if record.mail_id else "",
+        **shown,
+    }
+
+
+def address_text(address: Address) -> str:
+    """As between angle brackets; <> for the null sender."""
+    return str(address) or "<>"

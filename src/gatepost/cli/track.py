@@ -1,0 +1,77 @@
+"""gatepost track: what became of a mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gatepost.cli.front import EXIT_NO, Face
+from gatepost.cli.output import Moment, json_option, moment_at, say_json, say_table
+from gatepost.cli.selection import MailIdType
+from gatepost.cli.shown import RECORD_HEADS, record_json, record_row
+from gatepost.control.mails import records_of
+from gatepost.ports.store import RecordFilter
+
+
+@click.command()
+@click.option(
+    "--sender", default=None, metavar="TEXT", help='From this return path; "<>" is the null sender.'
+)
+@click.option("--recipient", default="", metavar="TEXT", help="To this recipient.")
+@click.option(
+    "--since",
+    type=Moment(),
+    default=None,
+    help="From this time on: 2026-11-22, 2026-11-22T13:05, or 2h (ago).",
+)
+@click.option("--until", type=Moment(), default=None, help="Before this time.")
+@click.option("--message-id", default="", metavar="TEXT", help="With this Message-ID field.")
+@click.option(
+    "--event", default="", metavar="TEXT", help="Of this event: RECEIVE, SEND, DELIVER, DEFER, FAIL, DSN, ..."
+)
+@click.option("--id", "mail_id", type=MailIdType(), default=None, help="Of this mail.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most records shown."
+)
+@json_option
+@click.pass_obj
+def command(
+    face: Face,
+    sender: str | None,
+    recipient: str,
+    since: Any,
+    until: Any,
+    message_id: str,
+    event: str,
+    mail_id: int | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Find out what became of a mail: its records, newest first.
+
+    Texts match whole, or with * as wildcard; case is ignored. Times are UTC.
+    """
+    now = face.world.now()
+    wanted = RecordFilter(
+        since_at=moment_at(since, now),
+        until_at=moment_at(until, now),
+        mail_id=mail_id,
+        event=event.upper(),
+        sender=sender,
+        recipient=recipient,
+        message_id=message_id,
+    )
+    show_records(face, wanted, limit=limit, as_json=as_json)
+
+
+def show_records(face: Face, wanted: RecordFilter, *, limit: int, as_json: bool) -> None:
+    """The records that fit; exit status 1 when there is none."""
+    with face.world.readers(face.configuration.settings) as readers:
+        records = records_of(readers, wanted, limit=limit)
+    if as_json:
+        say_json([record_json(record) for record in records])
+    else:
+        say_table(RECORD_HEADS, [record_row(record) for record in records], empty="no record fits")
+    if not records:
+        raise click.exceptions.Exit(EXIT_NO)

@@ -1,0 +1,66 @@
+"""What the command line needs of the gateway and of the machine, handed in by `main`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gatepost.config.load import Configuration
+from gatepost.config.settings import Settings
+from gatepost.control.links import WorkerLink
+from gatepost.ports.store import StoreReader
+
+
+class Account(Protocol):
+    """One account, without its password."""
+
+    @property
+    def user(self) -> str:
+        """Its name."""
+
+    @property
+    def disabled(self) -> bool:
+        """Its password is refused."""
+
+
+class AccountBook(Protocol):
+    """The accounts, for the administrator. Every method raises WorldFault when the file is out of reach."""
+
+    def read(self) -> Mapping[str, Account]:
+        """All of them, by name."""
+
+    def knows(self, user: str) -> bool:
+        """Whether there is an account of this name, however it is written."""
+
+    def put(self, user: str, password: str) -> None:
+        """Add one, or give it a new password. Raises ValueError for a bad name or password."""
+
+    def disable(self, user: str) -> bool:
+        """False when there is none of the name."""
+
+    def remove(self, user: str) -> bool:
+        """False when there is none of the name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlWorld:
+    """Factories, so that a command pays only for what it uses."""
+
+    load: Callable[[str], Configuration]
+    """Reads the configuration file. Raises ConfigurationErrors."""
+    run: Callable[[str], int]
+    """`gatepost run` with the configuration of this path; the exit status. Raises WorldFault, ConfigurationErrors."""
+    lab: Callable[[Sequence[str]], int]
+    """`gatepost lab` with these arguments; the exit status."""
+    readers: Callable[[Settings], AbstractContextManager[Sequence[StoreReader]]]
+    """The stores of all workers, for looking. No store yet: an empty sequence."""
+    links: Callable[[Configuration], AbstractContextManager[Sequence[WorkerLink]]]
+    """The workers, for changing: by their sockets while they run, else by opening their stores under the lock."""
+    running: Callable[[Settings], Sequence[WorkerLink]]
+    """Only the workers that run and answer now; empty when the gateway is down."""
+    accounts: Callable[[Settings], AccountBook]
+    """The accounts file."""
+    now: Callable[[], float]
+    """Seconds since the epoch, UTC."""
