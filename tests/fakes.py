@@ -132,18 +132,19 @@ class FakeStore:
                 self._mails[mail.mail_id] = mail
                 self._contents[mail.mail_id] = content
                 self._last_mail_id = max(self._last_mail_id, mail.mail_id)
-            case Settle(mail_id=mail_id, settlements=settlements):
-                self._settle(mail_id, settlements)
+            case Settle():
+                self._settle(change)
             case KeepRecords(records=records):
                 self._records.extend(records)
             case KeepDossier(mail_id=mail_id, data=data):
                 self._dossiers[mail_id] = data
 
-    def _settle(self, mail_id: int, settlements: Sequence[Settlement]) -> None:
+    def _settle(self, change: Settle) -> None:
+        mail_id = change.mail_id
         mail = self._mails.get(mail_id)
         if mail is None:
             return
-        wishes = {s.number: s for s in settlements}
+        wishes = {s.number: s for s in change.settlements}
         recipients = tuple(_settle(r, wishes.get(r.number)) for r in mail.recipients)
         if all(r.state.is_final for r in recipients):
             del self._mails[mail_id]
@@ -151,7 +152,11 @@ class FakeStore:
             if isinstance(body, SpooledBody):
                 self.bodies.pop(body.path, None)
         else:
-            self._mails[mail_id] = replace(mail, recipients=recipients)
+            self._mails[mail_id] = replace(
+                mail,
+                recipients=recipients,
+                expires_at=mail.expires_at if change.expires_at is None else change.expires_at,
+            )
 
     def spool(self) -> FakeSpool:
         self._spools += 1

@@ -21,7 +21,6 @@ from gatepost.model.queued import (
     QueuedMail,
     QueuedRecipient,
     Settle,
-    Settlement,
     StoredRecord,
 )
 
@@ -90,8 +89,8 @@ def apply(database: apsw.Connection, change: Change, settled: Settled) -> str | 
     match change:
         case Accept(mail=mail, content=content):
             _put_mail(database, mail, content)
-        case Settle(mail_id=mail_id, settlements=settlements):
-            return _settle(database, mail_id, settlements, settled)
+        case Settle():
+            return _settle(database, change, settled)
         case KeepRecords(records=records):
             for r in records:
                 database.execute(
@@ -134,14 +133,13 @@ def _put_content(database: apsw.Connection, mail_id: int, content: Content) -> N
         database.execute(_PUT_CONTENT, (mail_id, zlib.crc32(body, crc32), shape, *inside))
 
 
-def _settle(
-    database: apsw.Connection, mail_id: int, settlements: Sequence[Settlement], settled: Settled
-) -> str | None:
+def _settle(database: apsw.Connection, change: Settle, settled: Settled) -> str | None:
+    mail_id = change.mail_id
     stored: dict[int, int] = dict(database.execute(_STATES_OF, (mail_id,)))
     if not stored:
         return None  # it has left: removed by an administrator, or settled before
     updates = []
-    for wish in settlements:
+    for wish in change.settlements:
         code = stored.get(wish.number)
         if code is None or code >= FIRST_FINAL_CODE:
             continue
@@ -166,6 +164,8 @@ def _settle(
         return drop(database, mail_id)
     for update in updates:
         database.execute(_SETTLE, update)
+    if change.expires_at is not None:
+        database.execute("UPDATE mail SET expires_at = ? WHERE mail_id = ?", (change.expires_at, mail_id))
     return None
 
 

@@ -8,11 +8,12 @@ from gatepost.model.queued import QueuedMail, QueuedRecipient, StoredRecord
 from gatepost.ports.store import MailFilter, RecordFilter
 
 PATTERN_LIMIT_CHARACTERS: Final = 1000
+_FOLD: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 def matches(text: str, pattern: str) -> bool:
     """Linear in the text for each part of the pattern: the parts between stars are sought from left to right."""
-    text, pattern = text.lower(), pattern.lower()
+    text, pattern = text.translate(_FOLD), pattern.translate(_FOLD)
     if "*" not in pattern:
         return text == pattern
     first, *middle, last = pattern.split("*")

@@ -132,6 +132,8 @@ class Settle:
 
     mail_id: int
     settlements: tuple[Settlement, ...]
+    expires_at: float | None = None
+    """A new expiry for the mail (released after a long wait for a person); None leaves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
