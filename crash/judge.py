@@ -98,18 +98,20 @@ def judge(evidence: Evidence) -> Judgement:
             found.extend(_duplicates(mine, evidence))
     for (message, recipient), strangers in copies.items():
         found.extend(Found(Finding.INVENTED, message, recipient, "never sent") for _ in strangers)
+    known = {(one.message, one.recipient) for one in found}
+    found.extend(Found(Finding.LEFT, *key, "not of the ledger") for key in evidence.left - known)
     return Judgement(tuple(found))
 
 
 def _fate(answer: Answer, copies: Sequence[Copy], digest: str, *, left: bool) -> tuple[Finding, str]:
     if any(copy.digest != digest for copy in copies):
         return Finding.ALTERED, "the part below our trace fields differs"
-    if copies:
-        if answer in (Answer.REFUSED, Answer.STARTED):
-            return Finding.INVENTED, f"delivered, although {answer.value}"
-        return (Finding.OK if answer is Answer.ACKNOWLEDGED else Finding.RECOVERED), ""
+    if copies and answer in (Answer.REFUSED, Answer.STARTED):
+        return Finding.INVENTED, f"delivered, although {answer.value}"
     if left:
-        return Finding.LEFT, answer.value
+        return Finding.LEFT, f"{answer.value}, {len(copies)} copies delivered"
+    if copies:
+        return (Finding.OK if answer is Answer.ACKNOWLEDGED else Finding.RECOVERED), ""
     if answer is Answer.ACKNOWLEDGED:
         return Finding.LOST, "acknowledged, and neither delivered nor in the queue"
     return Finding.ABSENT, ""

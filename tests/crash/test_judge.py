@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
-
 from crash.judge import SEEN_LATE_S, SETTLE_WITHIN_S, Finding, judge
 from crash.ledger import Answer, Copy, Death, Evidence, Sending
 
@@ -68,6 +67,20 @@ CASES = [
         (),
         (Finding.LEFT,),
         left=frozenset({(ID, ANN)}),
+    ),
+    Case(
+        "delivered and still queued would come twice one day",
+        sent(ACK),
+        (copy(),),
+        (Finding.LEFT,),
+        left=frozenset({(ID, ANN)}),
+    ),
+    Case(
+        "something else is queued at the end",
+        sent(ACK),
+        (copy(),),
+        (OK, Finding.LEFT),
+        left=frozenset({("run.9.9", ANN)}),
     ),
     Case("other bytes than were sent", sent(ACK), (copy(digest="e"),), (Finding.ALTERED,)),
     Case(

@@ -1,0 +1,76 @@
+"""The killer: SIGKILL at a random moment for a worker, the supervisor, or all of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from crash.gateway import Gateway
+from crash.ledger import Death
+from crash.process import freeze, kill, worker_number
+
+SHORTEST_S: Final = 0.02
+LONGEST_S: Final = 0.6
+
+
+class Victim(Enum):
+    """Whom a kill is for."""
+
+    WORKER = "worker"
+    SUPERVISOR = "supervisor"
+    """Its workers notice, finish what they do and end; the harness starts the gateway again."""
+    EVERYTHING = "everything"
+
+
+_VICTIMS: Final = {Victim.WORKER: 70, Victim.SUPERVISOR: 15, Victim.EVERYTHING: 15}
+
+
+@dataclass(slots=True)
+class Killer:
+    """Kills `gateway` until the number asked for is reached. deaths: for the judge."""
+
+    gateway: Gateway
+    chance: random.Random
+    deaths: list[Death] = field(default_factory=list)
+    kills: Counter[Victim] = field(default_factory=Counter)
+
+    async def run(self, kills: int) -> None:
+        """A kill every 20 to 600 ms; one that finds nobody alive is tried again later and not counted."""
+        while sum(self.kills.values()) < kills:
+            await asyncio.sleep(self.chance.uniform(SHORTEST_S, LONGEST_S))
+            victim = self.chance.choices(list(_VICTIMS), weights=list(_VICTIMS.values()))[0]
+            if self._kill(victim):
+                self.kills[victim] += 1
+
+    def _kill(self, victim: Victim) -> bool:
+        supervisor, workers = self.gateway.pid, self.gateway.workers()
+        if victim is Victim.WORKER:
+            return bool(workers) and self._kill_worker(self.chance.choice(workers))
+        if not supervisor:
+            return False
+        if victim is Victim.SUPERVISOR:
+            kill(supervisor)
+            return True
+        # The supervisor first: it must not start another worker while we go through them.
+        frozen = freeze(supervisor)
+        for worker in self.gateway.workers():
+            freeze(worker)
+            kill(worker)
+        kill(supervisor)
+        self.deaths.append(Death(time.monotonic()))
+        return frozen
+
+    def _kill_worker(self, pid: int) -> bool:
+        """Frozen first: while it stands we can see whose store it has open, and it opens no other."""
+        if not freeze(pid):
+            return False
+        number = worker_number(pid)
+        kill(pid)
+        if number is not None:
+            self.deaths.append(Death(time.monotonic(), number))
+        return True

@@ -1,0 +1,143 @@
+"""Gateways that lie: the real one with a doctored store. A crash test that passes one of them proves nothing.
+
+`python -m crash.mutants early-acknowledgement --config FILE run` is the gateway with one lie.
+The product has no setting for any of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from gatepost.model.content import Content
+from gatepost.model.fault import WorldFault
+from gatepost.model.queued import Accept, Change, KeepRecords, MailState, Settle
+from gatepost.ports.store import Done, Store
+
+_COMMIT_LATER_S: Final = 0.1
+_SETTLE_LATER_S: Final = 3.0
+
+
+class LyingStore:
+    """A store that keeps every promise but the one its subclass breaks."""
+
+    def __init__(self, honest: Store) -> None:
+        self._honest = honest
+        self._count = itertools.count(1)
+
+    def commit(self, changes: Sequence[Change], done: Done | None = None) -> None:
+        """As ports.store.Store.commit, with the lie."""
+        accepts = any(isinstance(change, Accept) for change in changes)
+        settles = any(isinstance(change, Settle) for change in changes)
+        if accepts and not settles:
+            self.accept(changes, done)
+        elif settles:
+            self.settle(changes, done)
+        else:
+            self._honest.commit(changes, done)
+
+    def accept(self, changes: Sequence[Change], done: Done | None) -> None:
+        """A mail comes in."""
+        self._honest.commit(changes, done)
+
+    def settle(self, changes: Sequence[Change], done: Done | None) -> None:
+        """A delivery was tried."""
+        self._honest.commit(changes, done)
+
+    def every(self, period: int) -> bool:
+        """True once in `period` calls."""
+        return next(self._count) % period == 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._honest, name)
+
+
+class EarlyAcknowledgement(LyingStore):
+    """Says 250 before the mail is on disk."""
+
+    def accept(self, changes: Sequence[Change], done: Done | None) -> None:
+        """The commit comes a tenth of a second after the answer."""
+        loop = asyncio.get_running_loop()
+        if done is not None:
+            loop.call_soon(done, None)
+        loop.call_later(_COMMIT_LATER_S, self._honest.commit, changes, None)
+
+
+class FourIsFine(LyingStore):
+    """Takes a next hop's 4xx for a delivery."""
+
+    def settle(self, changes: Sequence[Change], done: Done | None) -> None:
+        """Every settlement says delivered."""
+        self._honest.commit([_all_delivered(change) for change in changes], done)
+
+
+class ForgottenSettlement(LyingStore):
+    """Forgets every twentieth settlement: the mail goes out again after the next start."""
+
+    def settle(self, changes: Sequence[Change], done: Done | None) -> None:
+        """The records are kept, so that it looks well."""
+        if self.every(20):
+            changes = [change for change in changes if isinstance(change, KeepRecords)]
+        self._honest.commit(changes, done)
+
+
+class LateSettlement(LyingStore):
+    """Writes settlements down only after some seconds."""
+
+    def settle(self, changes: Sequence[Change], done: Done | None) -> None:
+        """As if somebody wanted larger groups."""
+        asyncio.get_running_loop().call_later(_SETTLE_LATER_S, self._honest.commit, changes, done)
+
+
+class AcceptedButRefused(LyingStore):
+    """Answers every twentieth mail 451 and delivers it all the same."""
+
+    def accept(self, changes: Sequence[Change], done: Done | None) -> None:
+        """The commit succeeds, the caller hears that it failed."""
+        if done is not None and self.every(20):
+            told = done
+            self._honest.commit(changes, lambda _error: told(WorldFault("a lie")))
+        else:
+            self._honest.commit(changes, done)
+
+
+class AlteredBody(LyingStore):
+    """Changes one octet of every twentieth body."""
+
+    def accept(self, changes: Sequence[Change], done: Done | None) -> None:
+        """Bodies in files are left alone."""
+        if self.every(20):
+            changes = [_altered(change) for change in changes]
+        self._honest.commit(changes, done)
+
+
+MUTANTS: Final[dict[str, Callable[[Store], LyingStore]]] = {
+    "early-acknowledgement": EarlyAcknowledgement,
+    "four-is-fine": FourIsFine,
+    "forgotten-settlement": ForgottenSettlement,
+    "late-settlement": LateSettlement,
+    "accepted-but-refused": AcceptedButRefused,
+    "altered-body": AlteredBody,
+}
+
+
+def _all_delivered(change: Change) -> Change:
+    if not isinstance(change, Settle):
+        return change
+    delivered = (replace(s, state=MailState.DELIVERED, due_at=0.0) for s in change.settlements)
+    return replace(change, settlements=tuple(delivered))
+
+
+def _altered(change: Change) -> Change:
+    if not isinstance(change, Accept) or not isinstance(change.content.body, bytes):
+        return change
+    return replace(change, content=_with_other_octet(change.content, change.content.body))
+
+
+def _with_other_octet(content: Content, body: bytes) -> Content:
+    middle = len(body) // 2
+    other = b"x" if body[middle : middle + 1] != b"x" else b"y"
+    return replace(content, body=body[:middle] + other + body[middle + 1 :])

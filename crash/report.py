@@ -1,0 +1,87 @@
+"""The table people read at the end of a run, and the account on disk for whoever has to find out why."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from crash.judge import Finding
+from crash.ledger import Evidence
+from crash.run import Outcome
+
+_SHOWN_FAILURES: Final = 20
+
+
+def text_of(outcome: Outcome) -> str:
+    """The whole table."""
+    plan, evidence = outcome.plan, outcome.evidence
+    kills = ", ".join(f"{count} {victim}" for victim, count in sorted(outcome.kills.items()))
+    answers = Counter(answer.value for s in evidence.sendings for answer in s.answers.values())
+    counts = outcome.judgement.counts
+    lines = [
+        f"crash run, seed {plan.seed}: {sum(outcome.kills.values())} kills ({kills}) in {outcome.killing_s:.1f} s",
+        f"  messages offered      {len(evidence.sendings)}",
+        *(f"  recipients {name:11}{count}" for name, count in sorted(answers.items())),
+        f"  copies at the sink    {len(evidence.copies)} (and {outcome.others_delivered} of the background)",
+        f"  restarts until 220    {_spread(outcome.ready_after_s)}",
+        f"  starts that failed    {outcome.failed_starts}",
+        f"  queue empty after     {_seconds(outcome.emptied_s)}",
+        f"  exit status at stop   {outcome.stop_status}",
+        f"  settlements on record {len(evidence.settled or ())}, copies by a known worker {_known(evidence)}",
+        "",
+        *(_row(finding, counts.get(finding, 0)) for finding in Finding),
+    ]
+    failures = outcome.judgement.failures
+    lines += [
+        f"  {one.finding.value}: {one.message} -> {one.recipient}: {one.because}"
+        for one in failures[:_SHOWN_FAILURES]
+    ]
+    if len(failures) > _SHOWN_FAILURES:
+        lines.append(f"  and {len(failures) - _SHOWN_FAILURES} more")
+    verdict = "every promise was kept" if outcome.is_good else f"FAILED; again with: SEED={plan.seed}"
+    return "\n".join([*lines, "", verdict])
+
+
+def write_account(outcome: Outcome, file: Path) -> None:
+    """Everything each side saw, as JSON."""
+    evidence = outcome.evidence
+    account = {
+        "seed": outcome.plan.seed,
+        "kills": outcome.kills,
+        "counts": {finding.value: count for finding, count in outcome.judgement.counts.items()},
+        "failures": [{**asdict(one), "finding": one.finding.value} for one in outcome.judgement.failures],
+        "sendings": [
+            {**asdict(s), "answers": {r: a.value for r, a in s.answers.items()}} for s in evidence.sendings
+        ],
+        "copies": [asdict(copy) for copy in evidence.copies],
+        "deaths": [asdict(death) for death in evidence.deaths],
+        "settled": sorted(evidence.settled or ()),
+        "left": sorted(evidence.left),
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(account, indent=1))
+
+
+def _row(finding: Finding, count: int) -> str:
+    mark = "  <-- must be 0" if finding.is_failure and count else ""
+    return f"  {finding.value:28}{count:>8}{mark}"
+
+
+def _spread(values: tuple[float, ...]) -> str:
+    if not values:
+        return "none"
+    return f"{len(values)}: median {statistics.median(values):.2f} s, longest {max(values):.2f} s"
+
+
+def _seconds(value: float | None) -> str:
+    return "NOT WITHIN THE TIME" if value is None else f"{value:.1f} s"
+
+
+def _known(evidence: Evidence) -> str:
+    if not evidence.copies:
+        return "-"
+    return f"{sum(c.worker is not None for c in evidence.copies) / len(evidence.copies):.0%}"
