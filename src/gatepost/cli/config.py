@@ -84,23 +84,24 @@ def show(face: Face, everything: bool, as_json: bool) -> None:
             say(line)
 
 
-def _table_lines(path: str, table: Table, *, everything: bool) -> Iterator[str]:
-    """A table as TOML, inner tables behind its own settings."""
-    own, inner = [], []
+def _table_lines(path: str, table: Table, *, everything: bool, named: bool = False) -> Iterator[str]:
+    """A table as TOML, inner tables behind its own settings. named: it counts even when nothing is in it."""
+    own: list[str] = []
+    inner: list[tuple[str, Table, bool]] = []
     for code_name, info in type(table).model_fields.items():
         value = getattr(table, code_name)
         name = file_name_of(code_name)
         here = f"{path}.{name}" if path else name
         if isinstance(value, Table):
-            inner.append((here, value))
+            inner.append((here, value, False))
         elif isinstance(value, dict) and value and all(isinstance(v, Table) for v in value.values()):
-            inner += [(f"{here}.{_key(key)}", below) for key, below in value.items()]
+            inner += [(f"{here}.{_key(key)}", below, True) for key, below in value.items()]
         elif path and (everything or value != info.default):
             own.append(f"{name} = {written(value, unit_of(code_name))}")
-    if own:
+    if own or named:
         yield from (f"[{path}]", *own, "")
-    for here, below in inner:
-        yield from _table_lines(here, below, everything=everything)
+    for here, below, is_named in inner:
+        yield from _table_lines(here, below, everything=everything, named=is_named)
 
 
 def _key(name: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gatepost.config.load import Configuration
-from gatepost.config.settings import Settings
-from gatepost.control.links import WorkerLink
-from gatepost.ports.store import StoreReader
+if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
+    from gatepost.config.load import Configuration
+    from gatepost.config.settings import Settings
+    from gatepost.control.links import WorkerLink
+    from gatepost.ports.store import StoreReader
 
 
 class Account(Protocol):

@@ -13,7 +13,7 @@ TARGETS_LIMIT: Final = 5_000
 _RECIPIENTS_LIMIT: Final = 1_000
 _TEXT_LIMIT: Final = 1_000
 
-MailId = Annotated[int, Meta(ge=1, lt=1 << 63)]
+MailId = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 Number = Annotated[int, Meta(ge=0, le=100_000)]
 Text = Annotated[str, Meta(max_length=_TEXT_LIMIT)]
 

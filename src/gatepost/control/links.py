@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gatepost.control.commands import (
     AnyCommand,
@@ -16,9 +16,11 @@ from gatepost.control.commands import (
     decode_reply,
     encode,
 )
-from gatepost.control.worker import WorkerCommands
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import worker_of
+
+if TYPE_CHECKING:  # the worker's side brings half the gateway along
+    from gatepost.control.worker import WorkerCommands
 
 BATCH_TARGETS = 500
 """Mails in one command: each is one transaction, and the worker's loop stands still while it is made."""
