@@ -301,7 +301,7 @@ class Scheduler:
 
     def _count(self, attempt: Attempt, connector: str) -> None:
         for outcome in attempt.outcomes:
-            self._counters.add("deliveries", 1, connector=connector, outcome=outcome.fate.value)
+            self._counters.add(f"recipients_{outcome.fate.value}", 1, connector=connector)
 
     # -- the pump ---------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from gatepost.model.queued import (
     Settlement,
     StoredRecord,
 )
+from gatepost.notices.compose import wants_grave
 from gatepost.ports.world import Randomness
 from gatepost.protocol.replies import safe_text
 from gatepost.queue.active import Parcel
@@ -27,7 +28,7 @@ from gatepost.queue.schedule import QueueClock, next_attempt_at
 from gatepost.records import tracking
 from gatepost.records.tracking import Peer
 
-_NO_NOTICE: Final = "no notice: the mail has no sender to tell"
+_NO_NOTICE: Final = "no notice: nobody is to be told"
 
 WriteNotice = Callable[[QueuedMail, Sequence[QueuedRecipient], Content], Accept | None]
 """The failure notice about these recipients (their last_reply says why), or None when silence is right."""
@@ -109,17 +110,24 @@ class Settling:
     ) -> tuple[tuple[Change, ...], Accept | None]:
         """The end of these recipients: one notice to the sender, or a dead letter when there is nobody to tell.
 
-        content: asked for only when a notice is written.
+        content: its bytes, as far as they can be read.
         """
         now = self.clock.now()
-        if mail.is_notice or mail.sender.is_null:
-            record = tracking.dead(mail, failed, at=now, reply=failed[0].last_reply, reason=_NO_NOTICE)
-            return _changes(mail, [_settlement(r, MailState.DEAD) for r in failed], (record,)), None
-        records = [tracking.failed(mail, failed, at=now, hostname=self.hostname, reply=failed[0].last_reply)]
         notice = self.write_notice(mail, failed, content())
+        buried = [r for r in failed if notice is None and wants_grave(r)]
+        told = [r for r in failed if r not in buried]
+        settlements = [_settlement(r, MailState.DEAD) for r in buried]
+        settlements += [_settlement(r, MailState.FAILED) for r in told]
+        records: list[StoredRecord] = []
+        if told:
+            reply = told[0].last_reply
+            records.append(tracking.failed(mail, told, at=now, hostname=self.hostname, reply=reply))
+        if buried:
+            reply = buried[0].last_reply
+            records.append(tracking.dead(mail, buried, at=now, reply=reply, reason=_NO_NOTICE))
         if notice is not None:
             records.append(tracking.dsn(notice.mail, mail, at=now, hostname=self.hostname))
-        changes = _changes(mail, [_settlement(r, MailState.FAILED) for r in failed], records)
+        changes = _changes(mail, settlements, records)
         return (changes if notice is None else (notice, *changes)), notice
 
     def _next_due_at(self, parcel: Parcel, waiting: Sequence[QueuedRecipient], now: float) -> float:

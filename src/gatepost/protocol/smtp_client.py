@@ -332,6 +332,7 @@ class ClientEngine:
             return self._over(self._all(Step.DATA, reply))
         accepted = self._accepted()
         if accepted:
+            self._quiet()
             return ContentWanted(accepted)
         if self._lmtp:
             raise broken("DATA agreed to without recipients")  # RFC 2033 §4.2 forbids it

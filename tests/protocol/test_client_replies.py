@@ -1,0 +1,127 @@
+"""Replies of a next hop: what is one, what is none, and that their text is harmless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.model.fault import WorldFault
+from gatepost.protocol.replies import (
+    LINE_LIMIT_BYTES,
+    LINES_LIMIT,
+    SAFE_TEXT_LIMIT_BYTES,
+    PeerReply,
+    ReplyReader,
+    safe_reply_text,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    given: bytes
+    then: list[tuple[int, str]]
+
+
+GOOD = [
+    Case("one line", b"250 2.0.0 OK\r\n", [(250, "250 2.0.0 OK")]),
+    Case("several lines", b"250-a\r\n250-b\r\n250 c\r\n", [(250, "250 a b c")]),
+    Case("several replies", b"250 a\r\n354 b\r\n", [(250, "250 a"), (354, "354 b")]),
+    Case("a blank and no words", b"250 \r\n", [(250, "250")]),
+    Case("no words in a first line", b"250-\r\n250 x\r\n", [(250, "250  x")]),
+    Case("half a line is none yet", b"250 a\r\n250 b", [(250, "250 a")]),
+    Case("half a line end is none yet", b"250 a\r", []),
+    Case("a bare LF is text", b"250 a\n550 b\r\n", [(250, "250 a?550 b")]),
+    Case("a bare CR is text", b"250 a\r550 b\r\n", [(250, "250 a?550 b")]),
+    Case("NUL, ANSI and 8-bit are no text", b"550 \x00\x1b[2J\xc3\xa4\r\n", [(550, "550 ??[2J??")]),
+]
+
+
+def read_all(data: bytes, *, cut: int = 0) -> list[PeerReply]:
+    reader = ReplyReader()
+    replies = []
+    for piece in [data[:cut], data[cut:]] if cut else [data]:
+        reader.receive(piece)
+        while (reply := reader.next_reply()) is not None:
+            replies.append(reply)
+    return replies
+
+
+@pytest.mark.threat("N02")
+@pytest.mark.parametrize("case", GOOD, ids=lambda c: c.name)
+def test_replies_are_read(case: Case) -> None:
+    for cut in range(len(case.given)):
+        assert [(r.code, r.text) for r in read_all(case.given, cut=cut)] == case.then
+
+
+BAD = {
+    "code 000": b"000 no\r\n",
+    "code 999": b"999 no\r\n",
+    "code 199": b"199 no\r\n",
+    "code 2x0": b"2x0 no\r\n",
+    "code 260": b"260 no\r\n",
+    "four digits": b"2500 no\r\n",
+    "two digits": b"25 no\r\n",
+    "a blank first": b" 250 no\r\n",
+    "an empty line": b"\r\n",
+    "another mark": b"250+no\r\n",
+    "mixed codes": b"250-a\r\n550 b\r\n",
+    "digits that are not ASCII": "٢٥٠ no\r\n".encode(),
+    "a line without an end": b"250 " + b"x" * LINE_LIMIT_BYTES,
+    "one MB without an end": b"2" * 1_000_000,
+    "101 lines": b"250-x\r\n" * LINES_LIMIT + b"250 x\r\n",
+    "64 KiB of lines": (b"250-" + b"x" * 2000 + b"\r\n") * 40 + b"250 x\r\n",
+}
+
+
+@pytest.mark.threat("N01", "N03")
+@pytest.mark.parametrize("data", BAD.values(), ids=BAD.keys())
+def test_what_is_no_reply_breaks_the_conversation(data: bytes) -> None:
+    with pytest.raises(WorldFault):
+        read_all(data)
+
+
+def test_a_reply_of_100_lines_is_read() -> None:
+    assert len(read_all(b"250-x\r\n" * (LINES_LIMIT - 1) + b"250 x\r\n")) == 1
+
+
+def test_a_line_of_the_limit_is_read() -> None:
+    assert len(read_all(b"250 " + b"x" * (LINE_LIMIT_BYTES - 6) + b"\r\n")) == 1
+
+
+@pytest.mark.threat("N01")
+def test_an_endless_reply_is_not_kept() -> None:
+    with pytest.raises(WorldFault):
+        read_all(b"250-x" * 1_000_000)
+
+
+@pytest.mark.threat("N02", "L10")
+@given(st.integers(200, 599), st.lists(st.binary(max_size=900), min_size=1, max_size=4))
+def test_the_text_of_a_reply_is_one_harmless_line(code: int, lines: list[bytes]) -> None:
+    text = safe_reply_text(code, tuple(lines))
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) <= SAFE_TEXT_LIMIT_BYTES
+    assert text.startswith(str(code))
+
+
+@pytest.mark.parametrize(
+    ("line", "then"),
+    [(b"5.1.1 no", "5.1.1"), (b"2.0.0 ok", ""), (b"no", ""), (b"5.1.1", "5.1.1"), (b"5.1.1x no", "")],
+)
+def test_the_enhanced_code_must_agree(line: bytes, then: str) -> None:
+    assert PeerReply(550, (line,)).enhanced == then
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_end_in_replies_or_a_fault(data: bytes) -> None:
+    reader = ReplyReader()
+    try:
+        reader.receive(data)
+        while reader.next_reply() is not None:
+            pass
+    except WorldFault:
+        pass
