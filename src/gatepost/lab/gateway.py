@@ -43,6 +43,7 @@ class GatewayProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for us; we stop it in order
             )
         until = time.monotonic() + START_TIMEOUT_S
         for host, port in self._greeters:

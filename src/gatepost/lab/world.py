@@ -70,11 +70,30 @@ class LabWorld:
         return client
 
     async def ask(self, *words: str) -> Any:
-        """What `gatepost WORDS --json` says; None when it fails or says nothing."""
+        """What `gatepost WORDS --json` says; None when it fails or finds nothing."""
         done = await asyncio.to_thread(self.gateway.cli, *words, "--json")
         if done.returncode or not done.stdout.strip():
             return None
         return json.loads(done.stdout)
+
+    async def records(self, mail_id: str, *events: str) -> dict[str, dict[str, Any]]:
+        """The tracking records of a mail by event, as soon as all of these are there; what there is after a while."""
+        until = asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
+            found = {record["event"]: record for record in await self.ask("track", "--id", mail_id) or []}
+            if found.keys() >= set(events) or asyncio.get_running_loop().time() > until:
+                return found
+            await asyncio.sleep(_LOOK_S)
+
+    async def objection(self, sender: str) -> str:
+        """What the agent log has about a refused mail of this sender: "agent: reason"; "" when nothing comes."""
+        until = asyncio.get_running_loop().time() + PATIENCE_S
+        while asyncio.get_running_loop().time() < until:
+            entries = await self.ask("agent-log", "--sender", sender)
+            if entries:
+                return f"{entries[0]['Agent']}: {entries[0]['Reason']}"
+            await asyncio.sleep(_LOOK_S)
+        return ""
 
     def _write(self, file: Path) -> None:
         file.write_text(configuration(self.directory, self.ports), "utf-8")
