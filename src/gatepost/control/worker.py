@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gatepost.config.settings import Queue
 from gatepost.control.commands import (
     AnyCommand,
     AnyReply,
@@ -45,10 +46,10 @@ from gatepost.model.queued import (
     QueuedRecipient,
     Settle,
     Settlement,
-    StoredRecord,
 )
 from gatepost.ports.store import MailFilter, Store
 from gatepost.ports.world import Clock
+from gatepost.quarantine import waiting
 from gatepost.records import tracking
 
 IN_FLIGHT = "is being delivered at this moment: ask again when the attempt is over"
@@ -105,6 +106,12 @@ class _Work:
     mail_ids: list[int] = field(default_factory=list)
     recipients: int = 0
 
+    def add(self, mail: QueuedMail, who: Sequence[QueuedRecipient], changes: Sequence[Change]) -> None:
+        """One mail's share."""
+        self.changes.extend(changes)
+        self.mail_ids.append(mail.mail_id)
+        self.recipients += len(who)
+
 
 class WorkerCommands:
     """Obeys commands for one worker's store.
@@ -112,6 +119,7 @@ class WorkerCommands:
     deliveries: None when the gateway is down and the command line has opened the store itself.
     route: a recipient's next-hop key as the configuration in force has it.
     notice_about: composes what `queue remove --ndr` sends.
+    queue: how long released and resubmitted mail is tried; None: the defaults.
     """
 
     def __init__(
@@ -123,10 +131,12 @@ class WorkerCommands:
         route: Callable[[Address], str],
         notice_about: ComposeNotice,
         deliveries: Deliveries | None,
+        queue: Queue | None = None,
     ) -> None:
         self._store = store
         self._face = face
         self._clock = clock
+        self._queue = queue or Queue()
         self._route = route
         self._notice_about = notice_about
         self._deliveries = deliveries
@@ -152,9 +162,9 @@ class WorkerCommands:
                 self._face.reopen_log()
                 return Changed()
             case SuspendHop() | ResumeHop():
-                return self._hop(command)
+                return await self._hop(command)
             case RetryHop():
-                return await self._retry_hop(command)
+                return await self._retry_hop(command.next_hop)
             case _:
                 return await self._change(command)
 
@@ -169,28 +179,28 @@ class WorkerCommands:
             hops=tuple(_hop_state(hop) for hop in self._deliveries.status()) if self._deliveries else (),
         )
 
-    def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:
+    async def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:
         if self._deliveries is None:
             return Refused("the gateway is down: nothing is delivered anyway")
-        if isinstance(command, SuspendHop):
-            self._deliveries.suspend(command.next_hop)
-        else:
+        if isinstance(command, ResumeHop):
             self._deliveries.resume(command.next_hop)
+            return await self._retry_hop(command.next_hop)  # what was put off meanwhile
+        self._deliveries.suspend(command.next_hop)
         return Changed()
 
-    async def _retry_hop(self, command: RetryHop) -> AnyReply:
+    async def _retry_hop(self, next_hop: str) -> AnyReply:
         """All that waits for the hop becomes due now, page by page: a queue may be longer than memory."""
         done, after = Changed(), 0
-        wanted = MailFilter(next_hop=command.next_hop, state=MailState.DEFERRED)
+        wanted = MailFilter(next_hop=next_hop, state=MailState.DEFERRED)
         while found := self._store.find(wanted, limit=_PAGE, after=after):
             after = found[-1].mail_id
             work = _Work()
             for mail in found:
-                who = [r for r in mail.recipients if _waits_for(r, command.next_hop)]
+                who = [r for r in mail.recipients if _waits_for(r, next_hop)]
                 self._free(work, mail, who, keep_route=True)
             done += await self._commit(work)
         if self._deliveries is not None:
-            self._deliveries.retry_now(next_hop=command.next_hop)
+            self._deliveries.retry_now(next_hop=next_hop)
         return done
 
     async def _change(
@@ -222,37 +232,53 @@ class WorkerCommands:
         mail: QueuedMail,
         who: Sequence[QueuedRecipient],
     ) -> None:
+        now, by = self._clock.now(), command.by
         match command:
             case SuspendMail():
                 self._settle(work, mail, who, MailState.SUSPENDED)
-            case RemoveMail(notice=True) if not mail.is_notice and not mail.sender.is_null:
-                self._remove(work, mail, who, command.by)
-                if (notice := self._notice_about(mail, who)) is not None:
-                    work.changes.append(notice)
-                    work.notices.append(notice)
-            case RemoveMail() | DeleteQuarantine():
-                self._remove(work, mail, who, command.by)
+            case RemoveMail(notice=notice):
+                self._settle(work, mail, who, MailState.REMOVED)
+                work.changes.append(KeepRecords(records=(tracking.removed(mail, who, at=now, by=by),)))
+                if notice:
+                    self._notify(work, mail, who)
+            case DeleteQuarantine():
+                record = tracking.removed(mail, who, at=now, by=by)
+                work.add(mail, who, waiting.delete(mail, records=(record,), numbers=_numbers(who)))
             case ReleaseQuarantine():
-                self._free(work, mail, who)
-                self._record(work, tracking.released(mail, who, at=self._clock.now(), by=command.by))
-            case ResumeMail():
-                self._free(work, mail, who)
-            case RetryMail():
-                self._free(work, mail, who)
+                record = tracking.released(mail, who, at=now, by=by)
+                freed = waiting.release(
+                    mail, now=now, queue=self._queue, records=(record,), numbers=_numbers(who)
+                )
+                work.add(mail, who, freed)
+            case ResumeMail() | RetryMail():
                 given_up = [r for r in who if r.state in _GIVEN_UP]
+                self._free(work, mail, who, renewed=bool(given_up))
                 if given_up:
-                    record = tracking.resubmitted(mail, given_up, at=self._clock.now(), by=command.by)
-                    self._record(work, record)
+                    record = tracking.resubmitted(mail, given_up, at=now, by=by)
+                    work.changes.append(KeepRecords(records=(record,)))
 
-    def _remove(self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient], by: str) -> None:
-        self._settle(work, mail, who, MailState.REMOVED)
-        self._record(work, tracking.removed(mail, who, at=self._clock.now(), by=by))
+    def _notify(self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient]) -> None:
+        """Never about a notice, never to the null sender (RFC 5321 §6.1)."""
+        if mail.is_notice or mail.sender.is_null:
+            return
+        notice = self._notice_about(mail, who)
+        if notice is not None:
+            work.changes.append(notice)
+            work.notices.append(notice)
 
     def _free(
-        self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient], *, keep_route: bool = False
+        self,
+        work: _Work,
+        mail: QueuedMail,
+        who: Sequence[QueuedRecipient],
+        *,
+        renewed: bool = False,
+        keep_route: bool = False,
     ) -> None:
-        """Back to the queue and due now, by the routing of today."""
-        self._settle(work, mail, who, MailState.READY, reroute=not keep_route)
+        """Back to the queue and due now, by the routing of today. renewed: its life begins anew."""
+        life_s = self._queue.notice_expiry_s if mail.is_notice else self._queue.expiry_s
+        expires_at = max(mail.expires_at, self._clock.now() + life_s) if renewed else None
+        self._settle(work, mail, who, MailState.READY, expires_at=expires_at, reroute=not keep_route)
 
     def _settle(
         self,
@@ -261,6 +287,7 @@ class WorkerCommands:
         who: Sequence[QueuedRecipient],
         state: MailState,
         *,
+        expires_at: float | None = None,
         reroute: bool = False,
     ) -> None:
         now = self._clock.now()
@@ -275,12 +302,7 @@ class WorkerCommands:
             )
             for r in who
         )
-        work.changes.append(Settle(mail_id=mail.mail_id, settlements=settlements))
-        work.mail_ids.append(mail.mail_id)
-        work.recipients += len(who)
-
-    def _record(self, work: _Work, record: StoredRecord) -> None:
-        work.changes.append(KeepRecords(records=(record,)))
+        work.add(mail, who, [Settle(mail_id=mail.mail_id, settlements=settlements, expires_at=expires_at)])
 
     async def _commit(self, work: _Work) -> Changed:
         """Durable, or WorldFault. A mail that went in flight meanwhile is told apart from the others."""
@@ -352,6 +374,10 @@ def _why_none(command: object) -> str:
             return "has no recipient that waits (suspended mail is resumed, quarantined mail is released)"
         case _:
             return "has no such recipient in the queue"
+
+
+def _numbers(who: Sequence[QueuedRecipient]) -> frozenset[int]:
+    return frozenset(r.number for r in who)
 
 
 def _waits_for(recipient: QueuedRecipient, next_hop: str) -> bool:
