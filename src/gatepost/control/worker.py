@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gatepost.config.settings import Queue
@@ -53,6 +53,8 @@ from gatepost.quarantine import waiting
 from gatepost.records import tracking
 
 IN_FLIGHT = "is being delivered at this moment: ask again when the attempt is over"
+REMOVED_REPLY = "554 5.7.0 Removed from the queue by an administrator"
+"""What the sender of a removed mail is told."""
 GONE = "is not in the queue (any more)"
 _PAGE = 1000
 
@@ -261,7 +263,7 @@ class WorkerCommands:
         """Never about a notice, never to the null sender (RFC 5321 §6.1)."""
         if mail.is_notice or mail.sender.is_null:
             return
-        notice = self._notice_about(mail, who)
+        notice = self._notice_about(mail, [replace(r, last_reply=REMOVED_REPLY) for r in who])
         if notice is not None:
             work.changes.append(notice)
             work.notices.append(notice)
