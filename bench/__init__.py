@@ -1,0 +1,1 @@
+"""How fast mail is taken in, beside Debian's Postfix on the same machine at the same time."""

@@ -1,0 +1,121 @@
+"""Gatepost as an administrator would run it, but with its way out suspended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+import gatepost
+from bench.measures import DOMAIN, RECIPIENTS
+from bench.server import Server
+from gatepost.lab.dns_server import LabDns
+
+_CONFIGURATION: Final = """\
+[server]
+hostname = "gate.bench.test"
+state-directory = "{dir}/state"
+
+[accepted-domains."{domain}"]
+
+[recipients]
+file = "{dir}/recipients"
+
+[receive-connectors.internet]
+listen = ["127.0.0.1:{port}"]
+
+[receive-connectors.internet.limits]
+connections-per-source = 1000
+
+[send-connectors.mailbox]
+address-spaces = ["{domain}"]
+smart-hosts = ["[127.0.0.1]:9"]
+suspended = true
+
+[metrics]
+listen = ""
+
+[dns]
+servers = ["127.0.0.1:{dns}"]
+"""
+
+
+class Gatepost(Server):
+    """`gatepost run` with all defaults: workers = auto, every agent, synchronous=FULL."""
+
+    name = "Gatepost"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._names = NameServer()
+
+    def prepare(self) -> None:
+        """Writes gatepost.toml and the recipients, and starts a name server for it."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "recipients").write_text("\n".join(RECIPIENTS) + "\n")
+        text = _CONFIGURATION.format(
+            dir=self.directory, domain=DOMAIN, port=self.port, dns=self._names.start()
+        )
+        (self.directory / "gatepost.toml").write_text(text)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """The supervisor."""
+        command = [sys.executable, "-m", "gatepost", "--config", str(self.directory / "gatepost.toml"), "run"]
+        with (self.directory / "log").open("ab") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def end(self) -> None:
+        """SIGTERM."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._names.stop()
+
+    def kept(self) -> int:
+        """Mails in the stores of all workers."""
+        total = 0
+        for file in (self.directory / "state").glob("worker-*/store.db"):
+            database = apsw.Connection(str(file), apsw.SQLITE_OPEN_READONLY)
+            total += next(database.execute("SELECT count(*) FROM mail"))[0]
+            database.close()
+        return total
+
+    @property
+    def version(self) -> str:
+        """With the SQLite it brings."""
+        return f"{gatepost.__version__}, SQLite {apsw.sqlite_lib_version()}"
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor."""
+        return self._process.pid if self._process is not None else 0
+
+
+class NameServer:
+    """The lab's name server in a thread of its own: nobody has a name."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._server = LabDns("")
+
+    def start(self) -> int:
+        """Its port."""
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+        return self._server.port
+
+    def stop(self) -> None:
+        """Frees the port."""
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()

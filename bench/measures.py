@@ -1,0 +1,89 @@
+"""What is measured, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+MESSAGE_BYTES: Final = 4096
+DOMAIN: Final = "bench.test"
+RECIPIENT: Final = f"user500@{DOMAIN}"
+SENDER: Final = "load@sender.test"
+RECIPIENTS: Final = tuple(f"user{n}@{DOMAIN}" for n in range(1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of load."""
+
+    sessions: int
+    kept: bool
+    """Whether the sender keeps its connections; else one message a connection."""
+    messages: int
+
+    @property
+    def title(self) -> str:
+        """For the table."""
+        sessions = "session" if self.sessions == 1 else "sessions"
+        return f"{self.sessions} {sessions}, {'kept open' if self.kept else 'a message each'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One server under one load, once."""
+
+    messages: int
+    seconds: float
+    cpu_s: float
+    """User and system time of all the server's processes."""
+    memory_bytes: int
+    """Proportional set size of all the server's processes at the end of the load."""
+
+    @property
+    def rate(self) -> float:
+        """Messages a second."""
+        return self.messages / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU milliseconds a message."""
+        return 1000 * self.cpu_s / self.messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """One session of our own client, once: seconds from the first command of a message to its 250."""
+
+    p50_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Several rounds of one figure."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Raises ValueError when there are none."""
+    return Spread(percentile(values, 0.5), min(values), max(values))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` (0 to 1) of them lie, between neighbours by proportion."""
+    if not values:
+        raise ValueError("no values")
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """Round by round, ours divided by theirs: what disturbs one round disturbs both."""
+    return spread_of([one / other for one, other in zip(ours, theirs, strict=True)])

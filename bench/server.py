@@ -1,0 +1,89 @@
+"""A server under test: started on loopback in a directory of its own, stopped, looked at from outside."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Final, Self
+
+from gatepost.lab.ports import free_port
+
+_READY_S: Final = 30.0
+_STOP_S: Final = 30.0
+
+
+class Server(ABC):
+    """One mail server. `with` prepares, starts and stops it."""
+
+    name: str
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Writes what it needs below `directory`."""
+
+    @abstractmethod
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Starts it."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Asks it to stop."""
+
+    @abstractmethod
+    def kept(self) -> int:
+        """How many mails it holds: each must be there."""
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """For the table."""
+
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """Of the process all others descend from."""
+
+    def __enter__(self) -> Self:
+        self.prepare()
+        self._process = self.launch()
+        deadline = time.monotonic() + _READY_S
+        while not self._greets():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.__exit__()
+                raise RuntimeError(f"{self.name} does not come up; look below {self.directory}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            self.end()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _greets(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as wire:
+                return wire.recv(3) == b"220"
+        except OSError:
+            return False
+
+
+def run_quietly(program: str, *arguments: str) -> None:
+    """Runs it to its end; what it says is not wanted."""
+    found = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/sbin") or program
+    subprocess.run([found, *arguments], capture_output=True, check=False)
