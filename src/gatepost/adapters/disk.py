@@ -65,7 +65,9 @@ class StoreLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._descriptor)
-            raise WorldFault(f"{path.parent} is in use by another gatepost process") from error
+            raise WorldFault(
+                f"{path.parent} is in use by another gatepost process", locked=str(path)
+            ) from error
         self.was_unclean = os.pread(self._descriptor, 16, 0).startswith(b"open")
         """The last owner did not close the store."""
 

@@ -67,6 +67,7 @@ _SETTLE: Final = (
 )
 _DROP_RECIPIENTS: Final = "DELETE FROM recipient WHERE mail_id = ?"
 _DROP_MAIL: Final = "DELETE FROM mail WHERE mail_id = ?"
+_STILL_NAMED: Final = "SELECT 1 FROM content WHERE path = ? LIMIT 1"
 _DROP_CONTENT: Final = "DELETE FROM content WHERE mail_id = ? RETURNING path"
 
 DAMAGE: Final = (ValueError, TypeError, msgspec.DecodeError)
@@ -173,9 +174,10 @@ def drop(database: apsw.Connection, mail_id: int) -> str | None:
     """Remove a mail with everything but its records; returns its body's path when it has one."""
     database.execute(_DROP_RECIPIENTS, (mail_id,))
     database.execute(_DROP_MAIL, (mail_id,))
-    for (path,) in database.execute(_DROP_CONTENT, (mail_id,)):
-        if isinstance(path, str):
-            return path
+    gone = [path for (path,) in database.execute(_DROP_CONTENT, (mail_id,)) if isinstance(path, str)]
+    # Mails that were split from one message share its body file: the last one takes it along.
+    if gone and not any(database.execute(_STILL_NAMED, (gone[0],))):
+        return gone[0]
     return None
 
 

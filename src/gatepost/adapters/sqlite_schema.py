@@ -124,7 +124,7 @@ def quick_check(database: apsw.Connection) -> str:
     """
     for table in ("mail", "recipient"):
         try:
-            found = str(database.pragma(f"quick_check({table})"))
+            found = str(database.pragma("quick_check", table))
         except apsw.Error as error:
             return f"{table}: {error}"
         if found != "ok":

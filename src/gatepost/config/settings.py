@@ -272,6 +272,9 @@ class Queue(Table):
     resume_margin_bytes: Size = setting(
         "Free space above disk-low at which accepting resumes", default=size(16, "MiB")
     )
+    allow_volatile: bool = setting(
+        "Keep mail on a file system in memory, where a power cut loses it: for tests only", default=False
+    )
     batch_mails: int = setting("Most changes in one transaction", default=256, low=1, high=10000)
     crash_limit: int = setting(
         "Worker deaths after which a mail is held as poison", default=3, low=1, high=10

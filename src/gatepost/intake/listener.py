@@ -8,7 +8,7 @@ from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import Final
+from typing import Final, cast
 
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation, Counter
@@ -40,7 +40,7 @@ class _Turned(asyncio.Protocol):
         self._reply = reply
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)
         transport.write(self._reply.encode())
         transport.close()
 
@@ -176,7 +176,7 @@ class _Arriving(asyncio.Protocol):
         self._doors = doors
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         local = transport.get_extra_info("sockname")
         if not peer or not local:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from gatepost.config.load import Configuration, ConfigurationErrors
+from gatepost.config.errors import ConfigurationErrors
+from gatepost.config.load import Configuration
 from gatepost.main.sockets import bind, bindings_of, in_use
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Log
@@ -129,8 +130,8 @@ class Supervisor:
             return self.control(self.configuration)
         mine = {binding: copies[child.number] for binding, copies in self._sockets.items()}
         for copies in self._sockets.values():
-            for number, listening in enumerate(copies):
-                if number != child.number:
+            for listening in copies:
+                if listening is not copies[child.number]:
                     listening.close()
         return self.worker(self.configuration, child.number, mine)
 

@@ -1,0 +1,75 @@
+"""The `gatepost` command: the command line joined to the world it controls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from gatepost.cli import build
+from gatepost.cli.world import AccountBook, ControlWorld
+from gatepost.config.load import Configuration
+from gatepost.config.settings import Settings
+from gatepost.control.links import WorkerLink
+from gatepost.ports.store import StoreReader
+
+# Each function imports what it needs when it is called: `gatepost version` must not pay for a mail server.
+
+
+def main() -> None:
+    """The console script. Exits with the command's status."""
+    build(
+        ControlWorld(
+            load=_load,
+            run=_run,
+            lab=_lab,
+            readers=_readers,
+            links=_links,
+            running=_running,
+            accounts=_accounts,
+            now=time.time,
+        )
+    )()
+
+
+def _load(path: str) -> Configuration:
+    from gatepost.main.configuration import load_configuration
+
+    return load_configuration(path)
+
+
+def _run(path: str) -> int:
+    from gatepost.main.gateway import run_gateway
+
+    return run_gateway(path)
+
+
+def _lab(arguments: Sequence[str]) -> int:
+    from gatepost.lab import run
+
+    return run(arguments)
+
+
+def _readers(settings: Settings) -> AbstractContextManager[Sequence[StoreReader]]:
+    from gatepost.main.stores import readers
+
+    return readers(settings)
+
+
+def _links(configuration: Configuration) -> AbstractContextManager[Sequence[WorkerLink]]:
+    from gatepost.main.stores import links
+
+    return links(configuration)
+
+
+def _running(settings: Settings) -> Sequence[WorkerLink]:
+    from gatepost.main.stores import running
+
+    return running(settings)
+
+
+def _accounts(settings: Settings) -> AccountBook:
+    from gatepost.adapters.accounts import AccountsFile
+    from gatepost.main.places import accounts_file
+
+    return AccountsFile(str(accounts_file(settings)))

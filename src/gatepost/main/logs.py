@@ -1,0 +1,29 @@
+"""The log of one process, as [log] says."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from gatepost.adapters.log import DirectLog, JsonLog, open_log_file
+from gatepost.adapters.world import SystemClock
+from gatepost.config.settings import Log
+from gatepost.model.fault import WorldFault
+
+
+def open_log(settings: Log, process: str) -> JsonLog:
+    """For a process with an event loop. Raises WorldFault when the file cannot be opened."""
+    return JsonLog(SystemClock(), level=settings.level, stream=_stream(settings), process=process)
+
+
+def open_direct_log(settings: Log, process: str) -> DirectLog:
+    """For the supervisor, which forks. Raises WorldFault."""
+    return DirectLog(SystemClock(), level=settings.level, stream=_stream(settings), process=process)
+
+
+def _stream(settings: Log) -> BinaryIO | None:
+    if not settings.file:
+        return None
+    try:
+        return open_log_file(settings.file)
+    except OSError as error:
+        raise WorldFault(f"log.file {settings.file} cannot be written: {error.strerror}") from error

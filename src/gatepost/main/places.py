@@ -1,0 +1,42 @@
+"""Where things are in the state directory: written down once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gatepost.config.settings import Settings
+
+
+def state_directory(settings: Settings) -> Path:
+    """The root of everything we keep."""
+    return Path(settings.server.state_directory)
+
+
+def store_directory(settings: Settings, worker: int) -> Path:
+    """One worker's store."""
+    return state_directory(settings) / f"worker-{worker}"
+
+
+def store_directories(settings: Settings) -> dict[int, Path]:
+    """Every store there is, by its worker's number, whatever `workers` says now."""
+    found = {}
+    for path in state_directory(settings).glob("worker-*"):
+        number = path.name.removeprefix("worker-")
+        if number.isdigit() and path.is_dir():
+            found[int(number)] = path
+    return dict(sorted(found.items()))
+
+
+def control_socket(settings: Settings, worker: int) -> Path:
+    """The socket of one worker's control."""
+    return state_directory(settings) / "control" / f"worker-{worker}.sock"
+
+
+def tls_directory(settings: Settings) -> Path:
+    """Certificates made by ourselves."""
+    return state_directory(settings) / "tls"
+
+
+def accounts_file(settings: Settings) -> Path:
+    """The accounts that may authenticate."""
+    return Path(settings.users.file) if settings.users.file else state_directory(settings) / "users"

@@ -1,0 +1,113 @@
+"""The workers' stores and sockets as the command line reaches them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from gatepost.adapters.control_socket import ask, is_answered
+from gatepost.adapters.log import DirectLog
+from gatepost.adapters.sqlite_reader import open_reader
+from gatepost.adapters.sqlite_store import open_store
+from gatepost.adapters.world import SystemClock, SystemRandomness
+from gatepost.config.load import Configuration
+from gatepost.config.settings import Settings
+from gatepost.control.links import SocketLink, StoreLink, WorkerLink
+from gatepost.control.worker import WorkerCommands, WorkerFace
+from gatepost.main.notice_writer import NoticeWriter
+from gatepost.main.places import control_socket, store_directories
+from gatepost.model.mail_id import MailIds
+from gatepost.ports.store import StoreReader
+from gatepost.queue.states import settled
+from gatepost.routing.accepted import accepted_domains
+from gatepost.routing.next_hop import Router
+
+ASK_TIMEOUT_S: Final = 30.0
+
+
+@contextmanager
+def readers(settings: Settings) -> Iterator[Sequence[StoreReader]]:
+    """Every worker's store, for looking. Raises WorldFault when one cannot be read."""
+    with ExitStack() as open_ones:
+        found: list[StoreReader] = []
+        for directory in store_directories(settings).values():
+            if (directory / "store.db").exists():
+                reader = open_reader(directory)
+                open_ones.callback(reader.close)
+                found.append(reader)
+        yield found
+
+
+@contextmanager
+def links(configuration: Configuration) -> Iterator[Sequence[WorkerLink]]:
+    """Every worker: by its socket when it answers, else by its store. Raises WorldFault."""
+    settings = configuration.settings
+    with ExitStack() as open_ones:
+        found: list[WorkerLink] = []
+        for number, directory in store_directories(settings).items():
+            socket_path = control_socket(settings, number)
+            if is_answered(str(socket_path)):
+                found.append(_socket_link(number, socket_path))
+            elif (directory / "store.db").exists():
+                found.append(_store_link(configuration, number, directory, open_ones))
+        yield found
+
+
+def running(settings: Settings) -> Sequence[WorkerLink]:
+    """The workers that answer now."""
+    found = []
+    for number in store_directories(settings):
+        socket_path = control_socket(settings, number)
+        if is_answered(str(socket_path)):
+            found.append(_socket_link(number, socket_path))
+    return found
+
+
+def _socket_link(number: int, path: Path) -> SocketLink:
+    return SocketLink(number, partial(ask, str(path), timeout_s=ASK_TIMEOUT_S))
+
+
+def _store_link(
+    configuration: Configuration, number: int, directory: Path, open_ones: ExitStack
+) -> StoreLink:
+    settings = configuration.settings
+    clock, randomness = SystemClock(), SystemRandomness()
+    runner = open_ones.enter_context(asyncio.Runner())
+    log = DirectLog(clock, level="warning", process="gatepost")
+    store = open_store(
+        directory,
+        settings.queue,
+        clock,
+        log,
+        loop=runner.get_loop(),
+        settled=settled,
+        allow_volatile=settings.queue.allow_volatile,
+    )
+    open_ones.callback(store.close)
+    accepted = accepted_domains(settings)
+    router = Router(settings, accepted)
+    notices = NoticeWriter(
+        settings=settings,
+        accepted=accepted,
+        router=router,
+        clock=clock,
+        randomness=randomness,
+        ids=MailIds(number, after=store.last_mail_id),
+    )
+    face = WorkerFace(
+        worker=number, process_id=os.getpid(), started_at=clock.now(), revision=configuration.revision
+    )
+    commands = WorkerCommands(
+        store,
+        face=face,
+        clock=clock,
+        route=lambda address: router.next_hop_for(address).key,
+        notice_about=notices.about_removed(store.content),
+        deliveries=None,
+    )
+    return StoreLink(number, commands, runner)

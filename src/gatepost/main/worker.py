@@ -1,0 +1,385 @@
+"""One worker: one event loop, one store; it receives, judges, keeps and delivers.
+
+Everything is built here, in the order in which a mail needs it from the end: the store,
+what delivers from it, what takes mail into it, and the doors last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gatepost.adapters.accounts import FileAccounts
+from gatepost.adapters.control_socket import ControlServer
+from gatepost.adapters.counters import MemoryCounters
+from gatepost.adapters.dialer import LoopDialer
+from gatepost.adapters.dns import DnsResolver
+from gatepost.adapters.log import JsonLog
+from gatepost.adapters.maildir import LocalMaildirs
+from gatepost.adapters.recipient_file import RecipientFile
+from gatepost.adapters.sqlite_store import SqliteStore, open_store
+from gatepost.adapters.tls import ServerTls, client_pump, self_signed
+from gatepost.adapters.world import SystemClock, SystemRandomness
+from gatepost.config.load import Configuration
+from gatepost.config.settings import ReceiveConnector, Settings
+from gatepost.control.worker import WorkerCommands, WorkerFace
+from gatepost.delivery.attempts import Attempts
+from gatepost.delivery.connection import Credentials
+from gatepost.delivery.courier import Courier, OwnName
+from gatepost.delivery.maildir import MaildirCourier
+from gatepost.delivery.scheduler import Outside, Scheduler
+from gatepost.delivery.settling import Settling
+from gatepost.intake.conversation import Counter
+from gatepost.intake.door import Door
+from gatepost.intake.listener import Listener
+from gatepost.intake.taking_in import TakingIn
+from gatepost.main.logs import open_log
+from gatepost.main.notice_writer import NoticeWriter
+from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
+from gatepost.main.sockets import bindings_of, split_binding
+from gatepost.model.fault import WorldFault
+from gatepost.model.mail_id import MailIds
+from gatepost.model.queued import MailState, Settle, Settlement
+from gatepost.policy import order
+from gatepost.ports.store import MailFilter
+from gatepost.ports.tls import TlsServer
+from gatepost.protocol.addresses import parse_mailbox
+from gatepost.queue.schedule import QueueClock
+from gatepost.queue.states import settled
+from gatepost.routing.accepted import accepted_domains
+from gatepost.routing.hosts import Hosts, hosts_of
+from gatepost.routing.next_hop import NextHop, Router
+
+LOCK_PATIENCE_S: Final = 40.0
+"""How long a store may still belong to a worker that is finishing."""
+REFRESH_S: Final = 1.0
+PURGE_S: Final = 300.0
+_PAGE: Final = 500
+
+
+def run_worker(configuration: Configuration, number: int, sockets: dict[str, socket.socket]) -> int:
+    """A worker's whole life; returns its exit status."""
+    log = open_log(configuration.settings.log, f"worker-{number}")
+    try:
+        with asyncio.Runner(loop_factory=loop_factory(configuration.settings)) as runner:
+            return runner.run(_live(configuration, number, sockets, log))
+    except WorldFault as fault:
+        log.write("error", "worker-cannot-run", reason=fault.reason)
+        return 1
+    finally:
+        log.close()
+
+
+def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What server.event-loop names."""
+    if settings.server.event_loop == "uvloop":
+        import uvloop  # there are machines without it
+
+        return uvloop.new_event_loop
+    return asyncio.new_event_loop
+
+
+async def _live(
+    configuration: Configuration, number: int, sockets: dict[str, socket.socket], log: JsonLog
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    worker = await _build(configuration, number, sockets, log, loop, stop)
+    if worker is None:
+        return 0
+    await worker.start()
+    gc.collect()
+    gc.freeze()  # what is built now lives as long as the worker: not to be looked at again
+    log.write("info", "worker-ready", worker=number, queued_from=worker.store.last_mail_id)
+    await stop.wait()
+    await worker.stop(configuration.settings.server.stop_timeout_s)
+    return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """The parts that start, tick and stop."""
+
+    settings: Settings
+    store: SqliteStore
+    clock: QueueClock
+    router: Router
+    scheduler: Scheduler
+    listener: Listener
+    control: ControlServer
+    recipients: RecipientFile
+    resolver: DnsResolver
+    tasks: set[asyncio.Task[None]]
+
+    async def start(self) -> None:
+        """From the inside out: deliveries first, doors last."""
+        self.recipients.refresh()
+        self._route_again()
+        self.scheduler.start()
+        await self.control.start()
+        await self.listener.start()
+        self._every(REFRESH_S, self.recipients.refresh)
+        self._every(PURGE_S, lambda: self.store.purge(self.clock.now(), self.settings.records))
+
+    async def stop(self, timeout_s: float) -> None:
+        """Doors first; what was accepted stays in the store."""
+        for task in self.tasks:
+            task.cancel()
+        await self.listener.stop(timeout_s)
+        await self.scheduler.stop(timeout_s)
+        await self.control.stop()
+        self.resolver.close()
+        self.store.close()
+
+    def _every(self, interval_s: float, tick: Callable[[], object]) -> None:
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(interval_s)
+                tick()
+
+        task = asyncio.get_running_loop().create_task(beat())
+        self.tasks.add(task)
+
+    def _route_again(self) -> None:
+        """Mail that had no way out may have one with this configuration."""
+        after = 0
+        wanted = MailFilter(state=MailState.UNREACHABLE)
+        while page := self.store.find(wanted, limit=_PAGE, after=after):
+            after = page[-1].mail_id
+            for mail in page:
+                found = []
+                for recipient in mail.recipients:
+                    hop = self.router.next_hop_for(recipient.recipient.address)
+                    if recipient.state is MailState.UNREACHABLE and hop.first_state is MailState.READY:
+                        found.append(
+                            Settlement(
+                                number=recipient.number,
+                                state=MailState.READY,
+                                due_at=self.clock.now(),
+                                attempts=recipient.attempts,
+                                last_reply=recipient.last_reply,
+                                next_hop=hop.key,
+                            )
+                        )
+                if found:
+                    self.store.commit([Settle(mail_id=mail.mail_id, settlements=tuple(found))])
+
+
+async def _build(
+    configuration: Configuration,
+    number: int,
+    sockets: dict[str, socket.socket],
+    log: JsonLog,
+    loop: asyncio.AbstractEventLoop,
+    stop: asyncio.Event,
+) -> Worker | None:
+    """Join everything. None when we were told to stop while the store still belonged to somebody."""
+    settings = configuration.settings
+    counters, randomness, system_clock = MemoryCounters(), SystemRandomness(), SystemClock()
+    store = await _own_store(settings, number, system_clock, log, loop, stop)
+    if store is None:
+        return None
+    clock = QueueClock(system_clock, last_seen_at=store.last_seen_at)
+    accepted = accepted_domains(settings)
+    router = Router(settings, accepted)
+    resolver = DnsResolver(settings.dns)
+    ids = MailIds(number, after=store.last_mail_id)
+    notices = NoticeWriter(
+        settings=settings, accepted=accepted, router=router, clock=clock, randomness=randomness, ids=ids
+    )
+    recipients = RecipientFile(
+        settings.recipients.file, parse_mailbox=parse_mailbox, log=log, counters=counters
+    )
+    courier = Courier(
+        dialer=LoopDialer(client_pump),
+        find_hosts=_finder(settings, resolver, randomness),
+        bodies=store,
+        body_path=store.body_path,
+        monotonic=system_clock.monotonic,
+        own=OwnName(hostname=settings.server.hostname, credentials=_credentials(settings)),
+        counters=counters,
+        log=log,
+    )
+    maildir = MaildirCourier(
+        maildirs=LocalMaildirs(),
+        bodies=store,
+        body_path=store.body_path,
+        clock=system_clock,
+        hostname=settings.server.hostname,
+    )
+    scheduler = Scheduler(
+        outside=Outside(
+            store=store,
+            in_flight=store.in_flight,
+            clock=clock,
+            randomness=randomness,
+            counters=counters,
+            log=log,
+        ),
+        router=router,
+        attempts=Attempts(store=store, courier=courier, maildir=maildir),
+        settling=Settling(
+            queue=settings.queue,
+            hostname=settings.server.hostname,
+            clock=clock,
+            randomness=randomness,
+            write_notice=notices.failure,
+        ),
+        queue=settings.queue,
+    )
+    taking_in = TakingIn(
+        store,
+        router,
+        ids,
+        scheduler,
+        settings,
+        clock=clock,
+        counters=counters,
+        log=log,
+        notice=notices.failure_as,
+    )
+    runner = order.build(
+        settings,
+        configuration.agents,
+        accepted=accepted,
+        resolver=resolver,
+        directory=recipients,
+        log=log,
+        counters=counters,
+        revision=configuration.revision,
+    )
+    accounts = FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic)
+    desk = Counter(taking_in=taking_in, accounts=accounts, clock=clock, counters=counters, log=log)
+    listener = Listener(
+        _doors(settings, sockets, system_clock.now()), runner, desk, clock=clock, randomness=randomness
+    )
+    commands = WorkerCommands(
+        store,
+        face=WorkerFace(
+            worker=number,
+            process_id=os.getpid(),
+            started_at=system_clock.now(),
+            revision=configuration.revision,
+            sessions=lambda: listener.session_count,
+            samples=counters.samples,
+        ),
+        clock=clock,
+        route=lambda address: router.next_hop_for(address).key,
+        notice_about=notices.about_removed(store.content),
+        deliveries=scheduler,
+    )
+    return Worker(
+        settings=settings,
+        store=store,
+        clock=clock,
+        router=router,
+        scheduler=scheduler,
+        listener=listener,
+        control=ControlServer(str(control_socket(settings, number)), commands.answer),
+        recipients=recipients,
+        resolver=resolver,
+        tasks=set(),
+    )
+
+
+async def _own_store(
+    settings: Settings,
+    number: int,
+    clock: SystemClock,
+    log: JsonLog,
+    loop: asyncio.AbstractEventLoop,
+    stop: asyncio.Event,
+) -> SqliteStore | None:
+    """Open the store; wait a while for a worker that is still finishing with it. Raises WorldFault."""
+    until = clock.monotonic() + LOCK_PATIENCE_S
+    while not stop.is_set():
+        try:
+            return open_store(
+                store_directory(settings, number),
+                settings.queue,
+                clock,
+                log,
+                loop=loop,
+                settled=settled,
+                allow_volatile=settings.queue.allow_volatile,
+            )
+        except WorldFault as fault:
+            if not fault.facts.get("locked") or clock.monotonic() > until:
+                raise
+            log.write("info", "store-in-use", reason=fault.reason)
+            await asyncio.sleep(0.25)
+    return None
+
+
+def _doors(
+    settings: Settings, sockets: dict[str, socket.socket], now: float
+) -> dict[socket.socket, list[Door]]:
+    """Which doors are behind which socket."""
+    doors = {
+        name: Door(name, connector, hostname=settings.server.hostname, tls=_tls(settings, connector, now))
+        for name, connector in settings.receive_connectors.items()
+        if connector.enabled
+    }
+    bindings = bindings_of(settings.receive_connectors)
+    return {sockets[binding]: [doors[name] for name in names] for binding, names in bindings.items()}
+
+
+def _tls(settings: Settings, connector: ReceiveConnector, now: float) -> TlsServer | None:
+    if connector.tls == "none":
+        return None
+    if connector.certificate_file:
+        return ServerTls(connector.certificate_file, connector.key_file)
+    hostname = connector.hostname or settings.server.hostname
+    return ServerTls(str(self_signed(tls_directory(settings), hostname, now=now)))
+
+
+def _finder(
+    settings: Settings, resolver: DnsResolver, randomness: SystemRandomness
+) -> Callable[[NextHop], Awaitable[Hosts]]:
+    """hosts_of, with what it needs to know of ourselves."""
+    names = frozenset(
+        name.lower().rstrip(".")
+        for name in (settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values()))
+        if name
+    )
+    addresses = frozenset(split_binding(binding) for binding in _bindings(settings))
+
+    async def find(next_hop: NextHop) -> Hosts:
+        return await hosts_of(
+            next_hop,
+            resolver,
+            randomness=randomness,
+            timeout_s=settings.dns.timeout_s,
+            own_names=names,
+            own_addresses=addresses,
+        )
+
+    return find
+
+
+def _bindings(settings: Settings) -> Iterable[str]:
+    return bindings_of(settings.receive_connectors)
+
+
+def _credentials(settings: Settings) -> dict[str, Credentials]:
+    """Of the send connectors that authenticate. Raises WorldFault when a password cannot be read."""
+    found = {}
+    for name, connector in settings.send_connectors.items():
+        if connector.user:
+            try:
+                password = Path(connector.password_file).read_text("utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                raise WorldFault(
+                    f"send-connectors.{name}.password-file cannot be read: {error}",
+                    file=connector.password_file,
+                ) from error
+            found[name] = Credentials(user=connector.user, password=password)
+    return found
