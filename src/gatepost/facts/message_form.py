@@ -41,7 +41,6 @@ class MessageForm:
     repeated_fields: tuple[str, ...] = ()
     """Fields that may stand once and stand more often."""
     from_fields: int = 1
-    header_fields: int = 0
     header_bytes: int = 0
     nul_in_head: bool = False
     nul_in_body: bool = False
@@ -62,10 +61,9 @@ def read_message_form(mail: MailView, fields_limit: int) -> MessageForm:
     nul_in_head = b"\0" in head
     repeated = tuple(name.decode("ascii") for name in ONCE_ONLY if index.count(name) > 1)
     return MessageForm(
-        header_defects=tuple(sorted(defect.value for defect in _telling(index, mail))),
+        header_defects=_telling(index, mail) if index.defects else (),
         repeated_fields=repeated,
         from_fields=index.count(b"from"),
-        header_fields=len(index.fields),
         header_bytes=len(head),
         nul_in_head=nul_in_head,
         nul_in_body=form.has_nul and not nul_in_head,
@@ -76,10 +74,11 @@ def read_message_form(mail: MailView, fields_limit: int) -> MessageForm:
     )
 
 
-def _telling(index: HeaderIndex, mail: MailView) -> frozenset[Defect]:
+def _telling(index: HeaderIndex, mail: MailView) -> tuple[str, ...]:
     """The defects, without the missing end of a message that is nothing but its headers."""
     headers_only = mail.size_bytes <= len(mail.head)
-    return index.defects - {Defect.NO_END} if headers_only else index.defects
+    telling = index.defects - {Defect.NO_END} if headers_only else index.defects
+    return tuple(sorted(defect.value for defect in telling))
 
 
 def gatherer(sources: Sources) -> Gathering:

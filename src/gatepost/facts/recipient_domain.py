@@ -32,14 +32,11 @@ class RecipientDomain:
 def find_recipient_domain(mail: MailView, site: Site) -> RecipientDomain:
     """Looks up mail.recipient; from memory."""
     address = recipient_of(mail)
-    entry = site.accepted_domains.name_for(address.domain)
-    if entry is not None:
-        return RecipientDomain(
-            recipient=address, entry=entry, type=site.accepted_domains.type_of(address.domain)
-        )
-    return RecipientDomain(
-        recipient=address, own_literal=address.is_literal and _literal_is(address, mail.session.local_ip)
-    )
+    kind = site.accepted_domains.type_of(address.domain)
+    if kind is not None:
+        entry = site.accepted_domains.name_for(address.domain) or ""
+        return RecipientDomain(recipient=address, entry=entry, type=kind)
+    return RecipientDomain(recipient=address, own_literal=is_own_literal(address, mail.session.local_ip))
 
 
 def recipient_of(mail: MailView) -> Address:
@@ -49,7 +46,10 @@ def recipient_of(mail: MailView) -> Address:
     return mail.recipient.address
 
 
-def _literal_is(address: Address, own_ip: str) -> bool:
+def is_own_literal(address: Address, own_ip: str) -> bool:
+    """Whether the domain is an address literal of this address of ours."""
+    if not address.is_literal:
+        return False
     text = address.domain[1:-1]
     text = text[5:] if text[:5].lower() == "ipv6:" else text
     try:

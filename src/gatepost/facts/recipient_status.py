@@ -7,7 +7,7 @@ from enum import Enum
 from typing import ClassVar
 
 from gatepost.facts.gathering import Gathering, Sources
-from gatepost.facts.recipient_domain import find_recipient_domain
+from gatepost.facts.recipient_domain import is_own_literal, recipient_of
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.address import Address
 from gatepost.model.known import MailView, Scope
@@ -42,13 +42,17 @@ def find_recipient_status(mail: MailView, site: Site, directory: RecipientDirect
 
     Raises WorldFault when the directory cannot tell: the fact is unknown then, never "no".
     """
-    domain = find_recipient_domain(mail, site)
-    kind = DomainType.AUTHORITATIVE if domain.own_literal else domain.type
-    if not domain.own_literal and domain.entry not in site.checked_domains:
-        return RecipientStatus(recipient=domain.recipient, listing=Listing.NOT_ASKED, type=kind)
-    known = directory.knows(domain.recipient)
-    listing = Listing.LISTED if known else Listing.NOT_LISTED
-    return RecipientStatus(recipient=domain.recipient, listing=listing, type=kind)
+    address = recipient_of(mail)
+    kind = site.accepted_domains.type_of(address.domain)
+    if kind is not None:
+        asked = site.accepted_domains.name_for(address.domain) in site.checked_domains
+    else:
+        asked = is_own_literal(address, mail.session.local_ip)
+        kind = DomainType.AUTHORITATIVE if asked else None
+    if not asked:
+        return RecipientStatus(recipient=address, listing=Listing.NOT_ASKED, type=kind)
+    listing = Listing.LISTED if directory.knows(address) else Listing.NOT_LISTED
+    return RecipientStatus(recipient=address, listing=listing, type=kind)
 
 
 def gatherer(sources: Sources) -> Gathering:
