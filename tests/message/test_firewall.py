@@ -1,0 +1,127 @@
+"""The header firewall and the agents' edits."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.message.firewall import apply_edits, firewalled
+from gatepost.message.headers import HeaderIndex
+from gatepost.model.session import Rights
+from gatepost.model.verdict import AddHeader, RemoveHeader
+
+NONE, ROUTING, ORGANIZATION = Rights.NONE, Rights.ROUTING_HEADERS, Rights.ORGANIZATION_HEADERS
+OURS = "mx.example.com"
+KEPT = b"Subject: x\r\n"
+
+CASES = [
+    ("ordinary mail passes", NONE, b"", b""),
+    ("our own field", NONE, b"X-Gatepost-SCL: -1\r\n", b""),
+    ("any case", NONE, b"x-GATEPOST-scl: -1\r\n", b""),
+    ("with a fold", NONE, b"X-Gatepost-SCL:\r\n -1\r\n", b""),
+    ("a blank before the colon", NONE, b"X-Gatepost-SCL : -1\r\n", b""),
+    ("a folded name", NONE, b"X-Gatepost-SCL\r\n : -1\r\n", b""),
+    ("a leading blank on the first line", NONE, b" X-Gatepost-SCL: -1\r\n", b""),
+    ("hidden behind a bare LF", NONE, b"A: 1\nX-Gatepost-SCL: -1\r\n", b""),
+    ("hidden behind a bare CR", NONE, b"A: 1\rX-Gatepost-SCL: -1\r\n", b""),
+    ("hidden behind VT", NONE, b"A: 1\x0bX-Gatepost-SCL: -1\r\n", b""),
+    ("Exchange's own", NONE, b"X-MS-Exchange-Organization-SCL: -1\r\nX-MS-Exchange-Forest-X: 1\r\n", b""),
+    ("a name in a value stays", NONE, b"A: X-Gatepost-SCL\r\n", b"A: X-Gatepost-SCL\r\n"),
+    ("a name in a fold stays", NONE, b"A: 1\r\n X-Gatepost-SCL: 1\r\n", b"A: 1\r\n X-Gatepost-SCL: 1\r\n"),
+    ("trusted senders may", ORGANIZATION, b"X-Gatepost-SCL: 5\r\n", b"X-Gatepost-SCL: 5\r\n"),
+    ("trace without the right", NONE, b"Received: a\r\nResent-From: b\r\n", b""),
+    (
+        "trace with the right",
+        ROUTING,
+        b"Received: a\r\nResent-From: b\r\n",
+        b"Received: a\r\nResent-From: b\r\n",
+    ),
+    ("Received-SPF is no Received", NONE, b"Received-SPF: a\r\n", b"Received-SPF: a\r\n"),
+    ("Bcc is the sender's affair", NONE, b"Bcc: a\r\n", b"Bcc: a\r\n"),
+]
+AR = b"Authentication-Results: "
+CLAIMS = [
+    ("our name", AR + b"mx.example.com; spf=pass\r\n", b""),
+    ("any case", AR + b"MX.Example.COM; spf=pass\r\n", b""),
+    ("no result", AR + b"mx.example.com\r\n", b""),
+    ("quoted", AR + b'"mx.example.com"; spf=pass\r\n', b""),
+    ("with a version", AR + b"mx.example.com 1; spf=pass\r\n", b""),
+    ("behind a comment", AR + b"(a (b\\) c) d) mx.example.com; spf=pass\r\n", b""),
+    ("an open comment", AR + b"( mx.example.com; spf=pass\r\n", b""),
+    ("folded", AR + b"\r\n mx.example.com\r\n ; spf=pass\r\n", b""),
+    ("a final dot", AR + b"mx.example.com.; spf=pass\r\n", b""),
+    ("look-alike letters", AR + "mx.ехample.com; spf=pass\r\n".encode(), b""),
+    ("a blank before the colon", b"Authentication-Results : mx.example.com; spf=pass\r\n", b""),
+    ("hidden behind a bare LF", b"A: b\nAuthentication-Results: mx.example.com; spf=pass\r\n", b""),
+    ("somebody else's", AR + b"other.example; spf=pass\r\n", AR + b"other.example; spf=pass\r\n"),
+    (
+        "our name in a result",
+        AR + b"o.example; x=mx.example.com\r\n",
+        AR + b"o.example; x=mx.example.com\r\n",
+    ),
+]
+
+
+@pytest.mark.threat("H34")
+@pytest.mark.parametrize(("rights", "brought", "left"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_private_fields_need_rights(rights: Rights, brought: bytes, left: bytes) -> None:
+    assert firewalled(brought + KEPT + b"\r\n", rights, authserv_id=OURS) == left + KEPT + b"\r\n"
+
+
+@pytest.mark.threat("J33")
+@pytest.mark.parametrize(("brought", "left"), [c[1:] for c in CLAIMS], ids=[c[0] for c in CLAIMS])
+def test_nobody_brings_results_in_our_name(brought: bytes, left: bytes) -> None:
+    every = Rights.ORGANIZATION_HEADERS | Rights.ROUTING_HEADERS
+    assert firewalled(KEPT + brought + b"\r\n", every, authserv_id=OURS) == KEPT + left + b"\r\n"
+
+
+def test_mail_without_private_fields_is_not_copied() -> None:
+    head = KEPT + b"\r\n"
+    assert firewalled(head, NONE, authserv_id=OURS) is head
+
+
+SCRAPS = st.sampled_from(
+    [
+        b"X-Gatepost-A",
+        b"x-gatepost-",
+        b":",
+        b" ",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"A: b",
+        b"\t",
+        b"\r\n ",
+        b"\x0c",
+        b"\0",
+    ]
+)
+
+
+@pytest.mark.threat("H34")
+@given(st.lists(SCRAPS, max_size=20))
+def test_no_arrangement_smuggles_a_private_field(scraps: list[bytes]) -> None:
+    # Given any head, and the way it leaves us: stray CRs and LFs become CR LF
+    left = firewalled(b"".join(scraps) + b"\r\n\r\n", NONE, authserv_id=OURS)
+    sent = left.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    # Then no reader finds a private field in it
+    head = sent.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    names = [name for name, _ in HeaderIndex.parse(head).fields]
+    assert not any(name.startswith(b"x-gatepost-") for name in names)
+
+
+def test_edits_remove_then_add_on_top_in_order() -> None:
+    head = b"A: 1\r\nb : 2\r\n 3\r\nC: 4\r\n\r\n"
+    edits = (AddHeader("X-One", "1"), RemoveHeader("B"), AddHeader("X-Two", "2"))
+    assert apply_edits(head, edits) == b"X-One: 1\r\nX-Two: 2\r\nA: 1\r\nC: 4\r\n\r\n"
+
+
+def test_no_edit_is_no_copy() -> None:
+    head = b"A: 1\r\n\r\n"
+    assert apply_edits(head, ()) is head
+    assert apply_edits(head, (RemoveHeader("B"),)) is not None
+
+
+def test_removing_every_field_leaves_a_header_section() -> None:
+    assert apply_edits(b"A: 1\r\n\r\n", (RemoveHeader("a"),)) == b"\r\n"
