@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from gatepost.intake.door import Door, Grant
@@ -16,6 +17,7 @@ from gatepost.intake.reception import Reception
 from gatepost.intake.sasl import Challenge, Credentials, LoginExchange, PlainExchange, exchange_for
 from gatepost.intake.taking_in import TakingIn
 from gatepost.intake.transaction import Transaction
+from gatepost.message.trace import address_literal
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import Fault, PeerFault, WorldFault
 from gatepost.model.known import MailView
@@ -97,6 +99,7 @@ class Conversation:
         "_junk",
         "_messages",
         "_transaction",
+        "announce",
         "session",
     )
 
@@ -110,6 +113,8 @@ class Conversation:
         self._exchange: PlainExchange | LoginExchange | None = None
         self._errors = self._junk = self._auth_failures = self._messages = 0
         self._hang_up = False
+        self.announce: Callable[[str], Reply] = partial(Reply, 250, "")
+        """Makes the reply to EHLO from our name: the engine's, which knows what it accepts."""
 
     @property
     def offer(self) -> Offer:
@@ -205,8 +210,9 @@ class Conversation:
             if refusal is not None:
                 self.session = before  # a refused EHLO leaves things as they were (threats B17)
                 return refusal
-            return Reply(250, "", self._door.hostname)
+            return self.announce(f"Hello {address_literal(self.session.client_ip)}") if self.session.esmtp else hello
 
+        hello = Reply(250, "", self._door.hostname)
         return self._after(self._ask(Stage.HELO), said)
 
     def _mail(self, event: Mail) -> Answer:

@@ -162,6 +162,7 @@ class Listener:
         conversation = Conversation(door, session, self._runner.hearing(door.name), self._desk)
         implicit = door.settings.tls == "implicit"
         engine = ServerEngine(conversation.offer, door.engine_limits)
+        conversation.announce = engine.ehlo_reply
         pump = door.tls.pump() if implicit and door.tls is not None else None
         return Connection(self, conversation, door.settings.limits, engine, pump=pump)
 
