@@ -26,10 +26,8 @@ def by_dns(domain: str = "there.example", *, port: int = 25, inside: bool = Fals
     )
 
 
-def by_smart_hosts(*smart_hosts: str, **settings: Any) -> NextHop:
-    connector = SendConnector.model_validate(
-        {"address-spaces": ("*",), "smart-hosts": smart_hosts, **settings}
-    )
+def by_smart_hosts(*smart_hosts: str) -> NextHop:
+    connector = SendConnector.model_validate({"address-spaces": ("*",), "smart-hosts": smart_hosts})
     return NextHop(key="out:smart", connector="out", kind=HopKind.SMART_HOST, send_connector=connector)
 
 
