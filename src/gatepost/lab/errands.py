@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -18,6 +19,7 @@ _MAIL_ID: Final = re.compile(r"\b[0-9a-hjkmnp-tv-z]{13}\b")
 _ATTACHMENT_BYTES: Final = 10 * 1024 * 1024
 _BATCH: Final = 10
 _HOPS: Final = 101
+_ARRIVAL_S: Final = 30.0
 ANN: Final = f"ann@{OURS}"
 BOB: Final = f"bob@{OURS}"
 
@@ -58,13 +60,13 @@ async def half_known(world: LabWorld) -> Row:
         sender, [BOB, f"nobody@{OURS}"], message("Half", sender=sender, recipient=BOB)
     )
     await client.quit()
-    found = await _arrived(world.mailboxes, sender)
+    found = await _arrived(world.mailboxes, _sent_by(sender))
     refused, final = replies[2], replies[-1]
     return Row(
         sent=f"mail to {BOB} and nobody@{OURS}",
         reply=f"nobody: {refused}",
         became=f"delivered to {', '.join(found[0].recipients)}" if found else "not delivered",
-        why=await world.objection(sender),
+        why=await world.witness.objection(sender),
         is_right=refused.code == 550
         and final.code == 250
         and [mail.recipients for mail in found] == [(BOB,)],
@@ -92,15 +94,15 @@ async def smuggling_attempt(world: LabWorld) -> Row:
     reply = await client.read()
     closed = not (await client.read()).code
     client.close()
-    row = await _refused(world, "smuggling attempt (LF . CR LF)", sender, reply, code=521)
-    smuggled = _from(world.mailboxes, forged)
-    became = row.became if not smuggled else "SMUGGLED MAIL DELIVERED"
+    why = await world.witness.violation(str(reply))
+    smuggled = [mail for mail in world.mailboxes.mails if mail.sender in (sender, forged)]
+    end = "connection closed" if closed else "CONNECTION STAYS OPEN"
     return Row(
-        sent=row.sent,
-        reply=row.reply,
-        became=became + (", connection closed" if closed else ", connection stays open"),
-        why=row.why,
-        is_right=row.is_right and closed and not smuggled,
+        sent="smuggling attempt (LF . CR LF)",
+        reply=str(reply),
+        became=f"{'SMUGGLED MAIL DELIVERED' if smuggled else 'refused'}, {end}",
+        why=why,
+        is_right=reply.code == 521 and closed and not smuggled and bool(why),
     )
 
 
@@ -126,16 +128,15 @@ async def office_mail(world: LabWorld) -> Row:
 
 async def undeliverable(world: LabWorld) -> Row:
     """A mail of our office to a person who does not exist: its sender must hear of it."""
-    before = len(_from(world.mailboxes, ""))
     client = await world.client(source=OFFICE_IP)
     text = message("Are you there?", sender=BOB, recipient=UNKNOWN_ABROAD)
     reply = (await client.mail(BOB, [UNKNOWN_ABROAD], text))[-1]
     await client.quit()
     mail_id = _id_in(reply)
-    records = await world.records(mail_id, "RECEIVE", "FAIL")
-    notices = (await _arrived(world.mailboxes, "", count=before + 1))[before:]
-    told = [mail.recipients for mail in notices] == [(BOB,)] and all(
-        mark in notices[0].content for mark in (b"multipart/report", UNKNOWN_ABROAD.encode())
+    records = await world.witness.records(mail_id, "RECEIVE", "FAIL")
+    notices = await _arrived(world.mailboxes, lambda mail: b"multipart/report" in mail.content)
+    told = [(mail.sender, mail.recipients) for mail in notices] == [("", (BOB,))] and (
+        UNKNOWN_ABROAD.encode() in notices[0].content
     )
     return Row(
         sent=f"the office to {UNKNOWN_ABROAD}",
@@ -163,8 +164,8 @@ async def server_down(world: LabWorld) -> Row:
     reply = (await client.mail(ANN, [recipient], message("Wait", sender=ANN, recipient=recipient)))[-1]
     await client.quit()
     mail_id = _id_in(reply)
-    records = await world.records(mail_id, "RECEIVE", "DEFER")
-    queued = [mail for mail in await world.ask("queue", "list") or [] if mail["id"] == mail_id]
+    records = await world.witness.records(mail_id, "RECEIVE", "DEFER")
+    queued = [mail for mail in await world.witness.queued() if mail["id"] == mail_id]
     states = [one["state"] for mail in queued for one in mail["recipients"]]
     return Row(
         sent=f"the office to {recipient}, whose server is down",
@@ -189,7 +190,7 @@ async def pipelined_batch(world: LabWorld) -> Row:
         last = await client.read()
         codes += [reply.code for reply in (*group, last)]
     await client.quit()
-    found = await _arrived(world.mailboxes, sender, count=_BATCH)
+    found = await _arrived(world.mailboxes, _sent_by(sender), count=_BATCH)
     subjects = {mail.header("Subject") for mail in found}
     return Row(
         sent=f"{_BATCH} mails in one pipelined session",
@@ -215,7 +216,7 @@ async def by_bdat(world: LabWorld) -> Row:
     client.push(b"BDAT %d LAST\r\n%b" % (len(second), second))
     reply = await client.read()
     await client.quit()
-    found = await _arrived(world.mailboxes, sender)
+    found = await _arrived(world.mailboxes, _sent_by(sender))
     same = bool(found) and found[0].content.endswith(text)
     return Row(
         sent="two BDAT chunks with lines of dots",
@@ -247,7 +248,7 @@ async def by_tls(world: LabWorld) -> Row:
     hello = await client.start_tls()
     reply = (await client.mail(sender, [ANN], message("By TLS", sender=sender, recipient=ANN)))[-1]
     await client.quit()
-    found = await _arrived(world.mailboxes, sender)
+    found = await _arrived(world.mailboxes, _sent_by(sender))
     trace = found[0].header("Received") if found else ""
     return Row(
         sent="mail by STARTTLS",
@@ -294,7 +295,11 @@ async def _deliver(
     client = await world.client(source=source)
     reply = (await client.mail(sender, recipients, text, parameters=parameters))[-1]
     await client.quit()
-    found = await _arrived(into or world.mailboxes, sender)
+    subject = re.search(rb"Subject: (.*)\r\n", text)
+    found = await _arrived(
+        into or world.mailboxes,
+        lambda mail: mail.sender == sender and subject is not None and subject[0] in mail.content,
+    )
     whole = [mail for mail in found if mail.content.endswith(text) and mail.recipients == tuple(recipients)]
     size = f"{len(text):,} octets".replace(",", " ")
     return Row(
@@ -309,8 +314,8 @@ async def _deliver(
 
 async def _refused(world: LabWorld, sent: str, sender: str, reply: Said, *, code: int) -> Row:
     """A mail that must not come in, and the agent log must say why."""
-    why = await world.objection(sender)
-    arrived = _from(world.mailboxes, sender) + _from(world.internet, sender)
+    why = await world.witness.objection(sender)
+    arrived = [*_among(world.mailboxes, _sent_by(sender)), *_among(world.internet, _sent_by(sender))]
     return Row(
         sent=sent,
         reply=str(reply),
@@ -324,7 +329,7 @@ async def _last_status(world: LabWorld, mail_id: str) -> str:
     """What the next hop said when it took the mail, from tracking."""
     if not mail_id:
         return ""
-    return _status((await world.records(mail_id, "RECEIVE", "SEND")).get("SEND"))
+    return _status((await world.witness.records(mail_id, "RECEIVE", "SEND")).get("SEND"))
 
 
 def _status(record: dict[str, object] | None) -> str:
@@ -333,21 +338,26 @@ def _status(record: dict[str, object] | None) -> str:
         return ""
     status = record.get("recipient-status")
     words = status[0] if isinstance(status, list) and status else status
-    return f"{record.get('event')} {record.get('connector-id')}: {words}"
+    return f"{record.get('event')} {record.get('connector-id')}".rstrip() + f": {words}"
 
 
-async def _arrived(sink: Sink, sender: str, *, count: int = 1) -> list[SinkMail]:
-    """The mails of a sender, as soon as there are that many; fewer when they do not come."""
-    while len(_from(sink, sender)) < count:
-        try:
-            await sink.wait_for(len(sink.mails) + 1, timeout_s=20)
-        except TimeoutError:
-            break
-    return _from(sink, sender)
+async def _arrived(sink: Sink, is_it: Callable[[SinkMail], bool], *, count: int = 1) -> list[SinkMail]:
+    """The mails that are meant, as soon as there are that many; fewer when they do not come."""
+    try:
+        async with asyncio.timeout(_ARRIVAL_S):
+            while len(_among(sink, is_it)) < count:
+                await sink.wait_for(len(sink.mails) + 1, timeout_s=_ARRIVAL_S)
+    except TimeoutError:
+        pass
+    return _among(sink, is_it)
 
 
-def _from(sink: Sink, sender: str) -> list[SinkMail]:
-    return [mail for mail in sink.mails if mail.sender == sender]
+def _among(sink: Sink, is_it: Callable[[SinkMail], bool]) -> list[SinkMail]:
+    return [mail for mail in sink.mails if is_it(mail)]
+
+
+def _sent_by(sender: str) -> Callable[[SinkMail], bool]:
+    return lambda mail: mail.sender == sender
 
 
 def _head_of(mails: Iterable[SinkMail]) -> str:

@@ -86,15 +86,16 @@ async def _lab(world: LabWorld, out: Console, *, once: bool) -> int:
 
 
 async def _run_errands(world: LabWorld, out: Console, stop: asyncio.Event) -> list[Row]:
-    """One after the other; an errand that gets no answer is a wrong row, not the end of the lab."""
-    rows: list[Row] = []
-    for errand in ERRANDS:
-        if stop.is_set():
-            break
-        if out.is_terminal:
-            out.print(f"  {errand.__name__.replace('_', ' ')} ...", end="\r", soft_wrap=True)
-        rows.append(await _row_of(errand, world))
-    return rows
+    """All at once; an errand that gets no answer is a wrong row, not the end of the lab."""
+    if out.is_terminal:
+        out.print(f"{len(ERRANDS)} errands on their way ...", end="\r", soft_wrap=True)
+    running = [asyncio.ensure_future(_row_of(errand, world)) for errand in ERRANDS]
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait(
+        [asyncio.ensure_future(asyncio.wait(running)), stopping], return_when="FIRST_COMPLETED"
+    )
+    stopping.cancel()
+    return [task.result() for task in running if task.done()]
 
 
 async def _row_of(errand: Errand, world: LabWorld) -> Row:
@@ -109,11 +110,9 @@ async def _row_of(errand: Errand, world: LabWorld) -> Row:
 async def _explains(world: LabWorld, rows: Sequence[Row], out: Console) -> bool:
     """The first mail explained by the command line, as an administrator would ask."""
     mail_id = next((row.mail_id for row in rows if row.mail_id), "")
-    if not mail_id:
-        return False
-    done = await asyncio.to_thread(world.gateway.cli, "explain", mail_id)
-    out.print(f"\n$ gatepost explain {mail_id}\n{done.stdout.rstrip()}{done.stderr.rstrip()}", soft_wrap=True)
-    return done.returncode == 0 and bool(done.stdout.strip())
+    explained = await world.witness.explain(mail_id) if mail_id else ""
+    out.print(f"\n$ gatepost explain {mail_id}\n{explained or 'NOTHING'}", soft_wrap=True)
+    return bool(explained)
 
 
 async def _ended(world: LabWorld, out: Console) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gatepost.lab.configuration import ZONE, Ports, configuration, recipients
 from gatepost.lab.dns_server import LabDns
@@ -13,9 +12,8 @@ from gatepost.lab.gateway import GatewayProcess
 from gatepost.lab.ports import free_port
 from gatepost.lab.senders import RawClient
 from gatepost.lab.sink import Behaviour, Sink
+from gatepost.lab.witness import Witness
 
-PATIENCE_S: Final = 20.0
-_LOOK_S: Final = 0.1
 UNKNOWN_ABROAD: Final = "nobody@elsewhere.example"
 
 
@@ -34,6 +32,7 @@ class LabWorld:
         )
         self.ports = Ports(smtp=0, metrics=0, dns=0, mailboxes=0, internet=0)
         self.gateway = GatewayProcess(directory / "gatepost.toml", directory / "gatepost.log", greeters=())
+        self._witness: Witness | None = None
 
     async def start(self) -> None:
         """Bring everything up. Raises GatewayFailed, OSError."""
@@ -52,6 +51,7 @@ class LabWorld:
         self.gateway = GatewayProcess(
             file, self.directory / "gatepost.log", greeters=(("127.0.0.1", self.ports.smtp),)
         )
+        self._witness = Witness(self.gateway)
         await asyncio.to_thread(self.gateway.start)
 
     async def stop(self) -> int:
@@ -69,31 +69,12 @@ class LabWorld:
         await client.hello()
         return client
 
-    async def ask(self, *words: str) -> Any:
-        """What `gatepost WORDS --json` says; None when it fails or finds nothing."""
-        done = await asyncio.to_thread(self.gateway.cli, *words, "--json")
-        if done.returncode or not done.stdout.strip():
-            return None
-        return json.loads(done.stdout)
-
-    async def records(self, mail_id: str, *events: str) -> dict[str, dict[str, Any]]:
-        """The tracking records of a mail by event, as soon as all of these are there; what there is after a while."""
-        until = asyncio.get_running_loop().time() + PATIENCE_S
-        while True:
-            found = {record["event"]: record for record in await self.ask("track", "--id", mail_id) or []}
-            if found.keys() >= set(events) or asyncio.get_running_loop().time() > until:
-                return found
-            await asyncio.sleep(_LOOK_S)
-
-    async def objection(self, sender: str) -> str:
-        """What the agent log has about a refused mail of this sender: "agent: reason"; "" when nothing comes."""
-        until = asyncio.get_running_loop().time() + PATIENCE_S
-        while asyncio.get_running_loop().time() < until:
-            entries = await self.ask("agent-log", "--sender", sender)
-            if entries:
-                return f"{entries[0]['Agent']}: {entries[0]['Reason']}"
-            await asyncio.sleep(_LOOK_S)
-        return ""
+    @property
+    def witness(self) -> Witness:
+        """What the gateway says of itself. Once started."""
+        if self._witness is None:
+            raise RuntimeError("the lab has not been started")
+        return self._witness
 
     def _write(self, file: Path) -> None:
         file.write_text(configuration(self.directory, self.ports), "utf-8")

@@ -1,0 +1,88 @@
+"""What the gateway itself says became of mail: its tracking, its agent log, its queue, its log file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from gatepost.lab.gateway import GatewayProcess
+
+PATIENCE_S: Final = 30.0
+_LOOK_S: Final = 0.2
+_RECORDS: Final = "1000"
+
+Record = dict[str, Any]
+T = TypeVar("T")
+
+
+class Witness:
+    """Asks the command line, once for everybody who waits: a start of Python costs more than an answer."""
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self._gateway = gateway
+        self._asking = asyncio.Lock()
+        self._asked = 0
+        self._records: list[Record] = []
+        self._objections: list[Record] = []
+
+    async def records(self, mail_id: str, *events: str) -> dict[str, Record]:
+        """The tracking records of a mail by event, as soon as all of these are there; what there is after a while."""
+
+        def look() -> dict[str, Record]:
+            return {record["event"]: record for record in self._records if record["id"] == mail_id}
+
+        return await self._until(look, lambda found: found.keys() >= set(events))
+
+    async def objection(self, sender: str) -> str:
+        """What the agent log has about a refused mail of this sender: "agent: reason"; "" when nothing comes."""
+
+        def look() -> str:
+            for entry in self._objections:
+                if entry["P1FromAddress"].strip("<>") == sender:
+                    return f"{entry['Agent']}: {entry['Reason']}"
+            return ""
+
+        return await self._until(look, bool)
+
+    async def violation(self, reply: str) -> str:
+        """What the log says about the protocol violation that was answered so."""
+        lines = (await asyncio.to_thread(self._gateway.log.read_text, "utf-8")).splitlines()
+        events = [json.loads(line) for line in lines if '"protocol-violation"' in line]
+        return next((f"protocol: {event['what']}" for event in events if event["reply"] == reply), "")
+
+    async def queued(self) -> list[Record]:
+        """What waits to be delivered."""
+        return await self._ask("queue", "list")
+
+    async def explain(self, mail_id: str) -> str:
+        """What `gatepost explain` prints about a mail; "" when it fails."""
+        done = await asyncio.to_thread(self._gateway.cli, "explain", mail_id)
+        return done.stdout.rstrip() if done.returncode == 0 else ""
+
+    async def _until(self, look: Callable[[], T], enough: Callable[[T], bool]) -> T:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_S
+        seen = 0
+        while not enough(found := look()) and loop.time() < until:
+            async with self._asking:
+                if self._asked <= seen:
+                    await self._read()
+                seen = self._asked
+            await asyncio.sleep(0)
+        return found
+
+    async def _read(self) -> None:
+        await asyncio.sleep(_LOOK_S)
+        self._records, self._objections = await asyncio.gather(
+            self._ask("track", "--limit", _RECORDS), self._ask("agent-log", "--limit", _RECORDS)
+        )
+        self._asked += 1
+
+    async def _ask(self, *words: str) -> list[Record]:
+        done = await asyncio.to_thread(self._gateway.cli, *words, "--json")
+        if done.returncode or not done.stdout.strip():
+            return []
+        found: list[Record] = json.loads(done.stdout)
+        return found
