@@ -94,6 +94,7 @@ class Courier:
                 line = await self.line_to(line.next_hop, pipelining=False)
                 attempt = await self._hand_over(parcel, content, line)
             return attempt, self._kept(line)
+        line.connection.close()
         raise NoHost(f"{line.host.name} closes every connection at once")
 
     async def line_to(self, next_hop: NextHop, *, pipelining: bool = True) -> Line:
@@ -129,9 +130,15 @@ class Courier:
 
     async def _hand_over(self, parcel: Parcel, content: Content, line: Line) -> Attempt:
         connection = line.connection
-        outcomes = await connection.hand_over(
-            parcel.mail, parcel.recipients, content, self._bodies, self._body_path
-        )
+        handed_over = False
+        try:
+            outcomes = await connection.hand_over(
+                parcel.mail, parcel.recipients, content, self._bodies, self._body_path
+            )
+            handed_over = True
+        finally:
+            if not handed_over:  # broken off from outside, or by a bug: in the middle of anything
+                connection.close()
         tls = connection.tls.version if connection.tls else ""
         return Attempt(outcomes=outcomes, host=line.host.name, ip=line.host.ip, tls=tls)
 

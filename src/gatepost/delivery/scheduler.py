@@ -173,6 +173,7 @@ class Scheduler:
     def _reroute(self, parcel: Parcel) -> None:
         """The configuration changed under the mail: ask routing again."""
         ways = [self._router.next_hop_for(r.recipient.address) for r in parcel.recipients]
+        self._store_has_more = True
         keys = [None if way.kind is HopKind.UNREACHABLE else way.key for way in ways]
         self._settle(parcel, self._settling.rerouted(parcel, keys), None)
 
@@ -214,8 +215,6 @@ class Scheduler:
             raise
         except Exception as bug:  # noqa: BLE001  # the edge of the lane: a bug of ours delays this mail, no other
             self._log.write("error", "delivery-bug", mail_id=parcel.mail.mail_id, what=repr(bug))
-            if line is not None:
-                line.connection.close()
             attempt, line, attempted = _spoiled(parcel), None, True
         finally:
             hop.in_flight -= 1

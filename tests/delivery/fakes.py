@@ -1,0 +1,444 @@
+"""A small outside world for deliveries: settings, mails, next hops in memory and hostile ones on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, MutableSequence, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.fakes import FakeClock, FakeStore
+
+from gatepost.adapters.dialer import LoopDialer
+from gatepost.adapters.maildir import LocalBodyFiles, LocalMaildirs
+from gatepost.adapters.tls import client_pump
+from gatepost.config.schema import frozen
+from gatepost.config.settings import Settings
+from gatepost.delivery.attempts import Attempts
+from gatepost.delivery.connection import Credentials
+from gatepost.delivery.courier import Courier, OwnName
+from gatepost.delivery.maildir import MaildirCourier
+from gatepost.delivery.scheduler import Outside, Scheduler
+from gatepost.delivery.settling import Settling
+from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.address import Address
+from gatepost.model.content import Content
+from gatepost.model.envelope import Recipient
+from gatepost.model.fault import WorldFault
+from gatepost.model.queued import Accept, MailState, QueuedMail, QueuedRecipient
+from gatepost.model.session import TlsInfo
+from gatepost.ports.resolver import Mx
+from gatepost.ports.wire import Dialer, OutgoingWire
+from gatepost.ports.world import Clock
+from gatepost.queue.active import Parcel
+from gatepost.queue.schedule import QueueClock
+from gatepost.routing.hosts import hosts_of
+from gatepost.routing.next_hop import NextHop, Router
+
+CONTENT = Content(head=b"Subject: hello\r\n\r\n", body=b"text\r\n")
+OUR_NAME = "gate.example"
+
+
+def settings_of(connector: dict[str, Any] | None = None, **tables: Any) -> Settings:
+    """Settings with one send connector "out" for everything, as the file would give them."""
+    text = {
+        "server": {"hostname": OUR_NAME},
+        "send-connectors": {"out": {"address-spaces": ["*"], "tls": "none", **(connector or {})}},
+        **tables,
+    }
+    return Settings.model_validate(frozen(text))
+
+
+def mail_to(
+    *addresses: str,
+    mail_id: int = 1,
+    next_hop: str = "out:smart",
+    now: float = 1_800_000_000.0,
+    **fields: Any,
+) -> QueuedMail:
+    """A mail for these recipients, fresh in the queue. next_hop: one for all, "" for one a domain."""
+    recipients = tuple(
+        QueuedRecipient(
+            number=n,
+            recipient=Recipient(address=address_of(a)),
+            next_hop=next_hop or f"out:smtp:{a.partition('@')[2]}",
+            state=MailState.READY,
+            due_at=now,
+        )
+        for n, a in enumerate(addresses)
+    )
+    mail = QueuedMail(
+        mail_id=mail_id,
+        session_id="0" * 16,
+        received_at=now,
+        expires_at=now + 432000,
+        sender=Address("ann", "us.example"),
+        recipients=recipients,
+        size_bytes=CONTENT.size_bytes,
+    )
+    return replace(mail, **fields)
+
+
+def address_of(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(local, domain)
+
+
+class Dice:
+    """Chance from a seed."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self._random = random.Random(seed)
+
+    def uniform(self) -> float:
+        return self._random.random()
+
+    def token_hex(self, size_bytes: int) -> str:
+        return self._random.randbytes(size_bytes).hex()
+
+    def shuffle(self, items: MutableSequence[Any]) -> None:
+        self._random.shuffle(items)
+
+
+class NoCounters:
+    """Remembers nothing."""
+
+    def add(self, name: str, amount: float = 1, /, **labels: str) -> None:
+        """Nothing."""
+
+    def set(self, name: str, value: float, /, **labels: str) -> None:
+        """Nothing."""
+
+
+class ListLog:
+    """Keeps what was written."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def write(self, level: str, event: str, /, **fields: object) -> None:
+        self.lines.append((event, {"level": level, **fields}))
+
+    def events(self) -> list[str]:
+        return [event for event, _ in self.lines]
+
+
+class FakeSlots:
+    """ports.in_flight.InFlight in memory."""
+
+    def __init__(self) -> None:
+        self.taken: dict[int, int] = {}
+        self._next = 0
+
+    def enter(self, mail_id: int) -> int:
+        self._next += 1
+        self.taken[self._next] = mail_id
+        return self._next
+
+    def leave(self, slot: int) -> None:
+        del self.taken[slot]
+
+
+class FakeResolver:
+    """Each domain has one mail exchanger of its own address; what is in `unknown` is not answered."""
+
+    def __init__(self) -> None:
+        self.addresses_of: dict[str, tuple[str, ...]] = {}
+        self.exchangers_of: dict[str, tuple[Mx, ...]] = {}
+        self.unknown: set[str] = set()
+
+    async def addresses(self, name: str, *, timeout_s: float) -> tuple[str, ...]:
+        if name in self.unknown:
+            raise WorldFault("the name server does not answer")
+        return self.addresses_of.get(name, ())
+
+    async def mail_exchangers(self, name: str, *, timeout_s: float) -> tuple[Mx, ...]:
+        if name in self.unknown:
+            raise WorldFault("the name server does not answer")
+        return self.exchangers_of.get(name, ())
+
+    async def names(self, address: str, *, timeout_s: float) -> tuple[str, ...]:
+        return ()
+
+    async def texts(self, name: str, *, timeout_s: float) -> tuple[bytes, ...]:
+        return ()
+
+    async def exists(self, name: str, *, timeout_s: float) -> bool:
+        return name in self.addresses_of
+
+
+class FakeHost:
+    """A next hop in memory that answers at once. Change `state` at will."""
+
+    def __init__(self, state: str = "well") -> None:
+        self.state = state
+        """well: takes everything; down: refuses connections; hangs: never answers MAIL; defers: 450."""
+        self.taken: list[str] = []
+        """The paths of the recipients that got their mail."""
+        self.connections = 0
+        self.most_connections = 0
+        self.attempts = 0
+
+
+class FakeWire:
+    """ports.wire.OutgoingWire to a FakeHost."""
+
+    def __init__(self, host: FakeHost, ip: str) -> None:
+        self._host = host
+        self._ip = ip
+        self._answers = [b"220 host.example\r\n"]
+        self._recipients: list[str] = []
+        self._in_text = False
+        self._closed = False
+        host.connections += 1
+        host.most_connections = max(host.most_connections, host.connections)
+
+    async def read(self, *, timeout_s: float) -> bytes:
+        while not self._answers:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        answers, self._answers = b"".join(self._answers), []
+        return answers
+
+    def write(self, data: bytes) -> None:
+        if self._in_text:
+            assert data.endswith(b"\r\n.\r\n")
+            self._host.taken += self._recipients
+            self._in_text = False
+            self._answers.append(b"250 2.0.0 taken\r\n")
+            return
+        for line in data.decode().splitlines():
+            answer = self._answer(line)
+            if answer:
+                self._answers.append(f"{answer}\r\n".encode())
+
+    def _answer(self, line: str) -> str:
+        match line[:4]:
+            case "EHLO":
+                return "250-host.example\r\n250 PIPELINING"
+            case "MAIL":
+                self._recipients = []
+                return "" if self._host.state == "hangs" else "250 ok"
+            case "RCPT":
+                if self._host.state == "defers":
+                    return "450 4.2.0 later"
+                self._recipients.append(line[9:-1])
+                return "250 ok"
+            case "DATA" if self._recipients:
+                self._in_text = True
+                return "354 go"
+            case "DATA":
+                return "503 no recipients"
+            case _:
+                return "221 bye"
+
+    async def drain(self, *, timeout_s: float) -> None:
+        return
+
+    async def start_tls(self, server_name: str, *, verify: bool, timeout_s: float) -> TlsInfo:
+        raise WorldFault("no TLS here")
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._host.connections -= 1
+
+    @property
+    def peer_ip(self) -> str:
+        return self._ip
+
+    @property
+    def local_ip(self) -> str:
+        return "192.0.2.1"
+
+
+@dataclass
+class FakeDialer:
+    """Hosts by address."""
+
+    hosts: dict[str, FakeHost] = field(default_factory=dict)
+
+    async def connect(
+        self, address: str, port: int, *, source_address: str, timeout_s: float
+    ) -> OutgoingWire:
+        host = self.hosts[address]
+        host.attempts += 1
+        await asyncio.sleep(0)
+        if host.state == "down":
+            raise WorldFault(f"no connection to {address}: refused")
+        return FakeWire(host, address)
+
+
+@dataclass
+class Yard:
+    """Everything a scheduler needs, with fakes around it."""
+
+    settings: Settings
+    store: FakeStore
+    clock: FakeClock
+    resolver: FakeResolver
+    router: Router
+    attempts: Attempts
+    scheduler: Scheduler
+    log: ListLog
+    slots: FakeSlots
+    notices: list[tuple[int, tuple[str, ...]]]
+
+    def put(self, mail: QueuedMail, *, offer: bool = True) -> None:
+        """Commit a mail, and offer it as intake does."""
+        self.store.commit([Accept(mail=mail, content=CONTENT)])
+        self.store.sync()
+        if offer:
+            self.scheduler.offer(mail, CONTENT)
+
+    async def settle(self, until: Callable[[], bool], *, turns: int = 3000) -> None:
+        """Let the loop turn until something is true. Fails when it never is."""
+        for _ in range(turns):
+            if until():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("it never came true")
+
+    async def pass_time(self, seconds: float) -> None:
+        """Move the clock, and let the pump look."""
+        self.clock.advance(seconds)
+        self.scheduler.retry_now(next_hop="nobody")
+        await asyncio.sleep(0.05)
+
+
+def yard(
+    settings: Settings | None = None,
+    *,
+    dialer: Dialer | None = None,
+    store: FakeStore | None = None,
+    resolver: FakeResolver | None = None,
+    credentials: dict[str, Credentials] | None = None,
+    own_addresses: Sequence[tuple[str, int]] = (),
+    monotonic: Callable[[], float] | None = None,
+) -> Yard:
+    """Join the fakes; the dialer is a real one unless another is given."""
+    settings = settings or settings_of({"smart-hosts": ["[192.0.2.10]"]})
+    store, clock, resolver = store or FakeStore(), FakeClock(), resolver or FakeResolver()
+    router = Router(settings, AcceptedDomains({}))
+    log, slots, dice = ListLog(), FakeSlots(), Dice()
+    notices: list[tuple[int, tuple[str, ...]]] = []
+
+    async def find(next_hop: NextHop) -> Any:
+        return await hosts_of(
+            next_hop,
+            resolver,
+            randomness=dice,
+            timeout_s=1.0,
+            own_names=[OUR_NAME],
+            own_addresses=own_addresses,
+        )
+
+    def write_notice(mail: QueuedMail, failed: Sequence[QueuedRecipient], content: Content) -> Accept | None:
+        notices.append((mail.mail_id, tuple(str(r.recipient.address) for r in failed)))
+        return None
+
+    bodies = LocalBodyFiles()
+    courier = Courier(
+        dialer=dialer or LoopDialer(client_pump),
+        find_hosts=find,
+        bodies=bodies,
+        body_path=store.body_path,
+        monotonic=monotonic or clock.monotonic,
+        own=OwnName(hostname=OUR_NAME, credentials=credentials or {}),
+        counters=NoCounters(),
+        log=log,
+    )
+    maildir = MaildirCourier(
+        maildirs=LocalMaildirs(),
+        bodies=bodies,
+        body_path=store.body_path,
+        clock=_as_clock(clock),
+        hostname=OUR_NAME,
+    )
+    queue_clock = QueueClock(clock)
+    attempts = Attempts(store=store, courier=courier, maildir=maildir)
+    scheduler = Scheduler(
+        outside=Outside(
+            store=store, in_flight=slots, clock=queue_clock, randomness=dice, counters=NoCounters(), log=log
+        ),
+        router=router,
+        attempts=attempts,
+        settling=Settling(
+            queue=settings.queue,
+            hostname=OUR_NAME,
+            clock=queue_clock,
+            randomness=dice,
+            write_notice=write_notice,
+        ),
+        queue=settings.queue,
+    )
+    return Yard(settings, store, clock, resolver, router, attempts, scheduler, log, slots, notices)
+
+
+def _as_clock(clock: FakeClock) -> Clock:
+    return clock
+
+
+def parcel_of(mail: QueuedMail, content: Content = CONTENT) -> Parcel:
+    """All recipients of the mail, for the next hop of the first."""
+    return Parcel(mail, mail.recipients[0].next_hop, mail.recipients, content)
+
+
+class ScriptedServer:
+    """A next hop that plays one script a connection, the last one again and again.
+
+    A line of a script: "> text" sends a line; "<" reads a line; "<?" reads whatever comes; "<." reads up to the end of
+    data; "~" falls silent; "raw ..." sends text with escapes as it is. The end closes.
+    """
+
+    def __init__(self, *scripts: str) -> None:
+        self.scripts = [[line.strip() for line in script.strip().splitlines()] for script in scripts]
+        self.connections = 0
+        self.heard: list[bytes] = []
+        self.port = 0
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        script = self.scripts[min(self.connections, len(self.scripts) - 1)]
+        self.connections += 1
+        try:
+            for line in script:
+                await self._play(line, reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def _play(self, line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if line.startswith(">"):
+            writer.write(line[2:].encode("latin-1") + b"\r\n")
+        elif line.startswith("raw "):
+            writer.write(line[4:].encode("latin-1").decode("unicode_escape").encode("latin-1"))
+        elif line == "<.":
+            self.heard.append(await reader.readuntil(b"\r\n.\r\n"))
+        elif line == "<":
+            self.heard.append(await reader.readuntil(b"\r\n"))
+        elif line == "<?":
+            await reader.read(4096)
+        elif line == "~":
+            await reader.read()
+        await writer.drain()
+
+
+@asynccontextmanager
+async def scripted(*scripts: str) -> AsyncIterator[ScriptedServer]:
+    """A ScriptedServer that listens."""
+    server = ScriptedServer(*scripts)
+    listening = await asyncio.start_server(server.talk, "127.0.0.1", 0, limit=1 << 24)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+def to_port(*ports: int, **connector: Any) -> Settings:
+    """Settings whose smart hosts are these ports of loopback."""
+    hosts = [f"[127.0.0.1]:{port}" for port in ports]
+    return settings_of({"smart-hosts": hosts, **connector})
