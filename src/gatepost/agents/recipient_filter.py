@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from pydantic import field_validator
+
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import setting
 from gatepost.facts.recipient_status import Listing, RecipientStatus
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.address import Address
+from gatepost.model.fault import PeerFault
 from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
 from gatepost.model.session import ClientKind, Rights
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, DelayReply, Effect, Finding, Stage, Verdict
+from gatepost.protocol.addresses import canonical_domain, parse_mailbox
 
 UNKNOWN_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")
 CANNOT_TELL: Final = Reply(451, "4.3.0", "Recipients cannot be verified now, try again later")
@@ -28,6 +32,13 @@ class Settings(AgentTable):
         default=(),
     )
 
+    @field_validator("blocked_recipients")
+    @classmethod
+    def _are_addresses(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            blocked_key(entry)
+        return entries
+
 
 class RecipientFilter:
     """Refuse recipients that are blocked or that the directory does not list."""
@@ -41,18 +52,20 @@ class RecipientFilter:
     findings: ClassVar[tuple[Finding, ...]] = ()
 
     def __init__(self, settings: Settings, site: Site) -> None:
-        self._blocked = frozenset(_key_of(entry) for entry in settings.blocked_recipients)
+        self._blocked = frozenset(blocked_key(entry) for entry in settings.blocked_recipients)
         self._silent = Verdict(agent=self.name)
         self._tarpit: tuple[Effect, ...] = (DelayReply(site.tarpit_s),) if site.tarpit_s else ()
 
     def examine(self, mail: MailView, known: Known) -> Verdict:
         """550 5.1.1 for both, so that nobody learns which recipients are blocked."""
         address = mail.recipient.address if mail.recipient is not None else Address("", "")
+        if address.local.lower() == "postmaster":
+            return self._silent  # RFC 5321 §4.5.1: whether a domain is ours is not asked here
         status = known.of(address, RecipientStatus)
         if self._blocked and self._is_blocked(address) and Rights.INTERNAL not in mail.session.rights:
             return self._refuse(mail, status, f"{address} is blocked", "it were not in blocked-recipients")
-        if status.listing is not Listing.NOT_LISTED:
-            return self._silent
+        if status.listing is not Listing.NOT_LISTED or address.local.lower() == "postmaster":
+            return self._silent  # RFC 5321 §4.5.1: every domain of ours has a postmaster
         if status.type is not DomainType.AUTHORITATIVE:
             return self._silent  # another system of ours may know it
         return self._refuse(mail, status, f"{address} is not listed", "the recipient source listed it")
@@ -72,6 +85,11 @@ class RecipientFilter:
         )
 
 
-def _key_of(entry: str) -> str:
-    local, _, domain = entry.strip().rpartition("@")
-    return Address(local, domain.lower()).key if local else f"@{domain.lower()}"
+def blocked_key(entry: str) -> str:
+    """An entry of the list as it is looked up. Raises ValueError when it is no address."""
+    try:
+        if entry.startswith("@"):
+            return f"@{canonical_domain(entry[1:])}"
+        return parse_mailbox(entry).key
+    except PeerFault as fault:
+        raise ValueError(f"{entry[:320]!r} is no address: {fault.reason}") from fault
