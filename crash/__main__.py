@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kills=wishes.kills,
         directory=directory,
         clients=wishes.clients,
+        event_loop=wishes.event_loop,
         background=not wishes.no_background,
         arguments=("-m", "crash.mutants", wishes.mutant) if wishes.mutant else ("-m", "gatepost"),
     )
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         default=int(environment.get("SEED", "0")) or random.SystemRandom().randrange(1, 10**6),
     )
     parser.add_argument("--clients", type=int, default=20, help="connections of the ledger")
+    parser.add_argument("--event-loop", choices=("uvloop", "asyncio"), default="uvloop")
     parser.add_argument("--no-background", action="store_true", help="no smtp-source beside it")
     parser.add_argument("--keep", action="store_true", help="keep the state directory of a good run, too")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="a gateway that lies: the run must fail")

@@ -63,8 +63,14 @@ class Wire:
 
     async def ask(self, text: str) -> int:
         """One command, one reply."""
-        self.writer.write(text.encode() + b"\r\n")
+        self.write(text.encode() + b"\r\n")
         return await self.reply()
+
+    def write(self, data: bytes) -> None:
+        """Raises ConnectionResetError when the connection is known to be gone."""
+        if self.writer.is_closing():  # uvloop raises RuntimeError then, asyncio only logs
+            raise ConnectionResetError
+        self.writer.write(data)
 
 
 @dataclass(slots=True)
@@ -149,7 +155,7 @@ class Swarm:
             await self._envelope(wire, [*commands, "DATA"], sending, together=True)
         else:
             await self._envelope(wire, commands, sending, together=False)
-            wire.writer.write(b"DATA\r\n")
+            wire.write(b"DATA\r\n")
         code = await wire.reply()
         if code == 354:
             await self._text(wire, mail, sending, style)
@@ -160,7 +166,7 @@ class Swarm:
     async def _envelope(self, wire: Wire, commands: list[str], sending: Sending, *, together: bool) -> None:
         """MAIL and RCPTs with their replies; when `together`, all commands in one write."""
         if together:
-            wire.writer.write("".join(command + "\r\n" for command in commands).encode())
+            wire.write("".join(command + "\r\n" for command in commands).encode())
         for command in commands:
             if command == "DATA":
                 break
@@ -178,11 +184,11 @@ class Swarm:
     async def _text(self, wire: Wire, mail: Mail, sending: Sending, style: Style) -> None:
         stuffed = mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n"
         if style is Style.CUT or not _is_alive(sending):
-            wire.writer.write(stuffed[: len(stuffed) // 2])
+            wire.write(stuffed[: len(stuffed) // 2])
             await wire.writer.drain()
             raise Closed
         sending.all_become(Answer.DATA_SENT)
-        wire.writer.write(stuffed)
+        wire.write(stuffed)
         if style is Style.IMPATIENT:
             await wire.writer.drain()
             raise Closed
@@ -190,7 +196,7 @@ class Swarm:
 
     async def _chunks(self, wire: Wire, mail: Mail, sending: Sending) -> None:
         half = len(mail.content) // 2
-        wire.writer.write(b"BDAT %d\r\n" % half + mail.content[:half])
+        wire.write(b"BDAT %d\r\n" % half + mail.content[:half])
         code = await wire.reply()
         if code != 250:
             sending.all_become(Answer.REFUSED, code=code, at=self.clock())
@@ -198,7 +204,7 @@ class Swarm:
             return
         sending.all_become(Answer.DATA_SENT)
         rest = mail.content[half:]
-        wire.writer.write(b"BDAT %d LAST\r\n" % len(rest) + rest)
+        wire.write(b"BDAT %d LAST\r\n" % len(rest) + rest)
         await self._settle(wire, sending)
 
     async def _settle(self, wire: Wire, sending: Sending) -> None:

@@ -27,7 +27,9 @@ class Victim(Enum):
     EVERYTHING = "everything"
 
 
-_VICTIMS: Final = {Victim.WORKER: 70, Victim.SUPERVISOR: 15, Victim.EVERYTHING: 15}
+_VICTIMS: Final = {Victim.WORKER: 80, Victim.SUPERVISOR: 10, Victim.EVERYTHING: 10}
+_DURING_A_START: Final = 0.3
+"""How often a gateway that is just starting is killed again, instead of when it serves."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class Killer:
     async def run(self, kills: int) -> None:
         """A kill every 20 to 600 ms; one that finds nobody alive is tried again later and not counted."""
         while sum(self.kills.values()) < kills:
+            if self.chance.random() >= _DURING_A_START:
+                await self.gateway.ready()
             await asyncio.sleep(self.chance.uniform(SHORTEST_S, LONGEST_S))
             victim = self.chance.choices(list(_VICTIMS), weights=list(_VICTIMS.values()))[0]
             if self._kill(victim):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -141,3 +142,22 @@ def _with_other_octet(content: Content, body: bytes) -> Content:
     middle = len(body) // 2
     other = b"x" if body[middle : middle + 1] != b"x" else b"y"
     return replace(content, body=body[:middle] + other + body[middle + 1 :])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The gateway's command line with the lie named first."""
+    from gatepost.main import command_line, worker
+
+    lie, names = MUTANTS[arguments[0]], vars(worker)
+    open_honestly = names["open_store"]
+
+    def open_lying(*places: Any, **wishes: Any) -> Any:
+        return lie(open_honestly(*places, **wishes))
+
+    names["open_store"] = open_lying
+    sys.argv = ["gatepost", *arguments[1:]]
+    command_line.main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

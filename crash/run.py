@@ -37,6 +37,7 @@ class Plan:
     empty_within_s: float = 90.0
     arguments: tuple[str, ...] = ("-m", "gatepost")
     background: bool = True
+    event_loop: str = "uvloop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ async def run(plan: Plan) -> Outcome:
     names = LabDns("")
     await sink.start()
     await names.start()
-    gateway = Gateway(plan.directory, sink.port, names.port, plan.arguments)
+    gateway = Gateway(plan.directory, sink.port, names.port, plan.arguments, plan.event_loop)
     gateway.prepare()
     swarm = Swarm(
         port=lambda: gateway.port,

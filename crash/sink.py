@@ -78,19 +78,19 @@ class Sink:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, HungUp):
-            writer.write(b"220 sink.crash.test ESMTP\r\n")
+            _say(writer, b"220 sink.crash.test ESMTP\r\n")
             transaction = Transaction([])
             while True:
                 line = await reader.readuntil(b"\r\n")
                 verb = line[:4].upper()
                 if verb == b"DATA" and transaction.recipients:
-                    writer.write(b"354 go on\r\n")
+                    _say(writer, b"354 go on\r\n")
                     await self._take(reader, writer, transaction)
                 elif verb == b"QUIT":
-                    writer.write(b"221 2.0.0 bye\r\n")
+                    _say(writer, b"221 2.0.0 bye\r\n")
                     break
                 else:
-                    writer.write(self._answer(verb, line, transaction))
+                    _say(writer, self._answer(verb, line, transaction))
         writer.close()
 
     def _answer(self, verb: bytes, line: bytes, transaction: Transaction) -> bytes:
@@ -122,13 +122,13 @@ class Sink:
         received_at = self._clock()
         recipients, transaction.recipients = transaction.recipients, []
         if self._happens(self.moods.refuse_message):
-            writer.write(b"451 4.3.0 not now\r\n")
+            _say(writer, b"451 4.3.0 not now\r\n")
             return
-        answers = not self._happens(self.moods.hang_up_unanswered)
+        answers = not self._happens(self.moods.hang_up_unanswered) and not writer.is_closing()
         token = self._keep(text[:-3].replace(b"\r\n..", b"\r\n."), recipients, received_at, answers=answers)
         if not answers:
             raise HungUp
-        writer.write(b"250 2.0.0 kept as %s\r\n" % token.encode())
+        _say(writer, b"250 2.0.0 kept as %s\r\n" % token.encode())
 
     def _keep(self, content: bytes, recipients: list[str], received_at: float, *, answers: bool) -> str:
         self._tokens += 1
@@ -155,6 +155,13 @@ class Sink:
 
     def _happens(self, chance: float) -> bool:
         return self._chance.random() < chance
+
+
+def _say(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Raises HungUp when the other side is known to be gone, which uvloop would call a RuntimeError."""
+    if writer.is_closing():
+        raise HungUp
+    writer.write(data)
 
 
 def _worker_in(trace: bytes) -> int | None:
