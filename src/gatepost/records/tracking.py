@@ -1,7 +1,8 @@
 """Message tracking: one function an event, each makes a record with Exchange's field names, all of them always there.
 
 Every function returns a StoredRecord for KeepRecords. `at` is seconds since the epoch; texts
-of the peer are cut and escaped here. `hostname` is ours.
+of the peer are cut and escaped here. `hostname` is ours. A recipient's status is its last_reply
+as it is after the attempt, else `reply`.
 """
 
 from __future__ import annotations
