@@ -53,16 +53,31 @@ class ContentMeter:
         self._cr = b""
 
     def take(self, data: bytes) -> bytes:
-        """Count a piece; returns what of it may be passed on: all, or nothing behind a limit.
+        """Count a piece, cut anywhere; returns what of it may be passed on: all, or nothing behind a limit.
 
         Raises BrokenFraming (552) when far more than the limit came: then we stop reading.
         """
+        text = self._cr + data
+        self._cr = b"\r" if text.endswith(b"\r") else b""
+        text = text.removesuffix(b"\r")
+        lines = text.split(b"\r\n")
+        if has_bare(lines):
+            self._bare = True
+            lines = text.replace(b"\r\n", b"\n").split(b"\n")
+        return self.take_lines(data, lines)
+
+    def take_lines(self, data: bytes, lines: list[bytes], *, bare: bool = False) -> bytes:
+        """As take, for a piece that does not end between CR and LF and was split into its lines already."""
         self.size_bytes += len(data)
         if self._size_limit and self.size_bytes > FAR_TOO_LARGE_FACTOR * self._size_limit:
             raise refusals.BrokenFraming(refusals.FAR_TOO_LARGE, "content of more than twice the size limit")
+        self._bare = self._bare or bare
         self._has_8bit = self._has_8bit or not data.isascii()
         self._has_nul = self._has_nul or b"\0" in data
-        self._measure(data)
+        first = self._line + len(lines[0])
+        self._line = len(lines[-1]) if len(lines) > 1 else first
+        longest = max(map(len, lines))
+        self._longest = max(self._longest, first, longest)
         return b"" if self.refusal else data
 
     @property
@@ -84,20 +99,6 @@ class ContentMeter:
             bare_newlines=self._bare or bool(self._cr),
             longest_line_bytes=self._longest,
         )
-
-    def _measure(self, data: bytes) -> None:
-        """Length of the longest line, over the cuts between pieces; and whether CR and LF are pairs."""
-        text = self._cr + data
-        self._cr = b"\r" if text.endswith(b"\r") else b""
-        text = text.removesuffix(b"\r")
-        if not only_crlf(text):
-            self._bare = True
-            text = text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        lines = text.split(b"\r\n")
-        first = self._line + len(lines[0])
-        self._line = len(lines[-1]) if len(lines) > 1 else first
-        longest = max(map(len, lines))
-        self._longest = max(self._longest, first, longest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,30 +130,35 @@ class DataFramer:
         in the same bytes: what is behind is not to be trusted then; 552 as ContentMeter.
         """
         window = self._held + data
-        end = window.find(END)
+        dot = window.find(_DOT_LINE)
+        end = window.find(END, dot) if dot >= 0 else -1
         if end >= 0:
             text, rest = window[: end + 2], window[end + len(END) :]
-            return Framed(self._clear(text, window[: end + 2]), rest)
+            return Framed(self._clear(text, text), rest)
         cut = len(window) - _held_octets(window)
         self._held = window[cut:]
         return Framed(self._clear(window[:cut], window), None)
 
     def _clear(self, text: bytes, seen: bytes) -> bytes:
-        """text: what is certain to be content; seen: text and what is held back behind it."""
-        self._refuse_bare(text)
-        if self._nul_line or b"\0" in text:
+        """Content as it goes on. text: what is certain; seen: text and what is held back behind it."""
+        if not text:
+            return b""
+        lines = text.split(b"\r\n")
+        bare = has_bare(lines)
+        if bare and not (self._normalize and text.count(b"\r") == len(lines) - 1):
+            raise refusals.BrokenFraming(refusals.BARE_NEWLINE, "bare CR or LF in the content")
+        # Without normalizing, every line start is seen together with what follows it: CR LF is held back.
+        if self._normalize or self._nul_line or b"\0" in text:
             self._refuse_nul_dot(text, seen)
         if _DOT_LINE in text:
             text = text.replace(_DOT_LINE, b"\r\n")
-        if text and self._virtual:
+            lines = text.split(b"\r\n")
+        if bare:
+            lines = text.replace(b"\r\n", b"\n").split(b"\n")
+        if self._virtual:
             self._virtual = False
-            text = text[2:]
-        return self._meter.take(text) if text else b""
-
-    def _refuse_bare(self, text: bytes) -> None:
-        pairs = text.count(b"\r\n")
-        if text.count(b"\r") != pairs or (text.count(b"\n") != pairs and not self._normalize):
-            raise refusals.BrokenFraming(refusals.BARE_NEWLINE, "bare CR or LF in the content")
+            text, lines = text[2:], lines[1:]
+        return self._meter.take_lines(text, lines, bare=bare)
 
     def _refuse_nul_dot(self, text: bytes, seen: bytes) -> None:
         if _NUL_DOT_LINE.search(self._nul_line + seen):
@@ -162,9 +168,10 @@ class DataFramer:
         self._nul_line = _NULS.sub(b"\0", begun[0]) if begun else b""
 
 
-def only_crlf(data: bytes) -> bool:
-    """True when CR and LF occur only as the pair CR LF (RFC 5321 §2.3.8)."""
-    return data.count(b"\r") == data.count(b"\n") == data.count(b"\r\n")
+def has_bare(lines: list[bytes]) -> bool:
+    """Whether a CR or LF is left when a text was split at CR LF, the only line end (RFC 5321 §2.3.8)."""
+    solid = b"".join(lines)
+    return b"\r" in solid or b"\n" in solid
 
 
 def _held_octets(window: bytes) -> int:

@@ -14,6 +14,9 @@ from gatepost.model.reply import Reply
 class Verb(Enum):
     """Commands as the state table knows them. DOT is the end of the data of DATA, LAST that of BDAT."""
 
+    # A verb is looked up in tables for every command: by identity, not by a Python function.
+    __hash__ = object.__hash__
+
     EHLO = auto()
     HELO = auto()
     STARTTLS = auto()

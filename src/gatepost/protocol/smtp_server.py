@@ -51,6 +51,8 @@ _WITHOUT_TLS: Final = frozenset({Verb.EHLO, Verb.HELO, Verb.STARTTLS, Verb.NOOP,
 """Allowed before TLS where TLS is demanded (RFC 3207 §4)."""
 _BARE_VERBS: Final = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
 """Verbs that take no argument (RFC 5321 §4.1.1, RFC 3207 §4)."""
+_OFFERED: Final = frozenset({Verb.STARTTLS, Verb.AUTH, Verb.BDAT, Verb.LAST})
+"""Verbs of extensions: allowed where the offer has them."""
 _OUT_OF_TURN: Final = "commands behind one that must be waited for"
 
 
@@ -369,7 +371,7 @@ class ServerEngine:
         """Why the command is refused here, or None; then `_then` is where it leads."""
         if self.offer.tls_needed and not self._tls and verb not in _WITHOUT_TLS:
             return refusals.TLS_NEEDED
-        if (refusal := self._not_offered(verb)) is not None:
+        if verb in _OFFERED and (refusal := self._not_offered(verb)) is not None:
             return refusal
         state = self._state
         if state is State.FRESH and verb is Verb.MAIL and not self.offer.helo_needed:
@@ -385,10 +387,10 @@ class ServerEngine:
     def _not_offered(self, verb: Verb) -> Reply | None:
         offer = self.offer
         match verb:
-            case Verb.STARTTLS if self._tls:
-                return refusals.TLS_ALREADY
-            case Verb.STARTTLS if not offer.starttls:
-                return refusals.NOT_IMPLEMENTED
+            case Verb.STARTTLS:
+                if self._tls:
+                    return refusals.TLS_ALREADY
+                return None if offer.starttls else refusals.NOT_IMPLEMENTED
             case Verb.AUTH if self._authenticated:
                 return refusals.AUTH_ALREADY
             case Verb.AUTH if not offer.auth:
@@ -406,12 +408,13 @@ class ServerEngine:
     # Remembering.
 
     def _answered(self, event: Event, reply: Reply) -> None:
-        if isinstance(event, Violation):
-            if self._state is State.EXCHANGE:
-                self._state = State.READY
-        elif isinstance(event, (Auth, AuthResponse)):
+        if isinstance(event, (Auth, AuthResponse)):
             self._state = State.EXCHANGE if reply.code == 334 else State.READY
             self._authenticated = reply.code == 235
+        elif self._state is State.EXCHANGE:
+            self._state = State.READY  # a cancel, or a response that is none
+        elif isinstance(event, Violation):
+            pass  # nothing changes
         elif reply.is_positive:
             self._state = self._then
             self._keep(event)

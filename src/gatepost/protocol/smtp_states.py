@@ -11,6 +11,8 @@ from gatepost.protocol.events import Verb
 class State(Enum):
     """Where a conversation is."""
 
+    __hash__ = object.__hash__  # as Verb
+
     CONNECTED = auto()
     """Nothing was said yet, not even the banner."""
     FRESH = auto()
