@@ -39,6 +39,7 @@ class ControlServer:
         self._answer = answer
         self._server: asyncio.Server | None = None
         self._slots = asyncio.Semaphore(CONVERSATIONS)
+        self._conversations: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Raises OSError when the socket cannot be made. An old socket file of ours is replaced."""
@@ -47,14 +48,21 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._serve, sock=listening)
 
     async def stop(self) -> None:
-        """Close and remove the socket file."""
+        """Close, remove the socket file, let the answers that are under way go out."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+        if self._conversations:
+            await asyncio.wait(tuple(self._conversations), timeout=ASK_TIMEOUT_S)
         with contextlib.suppress(OSError):
             os.unlink(self._path)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conversation = asyncio.get_running_loop().create_task(self._converse(reader, writer))
+        self._conversations.add(conversation)
+        conversation.add_done_callback(self._conversations.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if _peer_uid(writer.get_extra_info("socket")) not in (0, os.geteuid()):
                 return
@@ -67,6 +75,8 @@ class ControlServer:
             return  # a client that is gone or speaks something else gets a closed connection
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 def ask(path: str, request: bytes, *, timeout_s: float) -> bytes:
