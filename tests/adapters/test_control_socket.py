@@ -116,6 +116,7 @@ def test_an_old_socket_file_is_replaced(tmp_path: Path) -> None:
     served.start()
     try:
         assert is_answered(str(path))
+        assert ask(str(path), b"hello", timeout_s=10) == b"heard hello"
     finally:
         served.stop()
     assert not path.exists()
