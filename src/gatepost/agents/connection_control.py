@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar, Final, Literal
 
+from pydantic import field_validator
+
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import setting
 from gatepost.facts.reverse_dns import ReverseDns
@@ -40,6 +42,12 @@ class Settings(AgentTable):
         "defer: 421, try again later; skip: as if it had no name",
         default="defer",
     )
+
+    @field_validator("addresses")
+    @classmethod
+    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        IpRanges(entries)
+        return entries
 
 
 class _Match(Enum):
