@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from gatepost.ports.store import MailFilter
 from gatepost.queue.states import settled
 
 ROUNDS = 13
+MEMORY = Path("/dev/shm")
 
 
 class QuietOwner(Owner):
@@ -35,6 +37,16 @@ class QuietOwner(Owner):
 
     def renewed(self) -> None:
         self.renewals += 1
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """In memory where that exists: what survives is computed here, real syncs would only cost time."""
+    if not MEMORY.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as place:
+        yield Path(place)
 
 
 @pytest.fixture
