@@ -256,6 +256,29 @@ def test_no_peer_text_shapes_a_notice(
 
 
 @pytest.mark.threat("L10")
+@pytest.mark.parametrize("text", ["x" * 5000, "ü" * 5000, "\U00010348" * 5000, "\u2028" * 5000, " " * 5000])
+@pytest.mark.parametrize("to", [REPORT, SENDER_WITH_UMLAUT], ids=["ascii", "utf-8"])
+def test_texts_of_any_length_fit(text: str, to: Report) -> None:
+    # Given texts without a blank to fold at, where a line must stay within 998 octets
+    local = (text.strip() or "a")[:1000].replace("\u2028", "x")
+    recipient = replace(
+        FAILED, address=Address(local, "a.example"), orcpt=f"rfc822;{text}", reply=f"550 {text}"
+    )
+    notice = composed(replace(to, recipients=(recipient,), envid=text, message_id=f"<{text}>"))
+    # Then the notice is written, and every line fits
+    assert all(len(line) <= 998 for line in (notice.head + notice.body).split(b"\r\n"))
+    assert len(notice.body) < 10_000
+
+
+@pytest.mark.threat("L10")
+@pytest.mark.parametrize(
+    "message_id", ["<1@a>\r\nBcc: <b@c>", "<1@a> <2@b>", "1@a", "<ü@a>", "", f"<{'a' * 251}>"]
+)
+def test_only_a_plain_message_id_is_answered(message_id: str) -> None:
+    assert b"In-Reply-To" not in composed(replace(REPORT, message_id=message_id)).head
+
+
+@pytest.mark.threat("L10")
 def test_a_mail_cannot_end_its_own_part() -> None:
     # Given a mail that holds lines like a boundary's
     body = b"--=_\r\n--=_0123\r\n--=_0123456789abcdef--\r\n"

@@ -29,6 +29,7 @@ from gatepost.notices.compose import (
     wants_grave,
 )
 from gatepost.notices.policy import Audience, Kind, Silence, may_answer_automatically, who_hears
+from gatepost.notices.rate import WINDOW_S, NoticeRate
 from gatepost.notices.words import reason_in_words, text_for_people
 from gatepost.routing.next_hop import NextHop
 
@@ -261,6 +262,47 @@ def test_a_thousand_failures_are_one_notice() -> None:
     assert b"and 400 more" in notice
 
 
+@pytest.mark.threat("L11", "L06")
+def test_a_flood_of_notices_to_one_domain_ends() -> None:
+    # Given two notices an hour for a domain
+    rate = NoticeRate(limit=2)
+    admitted = [rate.admits("victim.example", NOW + n) for n in range(4)]
+    # Then the third is not written; others' are, and so are the next hour's
+    assert admitted == [True, True, False, False]
+    assert rate.admits("other.example", NOW)
+    assert not rate.admits("victim.example", NOW + WINDOW_S - 1)
+    assert rate.admits("victim.example", NOW + WINDOW_S)
+
+
+@pytest.mark.threat("L11")
+def test_a_clock_that_goes_back_does_not_silence_us() -> None:
+    rate = NoticeRate(limit=1)
+    assert rate.admits("a.example", NOW)
+    assert rate.admits("a.example", NOW - 10 * WINDOW_S)
+
+
+@pytest.mark.threat("L11")
+def test_domains_counted_are_bounded() -> None:
+    rate = NoticeRate(limit=1, domains_limit=3)
+    assert all(rate.admits(f"d{n}.example", NOW) for n in range(4))
+    # The first was forgotten, the others were not.
+    assert [rate.admits(f"d{n}.example", NOW) for n in (1, 2, 3, 0)] == [False, False, False, True]
+
+
+@pytest.mark.threat("L11")
+def test_a_notice_over_the_limit_is_not_written() -> None:
+    rate = NoticeRate(limit=1)
+    notices = [
+        compose_failure(
+            MAIL, [(MAIL.recipients[0], NO_USER)], CONTENT,
+            settings=settings(), hostname="mx.ours.example", accepted=ACCEPTED, router=OneWay(), now=NOW, mail_id=99,
+            token=TOKEN, rate=rate,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [n is not None for n in notices] == [True, False]
+
+
 AUTOMATIC = [
     ("a person", b"Subject: x", True),
     ("Auto-Submitted: no", b"Auto-Submitted: no", True),
@@ -291,6 +333,7 @@ def test_nor_do_their_addresses(local: str) -> None:
 
 
 LIMIT = 51200
+LINES = (b"a" * 76 + b"\r\n") * 1000
 WHOLE, HEAD_ONLY = b"message/rfc822", b"text/rfc822-headers"
 
 
@@ -301,10 +344,15 @@ RETURNS = [
     (
         "at the limit",
         None,
-        Content(head=CONTENT.head, body=b"\r\n" * ((LIMIT - len(CONTENT.head)) // 2)),
+        Content(head=CONTENT.head, body=LINES[: LIMIT - len(CONTENT.head)]),
         WHOLE,
     ),
-    ("over the limit", Ret.FULL, Content(head=CONTENT.head, body=b"\r\n" * (LIMIT // 2)), HEAD_ONLY),
+    (
+        "over the limit",
+        Ret.FULL,
+        Content(head=CONTENT.head, body=LINES[: LIMIT - len(CONTENT.head) + 1]),
+        HEAD_ONLY,
+    ),
     ("a body in a file", Ret.FULL, Content(head=CONTENT.head, body=SpooledBody("x", 10, 0)), HEAD_ONLY),
 ]
 

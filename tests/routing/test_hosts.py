@@ -261,6 +261,15 @@ def test_of_a_host_with_two_hundred_addresses_twenty_are_tried() -> None:
     assert len(hosts.hosts) == HOSTS_LIMIT
 
 
+@pytest.mark.threat("M09")
+def test_an_exchanger_that_is_an_address_is_not_even_asked_for() -> None:
+    dns = SmallDns(
+        mx={"there.example": [(5, "192.0.2.1"), (10, A)]}, a={"192.0.2.1": ["192.0.2.1"], A: ["192.0.2.2"]}
+    )
+    assert told(found(by_dns(), dns)) == f"{A}/192.0.2.2:25"
+    assert dns.asked == ["there.example", A]
+
+
 def test_a_failure_tells_what_it_means() -> None:
     lasting, passing = found(by_dns(), mx((0, ""))), found(by_dns(), SmallDns(silent=["there.example"]))
     assert isinstance(lasting, Failure)

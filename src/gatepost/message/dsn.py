@@ -18,8 +18,7 @@ from gatepost.model.address import Address
 
 DIAGNOSTIC_LIMIT_BYTES: Final = 500  # threats L10
 _ENVID_LIMIT_CHARS: Final = 200  # RFC 3461 §4.4 allows 100 before xtext
-_ORCPT_LIMIT_CHARS: Final = 600
-_ESCAPED_LIMIT_CHARS: Final = 900
+_ADDRESS_LIMIT_BYTES: Final = 900  # an address has no blank to fold at: it must fit a line
 _REPLY: Final = re.compile(r"([245])[0-9]{2}[ -](?:\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.]))?")
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>")
 _ATOM: Final = re.compile(r"[A-Za-z0-9-]{1,20}", re.ASCII)
@@ -197,7 +196,7 @@ def _original_recipient(orcpt: str, *, international: bool) -> bytes:
     kind, semicolon, address = orcpt.partition(";")
     if not semicolon or not _ATOM.fullmatch(kind):
         return b""
-    shown = printable(address.strip(), _ORCPT_LIMIT_CHARS)
+    shown = printable(address.strip(), _ADDRESS_LIMIT_BYTES)
     if shown.isascii():
         return field("Original-Recipient", f"{kind}; {shown}")
     return field("Original-Recipient", _typed_address(shown, international=international))
@@ -206,9 +205,10 @@ def _original_recipient(orcpt: str, *, international: bool) -> bytes:
 def _typed_address(address: str, *, international: bool) -> str:
     """ "rfc822; a@b", or the utf-8 type of RFC 6533 §3: as it is, or in ASCII with \\x{...} escapes."""
     if address.isascii():
-        return f"rfc822; {address}"
-    if international:
-        return f"utf-8; {address}"
-    return "utf-8; " + "".join(
-        c if "!" <= c <= "~" and c not in "\\+=" else f"\\x{{{ord(c):X}}}" for c in address
-    )
+        kind, written = "rfc822", address
+    elif international:
+        kind, written = "utf-8", address
+    else:
+        kind = "utf-8"
+        written = "".join(c if "!" <= c <= "~" and c not in "\\+=" else f"\\x{{{ord(c):X}}}" for c in address)
+    return f"{kind}; {written.encode('utf-8', 'replace')[:_ADDRESS_LIMIT_BYTES].decode('utf-8', 'ignore')}"

@@ -15,6 +15,7 @@ from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept, MailState, QueuedMail, QueuedRecipient
 from gatepost.notices.policy import Kind, who_hears
+from gatepost.notices.rate import NoticeRate
 from gatepost.notices.words import SUBJECTS, text_for_people
 
 SOURCE: Final = "DSN"
@@ -56,17 +57,22 @@ def compose_failure(
     now: float,
     mail_id: int,
     token: str,
+    rate: NoticeRate | None = None,
 ) -> Accept | None:
     """The notice about recipients of one mail that have failed, ready for the transaction that settles them.
 
     failed:  all that failed in one attempt: the sender gets one notice for them (threats L11).
     content: a spooled body is not read: the notice returns the header section then.
     mail_id: a fresh id, the notice's.  token: 16 to 64 letters and digits nobody can guess.
+    rate:    counts this notice against its domain's limit; None: no limit.
     None: nobody may be told (threats L04, L05) or wants to be; see notices.policy for which. The
     caller keeps the recipients that failed without anybody hearing of it as DEAD, when `wants_grave` says so.
     """
     writer = _Writer(settings, hostname, accepted, router, now, mail_id, token)
-    return writer.notice(mail, [(r, reply, Outcome.FAILED) for r, reply in failed], content, Kind.FAILURE)
+    notice = writer.notice(mail, [(r, reply, Outcome.FAILED) for r, reply in failed], content, Kind.FAILURE)
+    if notice is not None and rate is not None and not rate.admits(mail.sender.domain, now):
+        return None
+    return notice
 
 
 def compose_success(

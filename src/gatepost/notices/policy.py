@@ -89,7 +89,7 @@ _MACHINE_FIELDS: Final = (
 
 
 def _silence(mail: QueuedMail, kind: Kind, head: bytes, spam_from_scl: int) -> Silence | None:
-    if mail.sender.is_null or not mail.sender.domain:
+    if not mail.sender.domain:
         return Silence.NULL_SENDER
     if mail.is_notice:
         return Silence.OWN_NOTICE
