@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gatepost.model.address import Address
 from gatepost.model.reply import Reply
@@ -26,6 +27,7 @@ from gatepost.protocol.events import (
     Violation,
 )
 from gatepost.protocol.smtp_server import ServerEngine
+from gatepost.protocol.smtp_states import State
 
 OK = Reply(250, "2.0.0", "OK")
 BANNER = Reply(220, "", "ours.example ESMTP")
@@ -57,7 +59,7 @@ class Talk:
     offer: Offer = OFFER
     limits: EngineLimits = LIMITS
     tls: bool = False
-    answers: Mapping[type[Event] | Verb, Reply] = field(default_factory=dict)
+    answers: Mapping[Any, Reply] = field(default_factory=dict)
     greeted: bool = True
     engine: ServerEngine = field(init=False)
     events: list[Event] = field(default_factory=list)
@@ -81,6 +83,10 @@ class Talk:
         """As say, but only the code and enhanced code of each reply's last line."""
         lines = self.say(data, cut=cut).splitlines()
         return [_code(line) for line in lines if line[3:4] != "-"]
+
+    def is_in(self, state: State) -> bool:
+        """Whether the engine is in the state now."""
+        return self.engine.state is state
 
     @property
     def violations(self) -> list[Violation]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.protocol.talk import LIMITS, OFFER, SMUGGLED, Taken, in_data, in_transaction
 
 from gatepost.model.content import BodyForm
 from gatepost.protocol.data import ContentMeter, DataFramer
 from gatepost.protocol.events import EndOfData
 from gatepost.protocol.refusals import BrokenFraming
-from tests.protocol.talk import LIMITS, OFFER, SMUGGLED, Taken, in_data, in_transaction
 
 NORMALIZING = replace(OFFER, normalize_newlines=True)
 
@@ -270,7 +271,7 @@ def outcome(data: bytes, cuts: list[int]) -> tuple[bytes, BodyForm, bytes | None
     content = b""
     points = [0, *[c for c in cuts if c <= len(data)], len(data)]
     try:
-        for n, (start, stop) in enumerate(zip(points, points[1:], strict=False)):
+        for n, (start, stop) in enumerate(pairwise(points)):
             framed = framer.feed(data[start:stop])
             content += framed.content
             if framed.rest is not None:

@@ -1,8 +1,8 @@
 """The end-of-data rule proven: every text over {CR, LF, '.', 'x'} in every segmentation.
 
-The framer's memory between two feedings is a handful of states. They are found by feeding; from each,
-every segment (up to nine octets; six in the quick suite) must do what a byte-wise reference does, and lead to a state that stands
-for the same reference state. So any sequence of segments does, whatever the cuts.
+The framer's memory between two feedings is a handful of states. From each, every segment
+(up to nine octets; six in the quick suite) must do what a byte-wise reference does, and lead to a
+state that stands for the same reference state. So any sequence of segments does, whatever the cuts.
 """
 
 from __future__ import annotations

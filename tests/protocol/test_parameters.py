@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.protocol.talk import HELLO, OFFER, Talk
 
 from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
 from gatepost.protocol.events import Mail, Offer, Rcpt
 from gatepost.protocol.smtp_client_commands import xtext
 from gatepost.protocol.xtext import decode_xtext
-from tests.protocol.talk import HELLO, OFFER, Talk
 
 TLS_OFFER = replace(OFFER, require_tls=True, auth=("PLAIN",))
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
+from tests.protocol.talk import BANNER, ENVELOPE, HELLO, LIMITS, OFFER, Talk
 
-from gatepost.protocol.events import Verb
+from gatepost.model.reply import Reply
+from gatepost.protocol.events import Auth, Verb
 from gatepost.protocol.smtp_server import ServerEngine
 from gatepost.protocol.smtp_states import TABLE, State, after, read_table
-from tests.protocol.talk import BANNER, ENVELOPE, HELLO, LIMITS, OFFER, Talk
-from dataclasses import replace
-from gatepost.model.reply import Reply
-from gatepost.protocol.events import Auth
 
 MANUAL = Path(__file__).parents[2] / "docs" / "smtp.md"
 WIDE_OFFER = replace(OFFER, starttls=True, auth=("PLAIN",))
