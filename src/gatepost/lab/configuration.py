@@ -49,7 +49,6 @@ def configuration(directory: Path, ports: Ports) -> str:
 hostname = "mx.{OURS}"
 state-directory = "{directory / "state"}"
 workers = 1
-event-loop = "asyncio"
 stop-timeout = "5s"
 
 [accepted-domains."{OURS}"]

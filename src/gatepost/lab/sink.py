@@ -33,7 +33,7 @@ class SinkMail:
     def header(self, name: str) -> str:
         """The first field of that name, unfolded; "" when there is none."""
         head = self.content.partition(b"\r\n\r\n")[0]
-        found = re.search(rb"(?im)^" + re.escape(name.encode()) + rb":((?:.*(?:\r\n[ \t].*)*))", head)
+        found = re.search(rb"(?im)^" + re.escape(name.encode()) + rb":([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", head)
         return re.sub(r"\r\n(?=[ \t])", "", found[1].decode("utf-8", "replace")).strip() if found else ""
 
 
@@ -108,6 +108,8 @@ class Sink:
             await _Talk(self, reader, writer).run()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError, _Over):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # `stop` ends us; asyncio.streams would log it as an error
         finally:
             writer.close()
 
@@ -147,9 +149,7 @@ class _Talk:
             case "EHLO" | "LHLO" | "HELO":
                 await self._hello(verb, line)
             case "MAIL":
-                self._forget()
-                self._sender = _path_of(line)
-                await self._say(verb, "250 2.1.0 OK")
+                await self._mail(line)
             case "RCPT":
                 await self._recipient(line)
             case "DATA":
@@ -178,6 +178,12 @@ class _Talk:
         lines = [behaviour.hostname, *extensions]
         text = "".join(f"250-{one}\r\n" for one in lines[:-1]) + f"250 {lines[-1]}"
         await self._say(verb, text)
+
+    async def _mail(self, line: bytes) -> None:
+        if self._sender is not None:
+            await self._say("", "503 5.5.1 A transaction is open")  # as Postfix does: RSET ends one
+        elif await self._say("MAIL", "250 2.1.0 OK") < 400:
+            self._sender = _path_of(line)
 
     async def _recipient(self, line: bytes) -> None:
         recipient = _path_of(line)
