@@ -7,12 +7,13 @@ import random
 from collections.abc import AsyncIterator, Callable, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from tests.fakes import FakeClock, FakeStore
 
 from gatepost.adapters.dialer import LoopDialer
-from gatepost.adapters.maildir import LocalBodyFiles, LocalMaildirs
+from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.tls import client_pump
 from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
@@ -139,6 +140,18 @@ class FakeSlots:
 
     def leave(self, slot: int) -> None:
         del self.taken[slot]
+
+
+class PlainBodyFiles:
+    """ports.bodies.BodyFiles, in small pieces so that cuts happen."""
+
+    async def chunks(self, path: str) -> AsyncIterator[bytes]:
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise WorldFault("the stored body cannot be read") from error
+        for first in range(0, len(data), 1000):
+            yield data[first : first + 1000]
 
 
 class FakeResolver:
@@ -339,7 +352,7 @@ def yard(
         notices.append((mail.mail_id, tuple(str(r.recipient.address) for r in failed)))
         return None
 
-    bodies = LocalBodyFiles()
+    bodies = PlainBodyFiles()
     courier = Courier(
         dialer=dialer or LoopDialer(client_pump),
         find_hosts=find,

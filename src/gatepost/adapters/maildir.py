@@ -1,4 +1,4 @@
-"""Maildirs and body files on the local file system, off the event loop."""
+"""Maildirs on the local file system, off the event loop."""
 
 from __future__ import annotations
 
@@ -6,24 +6,9 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 from gatepost.model.fault import WorldFault
-
-_CHUNK_BYTES: Final = 256 * 1024
-
-
-class LocalBodyFiles:
-    """Keeps the promise of ports.bodies.BodyFiles."""
-
-    async def chunks(self, path: str) -> AsyncIterator[bytes]:
-        """The file in pieces. Raises WorldFault."""
-        try:
-            with await asyncio.to_thread(Path(path).open, "rb") as file:
-                while data := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-                    yield data
-        except OSError as error:
-            raise WorldFault(f"stored body cannot be read: {error.strerror}", path=path) from error
 
 
 class LocalMaildirs:

@@ -1,0 +1,155 @@
+"""Mail as a well-behaved server gets it: every extension, large bodies, LMTP, many recipients."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, to_port, yard
+from tests.fakes import FakeStore
+
+from gatepost.delivery.outcome import Attempt, Fate
+from gatepost.lab.sink import Behaviour, Sink
+from gatepost.model.content import Content, SpooledBody
+from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
+from gatepost.model.queued import QueuedMail
+
+
+async def hand_over(
+    behaviour: Behaviour,
+    mail: QueuedMail,
+    content: Content,
+    *,
+    store: FakeStore | None = None,
+    **connector: Any,
+) -> tuple[Attempt, Sink]:
+    sink = Sink(behaviour)
+    await sink.start()
+    lmtp = {"delivery": "lmtp"} if behaviour.lmtp else {}
+    made: Yard = yard(to_port(sink.port, **lmtp, **connector), store=store, monotonic=time.monotonic)
+    try:
+        done, line = await made.attempts.make(parcel_of(mail, content), made.router.by_key("out:smart"), None)
+        if line is not None:
+            line.connection.close()
+    finally:
+        await sink.stop()
+        made.store.close()
+    return done, sink
+
+
+def run(
+    mail: QueuedMail, content: Content = CONTENT, behaviour: Behaviour | None = None, **more: Any
+) -> tuple[Attempt, Sink]:
+    return asyncio.run(hand_over(behaviour or Behaviour(), mail, content, **more))
+
+
+def test_every_parameter_arrives() -> None:
+    mail = replace(mail_to("b@b.example"), envid="id 1", ret=Ret.FULL, smtputf8=True)
+    asked = Recipient(
+        address=mail.recipients[0].recipient.address, notify=Notify.FAILURE, orcpt="rfc822;old@b.example"
+    )
+    mail = replace(mail, recipients=(replace(mail.recipients[0], recipient=asked),))
+    _, sink = run(mail, replace(CONTENT, body="ä\r\n".encode()))
+    assert set(sink.mails[0].mail_parameters.split()) == {
+        f"SIZE={CONTENT.size_bytes - 2}", "BODY=8BITMIME", "SMTPUTF8", "RET=FULL", "ENVID=id+201"
+    }  # fmt: skip
+    assert sink.mails[0].rcpt_parameters[0].split() == ["NOTIFY=FAILURE", "ORCPT=rfc822;old@b.example"]
+
+
+def test_binary_mail_goes_by_bdat_octet_for_octet() -> None:
+    body = bytes(range(256)) * 40 + b"\r\n.\r\n\n.\n\r"
+    mail = replace(mail_to("b@b.example"), body_type=BodyType.BINARY_MIME)
+    done, sink = run(mail, Content(head=b"\r\n", body=body))
+    assert done.outcomes[0].fate is Fate.DELIVERED
+    assert sink.mails[0].content == b"\r\n" + body
+    assert sink.mails[0].by_bdat
+
+
+@pytest.mark.threat("N07")
+def test_a_refused_bdat_fails_the_mail_and_closes_the_connection() -> None:
+    mail = replace(mail_to("b@b.example"), body_type=BodyType.BINARY_MIME)
+    done, _ = run(mail, CONTENT, Behaviour(replies={"BDAT": "502 5.5.1 no BDAT"}))
+    assert done.outcomes[0].fate is Fate.FAILED
+
+
+def spooled(body: bytes, *, crc32: int | None = None) -> tuple[FakeStore, Content]:
+    store = FakeStore()
+    store.bodies["x"] = body
+    kept = SpooledBody("x", len(body), zlib.crc32(body) if crc32 is None else crc32)
+    return store, Content(head=b"A: b\r\n\r\n", body=kept)
+
+
+@pytest.mark.parametrize("delivery", ["DATA", "BDAT"])
+def test_a_body_in_a_file(delivery: str) -> None:
+    body = b".dots\r\n.\r\nand text\r\n" * 20_000
+    store, content = spooled(body)
+    mail = mail_to("b@b.example")
+    if delivery == "BDAT":
+        mail = replace(mail, body_type=BodyType.BINARY_MIME)
+    done, sink = run(mail, content, store=store)
+    assert done.outcomes[0].fate is Fate.DELIVERED
+    assert sink.mails[0].content == content.head + body
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_damaged_body_is_never_finished(binary: bool) -> None:
+    store, content = spooled(b"text\r\n" * 1000, crc32=1)
+    mail = mail_to("b@b.example")
+    if binary:
+        mail = replace(mail, body_type=BodyType.BINARY_MIME)
+    done, sink = run(mail, content, store=store)
+    assert done.outcomes[0].fate is Fate.DEFERRED
+    assert "damaged" in done.outcomes[0].reply
+    assert sink.mails == []
+
+
+@pytest.mark.threat("N06")
+def test_lmtp_recipients_stand_alone() -> None:
+    behaviour = Behaviour(
+        lmtp=True,
+        recipients={"b@x.example": "550 5.1.1 nobody"},
+        after_data={"c@x.example": "452 4.2.2 full", "d@x.example": "552 5.2.2 full for good"},
+    )
+    done, sink = run(mail_to("a@x.example", "b@x.example", "c@x.example", "d@x.example"), CONTENT, behaviour)
+    assert [o.fate for o in done.outcomes] == [Fate.DELIVERED, Fate.FAILED, Fate.DEFERRED, Fate.FAILED]
+    assert sink.mails[0].helo == "gate.example"
+
+
+def test_many_recipients_go_in_several_transactions_of_one_connection() -> None:
+    mail = mail_to(*(f"u{n}@x.example" for n in range(250)))
+    done, sink = run(mail)
+    assert [len(m.recipients) for m in sink.mails] == [100, 100, 50]
+    assert {o.fate for o in done.outcomes} == {Fate.DELIVERED}
+    assert sink.connections == 1
+
+
+def test_a_limit_of_recipients_is_respected() -> None:
+    _, sink = run(
+        mail_to(*(f"u{n}@x.example" for n in range(5))),
+        CONTENT,
+        Behaviour(extensions=("PIPELINING", "LIMITS RCPTMAX=2")),
+    )
+    assert [len(m.recipients) for m in sink.mails] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)])
+@pytest.mark.parametrize("cut", range(0, 240, 7))
+def test_a_connection_cut_anywhere_delivers_to_nobody_twice_and_loses_nobody(
+    extensions: tuple[str, ...], cut: int
+) -> None:
+    # Whatever octet is the last to arrive: everybody is delivered and kept, or nobody is
+    from gatepost.delivery.courier import NoHost
+
+    behaviour = Behaviour(extensions=extensions, cut_after_bytes=cut)
+    try:
+        done, sink = run(mail_to("a@x.example", "b@x.example"), CONTENT, behaviour)
+    except NoHost:
+        return
+    fates = {o.fate for o in done.outcomes}
+    assert len(fates) == 1
+    assert bool(sink.mails) >= (fates == {Fate.DELIVERED})
+    assert fates <= {Fate.DELIVERED, Fate.DEFERRED}
