@@ -151,9 +151,9 @@ class DiskRoom:
             return False
 
     def _make_reserve(self) -> None:
-        if self.free_bytes < self._queue.disk_low_bytes + self._queue.reserve_bytes:
-            return
-        if self._queue.reserve_bytes == 0:
+        # Twice: a reserve that was just given up must not take back the room it made.
+        enough_bytes = self._queue.disk_low_bytes + 2 * self._queue.reserve_bytes
+        if self._queue.reserve_bytes == 0 or self.free_bytes < enough_bytes:
             return
         try:
             descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -94,7 +94,9 @@ class CommitGroups:
         loop: asyncio.AbstractEventLoop,
         *,
         batch_changes: int,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> None:
+        """checkpoint_bytes: the size of the log from which it is brought into the database."""
         self._open_database = open_database
         self._check = check
         self._settled = settled
@@ -107,7 +109,8 @@ class CommitGroups:
         self._group = _Group()
         self._timer: asyncio.TimerHandle | None = None
         self._pages = 0
-        self._checkpoint_at = CHECKPOINT_BYTES // _FRAME_BYTES
+        self._checkpoint_pages = max(1, checkpoint_bytes // _FRAME_BYTES)
+        self._checkpoint_at = self._checkpoint_pages
         self._renewals = 0
         self.phase = Phase.IDLE
         self.broken_by: WorldFault | None = None
@@ -216,7 +219,7 @@ class CommitGroups:
             self._failed(error)
             return
         group, self._group = self._group, _Group()
-        self._pages += self._database.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]  # noqa: FBT003 - apsw's form
+        self._pages += self._database.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
         if group.gone:
             self._owner.bodies_gone(group.gone)
         self._tell(group.asked, None)
@@ -272,7 +275,7 @@ class CommitGroups:
             self._failed(error)
             return
         # What a reader held back is not tried again at every group.
-        self._checkpoint_at = self._pages + CHECKPOINT_BYTES // _FRAME_BYTES
+        self._checkpoint_at = self._pages + self._checkpoint_pages
         self._go_on()
 
     # -- failure --------------------------------------------------------------------------------
@@ -305,13 +308,14 @@ class CommitGroups:
         """Close, open, check, and prove by a write that the store works (in the thread).
 
         The write also covers what a failed commit left at the end of the log, which a later
-        recovery could otherwise take for a transaction: mail we said 451 to.
+        recovery could otherwise take for a transaction: mail we said 451 to. The checkpoint lets
+        the log begin anew, so that on a full disk the next changes need no more room.
         """
         with contextlib.suppress(apsw.Error):  # the connection may be beyond even that
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
         with contextlib.suppress(apsw.Error):
-            self._database.close(True)  # noqa: FBT003 - apsw's form
+            self._database.close(True)
         self._database = self._open_database()
         if problem := self._check(self._database):
             raise WorldFault(f"the store is damaged: {problem}")
@@ -321,6 +325,7 @@ class CommitGroups:
             "ON CONFLICT (name) DO UPDATE SET value = value + 1"
         )
         self._database.execute("COMMIT")
+        self._run_checkpoint()
 
     def _reopened(self, error: BaseException | None) -> None:
         if error is not None:

@@ -13,7 +13,7 @@ import apsw
 from gatepost.adapters.bodies import BodyDirectory, BodyFile, read_pieces
 from gatepost.adapters.disk import DiskRoom, StoreLock, refuse_unsafe
 from gatepost.adapters.inflight import MappedInFlight
-from gatepost.adapters.sqlite_groups import CommitGroups, Owner, Phase
+from gatepost.adapters.sqlite_groups import CHECKPOINT_BYTES, CommitGroups, Owner, Phase
 from gatepost.adapters.sqlite_reader import SqliteReader
 from gatepost.adapters.sqlite_recovery import (
     Recovered,
@@ -77,6 +77,7 @@ class SqliteStore(SqliteReader, Owner):
             clock,
             loop,
             batch_changes=queue.batch_mails,
+            checkpoint_bytes=_log_limit_bytes(queue),
         )
         super().__init__(open_for_reading(self._path), self._files, damaged=self._damage_found)
         self._last_mail_id = self.greatest_mail_id()
@@ -289,6 +290,11 @@ class SqliteStore(SqliteReader, Owner):
                 self._loop.call_later(0.05, self._purge_some, now, ages)
 
         self._groups.ask((), None, delete)
+
+
+def _log_limit_bytes(queue: Queue) -> int:
+    """The reserve must hold what a checkpoint may add to the database of a full disk, and then some (O06)."""
+    return min(CHECKPOINT_BYTES, queue.reserve_bytes // 2) if queue.reserve_bytes else CHECKPOINT_BYTES
 
 
 _PUT_ASIDE_LIMIT: Final = 100_000
