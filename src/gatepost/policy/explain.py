@@ -249,8 +249,7 @@ def _clean(text: str) -> str:
 
 
 def _lines(tree: Explanation) -> Iterator[str]:
-    when = datetime.fromtimestamp(tree.at, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    yield f"{when}, connector {tree.connector}, configuration {tree.revision}, session {tree.session_id}"
+    yield f"{_when(tree.at)}, connector {tree.connector}, configuration {tree.revision}, session {tree.session_id}"
     user = f", user {tree.user}" if tree.user else ""
     sender = "" if tree.sender is None else f", sender <{tree.sender}>"
     yield f"client {tree.client_ip}, HELO {tree.helo or '(none)'}{user}{sender}"
@@ -272,6 +271,13 @@ def _lines(tree: Explanation) -> Iterator[str]:
         yield ""
         shown = ", ".join(f"{name} {'never' if at > 9 else at}" for name, at in tree.thresholds)
         yield f"thresholds: {shown}"
+
+
+def _when(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return "at an unknown time"  # a damaged dossier is still worth reading
 
 
 def _outcome_lines(outcome: RecipientOutcome) -> Iterator[str]:

@@ -132,7 +132,7 @@ class Knowledge:
         try:
             found = gathering.find(mail)
         # An edge: whatever a gatherer does, the fact is unknown and the mail goes on.
-        except Exception as error:  # noqa: BLE001  # a documented edge
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
             return self._unknown(gathering, error)
         if isinstance(found, Coroutine):
             return asyncio.ensure_future(self._find(gathering, found))
@@ -141,7 +141,7 @@ class Knowledge:
     async def _find(self, gathering: Gathering, finding: Coroutine[Any, Any, Any]) -> Any:
         try:
             return self._checked(gathering, await finding)
-        except Exception as error:  # noqa: BLE001  # a documented edge, as in _begin
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge, as in _begin
             return self._unknown(gathering, error)
 
     def _checked(self, gathering: Gathering, found: Any) -> Any:
@@ -150,7 +150,7 @@ class Knowledge:
         error = TypeError(f"found a {type(found).__name__} instead of a {gathering.fact.__name__}")
         return self._unknown(gathering, error)
 
-    def _unknown(self, gathering: Gathering, error: Exception) -> Unknown:
+    def _unknown(self, gathering: Gathering, error: BaseException) -> Unknown:
         name = gathering.fact.name
         if isinstance(error, Fault):
             return Unknown(name, error.reason[:REASON_LIMIT_CHARS])

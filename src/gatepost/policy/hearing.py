@@ -232,7 +232,7 @@ class Hearing:
                 return verdict
             raise TypeError(f"examine() must give a Verdict in the agent's own name, not {verdict!r:.100}")
         # An edge: a bug in an agent must never let mail through, nor bounce it.
-        except Exception as error:  # noqa: BLE001  # a documented edge
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
             self._alarm.bug_in_agent(agent.name, view.stage.value, error)
             return Verdict.defer(agent.name, OUR_FAULT, f"the agent has a bug ({type(error).__name__})")
 

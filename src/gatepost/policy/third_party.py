@@ -76,7 +76,10 @@ def _installed() -> Iterator[tuple[str, ModuleType]]:
             where = f"entry point {group}:{point.name}"
             try:
                 module = point.load()
-            except Exception as error:  # an edge: somebody else's code is run for the first time
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # an edge: somebody else's code is run for the first time
                 raise ValueError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
             if id(module) not in seen:  # one module may be named for its agent and for its fact
                 seen.add(id(module))
@@ -105,7 +108,7 @@ def _loaded(file: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up while they are made
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # an edge: somebody else's code is run for the first time
+    except (Exception, SystemExit) as error:  # an edge: somebody else's code is run for the first time
         del sys.modules[name]
         raise ValueError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from error
     return module
