@@ -292,6 +292,26 @@ def test_every_field_of_an_agents_refusal() -> None:
     assert (record.kind, record.event, record.recipients) == ("agent", "RejectRecipients", "eve@ours.example")
 
 
+@pytest.mark.parametrize(
+    ("recipients", "action"),
+    [
+        (None, LoggedAction.REJECT_MESSAGE),
+        ((BOB, EVE), LoggedAction.REJECT_MESSAGE),
+        ((BOB,), LoggedAction.REJECT_RECIPIENTS),
+    ],
+    ids=["nobody named", "everybody named", "one named"],
+)
+def test_an_opinion_about_everybody_is_about_the_mail(
+    recipients: tuple[Address, ...] | None, action: LoggedAction
+) -> None:
+    said = Disposition(
+        action=Action.REJECT, verdicts=(Verdict.reject("a", NO, "x"),), decided_by="a", reply=NO
+    )
+    about = Subject(envelope=ENVELOPE, recipients=recipients)
+    (record,) = agent_log.entries(SESSION, Stage.END_OF_DATA, said, at=AT, about=about)
+    assert agent_log.decode(record).action is action
+
+
 def test_findings_and_the_score_are_logged_and_silence_is_not() -> None:
     found = Verdict(agent="form", findings=(FINDING,))
     said = Disposition(

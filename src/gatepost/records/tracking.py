@@ -38,8 +38,6 @@ class Event(Enum):
     BADMAIL = "BADMAIL"
     POISONMESSAGE = "POISONMESSAGE"
     RESUBMIT = "RESUBMIT"
-    REDIRECT = "REDIRECT"
-    AGENTINFO = "AGENTINFO"
     QUARANTINE = "QUARANTINE"
     """Ours: Exchange has no event for it."""
     RELEASE = "RELEASE"
@@ -58,7 +56,6 @@ class Source(Enum):
     DNS = "DNS"
     DSN = "DSN"
     ADMIN = "ADMIN"
-    MAILDIR = "MAILDIR"
     POISONMESSAGE = "POISONMESSAGE"
 
 
