@@ -9,10 +9,11 @@ import click
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import Moment, json_option, moment_at, say_json, say_table, when
 from gatepost.cli.selection import MailIdType
-from gatepost.cli.shown import address_text, record_json
+from gatepost.cli.shown import record_json
 from gatepost.control.mails import records_of
 from gatepost.ports.store import RecordFilter
 
+_SEARCHED = 10_000
 _HEADS = ("TIME", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIENT", "RESPONSE", "REASON")
 
 
@@ -21,7 +22,10 @@ _HEADS = ("TIME", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIENT", "
     "--sender", default=None, metavar="TEXT", help='From this return path; "<>" is the null sender.'
 )
 @click.option("--recipient", default="", metavar="TEXT", help="To this recipient.")
-@click.option("--agent", default="", metavar="NAME", help="By this agent.")
+@click.option("--agent", default="", metavar="NAME", help="By this agent, among the newest 10000 that fit.")
+@click.option(
+    "--action", default="", metavar="TEXT", help="With this action: RejectCommand, RejectMessage, ..."
+)
 @click.option(
     "--since",
     type=Moment(),
@@ -40,6 +44,7 @@ def command(
     sender: str | None,
     recipient: str,
     agent: str,
+    action: str,
     since: Any,
     until: Any,
     mail_id: int | None,
@@ -53,34 +58,23 @@ def command(
         since_at=moment_at(since, now),
         until_at=moment_at(until, now),
         mail_id=mail_id,
-        event=agent,
+        event=action,
         sender=sender,
         recipient=recipient,
     )
     with face.world.readers(face.configuration.settings) as readers:
-        records = records_of(readers, wanted, limit=limit)
-    entries = [record_json(record) for record in records]
+        records = records_of(readers, wanted, limit=_SEARCHED if agent else limit)
+    pairs = [(record_json(record), when(record.at)) for record in records]
+    found = [(entry, at) for entry, at in pairs if agent in ("", entry.get("Agent"))][:limit]
     if as_json:
-        say_json(entries)
+        say_json([entry for entry, _ in found])
     else:
-        rows = [_row(entry, when(record.at)) for entry, record in zip(entries, records, strict=True)]
-        say_table(_HEADS, rows, empty="no entry fits")
-    if not records:
+        say_table(_HEADS, [_row(entry, at) for entry, at in found], empty="no entry fits")
+    if not found:
         raise click.exceptions.Exit(EXIT_NO)
 
 
 def _row(entry: dict[str, Any], at: str) -> tuple[object, ...]:
-    names = (
-        "remote-endpoint",
-        "agent",
-        "event",
-        "action",
-        "p1-from-address",
-        "recipient",
-        "smtp-response",
-        "reason",
-    )
-    return (at, *(str(entry.get(name, "")) for name in names))
-
-
-__all__ = ["address_text", "command"]
+    recipients = entry.get("Recipient") or ()
+    said = (entry.get(name, "") for name in ("RemoteEndpoint", "Agent", "Event", "Action", "P1FromAddress"))
+    return (at, *said, ";".join(map(str, recipients)), entry.get("SmtpResponse", ""), entry.get("Reason", ""))

@@ -1,0 +1,73 @@
+"""The command line against two fake workers: what is typed, what is answered."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from tests.control.mailroom import NOW, Worker
+
+from gatepost.adapters.accounts import AccountsFile
+from gatepost.cli import build
+from gatepost.cli.world import ControlWorld
+from gatepost.config.load import Configuration, load
+from gatepost.policy.order import agent_settings, finding_names
+
+
+def load_real(path: str) -> Configuration:
+    return load(path, agent_settings=agent_settings, finding_names=finding_names)
+
+
+@dataclass
+class Terminal:
+    """A directory with a configuration, two workers, and somebody who types."""
+
+    directory: Path
+    workers: tuple[Worker, Worker] = field(default_factory=lambda: (Worker(0), Worker(1)))
+    up: bool = True
+    ran: list[str] = field(default_factory=list)
+    lab: list[Sequence[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.configure()
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "gatepost.toml"
+
+    def configure(self, more: str = "") -> None:
+        self.file.write_text(
+            f'[server]\nhostname = "mx.example.com"\nstate-directory = "{self.directory}"\n'
+            f'[users]\nfile = "{self.directory}/users"\n{more}'
+        )
+        self.file.chmod(0o600)
+
+    @property
+    def world(self) -> ControlWorld:
+        def run(path: str) -> int:
+            load_real(path)
+            self.ran.append(path)
+            return 0
+
+        def lab(arguments: Sequence[str]) -> int:
+            self.lab.append(arguments)
+            return 7
+
+        return ControlWorld(
+            load=load_real,
+            run=run,
+            lab=lab,
+            readers=lambda settings: contextlib.nullcontext([w.store for w in self.workers]),
+            links=lambda configuration: contextlib.nullcontext(list(self.workers)),
+            running=lambda settings: list(self.workers) if self.up else [],
+            accounts=lambda settings: AccountsFile(settings.users.file),
+            now=lambda: NOW,
+        )
+
+    def type(self, *words: str, said: str = "") -> Result:
+        """Without a terminal: what a script would get."""
+        arguments = ["--config", str(self.file), *words]
+        return CliRunner().invoke(build(self.world), arguments, input=said, prog_name="gatepost")
