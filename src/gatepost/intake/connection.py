@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         if self._pump is None:
             self._greet()
         else:
-            self._deadline = self._loop.time() + self._limits.handshake_timeout_s
+            self._expect_within(self._limits.handshake_timeout_s)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client, in the clear or not."""
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read: say nothing more until it does (threats C06, G06)."""
         self._write_blocked = True
-        self._deadline = self._loop.time() + self._limits.command_timeout_s
+        self._expect_within(self._limits.command_timeout_s)
 
     def resume_writing(self) -> None:
         """It reads again."""
@@ -191,7 +191,7 @@ class Connection(asyncio.Protocol):
         self._house.counters.add("tls_sessions", version=pump.info.version)
         self._engine.offer = self._conversation.offer
         self._engine.tls_started()
-        self._deadline = self._loop.time() + self._limits.command_timeout_s
+        self._expect_within(self._limits.command_timeout_s)
         if implicit:
             self._greet()
 
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
         engine = self._engine
         if engine.in_content:
             self._content_bytes += len(data)
-            self._deadline = self._loop.time() + self._limits.data_timeout_s
+            self._expect_within(self._limits.data_timeout_s)
         engine.receive(data)
         if self._waiting is None and not self._write_blocked and self._greeted:
             self._go_on()
@@ -237,7 +237,10 @@ class Connection(asyncio.Protocol):
             if isinstance(event, Pause):
                 self._pause(event)
                 return
-            answer = conversation.answer(event)
+            try:
+                answer = conversation.answer(event)
+            except Exception as error:  # noqa: BLE001  # the same edge, for what is answered at once
+                answer = self._our_fault(error)
             if isinstance(event, StartTls):
                 self._start_tls(answer)
                 return
@@ -260,12 +263,11 @@ class Connection(asyncio.Protocol):
         engine = self._engine
         was_in_content = engine.in_content
         self._out += engine.send(reply)
-        now = self._loop.time()
         if engine.in_content and not was_in_content:
-            self._content_since, self._content_bytes = now, 0
-            self._deadline = now + self._limits.data_timeout_s
+            self._content_since, self._content_bytes = self._loop.time(), 0
+            self._expect_within(self._limits.data_timeout_s)
         else:
-            self._deadline = now + self._limits.command_timeout_s
+            self._expect_within(self._limits.command_timeout_s)
         if reply.code == 235:
             engine.offer = self._conversation.offer
         if self._conversation.wants_to_hang_up or reply.hangs_up:
@@ -280,7 +282,7 @@ class Connection(asyncio.Protocol):
         if not answer.is_positive or tls is None or self._transport is None:
             return
         self._pump = tls.pump()
-        self._deadline = self._loop.time() + self._limits.handshake_timeout_s
+        self._expect_within(self._limits.handshake_timeout_s)
 
     def _wait_for(self, awaitable: Awaitable[object], then: Callable[[object], None] | None) -> None:
         """Stop reading until it is done, then go on. The edge for our own bugs in a session."""
@@ -335,8 +337,15 @@ class Connection(asyncio.Protocol):
             return
         if self._pump is not None:
             self._transport.write(self._pump.close())
-        self._deadline = self._loop.time() + _CLOSING_LINGER_S
+        self._expect_within(_CLOSING_LINGER_S)
         self._transport.close()
+
+    def _expect_within(self, patience_s: float) -> None:
+        """Set the deadline; the timer is moved only when it would come too late for it."""
+        self._deadline = self._loop.time() + patience_s
+        if self._timer is not None and self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
 
     def _patience(self) -> float:
         return max(0.05, min(TIMER_S, self._deadline - self._loop.time()))

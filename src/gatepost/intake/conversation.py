@@ -210,7 +210,11 @@ class Conversation:
             if refusal is not None:
                 self.session = before  # a refused EHLO leaves things as they were (threats B17)
                 return refusal
-            return self.announce(f"Hello {address_literal(self.session.client_ip)}") if self.session.esmtp else hello
+            return (
+                self.announce(f"Hello {address_literal(self.session.client_ip)}")
+                if self.session.esmtp
+                else hello
+            )
 
         hello = Reply(250, "", self._door.hostname)
         return self._after(self._ask(Stage.HELO), said)
