@@ -298,6 +298,7 @@ class Yard:
     log: ListLog
     slots: FakeSlots
     notices: list[tuple[int, tuple[str, ...]]]
+    reports: list[tuple[int, tuple[str, ...], bool]]
 
     def put(self, mail: QueuedMail, *, offer: bool = True) -> None:
         """Commit a mail, and offer it as intake does."""
@@ -352,6 +353,14 @@ def yard(
         notices.append((mail.mail_id, tuple(str(r.recipient.address) for r in failed)))
         return None
 
+    reports: list[tuple[int, tuple[str, ...], bool]] = []
+
+    def write_report(
+        mail: QueuedMail, delivered: Sequence[QueuedRecipient], content: Content, relayed: bool
+    ) -> Accept | None:
+        reports.append((mail.mail_id, tuple(str(r.recipient.address) for r in delivered), relayed))
+        return None
+
     bodies = PlainBodyFiles()
     courier = Courier(
         dialer=dialer or LoopDialer(client_pump),
@@ -384,10 +393,11 @@ def yard(
             clock=queue_clock,
             randomness=dice,
             write_notice=write_notice,
+            write_report=write_report,
         ),
         queue=settings.queue,
     )
-    return Yard(settings, store, clock, resolver, router, attempts, scheduler, log, slots, notices)
+    return Yard(settings, store, clock, resolver, router, attempts, scheduler, log, slots, notices, reports)
 
 
 def _as_clock(clock: FakeClock) -> Clock:

@@ -15,6 +15,7 @@ from tests.fakes import FakeStore
 from gatepost.config.settings import Settings
 from gatepost.delivery.needs import needs_of
 from gatepost.model.address import NULL_SENDER
+from gatepost.model.envelope import Notify
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import MailState, QueuedMail
 from gatepost.ports.resolver import Mx
@@ -255,6 +256,18 @@ def test_one_notice_for_all_next_hops_of_a_mail() -> None:
             ["a@no1.example", "c@no2.example", "d@no3.example"]
         ]
         assert hosts["b.example"].taken == ["b@b.example"]
+
+    play(test, "b.example")
+
+
+def test_who_asked_for_a_report_of_success_gets_ours_when_the_next_hop_sends_none() -> None:
+    # Given a host without DSN, and two recipients of whom one was asked about
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        mail = to("a@b.example", "b@b.example", mail_id=1)
+        asked = replace(mail.recipients[0].recipient, notify=Notify.SUCCESS)
+        made.put(replace(mail, recipients=(replace(mail.recipients[0], recipient=asked), mail.recipients[1])))
+        await made.settle(lambda: made.store.mail(1) is None)
+        assert made.reports == [(1, ("a@b.example",), True)]
 
     play(test, "b.example")
 

@@ -204,7 +204,7 @@ class NextHopConnection:
     ) -> tuple[Outcome, ...]:
         pipelined = self.pipelining and self.engine.offers.pipelining
         until = self.monotonic() + TRANSACTION_LIMIT_S
-        relayed = not self.engine.offers.dsn
+        we_report = not self.engine.offers.dsn
         content_began = False
         try:
             self.engine.begin(command, rcpts, chunked=load.binary, pipelined=pipelined)
@@ -222,7 +222,7 @@ class NextHopConnection:
             raise AssertionError(f"{type(event).__name__} cannot come here")
         if self.engine.closed and may_be_stale and not self.engine.mail_was_answered:
             raise StaleConnection("421 before the mail was looked at")
-        return outcomes_of(batch, event.answers, relayed=relayed)
+        return outcomes_of(batch, event.answers, we_report=we_report)
 
     async def _send_content(self, load: Load, until: float) -> ClientEvent:
         if load.binary:

@@ -56,7 +56,7 @@ class MaildirCourier:
             await self.maildirs.deliver(directory, name, _file_of(mail, recipient.recipient.address, load))
         except WorldFault as fault:
             return Outcome(recipient, Fate.DEFERRED, safe_text(f"4.2.0 {fault.reason}"))
-        return Outcome(recipient, Fate.DELIVERED, "250 2.0.0 Laid down in the maildir")
+        return Outcome(recipient, Fate.DELIVERED, "250 2.0.0 Laid down in the maildir", we_report=True)
 
 
 def directory_for(template: str, recipient: Address) -> str:

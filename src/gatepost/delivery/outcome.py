@@ -25,12 +25,15 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One recipient after one attempt. reply: one safe line. relayed: the next hop knows no DSN."""
+    """One recipient after one attempt. reply: one safe line.
+
+    we_report: nobody behind us sends reports (RFC 3461 §5.2.3): who asked for one gets ours.
+    """
 
     recipient: QueuedRecipient
     fate: Fate
     reply: str
-    relayed: bool = False
+    we_report: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ def outcomes_of(
     answers: Sequence[Answer | None],
     *,
     unknown: str = "",
-    relayed: bool = False,
+    we_report: bool = False,
 ) -> tuple[Outcome, ...]:
     """One outcome a recipient; an answer that is missing is "not yet", for the reason `unknown`.
 
@@ -68,7 +71,7 @@ def outcomes_of(
     return tuple(
         Outcome(recipient, Fate.DEFERRED, safe_text(unknown))
         if answer is None
-        else Outcome(recipient, fate_of(answer), answer.reply.text, relayed)
+        else Outcome(recipient, fate_of(answer), answer.reply.text, we_report)
         for recipient, answer in zip(recipients, padded, strict=True)
     )
 

@@ -255,29 +255,37 @@ class Scheduler:
         self._settle(parcel, self._settling.put_off(parcel, why, due_at=due_at), None)
 
     def _settle(self, parcel: Parcel, settled: Settled, slot: int | None) -> None:
-        changes, notice = settled.changes, None
-        failed = self._together.decided(parcel.mail.mail_id, settled.failed)
+        changes, mail = settled.changes, parcel.mail
+        notices: list[Accept] = []
+        failed = self._together.decided(mail.mail_id, settled.failed)
         if failed:
-            last, notice = self._settling.give_up(parcel.mail, failed, lambda: self._content_of(parcel))
+            last, notice = self._settling.give_up(mail, failed, lambda: self._content_of(parcel))
             changes = (*changes, *last)
+            notices += [notice] if notice is not None else []
+        if settled.succeeded:
+            more, report = self._settling.report(
+                mail, settled.succeeded, lambda: self._content_of(parcel), relayed=settled.relayed
+            )
+            changes = (*changes, *more)
+            notices += [report] if report is not None else []
         if changes:
-            self._commit(parcel, changes, notice, slot)
+            self._commit(parcel, changes, notices, slot)
         else:  # its failures wait for the mail's other parcels
             self._end(parcel, slot)
 
     def _commit(
-        self, parcel: Parcel, changes: tuple[Change, ...], notice: Accept | None, slot: int | None
+        self, parcel: Parcel, changes: tuple[Change, ...], notices: Sequence[Accept], slot: int | None
     ) -> None:
         def done(error: BaseException | None) -> None:
             if error is None:
                 self._end(parcel, slot)
-                if notice is not None:
+                for notice in notices:
                     self.offer(notice.mail, notice.content)
             elif isinstance(error, WorldFault):
                 # Delivered is delivered: the mail stays leased until the store knows it.
                 self._log.write("error", "settlement-waits", mail_id=parcel.mail.mail_id, why=error.reason)
                 asyncio.get_running_loop().call_later(
-                    COMMIT_RETRY_S, self._commit, parcel, changes, notice, slot
+                    COMMIT_RETRY_S, self._commit, parcel, changes, notices, slot
                 )
             else:
                 # The store calls it impossible: a bug. The lease is kept so that nothing is sent twice.

@@ -9,6 +9,7 @@ from typing import Final
 from gatepost.config.settings import Queue
 from gatepost.delivery.outcome import Attempt, Fate, Outcome
 from gatepost.model.content import Content
+from gatepost.model.envelope import Notify
 from gatepost.model.queued import (
     Accept,
     Change,
@@ -34,12 +35,22 @@ WriteNotice = Callable[[QueuedMail, Sequence[QueuedRecipient], Content], Accept 
 """The failure notice about these recipients (their last_reply says why), or None when silence is right."""
 
 
+WriteReport = Callable[[QueuedMail, Sequence[QueuedRecipient], Content, bool], Accept | None]
+"""The report NOTIFY=SUCCESS asked for about these recipients; the last argument: only relayed, not delivered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """changes: to commit now.  failed: recipients that are to be given up, with their last reply."""
+    """changes: to commit now.  failed: recipients that are to be given up, with their last reply.
+
+    succeeded: recipients whose sender asked to be told, and is told by nobody else.
+    relayed:   they were handed to another system, not laid into a mailbox.
+    """
 
     changes: tuple[Change, ...]
     failed: tuple[QueuedRecipient, ...] = ()
+    succeeded: tuple[QueuedRecipient, ...] = ()
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,7 @@ class Settling:
     clock: QueueClock
     randomness: Randomness
     write_notice: WriteNotice
+    write_report: WriteReport | None = None
 
     def after(self, parcel: Parcel, attempt: Attempt, connector: str, *, into_mailbox: bool) -> Settled:
         """One transaction's worth: who has the mail, who is tried again, and (apart) who is given up."""
@@ -81,7 +93,25 @@ class Settling:
                     reply=waiting[0].last_reply, due_at=due_at,
                 )
             )  # fmt: skip
-        return Settled(_changes(parcel.mail, settlements, records), tuple(failed))
+        changes = _changes(parcel.mail, settlements, records)
+        return Settled(changes, tuple(failed), _asked_for_report(attempt.outcomes), not into_mailbox)
+
+    def report(
+        self,
+        mail: QueuedMail,
+        succeeded: Sequence[QueuedRecipient],
+        content: Callable[[], Content],
+        *,
+        relayed: bool,
+    ) -> tuple[tuple[Change, ...], Accept | None]:
+        """The report of success, to be committed with the settlement it is about."""
+        if not succeeded or self.write_report is None:
+            return (), None
+        notice = self.write_report(mail, succeeded, content(), relayed)
+        if notice is None:
+            return (), None
+        record = tracking.dsn(notice.mail, mail, at=self.clock.now(), hostname=self.hostname)
+        return (notice, KeepRecords(records=(record,))), notice
 
     def put_off(self, parcel: Parcel, why: str, *, due_at: float) -> Settled:
         """Not tried at all: attempts are not counted; a mail past its time is given up all the same."""
@@ -166,6 +196,14 @@ class FailuresTogether:
             return ()
         del self._open[mail_id]
         return tuple(self._failed.pop(mail_id))
+
+
+def _asked_for_report(outcomes: Sequence[Outcome]) -> tuple[QueuedRecipient, ...]:
+    return tuple(
+        _told(o)
+        for o in outcomes
+        if o.we_report and o.fate is Fate.DELIVERED and Notify.SUCCESS in o.recipient.recipient.notify
+    )
 
 
 def _told(outcome: Outcome) -> QueuedRecipient:
