@@ -31,7 +31,16 @@ Key = tuple[type[Any], Address | None]
 class Knowledge:
     """What one SMTP session knows. A fact that cannot be found out is Unknown, whatever the cause (I9)."""
 
-    __slots__ = ("_alarm", "_deadline_s", "_facts", "_kept", "_of_recipient", "_running", "known")
+    __slots__ = (
+        "_alarm",
+        "_deadline_s",
+        "_facts",
+        "_has_unknowns",
+        "_kept",
+        "_of_recipient",
+        "_running",
+        "known",
+    )
 
     def __init__(self, alarm: Alarm, *, deadline_s: float) -> None:
         self._alarm = alarm
@@ -40,6 +49,7 @@ class Knowledge:
         self._of_recipient: dict[Address, dict[type[Any], Any]] = {}
         self._kept: dict[type[Any], Gathering] = {}
         self._running: dict[Key, Pending] = {}
+        self._has_unknowns = False  # nearly every session: then nobody needs to look for them
         self.known = Known(self._facts, self._of_recipient)
 
     def start(self, gatherings: Iterable[Gathering], mail: MailView) -> None:
@@ -48,26 +58,35 @@ class Knowledge:
 
     def gather(self, gatherings: Iterable[Gathering], mail: MailView) -> Sequence[Pending]:
         """Find out what can be found out without waiting; returns what has to be waited for."""
-        waiting: list[Pending] | None = None
+        waiting: list[Pending] = []
+        about = mail.recipient.address if mail.recipient is not None else None
+        of_recipient = self._place_of(about) if about is not None else self._facts
         for gathering in gatherings:
-            recipient = _recipient_of(gathering, mail)
-            place = self._facts if recipient is None else self._place_of(recipient)
-            if gathering.fact in place:
-                continue
-            pending = self._running.get((gathering.fact, recipient)) if self._running else None
-            if pending is None:
-                found = self._begin(gathering, mail)
-                if not isinstance(found, asyncio.Task):
-                    place[gathering.fact] = found
-                    self._kept[gathering.fact] = gathering
-                    continue
-                pending = Pending(gathering, recipient, found)
-                self._running[gathering.fact, recipient] = pending
-            if pending.task.done():
-                self._take(pending)
-            else:
-                waiting = [*(waiting or ()), pending]
-        return waiting or ()
+            is_of_recipient = about is not None and gathering.scope is Scope.RECIPIENT
+            place = of_recipient if is_of_recipient else self._facts
+            if gathering.fact not in place:
+                pending = self._gather_one(gathering, mail, about if is_of_recipient else None, place)
+                if pending is not None:
+                    waiting.append(pending)
+        return waiting
+
+    def _gather_one(
+        self, gathering: Gathering, mail: MailView, recipient: Address | None, place: dict[type[Any], Any]
+    ) -> Pending | None:
+        """None when it is known now; else what has to be waited for."""
+        pending = self._running.get((gathering.fact, recipient)) if self._running else None
+        if pending is None:
+            found = self._begin(gathering, mail)
+            if not isinstance(found, asyncio.Task):
+                place[gathering.fact] = found
+                self._kept[gathering.fact] = gathering
+                return None
+            pending = Pending(gathering, recipient, found)
+            self._running[gathering.fact, recipient] = pending
+        if not pending.task.done():
+            return pending
+        self._take(pending)
+        return None
 
     async def wait(self, pending: Sequence[Pending]) -> None:
         """Until all are known, at most the deadline; what is not known then is Unknown."""
@@ -81,6 +100,8 @@ class Knowledge:
 
     def unknown_among(self, kinds: Iterable[type[Any]], recipient: Address | None) -> tuple[Unknown, ...]:
         """The facts of these types that could not be found out, about the mail or the recipient."""
+        if not self._has_unknowns:
+            return ()
         of_recipient = self._of_recipient.get(recipient) if recipient is not None else None
         found = []
         for kind in kinds:
@@ -134,7 +155,7 @@ class Knowledge:
         # An edge: whatever a gatherer does, the fact is unknown and the mail goes on.
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
             return self._unknown(gathering, error)
-        if isinstance(found, Coroutine):
+        if not isinstance(found, gathering.fact) and isinstance(found, Coroutine):
             return asyncio.ensure_future(self._find(gathering, found))
         return self._checked(gathering, found)
 
@@ -145,13 +166,17 @@ class Knowledge:
             return self._unknown(gathering, error)
 
     def _checked(self, gathering: Gathering, found: Any) -> Any:
-        if isinstance(found, (gathering.fact, Unknown)):
+        if isinstance(found, gathering.fact):
+            return found
+        if isinstance(found, Unknown):
+            self._has_unknowns = True
             return found
         error = TypeError(f"found a {type(found).__name__} instead of a {gathering.fact.__name__}")
         return self._unknown(gathering, error)
 
     def _unknown(self, gathering: Gathering, error: BaseException) -> Unknown:
         name = gathering.fact.name
+        self._has_unknowns = True
         if isinstance(error, Fault):
             return Unknown(name, error.reason[:REASON_LIMIT_CHARS])
         if isinstance(error, TimeoutError):
@@ -165,6 +190,7 @@ class Knowledge:
         if self._running.pop((gathering.fact, recipient), None) is not pending:
             return
         late = task.cancelled() or not task.done()
+        self._has_unknowns = self._has_unknowns or late
         fact = (
             Unknown(gathering.fact.name, f"not known within {self._deadline_s:g} s")
             if late
@@ -179,9 +205,3 @@ class Knowledge:
             del self._facts[kind]
         for key in [key for key, pending in self._running.items() if is_over(pending.gathering)]:
             self._running.pop(key).task.cancel()
-
-
-def _recipient_of(gathering: Gathering, mail: MailView) -> Address | None:
-    if gathering.scope is Scope.RECIPIENT and mail.recipient is not None:
-        return mail.recipient.address
-    return None
