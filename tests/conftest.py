@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,16 +72,18 @@ def lab_dns(background: Background) -> Iterator[LabDns]:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, lab_dns: LabDns) -> Iterator[Callable[..., GatewayUnderTest]]:
+def gateway(lab_dns: LabDns) -> Iterator[Callable[..., GatewayUnderTest]]:
     """Starts gateways: gateway(smart_host=..., connector=(...), sender=(...), more="...").
 
-    At the end of the test each must stop cleanly.
+    At the end of the test each must stop cleanly. pytest's own directories have names too long
+    for the path of a Unix socket, so they live beside them.
     """
     started: list[GatewayUnderTest] = []
+    place = Path(tempfile.mkdtemp(prefix="gp-"))
 
     def start(*, smart_host: str, **wishes: Any) -> GatewayUnderTest:
         made = gateway_in(
-            tmp_path / f"gateway-{len(started)}",
+            place / f"gateway-{len(started)}",
             smart_host=smart_host,
             **{"dns_port": lab_dns.port, **wishes},
         )
@@ -96,6 +99,7 @@ def gateway(tmp_path: Path, lab_dns: LabDns) -> Iterator[Callable[..., GatewayUn
     finally:
         for made in started:
             made.process.kill()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture

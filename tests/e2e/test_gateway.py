@@ -106,9 +106,11 @@ def test_authentication_gives_the_right_to_relay(gateway: Gateways, sink: Sink) 
 @pytest.mark.threat("F01")
 def test_a_stranger_cannot_relay(gateway: Gateways, sink: Sink) -> None:
     running = gateway(smart_host=into(sink))
-    with smtplib.SMTP(running.host, running.port) as client:
-        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
-            client.send_message(letter(), "you@there.example", ["carol@elsewhere.example"])
+    with (
+        smtplib.SMTP(running.host, running.port) as client,
+        pytest.raises(smtplib.SMTPRecipientsRefused) as refused,
+    ):
+        client.send_message(letter(), "you@there.example", ["carol@elsewhere.example"])
     assert refused.value.recipients["carol@elsewhere.example"][0] == 550
     assert sink.mails == []
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -18,6 +20,8 @@ from gatepost.lab.report import console, show_invitation, show_rows, show_verdic
 from gatepost.lab.world import LabWorld
 
 ERRAND_TIMEOUT_S: Final = 90.0
+_SOCKET_PATH_BYTES: Final = 107
+_LONGEST: Final = "state/control/worker-0.sock"
 _MARK: Final = ".gatepost-lab"
 _OURS: Final = ("state", "gatepost.toml", "gatepost.log", "recipients.txt")
 
@@ -27,11 +31,24 @@ def run(args: Sequence[str]) -> int:
     wishes = _parser().parse_args(list(args))
     out = console()
     try:
-        directory = prepared(Path(wishes.directory).absolute())
+        directory = prepared(place_for(wishes.directory))
     except OSError as error:
         out.print(f"gatepost lab: {error}")
         return 2
     return asyncio.run(_lab(LabWorld(directory), out, once=wishes.once))
+
+
+def place_for(wish: str) -> Path:
+    """The directory that was asked for, else ./.lab, else one in the temporary directory when the path is long.
+
+    A Unix socket's path has at most 107 octets, and the gateway has its sockets below the state directory.
+    """
+    if wish:
+        return Path(wish).absolute()
+    usual = Path(".lab").absolute()
+    if len(os.fsencode(usual / _LONGEST)) <= _SOCKET_PATH_BYTES:
+        return usual
+    return Path(tempfile.mkdtemp(prefix="gatepost-lab-"))
 
 
 def prepared(directory: Path) -> Path:
@@ -55,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The gateway between a name server, a mailbox server and an internet of its own, on loopback.",
     )
     parser.add_argument("--once", action="store_true", help="end after the table")
-    parser.add_argument("--directory", default=".lab", help="where configuration, state and log go (.lab)")
+    parser.add_argument("--directory", default="", help="where configuration, state and log go (.lab)")
     return parser
 
 
