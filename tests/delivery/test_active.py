@@ -80,8 +80,8 @@ def test_what_comes_goes_and_nothing_is_left(steps: list[tuple[int, bool]]) -> N
                 del held[mail_id]
         assert leases.mail_ids == frozenset(held)
         assert leases.content_bytes == len(held) * CONTENT.size_bytes
-    for parcels in held.values():
-        for one in parcels:
+    for rest in held.values():
+        for one in rest:
             leases.end_lease(one)
     assert (len(leases), leases.content_bytes, leases.room) == (0, 0, 10)
     assert not leases.is_full_for("out:smtp:x.example")
@@ -105,7 +105,8 @@ def test_a_mail_is_taken_out_of_its_turn() -> None:
     assert taken is not None
     assert taken.mail.mail_id == 3
     assert hop.take_mail(3) is None
-    assert [p.mail.mail_id for p in iter(hop.take, None) if p] == [1, 2, 4, 5, 6, 7]
+    assert sorted(p.mail.mail_id for p in hop.take_all()) == [1, 2, 4, 5, 6, 7]
+    assert hop.waiting == 0
 
 
 def test_lanes_grow_with_success_and_shrink_with_failure() -> None:
