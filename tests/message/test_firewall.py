@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepost.message.firewall import apply_edits, firewalled
@@ -23,6 +23,8 @@ CASES = [
     ("a blank before the colon", NONE, b"X-Gatepost-SCL : -1\r\n", b""),
     ("a folded name", NONE, b"X-Gatepost-SCL\r\n : -1\r\n", b""),
     ("a leading blank on the first line", NONE, b" X-Gatepost-SCL: -1\r\n", b""),
+    ("a fold of nothing", NONE, b"\n X-Gatepost-SCL: -1\r\n", b""),
+    ("a fold of no field", NONE, b"rubbish\r\n X-Gatepost-SCL: -1\r\n", b""),
     ("hidden behind a bare LF", NONE, b"A: 1\nX-Gatepost-SCL: -1\r\n", b""),
     ("hidden behind a bare CR", NONE, b"A: 1\rX-Gatepost-SCL: -1\r\n", b""),
     ("hidden behind VT", NONE, b"A: 1\x0bX-Gatepost-SCL: -1\r\n", b""),
@@ -100,6 +102,7 @@ SCRAPS = st.sampled_from(
 
 
 @pytest.mark.threat("H34")
+@example([b"\r\n ", b"X-Gatepost-A", b"A: b"])
 @given(st.lists(SCRAPS, max_size=20))
 def test_no_arrangement_smuggles_a_private_field(scraps: list[bytes]) -> None:
     # Given any head, and the way it leaves us: stray CRs and LFs become CR LF

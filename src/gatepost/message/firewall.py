@@ -61,8 +61,13 @@ def apply_edits(head: bytes, edits: Sequence[Edit]) -> bytes:
 
 def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bool:
     lines = _ANY_LINE_END.split(raw)
-    # A line that begins with a blank continues the field for every reader.
-    names = [_name_at(line) for n, line in enumerate(lines) if n == 0 or line[:1] not in (b" ", b"\t")]
+    # A line that begins with a blank continues the field for every reader, once there is a field: a colon was seen.
+    begun = False
+    names = []
+    for line in lines:
+        if not begun or line[:1] not in (b" ", b"\t"):
+            names.append(_name_at(line))
+        begun = begun or b":" in line
     if any(_matches(name, forbidden) for name in names):
         return True
     if own_id and _AUTHENTICATION_RESULTS in names:

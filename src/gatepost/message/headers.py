@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -110,7 +111,7 @@ class HeaderIndex:
 
         At most fields_limit fields are indexed.
         """
-        return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
+        return _parsed(head, fields_limit)
 
     @property
     def fields(self) -> tuple[HeaderField, ...]:
@@ -145,6 +146,11 @@ _WHOLE_DEFECTS: Final = (
     (_OTHER_LINE_END, Defect.OTHER_LINE_END),
     (re.compile(rb"\0"), Defect.NUL),
 )
+
+
+@lru_cache(maxsize=8)  # facts, records and notices of one mail read the same head, one after the other
+def _parsed(head: bytes, fields_limit: int) -> HeaderIndex:
+    return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
 
 
 def _parse_tidy(head: bytes, fields_limit: int) -> HeaderIndex | None:
