@@ -109,7 +109,7 @@ def _kind(annotation: Any, code_name: str = "") -> str:
     if origin is Annotated:
         return _kind(args[0])
     if origin is Literal:
-        return "one of " + ", ".join(str(a) for a in args)
+        return f"one of {', '.join(map(str, args))}" if len(args) > 1 else f'"{args[0]}"'
     if origin in (Union, UnionType):
         return " or ".join(_kind(a) for a in args if a is not NoneType)
     if origin is tuple:
@@ -124,10 +124,19 @@ def _plural(kind: str) -> str:
 
 
 def _limits(info: FieldInfo, unit: str) -> str:
-    low = next((m.ge for m in info.metadata if getattr(m, "ge", None) is not None), None)
-    high = next((m.le for m in info.metadata if getattr(m, "le", None) is not None), None)
+    found = [*info.metadata, *_inside(info.annotation)]
+    low = next((m.ge for m in found if getattr(m, "ge", None) is not None), None)
+    high = next((m.le for m in found if getattr(m, "le", None) is not None), None)
     if low is not None and high is not None:
         return f"{amount(low, unit)} to {amount(high, unit)}"
     if low is not None:
         return f"at least {amount(low, unit)}"
     return f"at most {amount(high, unit)}" if high is not None else ""
+
+
+def _inside(annotation: Any) -> Iterator[Any]:
+    """Limits that stand at one of several types, as at the number of `"auto" or a number`."""
+    for one in get_args(annotation):
+        if get_origin(one) is Annotated:
+            for field in get_args(one)[1:]:
+                yield from getattr(field, "metadata", ())
