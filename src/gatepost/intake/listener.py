@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import Final, cast
 
@@ -188,6 +188,7 @@ class _Arriving(asyncio.Protocol):
         protocol.connection_made(transport)
 
 
+@lru_cache(maxsize=4096)
 def _source_of(client_ip: str) -> str:
     parsed = ip_address(client_ip)
     if parsed.version == 4:

@@ -20,14 +20,22 @@ class Transaction:
     recipients: dict[Address, Recipient] = field(default_factory=dict)
     refusals: int = 0
     """RCPTs we refused: a transaction of refusals only is recorded, too."""
+    _envelope: Envelope | None = None
 
     def add(self, recipient: Recipient) -> None:
         """Accept a recipient; the same address again changes nothing (threats B26)."""
-        self.recipients.setdefault(recipient.address, recipient)
+        if recipient.address not in self.recipients:
+            self.recipients[recipient.address] = recipient
+            self._envelope = None
 
     @property
     def envelope(self) -> Envelope:
         """With the recipients accepted so far."""
+        if self._envelope is None:
+            self._envelope = self._made()
+        return self._envelope
+
+    def _made(self) -> Envelope:
         mail = self.mail
         return Envelope(
             sender=mail.sender,

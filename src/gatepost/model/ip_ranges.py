@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,10 +35,6 @@ class IpRange:
         """How many addresses: the smaller, the more specific."""
         return self.high - self.low + 1
 
-    def holds(self, address: IPv4Address | IPv6Address) -> bool:
-        """Whether the address is in it; an IPv4 address is in no IPv6 range."""
-        return self.version == address.version and self.low <= int(address) <= self.high
-
 
 class IpRanges:
     """Several ranges; finds the most specific that holds an address."""
@@ -48,8 +45,11 @@ class IpRanges:
 
     def most_specific(self, address: str) -> IpRange | None:
         """address: a valid IP address as text. None when no range holds it."""
-        parsed = ip_address(address)
-        return next((found for found in self._ranges if found.holds(parsed)), None)
+        version, number = _number_of(address)
+        for found in self._ranges:
+            if found.version == version and found.low <= number <= found.high:
+                return found
+        return None
 
     def __contains__(self, address: str) -> bool:
         return self.most_specific(address) is not None
@@ -58,6 +58,13 @@ class IpRanges:
         return bool(self._ranges)
 
 
+@lru_cache(maxsize=4096)
+def _number_of(address: str) -> tuple[int, int]:
+    parsed = ip_address(address)
+    return parsed.version, int(parsed)
+
+
+@lru_cache(maxsize=4096)
 def plain_ip(address: str) -> str:
     """An IPv4-mapped IPv6 address as IPv4, a zone removed, else unchanged (threats F36).
 

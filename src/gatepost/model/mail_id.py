@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _VALUES: Final = {c: n for n, c in enumerate(_ALPHABET)}
 _DIGITS: Final = 13
 WORKER_LIMIT: Final = 64
@@ -39,7 +40,15 @@ class MailIds:
 
 def mail_id_text(mail_id: int) -> str:
     """13 characters, e.g. "1k3v8q0zt4w00"."""
-    return "".join(_ALPHABET[mail_id >> 5 * n & 31] for n in reversed(range(_DIGITS)))
+    return (
+        _ALPHABET[mail_id >> 60 & 31]
+        + _PAIRS[mail_id >> 50 & 1023]
+        + _PAIRS[mail_id >> 40 & 1023]
+        + _PAIRS[mail_id >> 30 & 1023]
+        + _PAIRS[mail_id >> 20 & 1023]
+        + _PAIRS[mail_id >> 10 & 1023]
+        + _PAIRS[mail_id & 1023]
+    )
 
 
 def mail_id_number(text: str) -> int:

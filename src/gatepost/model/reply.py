@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 REPLY_LINE_LIMIT_BYTES: Final = 512  # RFC 5321 §4.5.3.1.5
@@ -54,22 +55,24 @@ class Reply:
 
     def encode(self) -> bytes:
         """The bytes for the wire, each line within 512 octets (RFC 5321 §4.5.3.1.5)."""
-        lines = (self.text, *self.more)
-        last = len(lines) - 1
-        out = bytearray()
-        for number, line in enumerate(lines):
-            mark = " " if number == last else "-"
-            enhanced = f"{self.enhanced} " if self.enhanced else ""
-            body = (
-                f"{self.code}{mark}{enhanced}{line}".rstrip()
-                if number == last
-                else (f"{self.code}{mark}{enhanced}{line}")
-            )
-            out += body.encode("ascii", "replace")[: REPLY_LINE_LIMIT_BYTES - 2] + b"\r\n"
-        return bytes(out)
+        return _encoded(self)
 
     def __str__(self) -> str:
         return " ".join(p for p in (str(self.code), self.enhanced, self.text) if p)
+
+
+@lru_cache(maxsize=256)  # most replies are constants, said all day
+def _encoded(reply: Reply) -> bytes:
+    lines = (reply.text, *reply.more)
+    last = len(lines) - 1
+    out = bytearray()
+    for number, line in enumerate(lines):
+        enhanced = f"{reply.enhanced} " if reply.enhanced else ""
+        whole = f"{reply.code}{' ' if number == last else '-'}{enhanced}{line}"
+        if number == last:
+            whole = whole.rstrip()
+        out += whole.encode("ascii", "replace")[: REPLY_LINE_LIMIT_BYTES - 2] + b"\r\n"
+    return bytes(out)
 
 
 OUR_FAULT: Final = Reply(451, "4.3.0", "Local error in processing, try again later")
