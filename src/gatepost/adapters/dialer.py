@@ -13,6 +13,7 @@ from gatepost.ports.tls import TlsPump
 
 _READ_HIGH_BYTES: Final = 64 * 1024
 _DRAINED_BELOW_BYTES: Final = 64 * 1024
+CLOSE_LIMIT_S: Final = 5.0
 
 
 class ClientPumps(Protocol):
@@ -36,6 +37,8 @@ class DialedWire(asyncio.Protocol):
         self._pump: TlsPump | None = None
         self._received = bytearray()
         self._at_end = False
+        self.is_gone = False
+        """The socket is closed and forgotten."""
         self._fault: WorldFault | None = None
         self._reading_paused = False
         self._writing_paused = False
@@ -81,6 +84,7 @@ class DialedWire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
         self._at_end = True
+        self.is_gone = True
         if exc is not None and self._fault is None:
             self._fault = WorldFault(f"connection lost: {_words(exc)}")
         self._cancel_timer()
@@ -140,12 +144,15 @@ class DialedWire(asyncio.Protocol):
         return self._pump.info
 
     def close(self) -> None:
-        """Close at once; what was written before still goes out."""
+        """Close at once; what was written before still goes out, for 5 seconds at most."""
         self._cancel_timer()
         if self._transport is not None:
             if self._pump is not None and self._fault is None and not self._transport.is_closing():
                 self._transport.write(self._pump.close())
             self._transport.close()
+            if self._transport.get_write_buffer_size():
+                # A peer that takes nothing must not keep the socket and what waits for it.
+                self._loop.call_later(CLOSE_LIMIT_S, self._transport.abort)
         self._at_end = True
 
     @property
