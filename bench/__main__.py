@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.gatepost_server import Gatepost
-from bench.load import smtp_source
+from bench.load import LoadFailed, smtp_source
 from bench.machine import facts
 from bench.postfix import Postfix, why_not
 from bench.report import data_of, text_of
@@ -38,9 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     directory = Path(tempfile.mkdtemp(prefix="gatepost-bench-", dir=wishes.directory))
     directory.chmod(_ONE_STEP_DOWN)
     try:
-        return _run(plan, directory, only=wishes.only)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        status = _run(plan, directory, only=wishes.only)
+    except LoadFailed as failure:
+        print(f"no figures: {failure}\nlook below {directory}")
+        return 1
+    shutil.rmtree(directory, ignore_errors=True)
+    return status
 
 
 def _run(plan: Plan, directory: Path, *, only: str) -> int:

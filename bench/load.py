@@ -38,7 +38,8 @@ def offer(scenario: Scenario, *, port: int, pid: int) -> Load:
     done = subprocess.run([*command, f"127.0.0.1:{port}"], capture_output=True, timeout=_LIMIT_S, check=False)
     seconds = time.perf_counter() - began_at
     if done.returncode:
-        raise LoadFailed(done.stderr.decode("utf-8", "replace").strip()[-300:])
+        said = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise LoadFailed(f"port {port}, {scenario.title}: {said}")
     memory = memory_bytes(pid)
     time.sleep(_TRAILING_S)
     return Load(

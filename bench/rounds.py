@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from bench.load import measure_latency, offer
 from bench.measures import Latency, Load, Scenario
@@ -13,6 +13,8 @@ from bench.server import Server
 MESSAGES: Final = {1: 800, 10: 3000, 50: 4000}
 """Sessions -> messages: a second or more of each."""
 LATENCY_MESSAGES: Final = 300
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def measure(plan: Plan, servers: Sequence[Server], say: Callable[[str], None]) -
     return results
 
 
-def in_turn(servers: Sequence[Server], number: int) -> Iterator[Server]:
+def in_turn(servers: Sequence[T], number: int) -> Iterator[T]:
     """The first goes last in the next round."""
     first = number % len(servers)
     yield from servers[first:]

@@ -10,35 +10,57 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import uvloop
 
 from crash.mutants import MUTANTS
 from crash.report import text_of, write_account
-from crash.run import Plan, run
+from crash.run import Outcome, Plan, run
+
+_PATIENCE_WITH_A_LIAR_S: Final = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs, prints, and keeps the account below build/."""
     wishes = _parser().parse_args(arguments)
-    directory = Path(tempfile.mkdtemp(prefix="crash-", dir=_build()))
+    if wishes.prove:
+        return _prove(wishes)
+    outcome = _run(wishes, mutant=wishes.mutant)
+    print(text_of(outcome))
+    if outcome.is_good and not wishes.keep:
+        shutil.rmtree(outcome.plan.directory)
+    else:
+        print(f"its state and log are kept in {outcome.plan.directory}")
+    return 0 if outcome.is_good else 1
+
+
+def _prove(wishes: argparse.Namespace) -> int:
+    """Every lying gateway must be found out, for the right reason: exit status 0 when all were."""
+    undetected = 0
+    for name, mutant in MUTANTS.items():
+        outcome = _run(wishes, mutant=name)
+        shutil.rmtree(outcome.plan.directory)
+        count = outcome.judgement.counts.get(mutant.must_find, 0)
+        undetected += not count
+        print(f"{name:24}{mutant.must_find.value}: {count or 'NOT FOUND'}", flush=True)
+    return 1 if undetected else 0
+
+
+def _run(wishes: argparse.Namespace, *, mutant: str | None) -> Outcome:
     plan = Plan(
         seed=wishes.seed,
         kills=wishes.kills,
-        directory=directory,
+        directory=Path(tempfile.mkdtemp(prefix="crash-", dir=_build())),
         clients=wishes.clients,
         event_loop=wishes.event_loop,
         background=not wishes.no_background,
-        arguments=("-m", "crash.mutants", wishes.mutant) if wishes.mutant else ("-m", "gatepost"),
+        empty_within_s=wishes.empty_within if mutant is None else _PATIENCE_WITH_A_LIAR_S,
+        arguments=("-m", "crash.mutants", mutant) if mutant else ("-m", "gatepost"),
     )
     outcome = uvloop.run(run(plan))
-    write_account(outcome, _build() / f"crash-{wishes.mutant or 'gatepost'}-{plan.seed}.json")
-    print(text_of(outcome))
-    if outcome.is_good and not wishes.keep:
-        shutil.rmtree(directory)
-    else:
-        print(f"its state and log are kept in {directory}")
-    return 0 if outcome.is_good else 1
+    write_account(outcome, _build() / f"crash-{mutant or 'gatepost'}-{plan.seed}.json")
+    return outcome
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--event-loop", choices=("uvloop", "asyncio"), default="uvloop")
     parser.add_argument("--no-background", action="store_true", help="no smtp-source beside it")
     parser.add_argument("--keep", action="store_true", help="keep the state directory of a good run, too")
+    parser.add_argument(
+        "--empty-within", type=float, default=90.0, help="seconds to empty the queue after the kills"
+    )
+    parser.add_argument(
+        "--prove", action="store_true", help="run every lying gateway: each must be found out"
+    )
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="a gateway that lies: the run must fail")
     return parser
 

@@ -10,9 +10,10 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from crash.judge import Finding
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import Accept, Change, KeepRecords, MailState, Settle
@@ -115,13 +116,21 @@ class AlteredBody(LyingStore):
         self._honest.commit(changes, done)
 
 
-MUTANTS: Final[dict[str, Callable[[Store], LyingStore]]] = {
-    "early-acknowledgement": EarlyAcknowledgement,
-    "four-is-fine": FourIsFine,
-    "forgotten-settlement": ForgottenSettlement,
-    "late-settlement": LateSettlement,
-    "accepted-but-refused": AcceptedButRefused,
-    "altered-body": AlteredBody,
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One lie, and what the judge must find."""
+
+    store: Callable[[Store], LyingStore]
+    must_find: Finding
+
+
+MUTANTS: Final = {
+    "early-acknowledgement": Mutant(EarlyAcknowledgement, Finding.LOST),
+    "four-is-fine": Mutant(FourIsFine, Finding.LOST),
+    "forgotten-settlement": Mutant(ForgottenSettlement, Finding.DUPLICATE_FORBIDDEN),
+    "late-settlement": Mutant(LateSettlement, Finding.DUPLICATE_FORBIDDEN),
+    "accepted-but-refused": Mutant(AcceptedButRefused, Finding.INVENTED),
+    "altered-body": Mutant(AlteredBody, Finding.ALTERED),
 }
 
 
@@ -148,7 +157,7 @@ def main(arguments: Sequence[str]) -> None:
     """The gateway's command line with the lie named first."""
     from gatepost.main import command_line, worker
 
-    lie, names = MUTANTS[arguments[0]], vars(worker)
+    lie, names = MUTANTS[arguments[0]].store, vars(worker)
     open_honestly = names["open_store"]
 
     def open_lying(*places: Any, **wishes: Any) -> Any:

@@ -1,0 +1,86 @@
+"""The arithmetic of the benchmark, and its look at processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from bench.cost import cpu_s, family_of, memory_bytes
+from bench.measures import Latency, Load, Scenario, percentile, ratios, spread_of
+from bench.report import data_of, text_of
+from bench.rounds import Plan, Results, in_turn
+
+PERCENTILES = [
+    ("the middle of three", [3.0, 1.0, 2.0], 0.5, 2.0),
+    ("between two", [1.0, 2.0], 0.5, 1.5),
+    ("one value is every percentile", [5.0], 0.99, 5.0),
+    ("the highest", [1.0, 2.0, 3.0], 1.0, 3.0),
+    ("ninety-nine of a hundred and one", [float(n) for n in range(101)], 0.99, 99.0),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "share", "expected"), PERCENTILES, ids=lambda v: str(v)[:30])
+def test_percentiles(name: str, values: list[float], share: float, expected: float) -> None:
+    assert percentile(values, share) == pytest.approx(expected)
+
+
+def test_no_values_have_no_percentile() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 0.5)
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    """given a slow round for both, when the ratios are taken, then it does not spread them"""
+    ratio = ratios([300.0, 30.0, 600.0], [100.0, 10.0, 100.0])
+    assert (ratio.median, ratio.lowest, ratio.highest) == pytest.approx((3.0, 3.0, 6.0))
+    assert spread_of([1.0, 5.0]).median == 3.0
+
+
+def test_who_goes_first_changes() -> None:
+    orders = [list(in_turn("ab", n)) for n in range(3)]
+    assert orders == [["a", "b"], ["b", "a"], ["a", "b"]]
+
+
+def test_a_short_plan_still_gives_every_session_something_to_do() -> None:
+    for scenario in Plan(share=0.001, sessions=(1, 10, 50, 200)).scenarios:
+        assert scenario.messages >= 2 * scenario.sessions
+
+
+def test_the_cost_of_a_family_includes_its_dead() -> None:
+    """given a child that worked and was waited for, when the parent is looked at, then its time counts"""
+    before_s = cpu_s(os.getpid())
+    subprocess.run([sys.executable, "-c", "sum(range(4_000_000))"], check=True)
+    assert cpu_s(os.getpid()) > before_s
+
+
+def test_a_family_has_its_children() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert child.pid in family_of(os.getpid())
+        assert memory_bytes(child.pid) > 1 << 20
+    finally:
+        child.kill()
+        child.wait()
+        assert child.stdin is not None
+        child.stdin.close()
+    assert memory_bytes(child.pid) == 0
+
+
+def test_the_table_has_a_row_for_each_figure() -> None:
+    results = Results()
+    scenario = Scenario(10, False, 100)
+    for server, seconds in (("Gatepost", 1.0), ("Postfix", 4.0)):
+        load = Load(messages=100, seconds=seconds, cpu_s=seconds / 10, memory_bytes=1 << 20)
+        results.add_load(server, scenario, load)
+        results.add_latency(server, True, Latency(p50_s=0.001 * seconds, p99_s=0.002 * seconds), 10)
+    text = text_of(results, {"cores": "2"}, {"Gatepost": 0, "Postfix": 3})
+    rows = {line.split(":")[0] + line.split(":")[1][:12]: line for line in text.splitlines() if ":" in line}
+    assert any("messages/s" in row and row.rstrip().endswith("4.00 (4.00-4.00)") for row in rows.values())
+    assert any("CPU ms" in row and row.rstrip().endswith("0.25 (0.25-0.25)") for row in rows.values())
+    assert "Postfix: 3 acknowledged mails are missing" in text
+    assert "Gatepost: 0" not in text
+    assert json.loads(json.dumps(data_of(results, {}, {})))["loads"][0]["sessions"] == 10
+    assert results.offered == {"Gatepost": 110, "Postfix": 110}
