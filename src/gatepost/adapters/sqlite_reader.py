@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,7 @@ _MAIL: Final = (
 )
 _RECIPIENTS: Final = (
     "SELECT number, state, due_at, attempts, next_hop, address, options, last_reply FROM recipient "
-    "WHERE mail_id = ? AND state < 8 ORDER BY number"
+    "WHERE mail_id = ? AND state < 8"
 )
 _CONTENT: Final = (
     "SELECT crc32, form, path, body_size_bytes, body_crc32, head, body FROM content WHERE mail_id = ?"
@@ -94,12 +95,13 @@ class SqliteReader:
         """Mails in the order of their ids, above `after`. Raises ValueError for an endless search text."""
         sql, values = _find_sql(wanted, after)
         found: list[QueuedMail] = []
-        for (mail_id,) in self._rows(sql, values):
-            mail = self._mail(mail_id, None)
-            if mail is not None and mail_matches(mail, wanted):
-                found.append(mail)
-                if len(found) >= limit:
-                    break
+        with self._snapshot():
+            for (mail_id,) in self._rows(sql, values):
+                mail = self._mail(mail_id, None)
+                if mail is not None and mail_matches(mail, wanted):
+                    found.append(mail)
+                    if len(found) >= limit:
+                        break
         return found
 
     def summary(self) -> list[HopSummary]:
@@ -130,13 +132,14 @@ class SqliteReader:
     def due(self, *, now: float, limit: int, excluding: frozenset[int] = frozenset()) -> list[QueuedMail]:
         """As ports.store.Store.due: reads the index until `limit` mails are together."""
         numbers: dict[int, set[int]] = {}
-        for mail_id, number in self._rows(_DUE, (now,)):
-            if mail_id in excluding:
-                continue
-            if mail_id not in numbers and len(numbers) >= limit:
-                break
-            numbers.setdefault(mail_id, set()).add(number)
-        mails = (self._mail(mail_id, wanted) for mail_id, wanted in numbers.items())
+        with self._snapshot():
+            for mail_id, number in self._rows(_DUE, (now,)):
+                if mail_id in excluding:
+                    continue
+                if mail_id not in numbers and len(numbers) >= limit:
+                    break
+                numbers.setdefault(mail_id, set()).add(number)
+            mails = [self._mail(mail_id, wanted) for mail_id, wanted in numbers.items()]
         return [mail for mail in mails if mail is not None]
 
     def next_due_at(self) -> float | None:
@@ -161,7 +164,8 @@ class SqliteReader:
         row = next(self._rows(_MAIL, (mail_id,)), None)
         try:
             found = (recipient_from_row(r) for r in self._rows(_RECIPIENTS, (mail_id,)))
-            recipients = tuple(r for r in found if numbers is None or _is_wanted(r, numbers))
+            wanted = [r for r in found if numbers is None or r.number in numbers]
+            recipients = tuple(sorted(wanted, key=_number) if len(wanted) > 1 else wanted)
             if row is not None:
                 return mail_from_row(row, recipients)
         except DAMAGE as error:
@@ -170,6 +174,17 @@ class SqliteReader:
         if recipients:
             self._damaged(mail_id, "envelope missing")
         return None
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Several queries of one moment, under one lock."""
+        for _ in self._rows("BEGIN", ()):
+            pass
+        try:
+            yield
+        finally:
+            with contextlib.suppress(apsw.Error):  # a reading transaction has nothing to lose
+                self._database.execute("COMMIT")
 
     def _rows(self, sql: str, values: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
         """Raises WorldFault when the store cannot be read."""
@@ -253,8 +268,8 @@ def _hop_summary(hop: str, rows: list[tuple[Any, ...]], mails: Mapping[str, int]
     )
 
 
-def _is_wanted(recipient: QueuedRecipient, numbers: set[int]) -> bool:
-    return recipient.number in numbers
+def _number(recipient: QueuedRecipient) -> int:
+    return recipient.number
 
 
 def _ignore(_mail_id: int, _reason: str) -> None:
