@@ -23,6 +23,7 @@ FAILURE_TTL_S: Final = 1.0
 """RFC 9520 §3.2: that nobody knew is remembered for a second."""
 FAILURES_LIMIT: Final = 1000
 SERVERS_LIMIT: Final = 8
+_SOON_S: Final = 0.01
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _UNKNOWN: Final = Reply(451, "4.4.3", "A name could not be looked up, try again later")
 _BAD_ADDRESS: Final = Reply(501, "5.5.4", "That is not an IP address")
@@ -166,7 +167,7 @@ class DnsResolver:
         return question
 
     async def _wait(self, waiter: asyncio.Future[Outcome], timeout_s: float) -> Outcome:
-        if timeout_s >= self._timeout_s:  # the question itself ends earlier
+        if timeout_s > self._timeout_s - _SOON_S:  # the question itself ends as early
             return await waiter
         loop = asyncio.get_running_loop()
         timer = loop.call_later(max(timeout_s, 0), _expire, waiter)

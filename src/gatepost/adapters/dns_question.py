@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,6 @@ TRIES_LEAST: Final = 3
 TRIES_PER_SERVER: Final = 2
 AVOID_S: Final = 10.0
 """How long a silent server is asked last."""
-CASE_BITS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,6 @@ class Question:
     __slots__ = (
         "_asked",
         "_concluded",
-        "_deadline",
         "_done",
         "_failed",
         "_loop",
@@ -54,6 +52,7 @@ class Question:
         "_tries",
         "_tries_limit",
         "_try_s",
+        "_until",
         "key",
         "waiters",
     )
@@ -65,7 +64,7 @@ class Question:
         self.waiters: list[asyncio.Future[Outcome]] = []
         self._concluded = concluded
         self._loop = asyncio.get_running_loop()
-        self._asked = dns_wire.question(*key, case_bits=secrets.randbits(CASE_BITS))
+        self._asked = dns_wire.question(*key, chance=os.urandom(dns_wire.NAME_LIMIT_BYTES))
         now = self._loop.time()
         self._order = sorted(servers, key=lambda server: server.avoid_until > now)
         self._failed: dict[NameServer, str] = {}
@@ -77,7 +76,7 @@ class Question:
         self._tries_limit = max(TRIES_LEAST, TRIES_PER_SERVER * len(servers))
         self._try_s = timeout_s / self._tries_limit
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = self._loop.call_later(timeout_s, self._give_up)
+        self._until = now + timeout_s
 
     def begin(self) -> None:
         """Send the first try."""
@@ -131,10 +130,11 @@ class Question:
     def _try_next(self) -> None:
         if self._timer:
             self._timer.cancel()
+        wait_s = min(self._try_s, self._until - self._loop.time())
         left = [server for server in self._order if server not in self._failed] or self._order
         server = left[self._tries % len(left)]
         self._tries += 1
-        self._timer = self._loop.call_later(self._try_s, self._silent, server)
+        self._timer = self._loop.call_later(max(wait_s, 0), self._silent, server)
         self._send(server)
 
     def _send(self, server: NameServer) -> None:
@@ -152,8 +152,10 @@ class Question:
 
     def _silent(self, server: NameServer) -> None:
         server.avoid_until = self._loop.time() + AVOID_S
-        if self._tries < self._tries_limit:
+        if self._tries < self._tries_limit and self._loop.time() < self._until:
             self._try_next()
+        else:
+            self._give_up()
 
     def _give_up(self) -> None:
         for server in self._order:
@@ -167,6 +169,7 @@ class Question:
         if self._tcp is None:
             if self._timer:
                 self._timer.cancel()
+            self._timer = self._loop.call_at(self._until, self._give_up)
             self._tcp = self._loop.create_task(self._converse_by_tcp(server))
 
     async def _converse_by_tcp(self, server: NameServer) -> None:
@@ -184,7 +187,6 @@ class Question:
         if self._done:
             return
         self._done = True
-        self._deadline.cancel()
         if self._timer:
             self._timer.cancel()
         if self._tcp:

@@ -39,7 +39,8 @@ _CLASS_IN: Final = b"\x00\x01"
 _FIRST_NAME_AT: Final = 12
 _ASKABLE: Final = re.compile(r"(?:[!-\-/-\[\]-~]{1,63}\.)*[!-\-/-\[\]-~]{1,63}")
 _UGLY: Final = re.compile(rb"[^a-zA-Z0-9_/+=*-]")
-_LETTERS: Final = re.compile(rb"[a-zA-Z]")
+_LETTER_BITS: Final = bytes(0x20 if 0x61 <= octet <= 0x7A else 0 for octet in range(256))
+"""The bit of a small letter that makes it great; a length octet is at most 63 and so no letter."""
 _BAD_NAME: Final = Reply(501, "5.1.3", "That is not a domain name")
 
 
@@ -120,24 +121,15 @@ def askable(name: str) -> str:
     return bare.lower()
 
 
-def question(name: str, kind: Kind, *, case_bits: int = 0) -> bytes:
-    """The question section. name: askable. case_bits: bit n set makes the n-th octet upper case (0x20)."""
-    written = bytearray()
-    for label in name.encode("ascii").split(b"."):
-        written.append(len(label))
-        written += label
-    written.append(0)
-    if case_bits:
-        _mix_case(written, case_bits)
-    return bytes(written) + kind.to_bytes(2, "big") + _CLASS_IN
-
-
-def _mix_case(written: bytearray, case_bits: int) -> None:
-    """Letters only; a length octet is at most 63 and so never a letter."""
-    for match in _LETTERS.finditer(written):
-        at = match.start()
-        if case_bits >> at & 1:
-            written[at] &= 0xDF
+def question(name: str, kind: Kind, *, chance: bytes = b"") -> bytes:
+    """The question section. name: askable. chance: octets whose bits make letters upper case (0x20)."""
+    labels = name.encode("ascii").split(b".")
+    written = b"".join([bytes((len(label),)) + label for label in labels]) + b"\x00"
+    if chance:
+        letters = int.from_bytes(written.translate(_LETTER_BITS), "big")
+        upper = letters & int.from_bytes(chance[: len(written)], "big")
+        written = (int.from_bytes(written, "big") ^ upper).to_bytes(len(written), "big")
+    return written + kind.to_bytes(2, "big") + _CLASS_IN
 
 
 def query(query_id: int, asked: bytes, *, edns: bool = True) -> bytes:
