@@ -371,13 +371,27 @@ def test_guessing_recipients_does_not_fill_memory() -> None:
 
 
 def test_a_recipient_refused_the_second_time_stays_accepted() -> None:
-    world = World()
-    used = hearing(world=world)
-    used.ask(view(Stage.RCPT, recipient="bob@gate.test"))
-    world.mailboxes.is_down = True
-    used.ask(view(Stage.RCPT, recipient="bob@gate.test"))
+    times: list[int] = []
+
+    def only_once(_mail: MailView, _known: Known) -> Verdict:
+        times.append(1)
+        return Verdict(agent="tester") if len(times) == 1 else Verdict.reject("tester", NO, "again")
+
+    used = hearing(an_agent(only_once, {Stage.RCPT: ()}))
+    mail = view(Stage.RCPT, recipient="bob@gate.test")
+    assert [at_once(used.ask(mail)).reply for _ in range(2)] == [None, NO]
     (decision,) = decided(used.decide(view(Stage.END_OF_DATA, recipients=("bob@gate.test",))))
     assert decision.disposition.reply is None
+
+
+@pytest.mark.threat("I4")
+def test_what_was_said_of_a_recipient_ends_with_the_mail() -> None:
+    used = hearing(an_agent(finds, {Stage.RCPT: ()}))
+    used.ask(view(Stage.RCPT, recipient="bob@gate.test"))
+    mail = view(Stage.END_OF_DATA, recipients=("bob@gate.test",))
+    before = [d.disposition.scl for d in decided(used.decide(mail))]
+    used.forget_mail()
+    assert (before, [d.disposition.scl for d in decided(used.decide(mail))]) == ([6], [0])
 
 
 def test_a_connection_s_opinion_stays_in_the_log_until_a_mail_was_begun() -> None:
