@@ -1,0 +1,1 @@
+"""What the RFCs compute of a sender: SPF, DKIM, DMARC, ARC. Nothing yet: sender authentication is to come."""
