@@ -68,19 +68,32 @@ class StoreLock:
             raise WorldFault(
                 f"{path.parent} is in use by another gatepost process", locked=str(path)
             ) from error
-        self.was_unclean = os.pread(self._descriptor, 16, 0).startswith(b"open")
+        said = os.pread(self._descriptor, 16, 0)
+        self.was_unclean = said.startswith((b"open", b"damaged"))
         """The last owner did not close the store."""
+        self.was_damaged = said.startswith(b"damaged")
+        """The last owner met damaged pages: the store is to be salvaged."""
+        self._damaged = False
 
     def mark_open(self) -> None:
         """From now on a death is an unclean stop. Raises OSError."""
-        os.pwrite(self._descriptor, b"open\n", 0)
+        self._write(b"open\n")
+
+    def mark_damaged(self) -> None:
+        """The next start salvages what can be read. Raises OSError."""
+        self._damaged = True
+        self._write(b"damaged\n")
+
+    def _write(self, word: bytes) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, word, 0)
         os.fsync(self._descriptor)
 
     def release(self, *, clean: bool) -> None:
         """Give the store up; clean: everything was written and checkpointed."""
         if self._descriptor < 0:
             return
-        if clean:
+        if clean and not self._damaged:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
                 os.fsync(self._descriptor)

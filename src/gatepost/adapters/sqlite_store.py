@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -23,9 +24,10 @@ from gatepost.adapters.sqlite_recovery import (
     put_aside,
 )
 from gatepost.adapters.sqlite_rows import Settled
+from gatepost.adapters.sqlite_salvage import salvage
 from gatepost.adapters.sqlite_schema import migrate, open_for_reading, open_writer, quick_check
 from gatepost.config.settings import Queue, Records
-from gatepost.model.content import SpooledBody
+from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept, Change
@@ -123,6 +125,15 @@ class SqliteStore(SqliteReader, Owner):
         self.in_flight.close()
         self._lock.release(clean=clean)
 
+    def content(self, mail_id: int) -> Content:
+        """As ports.store.StoreReader.content; damaged pages are remembered for the next start."""
+        try:
+            return super().content(mail_id)
+        except WorldFault as fault:
+            if isinstance(fault.__cause__, apsw.CorruptError):
+                self._pages_damaged()
+            raise
+
     # -- beyond the port ------------------------------------------------------------------------
 
     @property
@@ -173,6 +184,8 @@ class SqliteStore(SqliteReader, Owner):
     def write_failed(self, error: BaseException, fault: WorldFault) -> None:
         """Say so; a full disk gets the reserve, so that mail can leave."""
         self._log.write("error", "store-failed", reason=fault.reason)
+        if isinstance(error, apsw.CorruptError):
+            self._pages_damaged()
         if isinstance(error, apsw.FullError):
             gave = self._room.give_up_reserve()
             self._log.write("error", "disk-full", reserve_given_up=gave, free_bytes=self._room.free_bytes)
@@ -192,12 +205,10 @@ class SqliteStore(SqliteReader, Owner):
         unclean = self._lock.was_unclean and self._path.exists()
         log_missing = unclean and not self._path.with_name("store.db-wal").exists()
         removed = self._files.prepare()
+        self._salvage_if_needed(unclean=unclean)
         database = open_writer(self._path)
         try:
             migrate(database)
-            problem = quick_check(database) if unclean else ""
-            if problem:
-                raise WorldFault(f"the store is damaged: {problem}", file=str(self._path))
             database.execute("BEGIN IMMEDIATE")
             poisoned = blame(database, self.in_flight.left_over(), crash_limit)
             isolated = isolate_incomplete(database) if unclean else ()
@@ -220,6 +231,26 @@ class SqliteStore(SqliteReader, Owner):
         self._report(found)
         return found
 
+    def _salvage_if_needed(self, *, unclean: bool) -> None:
+        if not unclean:
+            return
+        problem = "damaged pages were met" if self._lock.was_damaged else self._problem()
+        if problem:
+            self._log.write("error", "store-damaged", file=str(self._path), problem=problem)
+            rows = salvage(self._path)
+            self._log.write("warning", "store-salvaged", rows=rows, old=f"{self._path}.damaged")
+
+    def _problem(self) -> str:
+        """What the check of the queue's tables finds."""
+        database = open_writer(self._path)
+        try:
+            migrate(database)
+            return quick_check(database)
+        except apsw.CorruptError as error:
+            return str(error)
+        finally:
+            database.close()
+
     def _report(self, found: Recovered) -> None:
         if found.was_unclean:
             self._log.write("warning", "store-recovered", orphan_bodies=found.orphan_bodies)
@@ -241,6 +272,12 @@ class SqliteStore(SqliteReader, Owner):
             put_aside(database, mail_id, reason)
 
         self._groups.ask((), None, hold)
+
+    def _pages_damaged(self) -> None:
+        """The file itself is damaged: other mail goes on as far as it can; a restart salvages."""
+        self._log.write("error", "store-damaged", file=str(self._path), advice="restart to salvage it")
+        with contextlib.suppress(OSError):  # the check at the next start may find it as well
+            self._lock.mark_damaged()
 
     def _body_failed(self, fault: WorldFault) -> None:
         """Called from a thread of the pool."""
