@@ -119,7 +119,16 @@ def test_a_retried_mail_is_due_now_routed_anew_and_looked_for() -> None:
     mail = worker.store.mail(mail_id)
     assert mail is not None
     assert (mail.recipients[0].due_at, mail.recipients[0].next_hop) == (NOW, "new:example.org")
-    assert worker.deliveries.retried == [("", (mail_id,))]
+    assert worker.deliveries.retried == [("new:example.org", ()), ("", (mail_id,))]
+
+
+@pytest.mark.parametrize("command", [RemoveMail, SuspendMail])
+def test_what_is_left_of_a_changed_mail_goes_on_at_once(command: type) -> None:
+    worker = Worker()
+    mail_id = worker.put("bob@example.org", "carl@example.org")
+    worker.ask(about(command, mail_id, 0))
+    assert worker.deliveries.withdrawn == [mail_id]
+    assert worker.deliveries.retried == [("", (mail_id,))], "no hop is woken up"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +182,7 @@ def test_a_removal_with_notice_tells_the_sender_in_the_same_transaction() -> Non
     assert reply.notices == 1
     assert notices(worker) == ["carl@example.org 554 5.7.0 Removed from the queue by an administrator"]
     assert len(worker.store.transactions) == before + 1
+    assert [r.event for r in worker.store.records(RecordFilter(), limit=9)] == ["DSN", "REMOVE"]
     assert len(worker.deliveries.offered) == 1
 
 

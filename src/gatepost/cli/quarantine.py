@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 
 from gatepost.cli.front import Face
@@ -11,7 +13,6 @@ from gatepost.cli.queue import who
 from gatepost.cli.selection import Selection, bulk, change, found_by, selecting
 from gatepost.cli.shown import address_text, mail_json
 from gatepost.control.commands import DeleteQuarantine, ReleaseQuarantine
-from gatepost.control.mails import find_mails
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import MailState, QueuedMail
 
@@ -36,8 +37,7 @@ def list_(face: Face, selection: Selection, limit: int, as_json: bool) -> None:
     """List quarantined mails, oldest first."""
     held = selection.within(MailState.QUARANTINED)
     with face.world.readers(face.configuration.settings) as readers:
-        found = found_by(readers, held) if held.ids else find_mails(readers, held.wanted, limit=limit)
-    mails = [one.mail for one in found[:limit]]
+        mails = [found.mail for found in islice(found_by(readers, held), limit)]
     if as_json:
         say_json([mail_json(mail) for mail in mails])
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,7 +25,7 @@ from gatepost.control.commands import (
     SuspendMail,
 )
 from gatepost.control.links import tell_all
-from gatepost.control.mails import content_of, find_mails, mail_of, summary_of
+from gatepost.control.mails import content_of, mail_of, summary_of
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import mail_id_text
@@ -56,10 +57,7 @@ def list_(face: Face, selection: Selection, limit: int, summary: bool, as_json: 
         if summary:
             _summary(readers, face.world.now(), as_json=as_json)
             return
-        if selection.ids:
-            mails = [found.mail for found in found_by(readers, selection)][:limit]
-        else:
-            mails = [found.mail for found in find_mails(readers, selection.wanted, limit=limit)]
+        mails = [found.mail for found in islice(found_by(readers, selection), limit)]
     if as_json:
         say_json([mail_json(mail) for mail in mails])
         return

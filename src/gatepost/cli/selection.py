@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,18 +122,40 @@ def bulk(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def found_by(readers: Sequence[StoreReader], selection: Selection) -> list[Found]:
-    """The mails, oldest first, each with the recipients that fit."""
+def found_by(readers: Sequence[StoreReader], selection: Selection) -> Iterator[Found]:
+    """The mails, oldest first (or in the order of the ids given), each with the recipients that fit."""
     if not selection.ids:
-        return list(each_mail(readers, selection.wanted))
-    found = []
+        yield from each_mail(readers, selection.wanted)
     for mail_id in selection.ids:
         mail = mail_of(readers, mail_id)
         who = matching_recipients(mail, selection.wanted) if mail else ()
         if mail is not None and who:
             numbers = () if len(who) == len(mail.recipients) else tuple(r.number for r in who)
-            found.append(Found(replace(mail, recipients=who), Target(mail_id, numbers)))
-    return found
+            yield Found(replace(mail, recipients=who), Target(mail_id, numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What a command will be about. Only a few of the mails themselves: a queue may be longer than memory."""
+
+    targets: list[Target]
+    sample: list[QueuedMail]
+    recipients: int
+
+    def __str__(self) -> str:
+        return f"{_count(len(self.targets), 'mail')} with {_count(self.recipients, 'recipient')}"
+
+
+def _chosen(found: Iterable[Found]) -> _Chosen:
+    targets: list[Target] = []
+    sample: list[QueuedMail] = []
+    recipients = 0
+    for one in found:
+        targets.append(one.target)
+        recipients += len(one.mail.recipients)
+        if len(sample) < PREVIEW_ROWS:
+            sample.append(one.mail)
+    return _Chosen(targets, sample, recipients)
 
 
 def change(
@@ -157,20 +179,21 @@ def change(
         selection = selection.within(state)
     configuration = face.configuration
     with face.world.readers(configuration.settings) as readers:
-        found = found_by(readers, selection)
-    missing = [i for i in selection.ids if i not in {f.mail.mail_id for f in found}]
+        chosen = _chosen(found_by(readers, selection))
+    there = {target.mail_id for target in chosen.targets}
+    missing = [mail_id for mail_id in selection.ids if mail_id not in there]
     for mail_id in missing:
         click.echo(f"{mail_id_text(mail_id)}: not found, or nothing of it fits", err=True)
-    if not found:
+    if not chosen.targets:
         _nothing(as_json=as_json)
         raise click.exceptions.Exit(EXIT_NO)
     if dry_run:
-        _preview([f.mail for f in found], verb, as_json=as_json)
+        _preview(chosen, verb, as_json=as_json)
         return
-    if len(found) > 1 and not yes:
-        _ask([f.mail for f in found], verb)
+    if len(chosen.targets) > 1 and not yes:
+        _ask(chosen, verb)
     with face.world.links(configuration) as links:
-        done = act(links, [f.target for f in found], command)
+        done = act(links, chosen.targets, command)
     answer(done, as_json=as_json, partly=bool(missing))
 
 
@@ -201,25 +224,22 @@ def _nothing(*, as_json: bool) -> None:
         say("no mail fits; nothing was changed")
 
 
-def _preview(mails: Sequence[QueuedMail], verb: str, *, as_json: bool) -> None:
+def _preview(chosen: _Chosen, verb: str, *, as_json: bool) -> None:
     if as_json:
-        say_json([mail_json(mail) for mail in mails])
+        sample = [mail_json(mail) for mail in chosen.sample]
+        say_json({"mails": len(chosen.targets), "recipients": chosen.recipients, "sample": sample})
         return
-    say(f"would {verb} {_size(mails)}:")
-    say_table(MAIL_HEADS, [mail_row(mail) for mail in mails[:PREVIEW_ROWS]], empty="")
-    if len(mails) > PREVIEW_ROWS:
-        say(f"... and {len(mails) - PREVIEW_ROWS} more")
+    say(f"would {verb} {chosen}:")
+    say_table(MAIL_HEADS, [mail_row(mail) for mail in chosen.sample], empty="")
+    if len(chosen.targets) > len(chosen.sample):
+        say(f"... and {len(chosen.targets) - len(chosen.sample)} more")
 
 
-def _ask(mails: Sequence[QueuedMail], verb: str) -> None:
+def _ask(chosen: _Chosen, verb: str) -> None:
     if not sys.stdin.isatty():
-        click.echo(f"this would {verb} {_size(mails)}: add --yes, or --dry-run to see them", err=True)
+        click.echo(f"this would {verb} {chosen}: add --yes, or --dry-run to see them", err=True)
         raise click.exceptions.Exit(EXIT_USAGE)
-    click.confirm(f"{verb} {_size(mails)}?", abort=True)
-
-
-def _size(mails: Sequence[QueuedMail]) -> str:
-    return f"{_count(len(mails), 'mail')} with {_count(sum(len(m.recipients) for m in mails), 'recipient')}"
+    click.confirm(f"{verb} {chosen}?", abort=True)
 
 
 def _count(number: int, noun: str) -> str:

@@ -97,6 +97,12 @@ def _recipients(settings: Settings) -> Iterator[Complaint]:
 
 def _queue(settings: Settings) -> Iterator[Complaint]:
     queue = settings.queue
+    if queue.allow_volatile:
+        yield Complaint(
+            at=("queue", "allow-volatile"),
+            message="mail that was answered 250 may be lost in a power cut",
+            is_warning=True,
+        )
     if queue.first_retry_s > queue.longest_retry_s:
         yield Complaint(at=("queue", "first-retry"), message="is longer than longest-retry")
     if queue.longest_retry_s > queue.expiry_s:

@@ -93,6 +93,8 @@ class WorkerFace:
     process_id: int
     started_at: float
     revision: str
+    hostname: str = ""
+    """For the tracking records of notices."""
     sessions: Callable[[], int] = lambda: 0
     samples: Callable[[], Iterable[tuple[str, tuple[tuple[str, str], ...], float]]] = tuple
     reopen_log: Callable[[], None] = lambda: None
@@ -107,6 +109,8 @@ class _Work:
     notices: list[Accept] = field(default_factory=list)
     mail_ids: list[int] = field(default_factory=list)
     recipients: int = 0
+    next_hops: set[str] = field(default_factory=set)
+    """Those of the recipients that were put back into the queue."""
 
     def add(self, mail: QueuedMail, who: Sequence[QueuedRecipient], changes: Sequence[Change]) -> None:
         """One mail's share."""
@@ -223,7 +227,10 @@ class WorkerCommands:
             else:
                 self._plan(work, command, mail, who)
         done = await self._commit(work)
-        if self._deliveries is not None and isinstance(command, RetryMail | ResumeMail | ReleaseQuarantine):
+        if self._deliveries is not None and work.mail_ids:
+            if isinstance(command, RetryMail):  # somebody wants an attempt: a hop that rests is woken up
+                for next_hop in sorted(work.next_hops):
+                    self._deliveries.retry_now(next_hop=next_hop)
             self._deliveries.retry_now(mail_ids=work.mail_ids)
         return done
 
@@ -265,7 +272,8 @@ class WorkerCommands:
             return
         notice = self._notice_about(mail, [replace(r, last_reply=REMOVED_REPLY) for r in who])
         if notice is not None:
-            work.changes.append(notice)
+            record = tracking.dsn(notice.mail, mail, at=self._clock.now(), hostname=self._face.hostname)
+            work.changes += (notice, KeepRecords(records=(record,)))
             work.notices.append(notice)
 
     def _free(
@@ -304,6 +312,8 @@ class WorkerCommands:
             )
             for r in who
         )
+        if state is MailState.READY:
+            work.next_hops.update(s.next_hop or r.next_hop for s, r in zip(settlements, who, strict=True))
         work.add(mail, who, [Settle(mail_id=mail.mail_id, settlements=settlements, expires_at=expires_at)])
 
     async def _commit(self, work: _Work) -> Changed:
