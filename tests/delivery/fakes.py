@@ -187,12 +187,18 @@ class FakeHost:
 
     def __init__(self, state: str = "well") -> None:
         self.state = state
-        """well: takes everything; down: refuses connections; hangs: never answers MAIL; defers: 450."""
+        """well: takes everything; down: refuses connections; defers: 450 to RCPT; hangs, hangs up: at MAIL."""
         self.taken: list[str] = []
         """The paths of the recipients that got their mail."""
         self.connections = 0
         self.most_connections = 0
         self.attempts = 0
+        self.wires: list[FakeWire] = []
+
+    def drop_connections(self) -> None:
+        """The peer closes them all, without a word."""
+        for wire in self.wires:
+            wire.dropped = True
 
 
 class FakeWire:
@@ -205,10 +211,14 @@ class FakeWire:
         self._recipients: list[str] = []
         self._in_text = False
         self._closed = False
+        self.dropped = False
+        host.wires.append(self)
         host.connections += 1
         host.most_connections = max(host.most_connections, host.connections)
 
     async def read(self, *, timeout_s: float) -> bytes:
+        if self.dropped:
+            return b""
         while not self._answers:
             await asyncio.Event().wait()
         await asyncio.sleep(0)
@@ -233,6 +243,8 @@ class FakeWire:
                 return "250-host.example\r\n250 PIPELINING"
             case "MAIL":
                 self._recipients = []
+                if self._host.state == "hangs up":
+                    return "421 4.3.2 bye"
                 return "" if self._host.state == "hangs" else "250 ok"
             case "RCPT":
                 if self._host.state == "defers":
@@ -299,6 +311,8 @@ class Yard:
     slots: FakeSlots
     notices: list[tuple[int, tuple[str, ...]]]
     reports: list[tuple[int, tuple[str, ...], bool]]
+    notice_to: str = ""
+    """Where the notice about a failure goes; "": none is written."""
 
     def put(self, mail: QueuedMail, *, offer: bool = True) -> None:
         """Commit a mail, and offer it as intake does."""
@@ -351,7 +365,11 @@ def yard(
 
     def write_notice(mail: QueuedMail, failed: Sequence[QueuedRecipient], content: Content) -> Accept | None:
         notices.append((mail.mail_id, tuple(str(r.recipient.address) for r in failed)))
-        return None
+        if not made.notice_to:
+            return None
+        return Accept(
+            mail=mail_to(made.notice_to, mail_id=10**6, next_hop="", is_notice=True), content=CONTENT
+        )
 
     reports: list[tuple[int, tuple[str, ...], bool]] = []
 
@@ -397,7 +415,8 @@ def yard(
         ),
         queue=settings.queue,
     )
-    return Yard(settings, store, clock, resolver, router, attempts, scheduler, log, slots, notices, reports)
+    made = Yard(settings, store, clock, resolver, router, attempts, scheduler, log, slots, notices, reports)
+    return made
 
 
 def _as_clock(clock: FakeClock) -> Clock:

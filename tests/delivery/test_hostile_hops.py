@@ -11,6 +11,7 @@ import pytest
 from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, scripted, to_port, yard
 
 from gatepost.config.settings import Settings
+from gatepost.delivery.connection import Credentials
 from gatepost.delivery.courier import NoHost
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.model.content import Content
@@ -276,9 +277,7 @@ def test_a_transaction_as_a_whole_has_an_end() -> None:
 @pytest.mark.threat("N12")
 @pytest.mark.parametrize("tls", ["none", "opportunistic", "required"])
 def test_no_password_without_tls(tls: str) -> None:
-    from gatepost.delivery.connection import Credentials
-
-    script = "> 220 x\n<\n> 250-x\n> 250 AUTH PLAIN LOGIN\n~\n"
+    script = "> 220 x\n<\n> 250-x\n> 250 AUTH PLAIN LOGIN\n<\n"
 
     async def run() -> list[bytes]:
         async with scripted(script) as server:

@@ -490,3 +490,87 @@ def test_the_states_of_the_queue_are_as_the_table_allows() -> None:
         assert "settlement-refused" not in made.log.events()
 
     play(test, "b.example", "c.example")
+
+
+@pytest.mark.threat("N08")
+def test_a_hop_whose_conversations_all_break_off_rests_as_a_whole() -> None:
+    settings = settings_of({"connections": 1})
+
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        hosts["b.example"].state = "hangs up"
+        for mail_id in range(1, 60):
+            made.put(to("b@b.example", mail_id=mail_id))
+        await made.settle(lambda: all(state_of(made, n) == [("deferred", 1)] for n in range(1, 60)))
+        assert hosts["b.example"].attempts == 3
+
+    play(test, "b.example", settings=settings)
+
+
+def test_connections_of_an_idle_hop_are_closed_after_the_setting() -> None:
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        made.put(to("b@b.example", mail_id=1))
+        await made.settle(lambda: made.store.mail(1) is None)
+        assert hosts["b.example"].connections == 1
+        await made.settle(lambda: hosts["b.example"].connections == 0)
+
+    play(test, "b.example", settings=settings_of({"idle-timeout": "50ms"}))
+
+
+def test_a_kept_connection_that_died_costs_no_attempt() -> None:
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        made.put(to("a@b.example", mail_id=1))
+        await made.settle(lambda: made.store.mail(1) is None)
+        hosts["b.example"].drop_connections()
+        made.put(to("b@b.example", mail_id=2))
+        await made.settle(lambda: made.store.mail(2) is None)
+        assert records_of(made) == ["SEND", "SEND"]
+        assert hosts["b.example"].attempts == 2
+
+    play(test, "b.example")
+
+
+def test_two_domains_with_one_host_share_a_connection() -> None:
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        made.resolver.exchangers_of["c.example"] = (Mx(10, "mx.b.example"),)
+        made.put(to("a@b.example", mail_id=1))
+        await made.settle(lambda: made.store.mail(1) is None)
+        made.put(to("a@c.example", mail_id=2))
+        await made.settle(lambda: made.store.mail(2) is None)
+        assert hosts["b.example"].attempts == 1
+
+    play(test, "b.example")
+
+
+@pytest.mark.threat("G11")
+def test_more_than_half_for_one_hop_is_put_off_and_comes_later() -> None:
+    settings = settings_of({"connections": 2}, queue={"active-mails": 20})
+
+    async def run() -> None:
+        made, hosts = internet("slow.example", "well.example", settings=settings)
+        hosts["slow.example"].state = "hangs"
+        for mail_id in range(1, 100):
+            made.put(to("x@slow.example", mail_id=mail_id), offer=False)
+        made.put(to("x@well.example", mail_id=1000), offer=False)
+        made.scheduler.start()
+        # The one that stands behind a hundred others is not held up by them
+        await made.settle(lambda: hosts["well.example"].taken == ["x@well.example"])
+        assert len(made.scheduler._active) <= 10
+        put_off = [
+            m for n in range(1, 100) if (m := made.store.mail(n)) and m.recipients[0].due_at > m.received_at
+        ]
+        assert len(put_off) == 89
+        assert {m.recipients[0].attempts for m in put_off} == {0}
+        await made.scheduler.stop(0.05)
+
+    asyncio.run(run())
+
+
+def test_a_notice_leaves_at_once() -> None:
+    # Given a mail that fails, and a notice that goes to a living host
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        made.notice_to = "ann@b.example"
+        made.put(to("x@no.example", mail_id=1))
+        await made.settle(lambda: hosts["b.example"].taken == ["ann@b.example"])
+        assert "DSN" in records_of(made)
+
+    play(test, "b.example")
