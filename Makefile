@@ -44,7 +44,7 @@ types: dev
 	@$(PY) -m mypy --no-error-summary $(CODE)
 
 imports: dev
-	@.venv/bin/lint-imports --no-timing >.lint-imports.log || { cat .lint-imports.log; rm -f .lint-imports.log; exit 1; }
+	@.venv/bin/lint-imports >.lint-imports.log || { cat .lint-imports.log; rm -f .lint-imports.log; exit 1; }
 	@rm -f .lint-imports.log
 
 quick: dev

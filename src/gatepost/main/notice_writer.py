@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gatepost.config.settings import Settings
 from gatepost.model.accepted_domains import AcceptedDomains
@@ -11,6 +11,7 @@ from gatepost.model.content import Content
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, QueuedMail, QueuedRecipient
 from gatepost.notices.compose import compose_failure
+from gatepost.notices.rate import NoticeRate
 from gatepost.ports.world import Clock, Randomness
 from gatepost.routing.next_hop import Router
 
@@ -27,6 +28,7 @@ class NoticeWriter:
     clock: Clock
     randomness: Randomness
     ids: MailIds
+    rate: NoticeRate = field(default_factory=NoticeRate)
 
     def failure(self, mail: QueuedMail, failed: Sequence[QueuedRecipient], content: Content) -> Accept | None:
         """The notice about recipients whose last_reply says why; None when silence is right."""
@@ -47,6 +49,7 @@ class NoticeWriter:
             now=self.clock.now(),
             mail_id=mail_id,
             token=self.randomness.token_hex(TOKEN_BYTES),
+            rate=self.rate,
         )
 
     def about_removed(
