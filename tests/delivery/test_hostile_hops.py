@@ -259,19 +259,33 @@ def test_a_next_hop_that_dawdles_is_given_up() -> None:
 
 @pytest.mark.threat("N09")
 def test_a_transaction_as_a_whole_has_an_end() -> None:
-    # Given a clock that runs ten minutes at every look, and a peer that answers each command
-    script = OPEN + "<\n> 250 ok\n" + "<\n> 250 ok\n" * 90
-    ticks = iter(range(0, 10**9, 600))
+    # Given a peer that answers every command, and needs four minutes for each
+    script = OPEN + "<\n> 250 ok\n" * 92
 
-    async def run() -> Attempt:
+    async def run() -> tuple[Attempt, int]:
         async with scripted(script) as server:
-            made = yard(to_port(server.port), monotonic=lambda: float(next(ticks)))
+            made = yard(to_port(server.port), monotonic=lambda: 240.0 * max(0, len(server.heard) - 1))
             mail = mail_to(*(f"u{n}@x.example" for n in range(90)))
-            return await attempt(made.settings, mail, made=made)
+            return await attempt(made.settings, mail, made=made), len(server.heard)
 
-    # Then connecting alone is over its time, or the transaction is: never an endless attempt
-    with pytest.raises(NoHost):
-        asyncio.run(run())
+    done, heard = asyncio.run(run())
+    assert {o.fate for o in done.outcomes} == {Fate.DEFERRED}
+    assert heard <= 1 + 1800 / 240 + 2
+
+
+@pytest.mark.threat("N09", "N15")
+def test_opening_a_connection_as_a_whole_has_an_end() -> None:
+    script = "> 220 x\n<\n> 502 no\n<\n> 250 x\n"
+
+    async def run() -> int:
+        async with scripted(script) as first, scripted(script) as second:
+            ticks = iter(range(0, 10**9, 200))
+            made = yard(to_port(first.port, second.port), monotonic=lambda: float(next(ticks)))
+            with pytest.raises(NoHost):
+                await attempt(made.settings, made=made)
+            return first.connections + second.connections
+
+    assert asyncio.run(run()) <= 1
 
 
 @pytest.mark.threat("N12")

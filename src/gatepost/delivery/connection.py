@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -74,6 +75,8 @@ class NextHopConnection:
     mails_sent: int = 0
     pipelining: bool = True
     """False after a peer that announces PIPELINING stumbled over it (threats N07)."""
+    until: float = math.inf
+    """When whatever is under way must be over, by `monotonic`; one reply has its own patience."""
     broke_in_envelope: bool = False
     """It stumbled before any content was sent: a second try without pipelining is safe."""
 
@@ -89,7 +92,8 @@ class NextHopConnection:
 
         Raises WorldFault when this host will not do now, TlsFailed, PeerFault(5.4.6) for a loop.
         """
-        patience_s = min(timeout_s, self.settings.command_timeout_s)
+        self.until = self.monotonic() + timeout_s
+        patience_s = self.settings.command_timeout_s
         greeted = await self._expect(Greeted, patience_s)
         _agreed(greeted.reply, "greeting")
         if greeted.name == our_name.lower():
@@ -167,7 +171,9 @@ class NextHopConnection:
             return
         try:
             self.engine.tls_started()
-            self.tls = await self.wire.start_tls(self.host, verify=tls == "verified", timeout_s=patience_s)
+            self.tls = await self.wire.start_tls(
+                self.host, verify=tls == "verified", timeout_s=self._patience(patience_s)
+            )
         except WorldFault as fault:
             raise TlsFailed(f"TLS with {self.host} failed: {fault.reason}") from fault
         await self._hello(patience_s)
@@ -203,15 +209,15 @@ class NextHopConnection:
         may_be_stale: bool,
     ) -> tuple[Outcome, ...]:
         pipelined = self.pipelining and self.engine.offers.pipelining
-        until = self.monotonic() + TRANSACTION_LIMIT_S
+        self.until = self.monotonic() + TRANSACTION_LIMIT_S
         we_report = not self.engine.offers.dsn
         content_began = False
         try:
             self.engine.begin(command, rcpts, chunked=load.binary, pipelined=pipelined)
-            event = await self._next_by(until)
+            event = await self._next(self.settings.command_timeout_s)
             if isinstance(event, ContentWanted):
                 content_began = True
-                event = await self._send_content(load, until)
+                event = await self._send_content(load)
         except WorldFault as fault:
             self._break_off()
             if may_be_stale and not self.engine.mail_was_answered:
@@ -224,35 +230,34 @@ class NextHopConnection:
             raise StaleConnection("421 before the mail was looked at")
         return outcomes_of(batch, event.answers, we_report=we_report)
 
-    async def _send_content(self, load: Load, until: float) -> ClientEvent:
+    async def _send_content(self, load: Load) -> ClientEvent:
         if load.binary:
-            return await self._send_chunks(load, until)
+            return await self._send_chunks(load)
         whole = load.whole_for_data()
         if whole is not None:
             self.wire.write(whole)
         else:
             async for piece in load.pieces_for_data():
                 self.wire.write(piece)
-                await self.wire.drain(timeout_s=self._patience(until))
+                await self.wire.drain(timeout_s=self._patience(self.settings.command_timeout_s))
         self.engine.content_sent()
+        self.until = math.inf  # breaking off now would send the mail twice: RFC 5321 §4.5.3.2.6
         return await self._next(self.settings.data_timeout_s)
 
-    async def _send_chunks(self, load: Load, until: float) -> ClientEvent:
+    async def _send_chunks(self, load: Load) -> ClientEvent:
         async for piece in load.pieces_for_bdat():
             if not piece:
                 continue
             self.wire.write(self.engine.chunk(piece, last=False))
-            await self.wire.drain(timeout_s=self._patience(until))
+            await self.wire.drain(timeout_s=self._patience(self.settings.command_timeout_s))
             event = await self._next(self.settings.data_timeout_s)
             if not isinstance(event, ChunkTaken):
                 # RFC 3030 §2: after a refused chunk nothing is certain; the connection ends with it.
                 self._break_off()
                 return event
         self.wire.write(self.engine.chunk(b"", last=True))
+        self.until = math.inf
         return await self._next(self.settings.data_timeout_s)
-
-    async def _next_by(self, until: float) -> ClientEvent:
-        return await self._next(self._patience(until))
 
     async def _next(self, patience_s: float) -> ClientEvent:
         """The next event; writes what the engine has to say. Raises WorldFault."""
@@ -263,7 +268,7 @@ class NextHopConnection:
                     self.wire.write(out)
                 if event is not None:
                     return event
-                data = await self.wire.read(timeout_s=patience_s)
+                data = await self.wire.read(timeout_s=self._patience(patience_s))
                 if not data:
                     raise WorldFault(f"{self.host} closed the connection")
                 self.engine.receive(data)
@@ -271,8 +276,8 @@ class NextHopConnection:
             self._break_off()
             raise
 
-    def _patience(self, until: float) -> float:
-        return max(0.0, min(self.settings.command_timeout_s, until - self.monotonic()))
+    def _patience(self, patience_s: float) -> float:
+        return max(0.0, min(patience_s, self.until - self.monotonic()))
 
     def _break_off(self) -> None:
         self.engine.closed = True
