@@ -35,9 +35,9 @@ def state_of(pid: int) -> str:
 def worker_number(pid: int) -> int | None:
     """Whose store the process has open, told by its open files; None when it has none open."""
     with suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+        for name in os.listdir(f"/proc/{pid}/fd"):
             with suppress(OSError):
-                found = _STORE.search(os.readlink(entry.path))
+                found = _STORE.search(os.readlink(f"/proc/{pid}/fd/{name}"))
                 if found:
                     return int(found[1])
     return None

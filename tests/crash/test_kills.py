@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import uvloop
-
 from crash.judge import Finding
 from crash.report import text_of
 from crash.run import Outcome, Plan, run
