@@ -56,6 +56,17 @@ def test_recipient_filter(case: Case) -> None:
     assert said(ask(agent, mail, find_recipient_status(mail, site(), Mailboxes()))) == case.then
 
 
+@pytest.mark.parametrize(
+    ("recipient", "then"), [("bob@relay.test", "pass"), ("nobody@relay.test", "550 5.1.1")]
+)
+def test_a_relay_domain_that_is_looked_up_refuses_like_ours(recipient: str, then: str) -> None:
+    """check-recipients = "yes" would otherwise do nothing."""
+    door = site(checked_domains=frozenset({"relay.test"}))
+    mail = view(Stage.RCPT, recipient=recipient)
+    agent = RecipientFilter(settings(RecipientFilter), door)
+    assert said(ask(agent, mail, find_recipient_status(mail, door, Mailboxes()))) == then
+
+
 @pytest.mark.parametrize("kind", [ClientKind.ANONYMOUS, ClientKind.NAMED])
 def test_only_strangers_wait(kind: ClientKind) -> None:
     agent = RecipientFilter(settings(RecipientFilter), site(tarpit_s=3))

@@ -9,7 +9,6 @@ from pydantic import field_validator
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import setting
 from gatepost.facts.recipient_status import Listing, RecipientStatus
-from gatepost.model.accepted_domains import DomainType
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault
 from gatepost.model.known import Known, MailView
@@ -66,8 +65,6 @@ class RecipientFilter:
             return self._refuse(mail, status, f"{address} is blocked", "it were not in blocked-recipients")
         if status.listing is not Listing.NOT_LISTED or address.local.lower() == "postmaster":
             return self._silent  # RFC 5321 §4.5.1: every domain of ours has a postmaster
-        if status.type is not DomainType.AUTHORITATIVE:
-            return self._silent  # another system of ours may know it
         return self._refuse(mail, status, f"{address} is not listed", "the recipient source listed it")
 
     def _is_blocked(self, address: Address) -> bool:
