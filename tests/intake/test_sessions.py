@@ -459,3 +459,35 @@ def test_a_bug_of_ours_answers_451_and_keeps_the_session(monkeypatch: pytest.Mon
         await client.close()
 
     in_house(scenario, {})
+
+
+@pytest.mark.threat("A19")
+@pytest.mark.parametrize("cut", [b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\r"])
+def test_no_right_and_no_trust_relaxes_the_framing(cut: bytes) -> None:
+    """What comes back from a filter of ours, or from our own systems, is framed as strictly as anybody's."""
+    everything = [
+        "submit",
+        "relay",
+        "any-sender",
+        "own-domain-sender",
+        "bypass-filters",
+        "bypass-size",
+        "routing-headers",
+        "organization-headers",
+        "internal",
+    ]
+
+    async def scenario(house: House) -> None:
+        client = await Client.to(house)
+        await client.reply()
+        await client.ask(b"EHLO filter.example")
+        client.writer.write(MAIL + b"DATA\r\n")
+        for _ in range(3):
+            await client.reply()
+        client.writer.write(b"Subject: x\r\n\r\ntext" + cut + b"MAIL FROM:<x@evil.example>\r\n.\r\n")
+        assert (await client.reply()).startswith("521 5.5.2")
+        assert await client.is_closed()
+        assert not house.accepted
+        await client.close()
+
+    in_house(scenario, {"ranges": {"filter": {"addresses": ["127.0.0.1"], "rights": everything}}})
