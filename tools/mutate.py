@@ -126,19 +126,21 @@ def _shown(node: ast.AST) -> str:
 
 
 def _changes(tree: ast.Module) -> Iterator[_Change]:
-    for parent in ast.walk(tree):
-        for field, value in ast.iter_fields(parent):
-            if field in ("annotation", "returns", "decorator_list", "args", "bases") and not isinstance(
-                parent, ast.Call
-            ):
-                continue
-            items = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
-            for index, node in items:
-                if isinstance(node, ast.AST):
-                    for new in _instead_of(node):
-                        yield _Change(
-                            parent, field, index, new, getattr(node, "lineno", getattr(parent, "lineno", 0))
-                        )
+    for parent, field, index, node in _places(tree):
+        for new in _instead_of(node):
+            yield _Change(parent, field, index, new, getattr(node, "lineno", getattr(parent, "lineno", 0)))
+
+
+def _places(parent: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
+    """Every node below, with the place it stands in. Annotations do nothing, so they are left alone."""
+    for field, value in ast.iter_fields(parent):
+        if field in ("annotation", "returns"):
+            continue
+        items = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+        for index, node in items:
+            if isinstance(node, ast.AST):
+                yield parent, field, index, node
+                yield from _places(node)
 
 
 def _instead_of(node: ast.AST) -> Iterator[ast.AST]:
@@ -205,6 +207,7 @@ def _run_tests(mutant: Mutant) -> int:
     sys.meta_path.insert(0, _MutantFinder(mutant))
     files = [f"tests/protocol/{name}.py" for name in TESTS[mutant.module]]
     options = ["-x", "-q", "--noconftest", "-n0", "-p", "no:cacheprovider", "-m", "not slow"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported already
     return int(pytest.main([*options, *files]))
 
 
@@ -253,16 +256,16 @@ def main() -> int:
     if wanted.list:
         print(*mutants, sep="\n")
         return 0
-    for module in wanted.modules:
-        pid = _start(unchanged(module))
-        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
-            print(f"the tests of {module} fail without any mutant")
-            return 2
     # What every child needs is imported once, here; the package under test is not.
     import hypothesis.stateful  # noqa: F401
     import idna  # noqa: F401
     import pytest  # noqa: F401
 
+    for module in wanted.modules:
+        pid = _start(unchanged(module))
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+            print(f"the tests of {module} fail without any mutant")
+            return 2
     alive = _survivors(mutants, wanted.jobs)
     print(f"{len(mutants)} mutants, {len(mutants) - len(alive)} noticed, {len(alive)} live")
     return 1 if alive else 0

@@ -134,13 +134,16 @@ class DataFramer:
         end = window.find(END, dot) if dot >= 0 else -1
         if end >= 0:
             text, rest = window[: end + 2], window[end + len(END) :]
-            return Framed(self._clear(text, text), rest)
+            return Framed(self._clear(text, text, dotted=dot < end), rest)
         cut = len(window) - _held_octets(window)
         self._held = window[cut:]
-        return Framed(self._clear(window[:cut], window), None)
+        return Framed(self._clear(window[:cut], window, dotted=0 <= dot < cut), None)
 
-    def _clear(self, text: bytes, seen: bytes) -> bytes:
-        """Content as it goes on. text: what is certain; seen: text and what is held back behind it."""
+    def _clear(self, text: bytes, seen: bytes, *, dotted: bool) -> bytes:
+        """Content as it goes on. text: what is certain; seen: text and what is held back behind it.
+
+        dotted: a line of text begins with a dot. It is known already, and looking again is not cheap.
+        """
         if not text:
             return b""
         lines = text.split(b"\r\n")
@@ -150,7 +153,7 @@ class DataFramer:
         # Without normalizing, every line start is seen together with what follows it: CR LF is held back.
         if self._normalize or self._nul_line or b"\0" in text:
             self._refuse_nul_dot(text, seen)
-        if _DOT_LINE in text:
+        if dotted:
             text = text.replace(_DOT_LINE, b"\r\n")
             lines = text.split(b"\r\n")
         if bare:
