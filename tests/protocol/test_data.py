@@ -160,6 +160,14 @@ def test_normalizing_for_a_legacy_client(text: Text) -> None:
         assert end.form.bare_newlines
 
 
+def test_a_bare_newline_ends_a_line_when_normalizing() -> None:
+    talk = in_data(offer=NORMALIZING)
+    talk.say(b"abcd\nab\r\nabc\n.\r\n.\r\n")
+    end = talk.events[-1]
+    assert isinstance(end, EndOfData)
+    assert end.form == BodyForm(size_bytes=16, longest_line_bytes=4, bare_newlines=True)
+
+
 @pytest.mark.threat("A17", "A09")
 @pytest.mark.parametrize(
     "sent", [b"a\rb\r\n.\r\n", b"a\r\r\n", b"\r.\r\n.\r\n", b"a\n\0.\nb\r\n", b"a\n\0.\r\nb\r\n"]
