@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.fakes import FakeClock
 
@@ -31,6 +32,18 @@ from gatepost.queue.states import settled
 NOW = 1_800_000_000.0
 SMALL_DISK = Queue.model_validate({"disk-low": size(0), "reserve": size(65536), "resume-margin": size(0)})
 """For directories of tests: a reserve that costs nothing, no demand on free space."""
+
+
+MEMORY: Final = Path("/dev/shm")
+
+
+def in_memory(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory where that exists: what these tests show needs no platter, and real syncs cost time."""
+    if not MEMORY.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as place:
+        yield Path(place)
 
 
 class NotedLog:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 from tests.adapters.fakes_disk import FakeDisk
-from tests.adapters.store_mails import accept, mail_id, opened, settle
+from tests.adapters.store_mails import accept, in_memory, mail_id, opened, settle
 
 from gatepost.adapters.sqlite_groups import CommitGroups, Owner
 from gatepost.adapters.sqlite_schema import migrate, open_writer, quick_check
@@ -22,7 +21,6 @@ from gatepost.ports.store import MailFilter
 from gatepost.queue.states import settled
 
 ROUNDS = 13
-MEMORY = Path("/dev/shm")
 
 
 class QuietOwner(Owner):
@@ -41,12 +39,7 @@ class QuietOwner(Owner):
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """In memory where that exists: what survives is computed here, real syncs would only cost time."""
-    if not MEMORY.is_dir():
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=MEMORY) as place:
-        yield Path(place)
+    yield from in_memory(tmp_path)
 
 
 @pytest.fixture

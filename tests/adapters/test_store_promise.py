@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.adapters.store_mails import (
     committed,
     content,
     every,
+    in_memory,
     mail,
     mail_id,
     opened,
@@ -33,6 +34,11 @@ from gatepost.ports.store import MailFilter, RecordFilter, Store
 from gatepost.queue import states
 
 Story = Callable[[Store], Awaitable[None]]
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    yield from in_memory(tmp_path)
 
 
 @pytest.fixture(params=["fake", "sqlite", "sqlite-uvloop"])

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
@@ -21,6 +21,7 @@ from tests.adapters.store_mails import (
     committed,
     content,
     every,
+    in_memory,
     mail,
     mail_id,
     opened,
@@ -34,6 +35,12 @@ from gatepost.adapters.sqlite_schema import MIGRATIONS, SCHEMA_VERSION, migrate,
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import Accept, KeepDossier, KeepRecords, MailState, StoredRecord
 from gatepost.ports.store import MailFilter, RecordFilter
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    yield from in_memory(tmp_path)
+
 
 COMMITTER = """
 import asyncio, os, sys

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
-from tests.adapters.store_mails import NotedLog, accept, committed, mail_id, opened, settle
+from tests.adapters.store_mails import NotedLog, accept, committed, in_memory, mail_id, opened, settle
 
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import MailState
 from gatepost.ports.store import MailFilter
 
 MAILS = 200
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    yield from in_memory(tmp_path)
 
 
 def zero_a_page(path: Path, table: str) -> None:

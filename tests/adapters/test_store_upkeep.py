@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -19,6 +19,7 @@ from tests.adapters.store_mails import (
     committed,
     content,
     every,
+    in_memory,
     mail,
     mail_id,
     opened,
@@ -36,6 +37,11 @@ from gatepost.ports.store import MailFilter, RecordFilter
 from gatepost.queue.states import settled
 
 DAY_S = 86400.0
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    yield from in_memory(tmp_path)
 
 
 def test_records_and_dossiers_go_by_age(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import apsw
 
 from gatepost.adapters.bodies import DISK_FULL
 from gatepost.adapters.sqlite_rows import Settled, apply
+from gatepost.adapters.sqlite_schema import BUSY_MS
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import Change
 from gatepost.ports.store import Done
@@ -264,10 +265,12 @@ class CommitGroups:
 
     def _run_checkpoint(self) -> None:
         frames, done = self._database.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if frames * _FRAME_BYTES > TRUNCATE_BYTES:
-            # Somebody reads: then the log is truncated another time.
+        if frames == done and frames * _FRAME_BYTES > TRUNCATE_BYTES:
+            # Mail waits meanwhile, so nobody waits for a reader: the log is truncated another time.
+            self._database.set_busy_timeout(0)
             with contextlib.suppress(apsw.BusyError, apsw.LockedError):
                 self._database.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._database.set_busy_timeout(BUSY_MS)
         self._pages = max(0, frames - done)
 
     def _checkpointed(self, error: BaseException | None) -> None:
