@@ -1,0 +1,62 @@
+"""Every place that catches all exceptions is an edge, known by name: a new one is a decision, not an accident."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+SOURCE = Path(__file__).parent.parent / "src" / "gatepost"
+BROAD = {"Exception", "BaseException"}
+
+EDGES = {
+    # Clean up what was begun, then let the exception go on.
+    "adapters/accounts.py:_replace_file",
+    "adapters/maildir.py:LocalMaildirs.deliver",
+    "intake/taking_in.py:TakingIn._act_later",
+    "intake/taking_in.py:TakingIn._keep",
+    # The store: whoever waits is told, the connection is renewed.
+    "adapters/sqlite_groups.py:CommitGroups._tell",
+    "adapters/sqlite_groups.py:CommitGroups._write_waiting",
+    "adapters/sqlite_groups.py:_run",
+    # A command of the administrator: a sentence instead of a traceback.
+    "cli/front.py:Front.invoke",
+    # A delivery attempt, and the task that looks for due mail: the mail stays queued.
+    "delivery/scheduler.py:Scheduler._deliver",
+    "delivery/scheduler.py:Scheduler._pump",
+    # A session: 451, never an acceptance and never a bounce.
+    "intake/connection.py:Connection._go_on",
+    "intake/connection.py:Connection._wait_for.done",
+    # A fact that cannot be gathered is unknown; an agent with a bug defers; third parties' files are refused.
+    "policy/gathering.py:Knowledge._begin",
+    "policy/gathering.py:Knowledge._find",
+    "policy/hearing.py:Hearing._opinion_of",
+    "policy/third_party.py:_installed",
+    "policy/third_party.py:_loaded",
+}
+
+
+def names_in(node: ast.expr | None) -> set[str]:
+    if node is None:
+        return {"BaseException"}
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    return {part.id for part in parts if isinstance(part, ast.Name)}
+
+
+def broad_handlers(tree: ast.AST, inside: str = "") -> Iterator[str]:
+    for child in ast.iter_child_nodes(tree):
+        name = inside
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = f"{inside}.{child.name}" if inside else child.name
+        if isinstance(child, ast.ExceptHandler) and names_in(child.type) & BROAD:
+            yield name
+        yield from broad_handlers(child, name)
+
+
+def test_every_edge_is_listed() -> None:
+    found = {
+        f"{path.relative_to(SOURCE)}:{name}"
+        for path in SOURCE.rglob("*.py")
+        for name in broad_handlers(ast.parse(path.read_text("utf-8")))
+    }
+    assert found == set(EDGES)
