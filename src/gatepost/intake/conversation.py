@@ -202,21 +202,18 @@ class Conversation:
 
     def _hello(self, event: Hello) -> Answer:
         before = self.session
-        self._end_transaction()
         self.session = replace(before, helo=event.name, esmtp=event.verb is Verb.EHLO)
+        hello = Reply(250, "", self._door.hostname)
 
         def said(disposition: Disposition) -> Reply:
             refusal = self._refusal(disposition, Stage.HELO)
             if refusal is not None:
                 self.session = before  # a refused EHLO leaves things as they were (threats B17)
                 return refusal
-            return (
-                self.announce(f"Hello {address_literal(self.session.client_ip)}")
-                if self.session.esmtp
-                else hello
-            )
+            self._end_transaction()
+            greeting = f"Hello {address_literal(self.session.client_ip)}"
+            return self.announce(greeting) if self.session.esmtp else hello
 
-        hello = Reply(250, "", self._door.hostname)
         return self._after(self._ask(Stage.HELO), said)
 
     def _mail(self, event: Mail) -> Answer:
