@@ -83,3 +83,9 @@ def test_any_value_anywhere(value: object) -> None:
 def test_values_that_toml_cannot_hold(text: str) -> None:
     with pytest.raises(ConfigurationErrors):
         load_text(text, file="g.toml", agent_settings={})
+
+
+@pytest.mark.parametrize("text", ["a." * 5_000 + "b = 1", "[" + "a." * 5_000 + "b]"], ids=["key", "table"])
+def test_depth_is_bounded(text: str) -> None:
+    with pytest.raises(ConfigurationErrors, match="nested too deeply"):
+        load_text(text, file="g.toml", agent_settings={})

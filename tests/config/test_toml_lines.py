@@ -209,7 +209,5 @@ def test_any_text_ends(text: str) -> None:
 
 
 def test_a_long_text_takes_linear_time() -> None:
-    text = 'a = """' + '""' * 200_000 + "\n"
-    lines_of(text)
-    lines_of("a = " + '"\\' * 200_000)
-    lines_of("[" * 100_000)
+    for text in ('a = """' + '""' * 50_000, "a = " + '"\\' * 50_000, "[" * 50_000, "a." * 50_000 + "b = 1"):
+        lines_of(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from gatepost.config.files import open_to_others
 from gatepost.config.schema import Table, frozen
 from gatepost.config.settings import Settings
 from gatepost.config.shape import Path, complaints_of, without
-from gatepost.config.toml_lines import KeyPath, lines_of
+from gatepost.config.toml_lines import DEPTH_LIMIT, KeyPath, lines_of
 
 SIZE_LIMIT_BYTES: Final = 4 << 20
 REVISION_LENGTH: Final = 12
@@ -121,7 +121,7 @@ def _whole_file(path: str, message: str, line: int = 0) -> ConfigurationErrors:
 
 def _parse(text: str, file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         match = _PLACE.search(str(error))
         line = int(match[1]) if match and match[1] else text.count("\n") + 1
@@ -131,6 +131,23 @@ def _parse(text: str, file: str) -> dict[str, Any]:
         raise _whole_file(file, "not TOML: nested too deeply") from None
     except ValueError as error:  # numbers of thousands of digits, dates that cannot be
         raise _whole_file(file, f"not TOML: {_one_line(error)}") from None
+    if _is_too_deep(data):
+        raise _whole_file(file, "is nested too deeply")
+    return data
+
+
+def _is_too_deep(data: dict[str, Any]) -> bool:
+    """Looked at level by level: dotted names make depths that recursion would not survive."""
+    level: list[Any] = [data]
+    for _ in range(DEPTH_LIMIT):
+        level = [item for value in level for item in _items(value) if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _lines(text: str) -> Mapping[KeyPath, int]:

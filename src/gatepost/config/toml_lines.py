@@ -10,6 +10,8 @@ from typing import Final
 KeyPath = tuple[str | int, ...]
 """("receive-connectors", "lab", "listen", 0): names, and the positions in arrays."""
 
+DEPTH_LIMIT: Final = 32
+"""Names in one key beyond this are not kept: no setting of ours is that deep."""
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _BLANK_ON_LINE: Final = re.compile(r"[ \t]*")
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]+|'[^'\n]*'|\"(?:[^\"\\\n]|\\.)*+\"")
@@ -104,7 +106,8 @@ class _Scan:
             if not match:
                 return tuple(names)
             self._at = match.end()
-            names.append(_unquoted(match[0]))
+            if len(names) < DEPTH_LIMIT:
+                names.append(_unquoted(match[0]))
             self._skip_on_line()
             if not self._text.startswith(".", self._at):
                 return tuple(names)
