@@ -30,6 +30,9 @@ GOOD = [
     Case("one line", b"250 2.0.0 OK\r\n", [(250, "250 2.0.0 OK")]),
     Case("several lines", b"250-a\r\n250-b\r\n250 c\r\n", [(250, "250 a b c")]),
     Case("several replies", b"250 a\r\n354 b\r\n", [(250, "250 a"), (354, "354 b")]),
+    Case(
+        "two of several lines", b"250-a\r\n250 b\r\n450-c\r\n450 d\r\n", [(250, "250 a b"), (450, "450 c d")]
+    ),
     Case("a blank and no words", b"250 \r\n", [(250, "250")]),
     Case("no words in a first line", b"250-\r\n250 x\r\n", [(250, "250  x")]),
     Case("half a line is none yet", b"250 a\r\n250 b", [(250, "250 a")]),
@@ -90,6 +93,37 @@ def test_a_reply_of_100_lines_is_read() -> None:
 
 def test_a_line_of_the_limit_is_read() -> None:
     assert len(read_all(b"250 " + b"x" * (LINE_LIMIT_BYTES - 6) + b"\r\n")) == 1
+
+
+LIMITS = [
+    ("100 lines", b"250-x\r\n" * 99 + b"250 x\r\n", True),
+    ("101 lines", b"250-x\r\n" * 100 + b"250 x\r\n", False),
+    ("a line of 2 KiB with its end", b"250 " + b"x" * 2042 + b"\r\n", True),
+    ("a line of 2 KiB and one octet", b"250 " + b"x" * 2043 + b"\r\n", False),
+    ("a reply of 64 KiB", (b"250-" + b"x" * 1024 + b"\r\n") * 64 + b"250 x\r\n", True),
+    ("a reply of more", (b"250-" + b"x" * 1024 + b"\r\n") * 64 + b"250-x\r\n250 x\r\n", False),
+    ("many short replies", b"250 x\r\n" * 18000, True),
+    ("more at once than anybody asked for", b"250 x\r\n" * 19000, False),
+]
+
+
+@pytest.mark.threat("N01")
+@pytest.mark.parametrize(("name", "data", "good"), LIMITS, ids=[row[0] for row in LIMITS])
+def test_limits(name: str, data: bytes, good: bool) -> None:
+    if good:
+        assert read_all(data)
+    else:
+        with pytest.raises(WorldFault):
+            read_all(data)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(200, 2), (299, 2), (300, 3), (399, 3), (400, 4), (499, 4), (500, 5), (559, 5)]
+)
+def test_the_class_of_a_code(code: int, kind: int) -> None:
+    reply = PeerReply(code, (b"x",))
+    assert (reply.is_positive, reply.is_temporary, reply.is_permanent) == (kind == 2, kind == 4, kind == 5)
+    assert not reply.bare
 
 
 @pytest.mark.threat("N01")
