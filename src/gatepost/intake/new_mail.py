@@ -175,7 +175,7 @@ def _recipients(
             recipient=decision.recipient,
             next_hop=hop.key,
             state=hop.first_state if state is None else state,
-            due_at=now,
+            due_at=0.0,  # at once; a time of its own comes with the first deferral
             last_reply=_reason(decision.disposition) if state is MailState.QUARANTINED else "",
         )
 

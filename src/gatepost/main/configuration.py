@@ -8,4 +8,4 @@ from gatepost.policy import order
 
 def load_configuration(path: str) -> Configuration:
     """Read and check the file. Raises ConfigurationErrors with every mistake."""
-    return load(path, agent_settings=order.agent_settings, finding_names=order.finding_names())
+    return load(path, agent_settings=order.agent_settings, finding_names=order.finding_names)

@@ -100,7 +100,11 @@ def _store_link(
         ids=MailIds(number, after=store.last_mail_id),
     )
     face = WorkerFace(
-        worker=number, process_id=os.getpid(), started_at=clock.now(), revision=configuration.revision
+        worker=number,
+        process_id=os.getpid(),
+        started_at=clock.now(),
+        revision=configuration.revision,
+        hostname=settings.server.hostname,
     )
     commands = WorkerCommands(
         store,
@@ -109,5 +113,6 @@ def _store_link(
         route=lambda address: router.next_hop_for(address).key,
         notice_about=notices.about_removed(store.content),
         deliveries=None,
+        queue=settings.queue,
     )
     return StoreLink(number, commands, runner)

@@ -60,7 +60,7 @@ from gatepost.routing.next_hop import NextHop, Router
 LOCK_PATIENCE_S: Final = 40.0
 """How long a store may still belong to a worker that is finishing."""
 REFRESH_S: Final = 1.0
-PURGE_S: Final = 300.0
+PURGE_S: Final = 60.0
 _PAGE: Final = 500
 
 
@@ -126,8 +126,8 @@ class Worker:
         self.scheduler.start()
         await self.control.start()
         await self.listener.start()
-        self._every(REFRESH_S, self.recipients.refresh)
-        self._every(PURGE_S, lambda: self.store.purge(self.clock.now(), self.settings.records))
+        self._every(REFRESH_S, self._read_recipients)
+        self._every(PURGE_S, self._purge)
 
     async def stop(self, timeout_s: float) -> None:
         """Doors first; what was accepted stays in the store."""
@@ -139,11 +139,17 @@ class Worker:
         self.resolver.close()
         self.store.close()
 
-    def _every(self, interval_s: float, tick: Callable[[], object]) -> None:
+    async def _read_recipients(self) -> None:
+        await asyncio.to_thread(self.recipients.refresh)
+
+    async def _purge(self) -> None:
+        self.store.purge(self.clock.now(), self.settings.records)
+
+    def _every(self, interval_s: float, tick: Callable[[], Awaitable[None]]) -> None:
         async def beat() -> None:
             while True:
                 await asyncio.sleep(interval_s)
-                tick()
+                await tick()
 
         task = asyncio.get_running_loop().create_task(beat())
         self.tasks.add(task)
@@ -268,6 +274,7 @@ async def _build(
             process_id=os.getpid(),
             started_at=system_clock.now(),
             revision=configuration.revision,
+            hostname=settings.server.hostname,
             sessions=lambda: listener.session_count,
             samples=counters.samples,
         ),
@@ -275,6 +282,7 @@ async def _build(
         route=lambda address: router.next_hop_for(address).key,
         notice_about=notices.about_removed(store.content),
         deliveries=scheduler,
+        queue=settings.queue,
     )
     return Worker(
         settings=settings,
