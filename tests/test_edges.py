@@ -24,6 +24,8 @@ EDGES = {
     # A delivery attempt, and the task that looks for due mail: the mail stays queued.
     "delivery/scheduler.py:Scheduler._deliver",
     "delivery/scheduler.py:Scheduler._pump",
+    # A child of the supervisor: its last words.
+    "main/supervisor.py:Supervisor._start",
     # A session: 451, never an acceptance and never a bounce.
     "intake/connection.py:Connection._go_on",
     "intake/connection.py:Connection._wait_for.done",

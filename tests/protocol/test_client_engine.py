@@ -470,3 +470,48 @@ def test_no_value_becomes_a_second_command(local: str, domain: str, envid: str, 
     for line in lines:
         assert line.endswith(b"\r\n")
         assert line.count(b"\r") == line.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+def test_a_transaction_that_was_refused_midway_is_reset_before_the_next(pipelined: bool) -> None:
+    """Its MAIL still stands at the next hop, and would be taken for the sender of our next mail."""
+    engine = ClientEngine("mx.ours.example")
+    engine.receive(b"220 next.example\r\n")
+    assert isinstance(engine.next_event(), Greeted)
+    engine.hello()
+    engine.to_send()
+    engine.receive(b"250-next.example\r\n250 PIPELINING\r\n")
+    assert isinstance(engine.next_event(), Introduced)
+    recipient = [b"RCPT TO:<x@c.example>\r\n"]
+    engine.begin(b"MAIL FROM:<a@b.example>\r\n", recipient, chunked=False, pipelined=pipelined)
+    sent, event = answered(engine, b"250 ok\r\n", b"550 no\r\n", *([b"554 nobody\r\n"] if pipelined else []))
+    assert isinstance(event, TransactionOver)
+    assert b"RSET" not in sent
+    engine.begin(b"MAIL FROM:<>\r\n", recipient, chunked=False, pipelined=pipelined)
+    sent, event = answered(engine, b"250 reset\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n")
+    assert sent == b"RSET\r\nMAIL FROM:<>\r\nRCPT TO:<x@c.example>\r\nDATA\r\n"
+    assert isinstance(event, ContentWanted)
+
+
+def answered(engine: ClientEngine, *replies: bytes) -> tuple[bytes, object]:
+    """Everything it said while these replies came, and the last event."""
+    sent, event = engine.to_send(), None
+    for reply in replies:
+        engine.receive(reply)
+        event = engine.next_event()
+        sent += engine.to_send()
+    return sent, event
+
+
+def test_data_that_is_agreed_to_without_our_mail_ends_the_connection() -> None:
+    """Postfix answers 503 to a nested MAIL and takes RCPT and DATA: a lone dot would send somebody else's mail."""
+    engine = ClientEngine("mx.ours.example")
+    engine.receive(b"220 next.example\r\n")
+    engine.next_event()
+    engine.hello()
+    engine.receive(b"250-next.example\r\n250 PIPELINING\r\n")
+    engine.next_event()
+    engine.begin(b"MAIL FROM:<>\r\n", [b"RCPT TO:<x@c.example>\r\n"], chunked=False, pipelined=True)
+    engine.receive(b"503 nested\r\n250 ok\r\n354 go\r\n")
+    with pytest.raises(WorldFault, match="DATA"):
+        engine.next_event()

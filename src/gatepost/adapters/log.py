@@ -54,6 +54,13 @@ class JsonLog:
             self._lines.append(line)
             self._wake.notify()
 
+    def reopen(self, stream: BinaryIO) -> None:
+        """Go on in another stream (the file was rotated); the old one is closed."""
+        with self._wake:
+            before, self._stream = self._stream, stream
+        with contextlib.suppress(OSError):
+            before.close()
+
     def close(self) -> None:
         """Write what waits (at most 2 seconds), then stop."""
         with self._wake:
@@ -99,6 +106,12 @@ class DirectLog:
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(encode_line(self._clock.now(), self._process, level, event, fields))
             self._stream.flush()
+
+    def reopen(self, stream: BinaryIO) -> None:
+        """As JsonLog.reopen."""
+        before, self._stream = self._stream, stream
+        with contextlib.suppress(OSError):
+            before.close()
 
 
 def encode_line(at: float, process: str, level: str, event: str, fields: Mapping[str, object]) -> bytes:

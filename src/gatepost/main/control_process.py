@@ -6,12 +6,13 @@ import asyncio
 import signal
 from collections.abc import Sequence
 
+from gatepost.adapters.log import JsonLog
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.console.metrics import MetricInfo, MetricsServer, WorkerReport
 from gatepost.control.commands import AskMetrics, AskStatus, Samples, WorkerStatus
 from gatepost.control.links import WorkerLink
-from gatepost.main.logs import open_log
+from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.sockets import split_binding
 from gatepost.main.stores import running
 from gatepost.model.fault import WorldFault
@@ -22,7 +23,7 @@ def run_control(configuration: Configuration, workers: int) -> int:
     """The control process's whole life; returns its exit status."""
     log = open_log(configuration.settings.log, "control")
     try:
-        asyncio.run(_serve(configuration.settings, workers))
+        asyncio.run(_serve(configuration.settings, workers, log))
     except OSError as error:
         listen = configuration.settings.metrics.listen
         log.write("error", "control-cannot-run", reason=f"cannot listen on {listen}: {error.strerror}")
@@ -32,9 +33,11 @@ def run_control(configuration: Configuration, workers: int) -> int:
     return 0
 
 
-async def _serve(settings: Settings, workers: int) -> None:
+async def _serve(settings: Settings, workers: int, log: JsonLog) -> None:
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, reopen_log, log, settings.log)
 
     async def collect() -> Sequence[WorkerReport]:
         return await asyncio.to_thread(_reports, settings, workers)

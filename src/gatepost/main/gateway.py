@@ -13,8 +13,9 @@ from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.main.configuration import load_configuration
 from gatepost.main.control_process import run_control
-from gatepost.main.logs import open_direct_log
+from gatepost.main.logs import open_direct_log, reopen_log
 from gatepost.main.places import state_directory, tls_directory
+from gatepost.main.preload import import_everything
 from gatepost.main.supervisor import Supervisor, prepare_state
 from gatepost.main.worker import run_worker
 from gatepost.model.fault import WorldFault
@@ -30,6 +31,7 @@ def run_gateway(path: str) -> int:
     log = open_direct_log(settings.log, "supervisor")
     for warning in configuration.warnings:
         log.write("warning", "configuration", text=str(warning))
+    import_everything(settings.server.event_loop)
     prepare_state(state_directory(settings), settings.server.user)
     _prepare_certificates(settings)
     supervisor = Supervisor(
@@ -39,6 +41,7 @@ def run_gateway(path: str) -> int:
         control=partial(_control, workers_of(settings)),
         log=log,
         workers=workers_of(settings),
+        reopen_log=partial(reopen_log, log, settings.log),
     )
     return supervisor.run()
 

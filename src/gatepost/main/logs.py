@@ -20,6 +20,17 @@ def open_direct_log(settings: Log, process: str) -> DirectLog:
     return DirectLog(SystemClock(), level=settings.level, stream=_stream(settings), process=process)
 
 
+def reopen_log(log: JsonLog | DirectLog, settings: Log) -> None:
+    """After the file was rotated; nothing to do for standard error. A file that cannot be opened is told."""
+    try:
+        stream = _stream(settings)
+    except WorldFault as fault:
+        log.write("error", "log-not-reopened", reason=fault.reason)
+        return
+    if stream is not None:
+        log.reopen(stream)
+
+
 def _stream(settings: Log) -> BinaryIO | None:
     if not settings.file:
         return None

@@ -10,7 +10,7 @@ from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.content import Content
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, QueuedMail, QueuedRecipient
-from gatepost.notices.compose import compose_failure
+from gatepost.notices.compose import compose_failure, compose_success
 from gatepost.notices.rate import NoticeRate
 from gatepost.ports.world import Clock, Randomness
 from gatepost.routing.next_hop import Router
@@ -50,6 +50,24 @@ class NoticeWriter:
             mail_id=mail_id,
             token=self.randomness.token_hex(TOKEN_BYTES),
             rate=self.rate,
+        )
+
+    def success(
+        self, mail: QueuedMail, delivered: Sequence[QueuedRecipient], content: Content, relayed: bool
+    ) -> Accept | None:
+        """The report NOTIFY=SUCCESS asks for; relayed: to a next hop that reports nothing itself."""
+        return compose_success(
+            mail,
+            [(recipient, recipient.last_reply) for recipient in delivered],
+            content,
+            relayed=relayed,
+            settings=self.settings,
+            hostname=self.settings.server.hostname,
+            accepted=self.accepted,
+            router=self.router,
+            now=self.clock.now(),
+            mail_id=self.ids.next(self.clock.now()),
+            token=self.randomness.token_hex(TOKEN_BYTES),
         )
 
     def about_removed(

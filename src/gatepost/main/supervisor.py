@@ -12,6 +12,7 @@ import pwd
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from gatepost.ports.log import Log
 _SIGNALS: Final = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGALRM}
 )
+TRACE_LIMIT_CHARACTERS: Final = 1000
 _PR_SET_PDEATHSIG: Final = 1
 _QUICK_DEATH_S: Final = 2.0
 _RESTART_LIMIT_S: Final = 5.0
@@ -64,6 +66,8 @@ class Supervisor:
     control: ControlMain
     log: Log
     workers: int
+    reopen_log: Callable[[], None] = lambda: None
+    """SIGUSR1: the log file was rotated."""
     _sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
     _children: list[Child] = field(default_factory=list)
     _stopping_since: float | None = None
@@ -113,6 +117,9 @@ class Supervisor:
         status = 1
         try:
             status = self._in_child(child, supervisor)
+        except BaseException as error:  # noqa: BLE001  # the edge of a process: say why it ends
+            trace = "".join(traceback.format_exception(error))[-TRACE_LIMIT_CHARACTERS:]
+            self.log.write("error", "child-failed", child=child.name, error=repr(error), trace=trace)
         finally:
             os._exit(status)  # never back into the supervisor's code
 
@@ -143,6 +150,9 @@ class Supervisor:
             self._stop()
         elif number == signal.SIGHUP:
             self._reload()
+        elif number == signal.SIGUSR1:
+            self.reopen_log()
+            self._tell(signal.SIGUSR1)
         self._reap()
         self._restart_due()
         self._lose_patience()
@@ -178,9 +188,12 @@ class Supervisor:
             return
         self.configuration = fresh
         self.log.write("info", "reloading", revision=fresh.revision)
+        self._tell(signal.SIGTERM)
+
+    def _tell(self, number: signal.Signals) -> None:
         for child in self._children:
             if child.pid:
-                os.kill(child.pid, signal.SIGTERM)
+                os.kill(child.pid, number)
 
     def _reap(self) -> None:
         while True:

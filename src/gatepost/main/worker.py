@@ -40,7 +40,7 @@ from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.listener import Listener
 from gatepost.intake.taking_in import TakingIn
-from gatepost.main.logs import open_log
+from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter
 from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
 from gatepost.main.sockets import bindings_of, split_binding
@@ -92,6 +92,7 @@ async def _live(
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, reopen_log, log, configuration.settings.log)
     worker = await _build(configuration, number, sockets, log, loop, stop)
     if worker is None:
         return 0
@@ -238,6 +239,7 @@ async def _build(
             clock=clock,
             randomness=randomness,
             write_notice=notices.failure,
+            write_report=notices.success,
         ),
         queue=settings.queue,
     )
@@ -277,6 +279,7 @@ async def _build(
             hostname=settings.server.hostname,
             sessions=lambda: listener.session_count,
             samples=counters.samples,
+            reopen_log=lambda: reopen_log(log, settings.log),
         ),
         clock=clock,
         route=lambda address: router.next_hop_for(address).key,

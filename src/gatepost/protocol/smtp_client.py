@@ -149,6 +149,9 @@ class ClientEngine:
         self._answers: list[Answer | None] = []
         self._in_transaction = False
         self._mail_was_answered = False
+        self._mail_was_refused = False
+        self._left_open = False
+        """The next hop still has our MAIL: an end of data or RSET ends that, and nothing else (RFC 5321 §4.1.1.5)."""
         self._rcpt_at = 0
         self._ends: list[int] = []
         """Positions whose recipients wait for a reply to the end of data."""
@@ -200,14 +203,22 @@ class ClientEngine:
             self._say(Step.AUTH, b"AUTH LOGIN\r\n")
 
     def begin(self, mail: bytes, rcpts: Sequence[bytes], *, chunked: bool, pipelined: bool) -> None:
-        """Start a transaction. mail, rcpts: complete command lines; at least one recipient."""
+        """Start a transaction. mail, rcpts: complete command lines; at least one recipient.
+
+        RSET goes first when the last transaction was refused before its end: its sender would
+        be taken for ours.
+        """
         self._answers = [None] * len(rcpts)
         self._in_transaction, self._mail_was_answered, self._rcpt_at = True, False, 0
+        self._mail_was_refused = False
         self._later.clear()
+        if self._left_open:
+            self._later.append((Step.RSET, b"RSET\r\n"))
+        self._later.append((Step.MAIL, mail))
         self._later.extend((Step.RCPT, rcpt) for rcpt in rcpts)
         if not chunked:
             self._later.append((Step.DATA, b"DATA\r\n"))
-        self._say(Step.MAIL, mail)
+        self._say(*self._later.popleft())
         if pipelined:
             for step, command in self._later:
                 self._awaited.append(step)
@@ -276,9 +287,10 @@ class ClientEngine:
             case Step.CHUNK:
                 return ChunkTaken() if reply.is_positive else self._over(self._all(Step.CHUNK, reply))
             case Step.VOID_DATA:
+                self._left_open = False
                 return self._over(self._decided())
             case Step.RSET:
-                return Reset(reply)
+                return self._reset_answered(reply)
             case _:
                 return self._opening_answered(step, reply)
 
@@ -314,10 +326,18 @@ class ClientEngine:
             raise broken("AUTH goes on without end")
         return AuthAnswered(reply)
 
+    def _reset_answered(self, reply: PeerReply) -> ClientEvent | None:
+        if not reply.is_positive:
+            raise broken("RSET was refused")
+        self._left_open = False
+        return self._next_command() if self._in_transaction else Reset(reply)
+
     def _mail_answered(self, reply: PeerReply) -> ClientEvent | None:
         self._mail_was_answered = True
         if reply.is_positive:
+            self._left_open = True
             return self._next_command()
+        self._mail_was_refused = True
         self._answers = list(self._all(Step.MAIL, reply))
         return self._over(self._decided()) if not self._awaited else None
 
@@ -334,6 +354,8 @@ class ClientEngine:
         if accepted:
             self._quiet()
             return ContentWanted(accepted)
+        if self._mail_was_refused:
+            raise broken("DATA agreed to without our MAIL")  # whose mail would it be?
         if self._lmtp:
             raise broken("DATA agreed to without recipients")  # RFC 2033 §4.2 forbids it
         self._say(Step.VOID_DATA, b".\r\n")
@@ -341,6 +363,7 @@ class ClientEngine:
 
     def _end_answered(self, reply: PeerReply) -> ClientEvent | None:
         answer = Answer(Step.END_OF_DATA, reply)
+        self._left_open = False
         if not self._lmtp:
             return self._over(tuple(a or answer for a in self._answers))
         self._answers[self._ends.pop(0)] = answer
@@ -353,7 +376,7 @@ class ClientEngine:
         if self._awaited:
             return None
         accepted = self._accepted()
-        if self._later and (accepted or self._later[0][0] is Step.RCPT):
+        if self._later and (accepted or self._later[0][0] in (Step.MAIL, Step.RCPT)):
             self._say(*self._later.popleft())
             return None
         self._later.clear()

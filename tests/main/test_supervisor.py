@@ -1,0 +1,136 @@
+"""The real `gatepost run`: what its supervisor does when children die, when it is told things, when it cannot start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.services.gateway import GatewayUnderTest, gateway_in, wait_until
+
+Start = Callable[..., GatewayUnderTest]
+NOWHERE = "[127.0.0.1]:9"
+
+
+def workers(gateway: GatewayUnderTest) -> list[psutil.Process]:
+    return psutil.Process(gateway.process.pid).children()
+
+
+def takes_mail(gateway: GatewayUnderTest) -> bool:
+    try:
+        with smtplib.SMTP(gateway.host, gateway.port, timeout=5) as client:
+            client.sendmail(
+                "ann@client.example", ["bob@ours.example"], "From: ann@client.example\r\n\r\nhi\r\n"
+            )
+    except (OSError, smtplib.SMTPException):
+        return False
+    return True
+
+
+@pytest.mark.threat("O01", "O26")
+def test_a_worker_that_dies_is_replaced_and_its_mail_is_there(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE)
+    assert takes_mail(running)
+    workers(running)[0].kill()
+    wait_until(lambda: takes_mail(running))
+    assert len(running.ask("queue", "list")) == 2
+
+
+@pytest.mark.threat("O25")
+def test_sighup_reads_the_file_again_and_keeps_what_runs_when_it_is_wrong(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE)
+    file = running.process.configuration
+    good = file.read_text("utf-8")
+    file.write_text(good + "\n[nonsense]\n", "utf-8")
+    running.process.signal(signal.SIGHUP)
+    wait_until(lambda: "reload-refused" in running.process.log_end())
+    assert takes_mail(running)
+    file.write_text(good.replace('hostname = "mx.ours.example"', 'hostname = "new.ours.example"'), "utf-8")
+    running.process.signal(signal.SIGHUP)
+
+    def new_name() -> bool:
+        with socket.create_connection((running.host, running.port), timeout=5) as wire:
+            return b"220 new.ours.example" in wire.recv(200)
+
+    wait_until(new_name)
+    assert takes_mail(running)
+
+
+@pytest.mark.threat("O11")
+def test_a_second_gateway_on_the_same_port_does_not_start(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE)
+    second = subprocess.run(
+        [sys.executable, "-m", "gatepost", "run"],
+        env={**os.environ, "GATEPOST_CONFIG": str(running.process.configuration)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode != 0
+    assert "cannot listen on" in second.stdout + second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_log_files_are_opened_again_at_sigusr1(tmp_path: Path) -> None:
+    log = tmp_path / "gatepost.log"
+    with_log(tmp_path, log)
+
+
+def with_log(tmp_path: Path, log: Path) -> None:
+    for running in started(tmp_path, more=f'\n[log]\nfile = "{log}"\n'):
+        wait_until(lambda: log.exists() and "worker-ready" in log.read_text("utf-8"))
+        log.rename(tmp_path / "rotated")
+        running.process.signal(signal.SIGUSR1)
+        wait_until(log.exists)
+        workers(running)[0].kill()
+        wait_until(lambda: "child-ended" in log.read_text("utf-8"))
+
+
+def started(tmp_path: Path, **wishes: str) -> Iterator[GatewayUnderTest]:
+    with tempfile.TemporaryDirectory(prefix="gp-") as short:
+        running = gateway_in(Path(short), smart_host=NOWHERE, **wishes)
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@pytest.mark.threat("T06")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_started_as_root_it_becomes_the_account_it_is_told(tmp_path: Path) -> None:
+    for running in started(tmp_path):
+        file = running.process.configuration
+        running.stop()
+        text = file.read_text("utf-8").replace("workers = 1", 'workers = 1\nuser = "nobody"')
+        file.write_text(text, "utf-8")
+        for path in (running.directory, running.directory / "recipients.txt", file):
+            path.chmod(0o755)
+        subprocess.run(["chown", "-R", "nobody", str(running.state)], check=True)
+        running.start()
+        process = psutil.Process(running.process.pid)
+        assert {process.username(), *(child.username() for child in process.children())} == {"nobody"}
+        assert takes_mail(running)
+
+
+@pytest.mark.threat("T01")
+def test_without_a_configuration_it_says_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gatepost", "--config", str(tmp_path / "none.toml"), "run"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "none.toml" in done.stderr
+    assert "Traceback" not in done.stderr
