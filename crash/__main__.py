@@ -26,7 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wishes = _parser().parse_args(arguments)
     if wishes.prove:
         return _prove(wishes)
-    outcome = _run(wishes, mutant=wishes.mutant)
+    try:
+        outcome = _run(wishes, mutant=wishes.mutant)
+    except TimeoutError:
+        print(
+            f"seed {wishes.seed}: the gateway did not come up; look at gatepost.log below {_build()}/crash-*"
+        )
+        return 1
     print(text_of(outcome))
     if outcome.is_good and not wishes.keep:
         shutil.rmtree(outcome.plan.directory)

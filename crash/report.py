@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from crash.judge import Finding
+from crash.judge import SEEN_LATE_S, Finding
 from crash.ledger import Evidence
 from crash.run import Outcome
 
@@ -31,6 +31,7 @@ def text_of(outcome: Outcome) -> str:
         f"  starts that failed    {outcome.failed_starts}",
         f"  queue empty after     {_seconds(outcome.emptied_s)}",
         f"  exit status at stop   {outcome.stop_status}",
+        f"  the harness was late  {outcome.lag_s:.2f} s at worst{_too_late(outcome.lag_s)}",
         f"  settlements on record {len(evidence.settled or ())}, copies by a known worker {_known(evidence)}",
         "",
         *(_row(finding, counts.get(finding, 0)) for finding in Finding),
@@ -79,6 +80,14 @@ def _spread(values: tuple[float, ...]) -> str:
 
 def _seconds(value: float | None) -> str:
     return "NOT WITHIN THE TIME" if value is None else f"{value:.1f} s"
+
+
+def _too_late(lag_s: float) -> str:
+    return (
+        " (more than the judge reckons with: forbidden duplicates may be its fault)"
+        if lag_s > SEEN_LATE_S
+        else ""
+    )
 
 
 def _known(evidence: Evidence) -> str:

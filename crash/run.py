@@ -22,6 +22,7 @@ from crash.stores import look_into
 from gatepost.lab.dns_server import LabDns
 
 _AFTER_THE_LAST_KILL_S: Final = 1.0
+_LOOK_S: Final = 0.05
 _QUIET_S: Final = 4.0
 """Twice the longest wait between attempts: what is still to come twice has come."""
 
@@ -55,6 +56,8 @@ class Outcome:
     failed_starts: int
     stop_status: int
     others_delivered: int
+    lag_s: float
+    """How late the harness itself was at worst: the judge forgives SEEN_LATE_S of it."""
 
     @property
     def is_good(self) -> bool:
@@ -62,8 +65,72 @@ class Outcome:
         return not self.judgement.failures and self.stop_status == 0
 
 
+@dataclass(slots=True)
+class Lag:
+    """How late our own event loop wakes."""
+
+    worst_s: float = 0.0
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        while True:
+            due_at = time.monotonic() + _LOOK_S
+            await asyncio.sleep(_LOOK_S)
+            self.worst_s = max(self.worst_s, time.monotonic() - due_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everybody who takes part."""
+
+    gateway: Gateway
+    swarm: Swarm
+    sink: Sink
+    names: LabDns
+    killer: Killer
+
+    async def clear(self) -> None:
+        """The end, whatever happened."""
+        self.gateway.kill()
+        await self.sink.stop()
+        await self.names.stop()
+
+
 async def run(plan: Plan) -> Outcome:
     """The whole of it. Raises TimeoutError when the gateway does not come up at all."""
+    stage = await _set_up(plan)
+    lag = Lag()
+    keeper = asyncio.create_task(stage.gateway.keep_running())
+    watcher = asyncio.create_task(lag.watch())
+    try:
+        await stage.gateway.ready()
+        killing_s = await _storm(plan, stage)
+        stage.sink.moods.calm()
+        await stage.gateway.ready()
+        emptied_s = await _calm(plan, stage)
+        stop_status = await _stop(stage.gateway, keeper)
+    finally:
+        keeper.cancel()
+        watcher.cancel()
+        await stage.clear()
+    evidence = _evidence(stage)
+    return Outcome(
+        plan=plan,
+        evidence=evidence,
+        judgement=judge(evidence),
+        kills={victim.value: count for victim, count in stage.killer.kills.items()},
+        killing_s=killing_s,
+        emptied_s=emptied_s,
+        ready_after_s=tuple(stage.gateway.ready_after_s),
+        failed_starts=stage.gateway.failed_starts,
+        stop_status=stop_status,
+        others_delivered=stage.sink.others,
+        lag_s=lag.worst_s,
+    )
+
+
+async def _set_up(plan: Plan) -> Stage:
+    """Servers listen, the configuration is written; nothing is started yet."""
     name = f"r{plan.seed}"
     sink = Sink(name, random.Random(f"{plan.seed}:sink"))
     names = LabDns("")
@@ -76,49 +143,29 @@ async def run(plan: Plan) -> Outcome:
         mailer=Mailer(name, random.Random(f"{plan.seed}:mail")),
         chance=random.Random(f"{plan.seed}:clients"),
     )
-    killer = Killer(gateway, random.Random(f"{plan.seed}:kills"))
-    keeper = asyncio.create_task(gateway.keep_running())
-    try:
-        await gateway.ready()
-        killing_s = await _storm(plan, gateway, swarm, killer)
-        sink.moods.calm()
-        await gateway.ready()
-        emptied_s = await _calm(plan, swarm, sink)
-        stop_status = await _stop(gateway, keeper)
-    finally:
-        keeper.cancel()
-        gateway.kill()
-        await sink.stop()
-        await names.stop()
-    stored = look_into(gateway.state)
-    evidence = Evidence(
-        sendings=tuple(swarm.sendings),
-        copies=tuple(sink.copies),
-        deaths=tuple(killer.deaths),
+    return Stage(gateway, swarm, sink, names, Killer(gateway, random.Random(f"{plan.seed}:kills")))
+
+
+def _evidence(stage: Stage) -> Evidence:
+    """The accounts of all sides, with what the stores say now that the gateway has stopped."""
+    stored = look_into(stage.gateway.state)
+    return Evidence(
+        sendings=tuple(stage.swarm.sendings),
+        copies=tuple(stage.sink.copies),
+        deaths=tuple(stage.killer.deaths),
         settled=stored.settled,
         left=stored.left,
     )
-    return Outcome(
-        plan=plan,
-        evidence=evidence,
-        judgement=judge(evidence),
-        kills={victim.value: count for victim, count in killer.kills.items()},
-        killing_s=killing_s,
-        emptied_s=emptied_s,
-        ready_after_s=tuple(gateway.ready_after_s),
-        failed_starts=gateway.failed_starts,
-        stop_status=stop_status,
-        others_delivered=sink.others,
-    )
 
 
-async def _storm(plan: Plan, gateway: Gateway, swarm: Swarm, killer: Killer) -> float:
+async def _storm(plan: Plan, stage: Stage) -> float:
     """Clients, background load and kills at once; returns how long the kills took."""
+    swarm = stage.swarm
     clients = asyncio.create_task(swarm.run(plan.clients))
-    background = asyncio.create_task(_background(gateway)) if plan.background else None
+    background = asyncio.create_task(_background(stage.gateway)) if plan.background else None
     began_at = time.monotonic()
     try:
-        await killer.run(plan.kills)
+        await stage.killer.run(plan.kills)
         killing_s = time.monotonic() - began_at
         await asyncio.sleep(_AFTER_THE_LAST_KILL_S)
     finally:
@@ -150,16 +197,16 @@ async def _background(gateway: Gateway) -> None:
                 await source.wait()
 
 
-async def _calm(plan: Plan, swarm: Swarm, sink: Sink) -> float | None:
+async def _calm(plan: Plan, stage: Stage) -> float | None:
     """Waits until everything acknowledged has arrived, and a little longer for what comes twice."""
     began_at = time.monotonic()
     promised = [
         (sending.message, recipient)
-        for sending in swarm.sendings
+        for sending in stage.swarm.sendings
         for recipient, answer in sending.answers.items()
         if answer is Answer.ACKNOWLEDGED
     ]
-    while missing := [key for key in promised if not sink.has(*key)]:
+    while missing := [key for key in promised if not stage.sink.has(*key)]:
         if time.monotonic() - began_at > plan.empty_within_s:
             return None
         promised = missing
