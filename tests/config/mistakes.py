@@ -356,3 +356,51 @@ VALUES = [
         ("g.toml:4: policy.agents-directory: /nowhere is not a directory",),
     ),
 ]
+
+NOTICES = [
+    Mistake(
+        "a copy to nobody",
+        '[notices]\ncopies-to = "help"\n',
+        ("g.toml:4: notices.copies-to: 'help' is not a mail address",),
+    ),
+    Mistake(
+        "a code that is none",
+        '[notices]\ncopy-codes = ["5.4.6", "546"]\n',
+        ('g.toml:4: notices.copy-codes[1]: "546" is not a code such as "5.4.6"',),
+    ),
+    Mistake(
+        "own words for nothing",
+        '[notices.texts.de]\n"5.1" = "Nein."\nfaild = "Leider:"\n"5" = " "\n',
+        (
+            'g.toml:5: notices.texts.de.faild: is not a code such as "5.1.1", "5.1" or "5", did you mean failed? '
+            "(accepted: failed, delayed, delivered, relayed)",
+            "g.toml:6: notices.texts.de.5: must be a text of 1 to 2000 characters",
+        ),
+    ),
+    Mistake(
+        "a language that is none",
+        '[notices.texts.German]\n"5" = "Nein."\n',
+        ('g.toml:3: notices.texts.German: is not a language such as "de" or "pt-br"',),
+    ),
+    Mistake(
+        "a language without words",
+        '[notices]\nlanguage = "dee"\ntexts = { de = { "5" = "Nein." } }\n[remote-domains."*"]\nlanguage = "fr"\n',
+        (
+            'g.toml:4: notices.language: notices.texts has no table "dee", did you mean de? (accepted: de)',
+            'g.toml:7: remote-domains."*".language: notices.texts has no table "fr" (accepted: de)',
+        ),
+    ),
+    Mistake(
+        "a delay told too late",
+        '[notices]\ndelay-after = "5d"\n',
+        ("g.toml:4: notices.delay-after: is not before queue.expiry: nobody would be told of a delay",),
+    ),
+    Mistake(
+        "remote domains that are none, or the same",
+        '[remote-domains."a b"]\n[remote-domains."a.example"]\n[remote-domains."A.Example"]\n',
+        (
+            'g.toml:3: remote-domains."a b": not a domain name: labels of letters, digits and hyphens, joined by dots',
+            'g.toml:5: remote-domains."A.Example": is the same domain as "a.example"',
+        ),
+    ),
+]

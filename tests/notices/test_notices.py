@@ -21,15 +21,18 @@ from gatepost.model.content import BodyForm, Content, SpooledBody
 from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
 from gatepost.model.queued import Accept, MailState, QueuedMail, QueuedRecipient
 from gatepost.notices.compose import (
+    House,
     RecipientReply,
+    Routes,
     compose_delay,
     compose_failure,
     compose_success,
     postmaster,
     wants_grave,
 )
-from gatepost.notices.policy import Audience, Kind, Silence, may_answer_automatically, who_hears
+from gatepost.notices.policy import Audience, Kind, Rules, Silence, may_answer_automatically, who_hears
 from gatepost.notices.rate import WINDOW_S, NoticeRate
+from gatepost.notices.remote import RemoteDomains
 from gatepost.notices.words import reason_in_words, text_for_people
 from gatepost.routing.next_hop import NextHop
 
@@ -75,11 +78,27 @@ MAIL = QueuedMail(
     recipients=(recipient(),),
     size_bytes=100,
     source="SMTP:internet",
+    authenticated=True,
     message_id="<1@example.net>",
     subject="hello",
     envid="QQ1",
 )
+STRANGER = replace(MAIL, authenticated=False)
 CONTENT = Content(head=b"From: ann@example.net\r\nSubject: hello\r\n\r\n", body=b"How are you?\r\n")
+
+
+def house(
+    with_settings: Settings | None = None, router: Routes | None = None, rate: NoticeRate | None = None
+) -> House:
+    chosen = with_settings or settings()
+    return House(
+        settings=chosen,
+        hostname="mx.ours.example",
+        accepted=ACCEPTED,
+        router=router or OneWay(),
+        remote=RemoteDomains(chosen.remote_domains),
+        rate=rate,
+    )
 
 
 def failure(
@@ -89,23 +108,23 @@ def failure(
     *,
     with_settings: Settings | None = None,
     router: OneWay | None = None,
+    rate: NoticeRate | None = None,
 ) -> Accept | None:
-    return compose_failure(
+    """The notice; None for any silence."""
+    notice = compose_failure(
         mail,
         failed,
         content,
-        settings=with_settings or settings(),
-        hostname="mx.ours.example",
-        accepted=ACCEPTED,
-        router=router or OneWay(),
+        house=house(with_settings, router, rate),
         now=NOW,
         mail_id=99,
         token=TOKEN,
     )
+    return notice if isinstance(notice, Accept) else None
 
 
-def written(notice: Accept | None) -> bytes:
-    assert notice is not None
+def written(notice: Accept | Silence | None) -> bytes:
+    assert isinstance(notice, Accept)
     assert isinstance(notice.content.body, bytes)
     return notice.content.head + notice.content.body
 
@@ -148,16 +167,15 @@ def test_a_notice_nobody_can_carry_waits() -> None:
 
 
 def test_the_router_of_the_house_fits() -> None:
-    class House:
+    class Router:
         def next_hop_for(self, address: Address) -> NextHop:
             return NextHop(key="unreachable")
 
     notice = compose_failure(
         MAIL, [(MAIL.recipients[0], NO_USER)], CONTENT,
-        settings=settings(), hostname="mx.ours.example", accepted=ACCEPTED, router=House(), now=NOW, mail_id=99,
-        token=TOKEN,
+        house=house(router=Router()), now=NOW, mail_id=99, token=TOKEN,
     )  # fmt: skip
-    assert notice is not None
+    assert isinstance(notice, Accept)
     assert notice.mail.recipients[0].next_hop == "unreachable"
 
 
@@ -199,8 +217,8 @@ SILENCES = [
         b"\r\n",
         Silence.OWN_NOTICE,
     ),
-    ("spam of somebody", replace(MAIL, scl=5), Notify.DEFAULT, Kind.FAILURE, b"\r\n", Silence.SPAM),
-    ("nearly spam", replace(MAIL, scl=4), Notify.DEFAULT, Kind.FAILURE, b"\r\n", None),
+    ("spam of somebody", replace(STRANGER, scl=5), Notify.DEFAULT, Kind.FAILURE, b"\r\n", Silence.SPAM),
+    ("nearly spam", replace(STRANGER, scl=4), Notify.DEFAULT, Kind.FAILURE, b"\r\n", None),
     (
         "spam of a user of ours",
         replace(MAIL, scl=9, authenticated=True),
@@ -222,7 +240,8 @@ def test_who_hears(
     mail: QueuedMail, notify: Notify, kind: Kind, head: bytes, silence: Silence | None
 ) -> None:
     bob = recipient(notify=notify)
-    audience = who_hears(mail, [bob], kind, head=head, spam_from_scl=5)
+    rules = Rules(to_everyone=True, spam_from_scl=5)
+    audience = who_hears(mail, [bob], kind, head=head, rules=rules)
     assert audience == (Audience((bob,)) if silence is None else Audience(silence=silence))
 
 
@@ -237,8 +256,10 @@ def test_a_bounce_is_never_answered_by_a_bounce(mail: QueuedMail) -> None:
 
 @pytest.mark.threat("L05")
 def test_undeliverable_spam_of_a_stranger_is_not_thrown_at_its_sender() -> None:
-    assert failure(replace(MAIL, scl=5)) is None
-    assert failure(replace(MAIL, scl=5, authenticated=True)) is not None
+    everyone = settings(to="everyone")
+    assert failure(STRANGER, with_settings=everyone) is not None
+    assert failure(replace(STRANGER, scl=5), with_settings=everyone) is None
+    assert failure(replace(MAIL, scl=5)) is not None
 
 
 def test_notify_never_is_silence_without_a_grave() -> None:
@@ -292,14 +313,7 @@ def test_domains_counted_are_bounded() -> None:
 @pytest.mark.threat("L11")
 def test_a_notice_over_the_limit_is_not_written() -> None:
     rate = NoticeRate(limit=1)
-    notices = [
-        compose_failure(
-            MAIL, [(MAIL.recipients[0], NO_USER)], CONTENT,
-            settings=settings(), hostname="mx.ours.example", accepted=ACCEPTED, router=OneWay(), now=NOW, mail_id=99,
-            token=TOKEN, rate=rate,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
+    notices = [failure(rate=rate) for _ in range(2)]
     assert [n is not None for n in notices] == [True, False]
 
 
@@ -385,11 +399,10 @@ def test_a_sender_beyond_ascii_needs_smtputf8() -> None:
     assert notice.mail.smtputf8
 
 
-def success(relayed: bool, notify: Notify) -> Accept | None:
+def success(relayed: bool, notify: Notify) -> Accept | Silence:
     return compose_success(
         MAIL, [(recipient(notify=notify), "250 2.1.5 OK")], CONTENT, relayed=relayed,
-        settings=settings(), hostname="mx.ours.example", accepted=ACCEPTED, router=OneWay(), now=NOW, mail_id=99,
-        token=TOKEN,
+        house=house(), now=NOW, mail_id=99, token=TOKEN,
     )  # fmt: skip
 
 
@@ -398,14 +411,13 @@ def test_success_is_told_when_asked_for(relayed: bool, action: bytes) -> None:
     notice = written(success(relayed, ON_SUCCESS))
     assert b"\r\nAction: " + action + b"\r\nStatus: 2.1.5\r\n" in notice
     assert b"How are you?" not in notice
-    assert success(relayed, Notify.DEFAULT) is None
+    assert success(relayed, Notify.DEFAULT) is Silence.NOT_WANTED
 
 
 def test_a_delay_says_that_nothing_need_be_done() -> None:
     notice = compose_delay(
         MAIL, [(recipient(), "451 4.4.1 No answer")], CONTENT,
-        settings=settings(), hostname="mx.ours.example", accepted=ACCEPTED, router=OneWay(), now=NOW, mail_id=99,
-        token=TOKEN,
+        house=house(), now=NOW, mail_id=99, token=TOKEN,
     )  # fmt: skip
     assert b"\r\nAction: delayed\r\nStatus: 4.4.1\r\n" in written(notice)
     assert b"You need not do anything" in written(notice)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 from collections.abc import Iterator
-from typing import Final
 
 from gatepost.config.check_doors import bindings_of
 from gatepost.config.errors import Complaint
 from gatepost.config.files import open_to_others, readable_problem, secret_problem
 from gatepost.config.networks import name_problem, parse_binding
 from gatepost.config.settings import Settings
-
-_MAILBOX: Final = re.compile(r"[^\s@<>\"\x00-\x1f]{1,64}@([^\s@]{1,253})")
 
 
 def check_values(settings: Settings) -> Iterator[Complaint]:
@@ -23,7 +19,6 @@ def check_values(settings: Settings) -> Iterator[Complaint]:
     yield from _domains(settings)
     yield from _recipients(settings)
     yield from _queue(settings)
-    yield from _postmaster(settings)
     yield from _listening(settings)
     yield from _policy(settings)
     yield from _users(settings)
@@ -113,15 +108,6 @@ def _queue(settings: Settings) -> Iterator[Complaint]:
         )
     if queue.notice_expiry_s > queue.expiry_s:
         yield Complaint(at=("queue", "notice-expiry"), message="is longer than expiry", is_warning=True)
-
-
-def _postmaster(settings: Settings) -> Iterator[Complaint]:
-    address = settings.notices.postmaster
-    if not address:
-        return
-    match = _MAILBOX.fullmatch(address)
-    if not match or name_problem(match[1]):
-        yield Complaint(at=("notices", "postmaster"), message=f"{address!r} is not a mail address")
 
 
 def _listening(settings: Settings) -> Iterator[Complaint]:

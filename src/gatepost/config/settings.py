@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from gatepost.config.notice_settings import Notices, RemoteDomain
+from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
@@ -171,6 +173,16 @@ class ReceiveConnector(Table):
     )
     key_file: str = setting("PEM file with the private key; empty: it is in certificate-file", default="")
     auth: bool = setting("Offer AUTH (only ever under TLS)", default=False)
+    auth_mechanisms: tuple[Mechanism, ...] = setting(
+        "What AUTH may be done with, in the order it is announced; OAUTHBEARER and XOAUTH2 need users.tokens",
+        default=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"),
+    )
+    auth_tarpit_s: Duration = setting(
+        "Delay of the answer to a failed AUTH; doubled by each failure before it, up to a minute",
+        default=5.0,
+        low=0,
+        high=60,
+    )
     anonymous_rights: tuple[Right, ...] = setting(
         "What clients may do that are neither authenticated nor in a named range",
         default=("submit", "any-sender", "own-domain-sender", "routing-headers"),
@@ -281,18 +293,6 @@ class Queue(Table):
     )
 
 
-class Notices(Table):
-    """[notices]: mail we write ourselves."""
-
-    postmaster: str = setting(
-        "From of our notices; empty: postmaster@ the first authoritative domain", default=""
-    )
-    return_size_bytes: Size = setting(
-        "Larger mail is returned as its header section only", default=size(50, "KiB"), low=0
-    )
-    footer: str = setting("Text for the reader at the end of each notice", default="")
-
-
 class Records(Table):
     """[records]: what is kept about mail, and how long."""
 
@@ -346,14 +346,6 @@ class Policy(Table):
     agents_directory: str = setting("Folder with agents and facts of your own, one file each", default="")
 
 
-class Users(Table):
-    """[users]: who may authenticate."""
-
-    file: str = setting(
-        "Accounts made by `gatepost user add`; empty: users in the state directory", default=""
-    )
-
-
 class Settings(Table):
     """The whole file."""
 
@@ -364,6 +356,7 @@ class Settings(Table):
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
+    remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})
     records: Records = setting("What is kept", default=Records())
     log: Log = setting("What is written", default=Log())
     metrics: Metrics = setting("Numbers", default=Metrics())

@@ -22,6 +22,7 @@ from gatepost.model.queued import (
     StoredRecord,
 )
 from gatepost.notices.compose import wants_grave
+from gatepost.notices.policy import Silence
 from gatepost.ports.world import Randomness
 from gatepost.protocol.replies import safe_text
 from gatepost.queue.active import Parcel
@@ -31,8 +32,8 @@ from gatepost.records.tracking import Peer
 
 _NO_NOTICE: Final = "no notice: nobody is to be told"
 
-WriteNotice = Callable[[QueuedMail, Sequence[QueuedRecipient], Content], Accept | None]
-"""The failure notice about these recipients (their last_reply says why), or None when silence is right."""
+WriteNotice = Callable[[QueuedMail, Sequence[QueuedRecipient], Content], Accept | Silence | None]
+"""The failure notice about these recipients (their last_reply says why), or why silence is right."""
 
 
 WriteReport = Callable[[QueuedMail, Sequence[QueuedRecipient], Content, bool], Accept | None]
@@ -143,7 +144,9 @@ class Settling:
         content: its bytes, as far as they can be read.
         """
         now = self.clock.now()
-        notice = self.write_notice(mail, failed, content())
+        written = self.write_notice(mail, failed, content())
+        why = f"no notice: {written.value}" if isinstance(written, Silence) else _NO_NOTICE
+        notice = written if isinstance(written, Accept) else None
         buried = [r for r in failed if notice is None and wants_grave(r)]
         told = [r for r in failed if r not in buried]
         settlements = [_settlement(r, MailState.DEAD) for r in buried]
@@ -154,7 +157,7 @@ class Settling:
             records.append(tracking.failed(mail, told, at=now, hostname=self.hostname, reply=reply))
         if buried:
             reply = buried[0].last_reply
-            records.append(tracking.dead(mail, buried, at=now, reply=reply, reason=_NO_NOTICE))
+            records.append(tracking.dead(mail, buried, at=now, reply=reply, reason=why))
         if notice is not None:
             records.append(tracking.dsn(notice.mail, mail, at=now, hostname=self.hostname))
         changes = _changes(mail, settlements, records)

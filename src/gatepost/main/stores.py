@@ -19,7 +19,7 @@ from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.control.links import SocketLink, StoreLink, WorkerLink
 from gatepost.control.worker import WorkerCommands, WorkerFace
-from gatepost.main.notice_writer import NoticeWriter
+from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import control_socket, store_directories
 from gatepost.model.mail_id import MailIds
 from gatepost.ports.store import StoreReader
@@ -92,9 +92,7 @@ def _store_link(
     accepted = accepted_domains(settings)
     router = Router(settings, accepted)
     notices = NoticeWriter(
-        settings=settings,
-        accepted=accepted,
-        router=router,
+        house=house_of(settings, accepted, router),
         clock=clock,
         randomness=randomness,
         ids=MailIds(number, after=store.last_mail_id),

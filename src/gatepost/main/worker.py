@@ -36,12 +36,13 @@ from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
+from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.listener import Listener
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.logs import open_log, reopen_log
-from gatepost.main.notice_writer import NoticeWriter
+from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.model.fault import WorldFault
@@ -200,7 +201,11 @@ async def _build(
     resolver = DnsResolver(settings.dns)
     ids = MailIds(number, after=store.last_mail_id)
     notices = NoticeWriter(
-        settings=settings, accepted=accepted, router=router, clock=clock, randomness=randomness, ids=ids
+        house=house_of(settings, accepted, router),
+        clock=clock,
+        randomness=randomness,
+        ids=ids,
+        counters=counters,
     )
     recipients = RecipientFile(
         settings.recipients.file, parse_mailbox=parse_mailbox, log=log, counters=counters
@@ -264,8 +269,15 @@ async def _build(
         counters=counters,
         revision=configuration.revision,
     )
-    accounts = FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic)
-    desk = Counter(taking_in=taking_in, accounts=accounts, clock=clock, counters=counters, log=log)
+    log_in = LogInDesk(
+        accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
+        failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
+        randomness=randomness,
+        counters=counters,
+        log=log,
+        bearer=_bearer(settings, clock),
+    )
+    desk = Counter(taking_in=taking_in, log_in=log_in, clock=clock, counters=counters, log=log)
     listener = Listener(
         _doors(settings, sockets, system_clock.now()), runner, desk, clock=clock, randomness=randomness
     )
@@ -378,6 +390,11 @@ def _finder(
 
 def _bindings(settings: Settings) -> Iterable[str]:
     return bindings_of(settings.receive_connectors)
+
+
+def _bearer(settings: Settings, clock: Clock) -> Bearer | None:
+    tokens = settings.users.tokens
+    return Bearer(tokens, TokenKeysFile(tokens.keys_file), clock) if tokens.keys_file else None
 
 
 def _credentials(settings: Settings) -> dict[str, Credentials]:

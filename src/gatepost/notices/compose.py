@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gatepost.config.settings import Settings
-from gatepost.message.dsn import Composed, Outcome, Report, ReportedRecipient, compose
+from gatepost.message.dsn import Composed, Outcome, Report, ReportedRecipient, compose, status_of
+from gatepost.message.headers import HeaderIndex, raw_fields
 from gatepost.message.words import printable
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import NULL_SENDER, Address
@@ -14,9 +17,10 @@ from gatepost.model.content import BodyForm, Content, SpooledBody
 from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept, MailState, QueuedMail, QueuedRecipient
-from gatepost.notices.policy import Kind, who_hears
+from gatepost.notices.policy import Kind, Rules, Silence, who_hears
 from gatepost.notices.rate import NoticeRate
-from gatepost.notices.words import SUBJECTS, text_for_people
+from gatepost.notices.remote import RemoteDomains, refused_kinds
+from gatepost.notices.words import BUILT_IN, SUBJECTS, language_of, text_for_people
 
 SOURCE: Final = "DSN"
 RETURNED_HEAD_LIMIT_BYTES: Final = 50 * 1024  # threats L10
@@ -45,34 +49,38 @@ class Routes(Protocol):
         """Where the notice goes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What every notice of one gateway needs. hostname: our name.  rate: counts against notices.hourly-limit."""
+
+    settings: Settings
+    hostname: str
+    accepted: AcceptedDomains
+    router: Routes
+    remote: RemoteDomains
+    rate: NoticeRate | None = None
+
+
 def compose_failure(
     mail: QueuedMail,
     failed: Sequence[RecipientReply],
     content: Content,
     *,
-    settings: Settings,
-    hostname: str,
-    accepted: AcceptedDomains,
-    router: Routes,
+    house: House,
     now: float,
     mail_id: int,
     token: str,
-    rate: NoticeRate | None = None,
-) -> Accept | None:
+) -> Accept | Silence:
     """The notice about recipients of one mail that have failed, ready for the transaction that settles them.
 
     failed:  all that failed in one attempt: the sender gets one notice for them (threats L11).
     content: a spooled body is not read: the notice returns the header section then.
     mail_id: a fresh id, the notice's.  token: 16 to 64 letters and digits nobody can guess.
-    rate:    counts this notice against its domain's limit; None: no limit.
-    None: nobody may be told (threats L04, L05) or wants to be; see notices.policy for which. The
+    Silence: nobody may be told (threats L04, L05) or wants to be; see notices.policy for which. The
     caller keeps the recipients that failed without anybody hearing of it as DEAD, when `wants_grave` says so.
     """
-    writer = _Writer(settings, hostname, accepted, router, now, mail_id, token)
-    notice = writer.notice(mail, [(r, reply, Outcome.FAILED) for r, reply in failed], content, Kind.FAILURE)
-    if notice is not None and rate is not None and not rate.admits(mail.sender.domain, now):
-        return None
-    return notice
+    writer = _Writer(house, now, mail_id, token)
+    return writer.notice(mail, [(r, reply, Outcome.FAILED) for r, reply in failed], content, Kind.FAILURE)
 
 
 def compose_success(
@@ -81,20 +89,17 @@ def compose_success(
     content: Content,
     *,
     relayed: bool,
-    settings: Settings,
-    hostname: str,
-    accepted: AcceptedDomains,
-    router: Routes,
+    house: House,
     now: float,
     mail_id: int,
     token: str,
-) -> Accept | None:
+) -> Accept | Silence:
     """The notice for NOTIFY=SUCCESS (RFC 3461 §5.2.3): delivered into a mailbox, or relayed to a host without DSN.
 
     A next hop that announced DSN reports itself: the caller does not ask for a notice then.
     """
     outcome = Outcome.RELAYED if relayed else Outcome.DELIVERED
-    writer = _Writer(settings, hostname, accepted, router, now, mail_id, token)
+    writer = _Writer(house, now, mail_id, token)
     return writer.notice(mail, [(r, reply, outcome) for r, reply in delivered], content, Kind.SUCCESS)
 
 
@@ -103,16 +108,13 @@ def compose_delay(
     waiting: Sequence[RecipientReply],
     content: Content,
     *,
-    settings: Settings,
-    hostname: str,
-    accepted: AcceptedDomains,
-    router: Routes,
+    house: House,
     now: float,
     mail_id: int,
     token: str,
-) -> Accept | None:
+) -> Accept | Silence:
     """The notice that a mail is still waiting; when to send one is the caller's."""
-    writer = _Writer(settings, hostname, accepted, router, now, mail_id, token)
+    writer = _Writer(house, now, mail_id, token)
     return writer.notice(mail, [(r, reply, Outcome.DELAYED) for r, reply in waiting], content, Kind.DELAY)
 
 
@@ -135,20 +137,10 @@ def postmaster(settings: Settings, accepted: AcceptedDomains, hostname: str) -> 
 class _Writer:
     """One notice's circumstances."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        hostname: str,
-        accepted: AcceptedDomains,
-        router: Routes,
-        now: float,
-        mail_id: int,
-        token: str,
-    ) -> None:
-        self._settings = settings
-        self._hostname = hostname
-        self._sent_from = postmaster(settings, accepted, hostname)
-        self._router = router
+    def __init__(self, house: House, now: float, mail_id: int, token: str) -> None:
+        self._house = house
+        self._settings = house.settings
+        self._sent_from = postmaster(house.settings, house.accepted, house.hostname)
         self._now = now
         self._mail_id = mail_id
         self._token = token
@@ -159,45 +151,75 @@ class _Writer:
         outcomes: Sequence[tuple[QueuedRecipient, str, Outcome]],
         content: Content,
         kind: Kind,
-    ) -> Accept | None:
-        """The notice as a change for the store, or None."""
-        audience = who_hears(
-            mail,
-            [recipient for recipient, _, _ in outcomes],
-            kind,
-            head=content.head,
+    ) -> Accept | Silence:
+        """The notice as a change for the store, or why there is none."""
+        remote = self._house.remote.entry_for(mail.sender.domain)
+        notices = self._settings.notices
+        rules = Rules(
+            to_everyone=notices.to == "everyone",
             spam_from_scl=self._settings.policy.tag_at,
+            refused=refused_kinds(remote),
         )
+        audience = who_hears(mail, [r for r, _, _ in outcomes], kind, head=content.head, rules=rules)
+        if audience.silence is not None:
+            return audience.silence
+        rate = self._house.rate
+        if rate is not None and not rate.admits(mail.sender.domain, self._now):
+            return Silence.RATE
         told = {recipient.number for recipient in audience.recipients}
         reported = tuple(
             ReportedRecipient(
                 address=recipient.recipient.address,
                 orcpt=recipient.recipient.orcpt,
                 outcome=outcome,
-                reply=reply,
+                reply=reply if remote.diagnostics else _code_of(reply),
                 last_attempt_at=self._now,
             )
             for recipient, reply, outcome in outcomes
             if recipient.number in told
         )
-        if not reported:
-            return None
+        texts = self._own_texts(remote.language, content.head)
         composed = compose(
-            self._report(mail, reported, kind),
-            content.head,
+            self._report(mail, reported, kind, texts),
+            content.head if remote.diagnostics else _without_trace(content.head),
             self._returned_body(mail, content, kind),
             head_limit_bytes=RETURNED_HEAD_LIMIT_BYTES,
         )
-        return self._accept(mail, composed, SUBJECTS[reported[0].outcome])
+        return self._accept(mail, composed, SUBJECTS[reported[0].outcome], self._copy_to(reported, kind))
 
-    def _report(self, mail: QueuedMail, reported: tuple[ReportedRecipient, ...], kind: Kind) -> Report:
+    def _own_texts(self, language: str, head: bytes) -> Mapping[str, str]:
+        """The domain's language, else the mail's, else the house's."""
+        texts = self._settings.notices.texts
+        if not texts:
+            return BUILT_IN
+        found = language or language_of(HeaderIndex.parse(head), texts) or self._settings.notices.language
+        return texts.get(found, BUILT_IN)
+
+    def _copy_to(self, reported: Sequence[ReportedRecipient], kind: Kind) -> Address | None:
+        """Who besides the sender gets this notice (Exchange's GenerateCopyOfDSNFor)."""
+        notices = self._settings.notices
+        if kind is not Kind.FAILURE or not notices.copies_to:
+            return None
+        if not any(status_of(r.reply, r.outcome) in notices.copy_codes for r in reported):
+            return None
+        local, _, domain = notices.copies_to.rpartition("@")
+        return Address(local, domain.lower())
+
+    def _report(
+        self,
+        mail: QueuedMail,
+        reported: tuple[ReportedRecipient, ...],
+        kind: Kind,
+        own_texts: Mapping[str, str],
+    ) -> Report:
         original_id = mail_id_text(mail.mail_id)
         text = text_for_people(
             reported,
-            hostname=self._hostname,
+            hostname=self._house.hostname,
             subject=printable(mail.subject, _SUBJECT_LIMIT_CHARS),
             footer=self._settings.notices.footer,
             mail_id=original_id,
+            own_texts=own_texts,
         )
         return Report(
             to=mail.sender,
@@ -205,7 +227,7 @@ class _Writer:
             subject=SUBJECTS[reported[0].outcome],
             text=text,
             recipients=reported,
-            hostname=self._hostname,
+            hostname=self._house.hostname,
             mail_id=original_id,
             arrived_at=mail.received_at,
             envid=mail.envid,
@@ -228,20 +250,15 @@ class _Writer:
             return None
         return content.body
 
-    def _accept(self, mail: QueuedMail, composed: Composed, subject: str) -> Accept:
-        hop = self._router.next_hop_for(mail.sender)
+    def _accept(self, mail: QueuedMail, composed: Composed, subject: str, copy_to: Address | None) -> Accept:
         content = Content(
             head=composed.head,
             body=composed.body,
             form=BodyForm(size_bytes=len(composed.body), has_8bit=composed.needs_8bit),
         )
-        to = QueuedRecipient(
-            number=0,
-            recipient=Recipient(address=mail.sender, notify=Notify.NEVER),
-            next_hop=hop.key,
-            state=hop.first_state,
-            due_at=self._now,
-        )
+        readers = [mail.sender]
+        if copy_to is not None and copy_to != mail.sender:
+            readers.append(copy_to)
         notice = QueuedMail(
             mail_id=self._mail_id,
             session_id=mail.session_id,
@@ -250,11 +267,39 @@ class _Writer:
             sender=NULL_SENDER,
             body_type=BodyType.EIGHT_BIT_MIME if composed.needs_8bit else BodyType.SEVEN_BIT,
             smtputf8=not mail.sender.is_ascii,
-            recipients=(to,),
+            recipients=tuple(self._reader(n, reader) for n, reader in enumerate(readers)),
             size_bytes=content.size_bytes,
             source=SOURCE,
-            message_id=f"<{mail_id_text(self._mail_id)}@{self._hostname}>",
+            message_id=f"<{mail_id_text(self._mail_id)}@{self._house.hostname}>",
             subject=subject,
             is_notice=True,
         )
         return Accept(mail=notice, content=content)
+
+    def _reader(self, number: int, address: Address) -> QueuedRecipient:
+        hop = self._house.router.next_hop_for(address)
+        return QueuedRecipient(
+            number=number,
+            recipient=Recipient(address=address, notify=Notify.NEVER),
+            next_hop=hop.key,
+            state=hop.first_state,
+            due_at=self._now,
+        )
+
+
+_TRACE: Final = re.compile(
+    rb"(?:received|received-spf|authentication-results|delivered-to|x-[^:]*)[ \t]*:", re.I
+)
+_CODES: Final = re.compile(r"[245][0-9]{2}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?(?![0-9.])")
+
+
+def _without_trace(head: bytes) -> bytes:
+    """The header section without the fields that name hosts and filters."""
+    kept = [raw for raw in raw_fields(head) if not _TRACE.match(raw)]
+    return b"".join(kept) + b"\r\n"
+
+
+def _code_of(reply: str) -> str:
+    """Only the numbers of a reply."""
+    match = _CODES.match(reply)
+    return match[0] if match else ""

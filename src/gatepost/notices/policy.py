@@ -28,6 +28,9 @@ class Silence(Enum):
 
     NULL_SENDER = "the mail has no sender to tell"
     OWN_NOTICE = "the mail is a notice of ours"
+    UNKNOWN_SENDER = "nobody knows whether the sender is who it says (notices.to)"
+    REMOTE_DOMAIN = "the sender's domain gets no such notices (remote-domains)"
+    RATE = "too many notices went to the sender's domain within the hour (notices.hourly-limit)"
     SPAM = "the mail counts as spam and its sender is not known to be who it says"
     NOT_WANTED = "the sender asked not to be told"
     AUTOMATIC = "the mail was sent by a machine"
@@ -41,6 +44,21 @@ class Audience:
     silence: Silence | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the settings say about one mail's sender.
+
+    to_everyone:   notices go to senders nobody has authenticated, too.
+    spam_from_scl: the level from which mail of an unknown sender is answered by nothing, since its
+                   return path is most likely somebody else's.
+    refused:       kinds of notices that do not go to the sender's domain.
+    """
+
+    to_everyone: bool = False
+    spam_from_scl: int
+    refused: frozenset[Kind] = frozenset()
+
+
 # Asked for by NOTIFY -> told about. Nothing asked means failures and delays (RFC 3461 §4.1 leaves it to us).
 _WANTED: Final[dict[Kind, tuple[Notify, bool]]] = {
     Kind.FAILURE: (Notify.FAILURE, True),
@@ -50,14 +68,10 @@ _WANTED: Final[dict[Kind, tuple[Notify, bool]]] = {
 
 
 def who_hears(
-    mail: QueuedMail, recipients: Sequence[QueuedRecipient], kind: Kind, *, head: bytes, spam_from_scl: int
+    mail: QueuedMail, recipients: Sequence[QueuedRecipient], kind: Kind, *, head: bytes, rules: Rules
 ) -> Audience:
-    """Whether the sender of a mail is told about these recipients, and about which of them.
-
-    spam_from_scl: the level from which a mail of an unknown sender is answered by nothing,
-    since its return path is most likely somebody else's.
-    """
-    silence = _silence(mail, kind, head, spam_from_scl)
+    """Whether the sender of a mail is told about these recipients, and about which of them."""
+    silence = _silence(mail, kind, head, rules)
     if silence is not None:
         return Audience(silence=silence)
     told = tuple(r for r in recipients if _is_wanted(r.recipient.notify, kind))
@@ -88,13 +102,17 @@ _MACHINE_FIELDS: Final = (
 )
 
 
-def _silence(mail: QueuedMail, kind: Kind, head: bytes, spam_from_scl: int) -> Silence | None:
+def _silence(mail: QueuedMail, kind: Kind, head: bytes, rules: Rules) -> Silence | None:
     if not mail.sender.domain:
         return Silence.NULL_SENDER
     if mail.is_notice:
         return Silence.OWN_NOTICE
-    if mail.scl >= spam_from_scl and not mail.authenticated:
+    if not mail.authenticated and not rules.to_everyone:
+        return Silence.UNKNOWN_SENDER
+    if not mail.authenticated and mail.scl >= rules.spam_from_scl:
         return Silence.SPAM
+    if kind in rules.refused:
+        return Silence.REMOTE_DOMAIN
     if kind is Kind.DELAY and not may_answer_automatically(HeaderIndex.parse(head), mail.sender):
         return Silence.AUTOMATIC
     return None

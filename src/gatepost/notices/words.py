@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from gatepost.message.dsn import Outcome, ReportedRecipient, clean_diagnostic, status_of
+from gatepost.message.headers import HeaderIndex
 from gatepost.message.words import printable
 
 _SHOWN_RECIPIENTS_LIMIT: Final = 100
 _ADDRESS_LIMIT_CHARS: Final = 320
 _SUBJECT_LIMIT_CHARS: Final = 200
+_LANGUAGES_LIMIT: Final = 20
+_LANGUAGES_LIMIT_BYTES: Final = 1000
 
 SUBJECTS: Final = {
     Outcome.FAILED: "Your mail was not delivered",
@@ -64,8 +68,18 @@ _UNKNOWN_REASON: Final = "The recipient's mail system did not say why in a way w
 _CODE: Final = re.compile(r"[245]\.([0-9]+)\.([0-9]+)")
 
 
-def reason_in_words(status: str) -> str:
-    """One or two sentences for an enhanced status code such as "5.1.1"."""
+BUILT_IN: Final[Mapping[str, str]] = MappingProxyType({})
+"""No words of the administrator's own."""
+
+
+def reason_in_words(status: str, own_texts: Mapping[str, str] = BUILT_IN) -> str:
+    """One or two sentences for an enhanced status code such as "5.1.1".
+
+    own_texts: the administrator's, by code; "5.1" and "5" stand for all codes below them.
+    """
+    own = own_texts.get(status) or own_texts.get(status.rpartition(".")[0]) or own_texts.get(status[:1])
+    if own:
+        return own
     match = _CODE.fullmatch(status)
     if match is None:
         return _UNKNOWN_REASON
@@ -73,13 +87,23 @@ def reason_in_words(status: str) -> str:
 
 
 def text_for_people(
-    recipients: Sequence[ReportedRecipient], *, hostname: str, subject: str, footer: str, mail_id: str
+    recipients: Sequence[ReportedRecipient],
+    *,
+    hostname: str,
+    subject: str,
+    footer: str,
+    mail_id: str,
+    own_texts: Mapping[str, str] = BUILT_IN,
 ) -> str:
-    """The notice's human part, lines separated by LF. subject: the mail's, peer's text, cleaned here."""
+    """The notice's human part, lines separated by LF.
+
+    subject: the mail's, peer's text, cleaned here.  own_texts: by enhanced code, and by outcome the opening.
+    """
     outcome = recipients[0].outcome
-    lines = [f"This is the mail system {hostname}.", "", _OPENINGS[outcome], ""]
+    opening = own_texts.get(outcome.value) or _OPENINGS[outcome]
+    lines = [f"This is the mail system {hostname}.", "", printable_lines(opening), ""]
     for recipient in recipients[:_SHOWN_RECIPIENTS_LIMIT]:
-        lines += _lines_about(recipient)
+        lines += _lines_about(recipient, own_texts)
     if len(recipients) > _SHOWN_RECIPIENTS_LIMIT:
         lines += [
             f"  and {len(recipients) - _SHOWN_RECIPIENTS_LIMIT} more, listed in the part for machines",
@@ -95,15 +119,31 @@ def text_for_people(
     return "\n".join(lines)
 
 
+def language_of(index: HeaderIndex, languages: Collection[str]) -> str:
+    """The first of these languages that the mail's author reads or writes (RFC 3282, RFC 8255); "" when none is.
+
+    "de" serves who asks for "de-at". At most 20 languages of a field are looked at; their order counts, not q.
+    """
+    for name in (b"accept-language", b"content-language"):
+        value = (index.first(name) or b"")[:_LANGUAGES_LIMIT_BYTES].decode("ascii", "replace").lower()
+        for asked in value.split(",")[:_LANGUAGES_LIMIT]:
+            tag = asked.partition(";")[0].strip()
+            for wanted in (tag, tag.partition("-")[0]):
+                if wanted in languages:
+                    return wanted
+    return ""
+
+
 def printable_lines(text: str) -> str:
     """Text of several lines, each of them cleaned."""
     return "\n".join(printable(line, 998) for line in text.split("\n"))
 
 
-def _lines_about(recipient: ReportedRecipient) -> list[str]:
+def _lines_about(recipient: ReportedRecipient, own_texts: Mapping[str, str]) -> list[str]:
     lines = [f"  {printable(str(recipient.address), _ADDRESS_LIMIT_CHARS)}"]
     if recipient.outcome in (Outcome.FAILED, Outcome.DELAYED):
-        lines.append(f"    {reason_in_words(status_of(recipient.reply, recipient.outcome))}")
+        reason = reason_in_words(status_of(recipient.reply, recipient.outcome), own_texts)
+        lines += [f"    {line}" for line in printable_lines(reason).split("\n")]
         if recipient.reply:
             lines.append(f"    The answer was: {clean_diagnostic(recipient.reply)}")
     return [*lines, ""]
