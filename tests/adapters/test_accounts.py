@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gatepost.adapters import accounts as module
-from gatepost.adapters.accounts import AccountsFile, FileAccounts, folded_user, prepared
+from gatepost.adapters.accounts import AccountsFile, FileAccounts
+from gatepost.model.account import folded_user, prepared
 from gatepost.model.fault import WorldFault
 
 PASSWORD = "correct horse"
@@ -179,7 +180,10 @@ def test_the_file_is_for_us_alone_from_its_first_octet(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert PASSWORD not in path.read_text()
-    assert path.read_text().startswith("ann:$argon2id$v=19$m=19456,t=2,p=1$")
+    salts, ann = path.read_text().splitlines()
+    assert salts.startswith("#salts:")
+    assert ann.startswith("ann:$argon2id$v=19$m=19456,t=2,p=1$")
+    assert ":SCRAM-SHA-256$600000$" in ann
     assert os.listdir(tmp_path) == ["users"]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.fakes import FakeClock, FakeStore
@@ -14,21 +14,28 @@ from tests.fakes import FakeClock, FakeStore
 from gatepost.adapters.world import SystemRandomness
 from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
+from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
+from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.listener import Listener
+from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.taking_in import TakingIn
+from gatepost.model.account import ScramKeys
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, QueuedMail
 from gatepost.policy import order
+from gatepost.ports.directory import TokenKeys
 from gatepost.ports.resolver import Mx
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.addresses import parse_mailbox
+from gatepost.protocol.scram import derive_keys
 from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.next_hop import Router
 
+ANNS_KEYS = derive_keys("secret", salt=b"salt of a house", iterations=4096)
 RECIPIENTS = ("ann@ours.example", "bob@ours.example", "j\u00fcrgen@ours.example")
 
 
@@ -86,11 +93,22 @@ class Passwords:
 
     def __init__(self) -> None:
         self.broken = False
+        self.disabled: set[str] = set()
 
     async def check(self, user: str, password: str) -> bool:
         if self.broken:
             raise WorldFault("accounts are away")
-        return (user, password) == ("ann", "secret")
+        return (user, password) == ("ann", "secret") and user not in self.disabled
+
+    def scram_keys(self, user: str) -> ScramKeys:
+        if self.broken:
+            raise WorldFault("accounts are away")
+        return ANNS_KEYS if user == "ann" else replace(ANNS_KEYS, stored_key=bytes(32), server_key=bytes(32))
+
+    def is_disabled(self, user: str) -> bool:
+        if self.broken:
+            raise WorldFault("accounts are away")
+        return user in self.disabled
 
 
 class Parcels:
@@ -151,7 +169,13 @@ def settings_with(connector: dict[str, Any] | None = None, **tables: Any) -> Set
                     "relay.example": {"type": "external-relay"},
                 },
                 "receive-connectors": {
-                    "test": {"listen": ["127.0.0.1:25"], "tarpit": "0s", "tls": "none", **(connector or {})}
+                    "test": {
+                        "listen": ["127.0.0.1:25"],
+                        "tarpit": "0s",
+                        "auth-tarpit": "0s",
+                        "tls": "none",
+                        **(connector or {}),
+                    }
                 },
                 "send-connectors": {"out": {"address-spaces": ["*"], "smart-hosts": ["[192.0.2.10]"]}},
                 **tables,
@@ -162,7 +186,11 @@ def settings_with(connector: dict[str, Any] | None = None, **tables: Any) -> Set
 
 @asynccontextmanager
 async def open_house(
-    settings: Settings | None = None, *, tls: TlsServer | None = None, agents: dict[str, Any] | None = None
+    settings: Settings | None = None,
+    *,
+    tls: TlsServer | None = None,
+    agents: dict[str, Any] | None = None,
+    keys: TokenKeys | None = None,
 ) -> AsyncIterator[House]:
     """One door on a free port of 127.0.0.1."""
     settings = settings or settings_with()
@@ -196,7 +224,15 @@ async def open_house(
         Door(name, connector, hostname=settings.server.hostname, tls=tls)
         for name, connector in settings.receive_connectors.items()
     ]
-    desk = Counter(taking_in=taking_in, accounts=accounts, clock=clock, counters=lines, log=lines)
+    log_in = LogInDesk(
+        accounts=accounts,
+        failures=FailedLogins(settings.users.lockout, monotonic=clock.monotonic),
+        randomness=SystemRandomness(),
+        counters=lines,
+        log=lines,
+        bearer=Bearer(settings.users.tokens, keys, clock) if keys is not None else None,
+    )
+    desk = Counter(taking_in=taking_in, log_in=log_in, clock=clock, counters=lines, log=lines)
     listener = Listener({listening: doors}, runner, desk, clock=clock, randomness=SystemRandomness())
     await listener.start()
     try:

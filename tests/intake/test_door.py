@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,7 +76,13 @@ def test_auth_is_offered_under_tls_only() -> None:
     submission = door(auth=True)
     plain, encrypted = session(), session(tls=TLS)
     assert submission.offer(plain, submission.grant("192.0.2.1")).auth == ()
-    assert submission.offer(encrypted, submission.grant("192.0.2.1")).auth == ("PLAIN", "LOGIN")
+    assert submission.offer(encrypted, submission.grant("192.0.2.1")).auth == (
+        "SCRAM-SHA-256",
+        "PLAIN",
+        "LOGIN",
+    )
+    bindable = session(tls=replace(TLS, server_end_point=b"x"))
+    assert submission.offer(bindable, submission.grant("192.0.2.1")).auth[0] == "SCRAM-SHA-256-PLUS"
 
 
 @pytest.mark.threat("E02")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gatepost.intake.sasl import Challenge, Credentials, LoginExchange, PlainExchange, exchange_for
+from gatepost.intake.sasl import (
+    Challenge,
+    Circumstances,
+    Credentials,
+    LoginExchange,
+    PlainExchange,
+    exchange_for,
+)
 from gatepost.model.fault import PeerFault
 
 
@@ -58,7 +65,7 @@ def test_login_with_an_initial_response() -> None:
 @pytest.mark.parametrize("mechanism", ["NTLM", "GSSAPI", "CRAM-MD5", "DIGEST-MD5"])
 def test_other_mechanisms_are_not_ours(mechanism: str) -> None:
     with pytest.raises(PeerFault):
-        exchange_for(mechanism)
+        exchange_for(mechanism, Circumstances(nonce="n", end_point=b"", offered=("PLAIN",)))
 
 
 @pytest.mark.threat("E15")

@@ -210,7 +210,7 @@ async def encrypted(house: House) -> Client:
     await client.reply()
     await client.ask(b"EHLO client.example")
     await client.start_tls()
-    assert "250-AUTH PLAIN LOGIN" in await client.ask(b"EHLO client.example")
+    assert "250-AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" in await client.ask(b"EHLO client.example")
     return client
 
 

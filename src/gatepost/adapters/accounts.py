@@ -1,4 +1,4 @@
-"""Who may authenticate: a file of names and argon2id hashes, checked in a thread and remembered for a while."""
+"""Who may authenticate: a file of names, argon2id hashes and SCRAM keys, checked in a thread and remembered."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import hmac
 import os
 import secrets
 import stat
-import unicodedata
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from gatepost.model.account import ScramKeys, folded_user, prepared
 from gatepost.model.fault import WorldFault
 from gatepost.model.reply import Reply
+from gatepost.protocol.scram import MECHANISM, derive_keys
 
 FILE_LIMIT_BYTES: Final = 64 << 20
 USER_LIMIT_CHARACTERS: Final = 255
@@ -32,6 +35,11 @@ _UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure")
 
 _HASHER: Final = PasswordHasher(memory_cost=19 * 1024, time_cost=2, parallelism=1)
 _DISABLED_MARK: Final = "!"
+SCRAM_ITERATIONS: Final = 600_000
+"""Of PBKDF2-HMAC-SHA256: whoever steals the file tries passwords against the weaker of both keys (decision 0090)."""
+_SALT_BYTES: Final = 16
+_KEY_BYTES: Final = 32
+_SALTS_MARK: Final = "#salts:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +49,23 @@ class Account:
     user: str
     hash: str
     disabled: bool = False
+    scram: ScramKeys | None = None
+    """None: its password was set before SCRAM was known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """The whole file. salts: the secret that makes salts for names nobody has."""
+
+    accounts: dict[str, Account]
+    salts: bytes
 
 
 class AccountsFile:
-    """The file itself: `user:hash` a line, mode 0600, `!` before the hash of a disabled account.
+    """The file itself: `user:hash:SCRAM keys` a line, mode 0600, `!` before the hash of a disabled account.
+
+    A line `#salts:` holds a secret: the SCRAM salt of an unknown name is made with it, so that all
+    workers, today and after a restart, answer for nobody as they do for somebody (threats E07).
 
     Every method raises WorldFault when the file cannot be read or written, or is open to others.
     """
@@ -54,6 +75,10 @@ class AccountsFile:
 
     def read(self) -> dict[str, Account]:
         """User name -> account; empty when there is no file yet."""
+        return self.book().accounts
+
+    def book(self) -> _Book:
+        """The accounts, and the secret for salts."""
         try:
             with open(self.path, "rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
@@ -63,7 +88,7 @@ class AccountsFile:
                     )
                 data = file.read(FILE_LIMIT_BYTES + 1)
         except FileNotFoundError:
-            return {}
+            return _Book({}, b"")
         except OSError as error:
             raise WorldFault(f"cannot read {self.path}: {error.strerror}", _UNAVAILABLE) from error
         if len(data) > FILE_LIMIT_BYTES:
@@ -78,31 +103,42 @@ class AccountsFile:
         """Add the account, or give it a new password and enable it. Raises ValueError for a bad name or password."""
         if problem := name_problem(user) or password_problem(password):
             raise ValueError(problem)
-        account = Account(folded_user(user), _HASHER.hash(prepared(password)))
-        self._write({**self.read(), account.user: account})
+        keys = derive_keys(
+            prepared(password), salt=secrets.token_bytes(_SALT_BYTES), iterations=SCRAM_ITERATIONS
+        )
+        self._keep(Account(folded_user(user), _HASHER.hash(prepared(password)), scram=keys))
 
     def disable(self, user: str) -> bool:
         """Refuse its passwords from now on; False when there is no such account."""
-        accounts = self.read()
-        account = accounts.get(folded_user(user))
-        if account is None:
-            return False
-        self._write({**accounts, account.user: Account(account.user, account.hash, disabled=True)})
-        return True
+        return self._mark(user, disabled=True)
+
+    def enable(self, user: str) -> bool:
+        """Take its password again; False when there is no such account."""
+        return self._mark(user, disabled=False)
 
     def remove(self, user: str) -> bool:
         """False when there is no such account."""
-        accounts = self.read()
-        if accounts.pop(folded_user(user), None) is None:
+        book = self.book()
+        if book.accounts.pop(folded_user(user), None) is None:
             return False
-        self._write(accounts)
+        self._write(book)
         return True
 
-    def _write(self, accounts: Mapping[str, Account]) -> None:
-        lines = [
-            f"{a.user}:{_DISABLED_MARK if a.disabled else ''}{a.hash}\n"
-            for a in sorted(accounts.values(), key=lambda a: a.user)
-        ]
+    def _mark(self, user: str, *, disabled: bool) -> bool:
+        account = self.read().get(folded_user(user))
+        if account is None:
+            return False
+        self._keep(replace(account, disabled=disabled))
+        return True
+
+    def _keep(self, account: Account) -> None:
+        book = self.book()
+        self._write(_Book({**book.accounts, account.user: account}, book.salts))
+
+    def _write(self, book: _Book) -> None:
+        salts = book.salts or secrets.token_bytes(_KEY_BYTES)
+        lines = [_SALTS_MARK + salts.hex() + "\n"]
+        lines += [_line(account) for account in sorted(book.accounts.values(), key=lambda a: a.user)]
         try:
             _replace_file(self.path, "".join(lines).encode())
         except OSError as error:
@@ -120,6 +156,7 @@ class FileAccounts:
         self._file = AccountsFile(path)
         self._monotonic = monotonic
         self._accounts: dict[str, Account] = {}
+        self._salts = b""
         self._seen: tuple[int, int, int] | None = None
         self._good: OrderedDict[bytes, float] = OrderedDict()
         self._secret = secrets.token_bytes(32)
@@ -146,6 +183,32 @@ class FileAccounts:
             self._remember(mark)
         return good
 
+    def scram_keys(self, user: str) -> ScramKeys:
+        """The account's; for nobody, and for accounts without, keys that no password fits (E07).
+
+        Raises WorldFault (454 4.7.0) when the file cannot be read (E08).
+        """
+        self._reread()
+        name = folded_user(user)
+        account = self._accounts.get(name)
+        if account is not None and account.scram is not None and not account.disabled:
+            return account.scram
+        said = name.encode("utf-8", "surrogatepass")
+        return ScramKeys(
+            salt=hmac.digest(self._salts, said, "sha256")[:_SALT_BYTES],
+            iterations=SCRAM_ITERATIONS,
+            stored_key=secrets.token_bytes(_KEY_BYTES),
+            server_key=secrets.token_bytes(_KEY_BYTES),
+        )
+
+    def is_disabled(self, user: str) -> bool:
+        """There is such an account, and it may not come in. Without a file nobody is disabled. Raises WorldFault."""
+        if not os.path.exists(self._file.path):
+            return False
+        self._reread()
+        account = self._accounts.get(folded_user(user))
+        return account is not None and account.disabled
+
     async def _verify(self, wanted: str, password: str) -> bool:
         if self._waiting >= CHECKS_WAITING:
             raise WorldFault("too many passwords are being checked", _UNAVAILABLE)
@@ -165,7 +228,8 @@ class FileAccounts:
         except OSError as error:
             raise WorldFault(f"cannot read {self._file.path}: {error.strerror}", _UNAVAILABLE) from error
         if there != self._seen:
-            self._accounts = self._file.read()
+            book = self._file.book()
+            self._accounts, self._salts = book.accounts, book.salts
             self._seen = there
 
     def _mark(self, user: str, password: str, wanted: str) -> bytes:
@@ -178,19 +242,6 @@ class FileAccounts:
         self._good.move_to_end(mark)
         while len(self._good) > CACHE_ENTRIES:
             self._good.popitem(last=False)
-
-
-def folded_user(user: str) -> str:
-    """The name an account is known by: one Unicode form, case of ASCII letters ignored."""
-    text = unicodedata.normalize("NFC", user)
-    return text.lower() if text.isascii() else text
-
-
-def prepared(password: str) -> str:
-    """One form for one password, however the keyboard composed it (RFC 8265 §4.2: NFC, blanks alike)."""
-    return unicodedata.normalize(
-        "NFC", "".join(" " if unicodedata.category(c) == "Zs" else c for c in password)
-    )
 
 
 def name_problem(user: str) -> str:
@@ -220,21 +271,57 @@ def _verify(wanted: str, password: str) -> bool:
         return False
 
 
-def _parsed(data: bytes, path: str) -> dict[str, Account]:
+def _parsed(data: bytes, path: str) -> _Book:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise WorldFault(f"{path} is not UTF-8 text", _UNAVAILABLE) from None
-    accounts: dict[str, Account] = {}
+    book = _Book({}, b"")
     for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        user, colon, rest = line.partition(":")
-        if not colon or not user:
-            raise WorldFault(f"{path}:{number}: not user:hash", _UNAVAILABLE)
-        mark = rest.startswith(_DISABLED_MARK)
-        accounts[user] = Account(user, rest.removeprefix(_DISABLED_MARK).strip(), disabled=mark)
-    return accounts
+        try:
+            if line.startswith(_SALTS_MARK):
+                book = replace(book, salts=bytes.fromhex(line.removeprefix(_SALTS_MARK)))
+            elif line.strip() and not line.startswith("#"):
+                account = _account(line)
+                book.accounts[account.user] = account
+        except ValueError as error:
+            raise WorldFault(f"{path}:{number}: {error}", _UNAVAILABLE) from None
+    return book
+
+
+def _account(line: str) -> Account:
+    """Raises ValueError."""
+    user, colon, rest = line.partition(":")
+    if not colon or not user:
+        raise ValueError("not user:hash")
+    kept, _, keys = rest.partition(":")
+    return Account(
+        user,
+        kept.removeprefix(_DISABLED_MARK).strip(),
+        disabled=kept.startswith(_DISABLED_MARK),
+        scram=_keys(keys.strip()) if keys.strip() else None,
+    )
+
+
+def _line(account: Account) -> str:
+    keys = account.scram
+    mark = _DISABLED_MARK if account.disabled else ""
+    if keys is None:
+        return f"{account.user}:{mark}{account.hash}\n"
+    words = (b64encode(part).decode() for part in (keys.salt, keys.stored_key, keys.server_key))
+    return f"{account.user}:{mark}{account.hash}:{MECHANISM}${keys.iterations}${'$'.join(words)}\n"
+
+
+def _keys(text: str) -> ScramKeys:
+    """Raises ValueError."""
+    words = text.split("$")
+    if len(words) != 5 or words[0] != MECHANISM:
+        raise ValueError("not the keys of SCRAM-SHA-256")
+    try:
+        salt, stored_key, server_key = (b64decode(word, validate=True) for word in words[2:])
+    except Base64Error:
+        raise ValueError("the keys of SCRAM-SHA-256 are not base64") from None
+    return ScramKeys(salt=salt, iterations=int(words[1]), stored_key=stored_key, server_key=server_key)
 
 
 def _replace_file(path: str, data: bytes) -> None:

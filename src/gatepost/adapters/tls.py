@@ -89,8 +89,20 @@ class MemoryPump:
             raise ValueError("nothing is agreed on before the handshake is done")
         name, version, bits = cipher
         return TlsInfo(
-            version=self._tls.version() or version, cipher=name, bits=bits, server_name=self._server_name
+            version=self._tls.version() or version,
+            cipher=name,
+            bits=bits,
+            server_name=self._server_name,
+            server_end_point=self._end_point(),
         )
+
+    def _end_point(self) -> bytes:
+        """Of the certificate that was shown: ours stands at the context that showed it."""
+        if self._tls.server_side:
+            context = self._tls.context
+            return context.end_point if isinstance(context, ServerContext) else b""
+        shown = self._tls.getpeercert(binary_form=True)
+        return end_point_of(x509.load_der_x509_certificate(shown)) if shown else b""
 
     def _shake_hands(self) -> None:
         try:
@@ -119,6 +131,12 @@ class MemoryPump:
         return b"".join(clear)
 
 
+class ServerContext(ssl.SSLContext):
+    """A context that knows what its certificate is to be bound to (`end_point_of`)."""
+
+    end_point: bytes = b""
+
+
 class ServerTls:
     """Makes pumps for the connections of one receive connector. Keeps the promise of ports.tls.TlsServer."""
 
@@ -127,7 +145,10 @@ class ServerTls:
         self._context = _server_context()
         try:
             self._context.load_cert_chain(certificate_file, key_file or None)
-        except (OSError, ssl.SSLError) as error:
+            self._context.end_point = end_point_of(
+                x509.load_pem_x509_certificate(Path(certificate_file).read_bytes())
+            )
+        except (OSError, ssl.SSLError, ValueError) as error:
             raise WorldFault(
                 f"certificate {certificate_file} cannot be used: {error}", file=certificate_file
             ) from error
@@ -185,8 +206,17 @@ def _certificate(key: ec.EllipticCurvePrivateKey, hostname: str, now: float) -> 
     )
 
 
-def _server_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def end_point_of(certificate: x509.Certificate) -> bytes:
+    """tls-server-end-point (RFC 5929 §4.1); b"" for a signature without a hash of its own, such as Ed25519's."""
+    chosen = certificate.signature_hash_algorithm
+    if chosen is None:
+        return b""
+    weak = chosen.name in ("md5", "sha1")
+    return certificate.fingerprint(hashes.SHA256() if weak else chosen)
+
+
+def _server_context() -> ServerContext:
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context)
     # Each connector has a context of its own and hands out no tickets: a session of one
     # door is never resumed at another (threats D19).

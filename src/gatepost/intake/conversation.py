@@ -13,19 +13,18 @@ from functools import partial
 from typing import Any, Final
 
 from gatepost.intake.door import Door, Grant
+from gatepost.intake.log_in import LogIn, LogInDesk
 from gatepost.intake.reception import Reception
-from gatepost.intake.sasl import Challenge, Credentials, LoginExchange, PlainExchange, exchange_for
 from gatepost.intake.taking_in import TakingIn
 from gatepost.intake.transaction import Transaction
 from gatepost.message.trace import address_literal
 from gatepost.model.envelope import Recipient
-from gatepost.model.fault import Fault, PeerFault, WorldFault
+from gatepost.model.fault import Fault
 from gatepost.model.known import MailView
 from gatepost.model.reply import Reply
 from gatepost.model.session import Rights, Session, TlsInfo
 from gatepost.model.verdict import DelayReply, Disposition, HangUp, Stage
 from gatepost.policy.hearing import Hearing
-from gatepost.ports.directory import Accounts
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.tls import TlsServer
 from gatepost.ports.world import Clock
@@ -54,9 +53,6 @@ _RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient OK")
 _START_INPUT: Final = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
 _CHUNK_OK: Final = Reply(250, "2.0.0", "Chunk received")
 _READY_FOR_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
-_AUTHENTICATED: Final = Reply(235, "2.7.0", "Authentication successful")
-_CREDENTIALS_INVALID: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
-_ACCOUNTS_DOWN: Final = Reply(454, "4.7.0", "Temporary authentication failure")
 _TOO_MANY_ERRORS: Final = Reply(
     421, "4.7.0", "Too many errors on this connection, closing transmission channel"
 )
@@ -78,7 +74,7 @@ class Counter:
     """What a conversation needs of the house besides its door: made once, shared by all sessions."""
 
     taking_in: TakingIn
-    accounts: Accounts
+    log_in: LogInDesk
     clock: Clock
     counters: Counters
     log: Log
@@ -88,15 +84,14 @@ class Conversation:
     """One session's answers. `session` and `offer` change with STARTTLS and AUTH."""
 
     __slots__ = (
-        "_auth_failures",
         "_counter",
         "_door",
         "_errors",
-        "_exchange",
         "_grant",
         "_hang_up",
         "_hearing",
         "_junk",
+        "_log_in",
         "_messages",
         "_transaction",
         "announce",
@@ -110,8 +105,8 @@ class Conversation:
         self._hearing = hearing
         self._counter = counter
         self._transaction: Transaction | None = None
-        self._exchange: PlainExchange | LoginExchange | None = None
-        self._errors = self._junk = self._auth_failures = self._messages = 0
+        self._log_in = LogIn(counter.log_in, door, self.authenticated)
+        self._errors = self._junk = self._messages = 0
         self._hang_up = False
         self.announce: Callable[[str], Reply] = partial(Reply, 250, "")
         """Makes the reply to EHLO from our name: the engine's, which knows what it accepts."""
@@ -189,10 +184,9 @@ class Conversation:
             case StartTls():
                 return _READY_FOR_TLS
             case Auth():
-                self._exchange = exchange_for(event.mechanism)
-                return self._respond(event.initial_response)
+                return self._log_in.begin(event, self.session)
             case AuthResponse():
-                return self._respond(event.data)
+                return self._log_in.respond(event.data)
             case Violation():
                 return self._violation(event)
             case Other():
@@ -288,41 +282,6 @@ class Conversation:
             if self._junk > self._door.settings.limits.junk_commands:
                 self._errors += 1
         return _SIMPLE[event.verb]
-
-    def _respond(self, response: bytes | None) -> Answer:
-        assert self._exchange is not None
-        try:
-            step = self._exchange.respond(response)
-        except PeerFault as fault:
-            return self._auth_failed(fault.reply)
-        if isinstance(step, Challenge):
-            return Reply(334, "", step.text)
-        return self._check(step)
-
-    async def _check(self, credentials: Credentials) -> Reply:
-        try:
-            good = await self._counter.accounts.check(credentials.user, credentials.password)
-        except WorldFault as fault:
-            self._counter.log.write("error", "accounts-unavailable", reason=fault.reason)
-            return _ACCOUNTS_DOWN
-        if not good:
-            await asyncio.sleep(self._door.settings.tarpit_s)
-            return self._auth_failed(_CREDENTIALS_INVALID)
-        self.authenticated(credentials.user)
-        return _AUTHENTICATED
-
-    def _auth_failed(self, reply: Reply) -> Reply:
-        self._auth_failures += 1
-        self._counter.counters.add("authentication_failures", connector=self._door.name)
-        self._counter.log.write(
-            "warning",
-            "authentication-failed",
-            session=self.session.session_id,
-            client_ip=self.session.client_ip,
-        )
-        if self._auth_failures >= self._door.settings.limits.auth_failures:
-            return _TOO_MANY_ERRORS
-        return reply
 
     def _ask(self, stage: Stage, recipient: Recipient | None = None) -> Disposition | Awaitable[Disposition]:
         transaction = self._transaction

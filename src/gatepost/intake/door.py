@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from gatepost.config.settings import NamedRange, ReceiveConnector, Right
 from gatepost.model.ip_ranges import IpRange, IpRanges
 from gatepost.model.session import ClientKind, Rights, Session
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.events import EngineLimits, Offer
-
-MECHANISMS: Final = ("PLAIN", "LOGIN")
+from gatepost.protocol.scram import MECHANISM_PLUS
 
 
 def rights_of(names: Sequence[Right]) -> Rights:
@@ -71,7 +69,6 @@ class Door:
         """What is announced and accepted at this moment of a session."""
         settings, limits = self.settings, self.settings.limits
         encrypted = session.tls is not None
-        may_authenticate = settings.auth and encrypted and not session.user
         return Offer(
             hostname=self.hostname,
             size_bytes=0 if Rights.BYPASS_SIZE in grant.rights else limits.message_size_bytes,
@@ -83,12 +80,19 @@ class Door:
             chunking=settings.chunking,
             starttls=self.tls is not None and not encrypted and settings.tls in ("optional", "required"),
             require_tls=settings.require_tls_extension and encrypted,
-            auth=MECHANISMS if may_authenticate else (),
+            auth=self.mechanisms(session),
             tls_needed=settings.tls == "required" and not encrypted,
             helo_needed=settings.require_helo,
             blank_after_colon=settings.blank_after_colon,
             normalize_newlines=grant.normalize_newlines,
         )
+
+    def mechanisms(self, session: Session) -> tuple[str, ...]:
+        """What AUTH may be done with now: nothing without TLS, -PLUS only where there is something to bind to."""
+        if not self.settings.auth or session.tls is None or session.user:
+            return ()
+        bindable = bool(session.tls.server_end_point)
+        return tuple(m for m in self.settings.auth_mechanisms if bindable or m != MECHANISM_PLUS)
 
     def _named_grant(self, client_ip: str) -> Grant | None:
         """Of the named ranges that hold the client, the grant of the most specific."""

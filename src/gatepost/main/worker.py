@@ -26,6 +26,7 @@ from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
 from gatepost.adapters.sqlite_store import SqliteStore, open_store
 from gatepost.adapters.tls import ServerTls, client_pump, self_signed
+from gatepost.adapters.token_keys import TokenKeysFile
 from gatepost.adapters.world import SystemClock, SystemRandomness
 from gatepost.config.load import Configuration
 from gatepost.config.settings import ReceiveConnector, Settings
@@ -39,7 +40,9 @@ from gatepost.delivery.settling import Settling
 from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
+from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.listener import Listener
+from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
@@ -51,6 +54,7 @@ from gatepost.model.queued import MailState, Settle, Settlement
 from gatepost.policy import order
 from gatepost.ports.store import MailFilter
 from gatepost.ports.tls import TlsServer
+from gatepost.ports.world import Clock
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.schedule import QueueClock
 from gatepost.queue.states import settled

@@ -47,6 +47,8 @@ class TlsInfo:
     cipher: str
     bits: int
     server_name: str = ""
+    server_end_point: bytes = b""
+    """Hash of the server's certificate, to bind a login to this channel (RFC 5929 §4); b"": it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gatepost.model.account import ScramKeys
 from gatepost.model.address import Address
 
 
@@ -22,3 +23,19 @@ class Accounts(Protocol):
 
         Raises WorldFault when that cannot be told (file unreadable).
         """
+
+    def scram_keys(self, user: str) -> ScramKeys:
+        """Of this user's password. For nobody: keys that fit no password, with a salt that stays the same.
+
+        Raises WorldFault as check does.
+        """
+
+    def is_disabled(self, user: str) -> bool:
+        """The user has an account and it was disabled: no proof of any kind lets it in. Raises WorldFault."""
+
+
+class TokenKeys(Protocol):
+    """The public keys of those who issue access tokens, as JWKS text."""
+
+    def read(self) -> bytes:
+        """The same object as long as nothing changed. Answers at once. Raises WorldFault."""

@@ -1,0 +1,63 @@
+"""Access tokens: whom one names, once the issuer's signature, the audience and the times are good (E14)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gatepost.config.login_settings import Tokens
+from gatepost.intake.sasl import CREDENTIALS_INVALID
+from gatepost.model.fault import PeerFault, WorldFault
+from gatepost.model.reply import Reply
+from gatepost.ports.directory import TokenKeys
+from gatepost.ports.world import Clock
+from gatepost.standards.jwt import Demands, SigningKey, TokenRefused, parse_keys, verified_claims
+
+USER_LIMIT_CHARACTERS: Final = 255
+_UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure")
+
+
+class Bearer:
+    """Made once a worker. The keys are parsed again only when their file gives other octets."""
+
+    def __init__(self, settings: Tokens, keys: TokenKeys, clock: Clock) -> None:
+        self._settings = settings
+        self._source = keys
+        self._clock = clock
+        self._parsed: tuple[bytes, tuple[SigningKey, ...]] = (b"", ())
+
+    def user_of(self, token: str) -> str:
+        """Raises PeerFault (535) for a token that does not count, WorldFault (454) when that cannot be told."""
+        settings = self._settings
+        demands = Demands(
+            issuer=settings.issuer,
+            audience=settings.audience,
+            algorithms=settings.algorithms,
+            now=self._clock.now(),
+            leeway_s=settings.leeway_s,
+        )
+        keys = self._keys()
+        try:
+            claims = verified_claims(token, keys, demands)
+        except TokenRefused as error:
+            raise PeerFault(CREDENTIALS_INVALID, f"a token is refused: {error}") from error
+        user = claims.get(settings.user_claim)
+        if not isinstance(user, str) or not _is_name(user):
+            raise PeerFault(CREDENTIALS_INVALID, f"a token without a usable {settings.user_claim}")
+        if settings.user_claim == "email" and claims.get("email_verified") is False:
+            raise PeerFault(CREDENTIALS_INVALID, "a token whose email was never verified")
+        return user
+
+    def _keys(self) -> tuple[SigningKey, ...]:
+        data = self._source.read()
+        seen, keys = self._parsed
+        if data is not seen:
+            try:
+                keys = parse_keys(data)
+            except ValueError as error:
+                raise WorldFault(f"users.tokens.keys-file: {error}", _UNAVAILABLE) from error
+            self._parsed = (data, keys)
+        return keys
+
+
+def _is_name(user: str) -> bool:
+    return 0 < len(user) <= USER_LIMIT_CHARACTERS and user.isprintable() and user == user.strip()
