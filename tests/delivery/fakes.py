@@ -20,6 +20,7 @@ from gatepost.config.settings import Settings
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.connection import Credentials
 from gatepost.delivery.courier import Courier, OwnName
+from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
@@ -187,7 +188,7 @@ class FakeHost:
 
     def __init__(self, state: str = "well") -> None:
         self.state = state
-        """well: takes everything; down: refuses connections; defers: 450 to RCPT; hangs, hangs up: at MAIL."""
+        """well: takes all; down: refuses connections; defers, refuses: 450 or 550 to RCPT; hangs, hangs up: at MAIL."""
         self.taken: list[str] = []
         """The paths of the recipients that got their mail."""
         self.connections = 0
@@ -249,6 +250,8 @@ class FakeWire:
             case "RCPT":
                 if self._host.state == "defers":
                     return "450 4.2.0 later"
+                if self._host.state == "refuses":
+                    return "550 5.1.1 no such user"
                 self._recipients.append(line[9:-1])
                 return "250 ok"
             case "DATA" if self._recipients:
@@ -311,6 +314,7 @@ class Yard:
     slots: FakeSlots
     notices: list[tuple[int, tuple[str, ...]]]
     reports: list[tuple[int, tuple[str, ...], bool]]
+    delays: list[tuple[int, tuple[str, ...]]]
     notice_to: str = ""
     """Where the notice about a failure goes; "": none is written."""
 
@@ -379,6 +383,15 @@ def yard(
         reports.append((mail.mail_id, tuple(str(r.recipient.address) for r in delivered), relayed))
         return None
 
+    delays: list[tuple[int, tuple[str, ...]]] = []
+
+    def write_delay(mail: QueuedMail, waiting: Sequence[QueuedRecipient], content: Content) -> Accept | None:
+        delays.append((mail.mail_id, tuple(str(r.recipient.address) for r in waiting)))
+        if not made.notice_to:
+            return None
+        about = mail_to(made.notice_to, mail_id=10**6 + len(delays), next_hop="", is_notice=True)
+        return Accept(mail=about, content=CONTENT)
+
     bodies = PlainBodyFiles()
     courier = Courier(
         dialer=dialer or LoopDialer(client_pump),
@@ -412,10 +425,15 @@ def yard(
             randomness=dice,
             write_notice=write_notice,
             write_report=write_report,
+            delays=Delays(
+                after_s=settings.notices.delay_after_s, store=store, write=write_delay, hostname=OUR_NAME
+            ),
         ),
         queue=settings.queue,
     )
-    made = Yard(settings, store, clock, resolver, router, attempts, scheduler, log, slots, notices, reports)
+    made = Yard(
+        settings, store, clock, resolver, router, attempts, scheduler, log, slots, notices, reports, delays
+    )
     return made
 
 

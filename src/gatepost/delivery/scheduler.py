@@ -257,11 +257,15 @@ class Scheduler:
     def _settle(self, parcel: Parcel, settled: Settled, slot: int | None) -> None:
         changes, mail = settled.changes, parcel.mail
         notices: list[Accept] = []
-        failed = self._together.decided(mail.mail_id, settled.failed)
+        failed = self._together.decided(mail.mail_id, settled.failed, settled.peer)
         if failed:
             last, notice = self._settling.give_up(mail, failed, lambda: self._content_of(parcel))
             changes = (*changes, *last)
             notices += [notice] if notice is not None else []
+        if settled.waiting:
+            more, delay = self._settling.delay(mail, settled.waiting, lambda: self._content_of(parcel))
+            changes = (*changes, *more)
+            notices += [delay] if delay is not None else []
         if settled.succeeded:
             more, report = self._settling.report(
                 mail, settled.succeeded, lambda: self._content_of(parcel), relayed=settled.relayed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gatepost.config.settings import Queue
+from gatepost.delivery.delays import Delays
 from gatepost.delivery.outcome import Attempt, Fate, Outcome
 from gatepost.model.content import Content
 from gatepost.model.envelope import Notify
@@ -28,7 +29,7 @@ from gatepost.protocol.replies import safe_text
 from gatepost.queue.active import Parcel
 from gatepost.queue.schedule import QueueClock, next_attempt_at
 from gatepost.records import tracking
-from gatepost.records.tracking import Peer
+from gatepost.records.tracking import NOBODY, Peer
 
 _NO_NOTICE: Final = "no notice: nobody is to be told"
 
@@ -44,6 +45,7 @@ WriteReport = Callable[[QueuedMail, Sequence[QueuedRecipient], Content, bool], A
 class Settled:
     """changes: to commit now.  failed: recipients that are to be given up, with their last reply.
 
+    peer:      where that happened.  waiting: recipients to be tried again.
     succeeded: recipients whose sender asked to be told, and is told by nobody else.
     relayed:   they were handed to another system, not laid into a mailbox.
     """
@@ -52,6 +54,8 @@ class Settled:
     failed: tuple[QueuedRecipient, ...] = ()
     succeeded: tuple[QueuedRecipient, ...] = ()
     relayed: bool = False
+    waiting: tuple[QueuedRecipient, ...] = ()
+    peer: Peer = NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,7 @@ class Settling:
     randomness: Randomness
     write_notice: WriteNotice
     write_report: WriteReport | None = None
+    delays: Delays | None = None
 
     def after(self, parcel: Parcel, attempt: Attempt, connector: str, *, into_mailbox: bool) -> Settled:
         """One transaction's worth: who has the mail, who is tried again, and (apart) who is given up."""
@@ -95,7 +100,14 @@ class Settling:
                 )
             )  # fmt: skip
         changes = _changes(parcel.mail, settlements, records)
-        return Settled(changes, tuple(failed), _asked_for_report(attempt.outcomes), not into_mailbox)
+        return Settled(
+            changes,
+            tuple(failed),
+            _asked_for_report(attempt.outcomes),
+            not into_mailbox,
+            waiting=tuple(waiting),
+            peer=peer,
+        )
 
     def report(
         self,
@@ -121,7 +133,15 @@ class Settling:
             return Settled((), tuple(_out_of_time(r) for r in recipients))
         due_at = max(self.clock.now(), min(due_at, parcel.mail.expires_at))
         settlements = [_settlement(r, MailState.DEFERRED, due_at=due_at) for r in recipients]
-        return Settled(_changes(parcel.mail, settlements, ()))
+        return Settled(_changes(parcel.mail, settlements, ()), waiting=tuple(recipients))
+
+    def delay(
+        self, mail: QueuedMail, waiting: Sequence[QueuedRecipient], content: Callable[[], Content]
+    ) -> tuple[tuple[Change, ...], Accept | None]:
+        """The notice that a mail waits, to be committed with its deferral, when it is time for one."""
+        if not waiting or self.delays is None:
+            return (), None
+        return self.delays.notice(mail, waiting, content, self.clock.now())
 
     def rerouted(self, parcel: Parcel, next_hops: Sequence[str | None]) -> Settled:
         """New keys, one a recipient, None for "no way": due at once, or waiting for a new configuration."""
@@ -137,13 +157,17 @@ class Settling:
         return Settled(_changes(parcel.mail, settlements, ()))
 
     def give_up(
-        self, mail: QueuedMail, failed: Sequence[QueuedRecipient], content: Callable[[], Content]
+        self,
+        mail: QueuedMail,
+        given_up: Sequence[tuple[QueuedRecipient, Peer]],
+        content: Callable[[], Content],
     ) -> tuple[tuple[Change, ...], Accept | None]:
         """The end of these recipients: one notice to the sender, or a dead letter when there is nobody to tell.
 
-        content: its bytes, as far as they can be read.
+        given_up: each with where it failed.  content: its bytes, as far as they can be read.
         """
         now = self.clock.now()
+        failed = [recipient for recipient, _ in given_up]
         written = self.write_notice(mail, failed, content())
         why = f"no notice: {written.value}" if isinstance(written, Silence) else _NO_NOTICE
         notice = written if isinstance(written, Accept) else None
@@ -152,9 +176,13 @@ class Settling:
         settlements = [_settlement(r, MailState.DEAD) for r in buried]
         settlements += [_settlement(r, MailState.FAILED) for r in told]
         records: list[StoredRecord] = []
-        if told:
-            reply = told[0].last_reply
-            records.append(tracking.failed(mail, told, at=now, hostname=self.hostname, reply=reply))
+        for peer in dict.fromkeys(peer for _, peer in given_up):
+            there = [r for r, at in given_up if at == peer and r not in buried]
+            if there:
+                reply = there[0].last_reply
+                records.append(
+                    tracking.failed(mail, there, at=now, hostname=self.hostname, peer=peer, reply=reply)
+                )
         if buried:
             reply = buried[0].last_reply
             records.append(tracking.dead(mail, buried, at=now, reply=reply, reason=why))
@@ -182,18 +210,21 @@ class FailuresTogether:
     """
 
     _open: dict[int, int] = field(default_factory=dict)
-    _failed: dict[int, list[QueuedRecipient]] = field(default_factory=dict)
+    _failed: dict[int, list[tuple[QueuedRecipient, Peer]]] = field(default_factory=dict)
 
     def expect(self, mail_id: int, parcels: int) -> None:
         """So many parcels of the mail are under way."""
         if parcels > 1:
             self._open[mail_id] = parcels
 
-    def decided(self, mail_id: int, failed: Sequence[QueuedRecipient]) -> tuple[QueuedRecipient, ...]:
-        """One parcel is decided. Everybody who failed, when it was the last; before that nobody."""
+    def decided(
+        self, mail_id: int, failed: Sequence[QueuedRecipient], peer: Peer = NOBODY
+    ) -> tuple[tuple[QueuedRecipient, Peer], ...]:
+        """One parcel is decided. Everybody who failed, and where, when it was the last; before that nobody."""
+        there = tuple((recipient, peer) for recipient in failed)
         if mail_id not in self._open:
-            return tuple(failed)
-        self._failed.setdefault(mail_id, []).extend(failed)
+            return there
+        self._failed.setdefault(mail_id, []).extend(there)
         self._open[mail_id] -= 1
         if self._open[mail_id]:
             return ()

@@ -34,6 +34,7 @@ from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.connection import Credentials
 from gatepost.delivery.courier import Courier, OwnName
+from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
@@ -56,6 +57,7 @@ from gatepost.ports.store import MailFilter
 from gatepost.ports.tls import TlsServer
 from gatepost.ports.world import Clock
 from gatepost.protocol.addresses import parse_mailbox
+from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
 from gatepost.queue.states import settled
 from gatepost.routing.accepted import accepted_domains
@@ -150,6 +152,9 @@ class Worker:
 
     async def _purge(self) -> None:
         self.store.purge(self.clock.now(), self.settings.records)
+        age_s = self.settings.notices.dead_letter_age_s
+        if age_s and (changes := old_graves(self.store, now=self.clock.now(), age_s=age_s)):
+            self.store.commit(changes)
 
     def _every(self, interval_s: float, tick: Callable[[], Awaitable[None]]) -> None:
         async def beat() -> None:
@@ -249,6 +254,12 @@ async def _build(
             randomness=randomness,
             write_notice=notices.failure,
             write_report=notices.success,
+            delays=Delays(
+                after_s=settings.notices.delay_after_s,
+                store=store,
+                write=notices.delay,
+                hostname=settings.server.hostname,
+            ),
         ),
         queue=settings.queue,
     )

@@ -220,6 +220,22 @@ def dsn(notice: QueuedMail, about: QueuedMail, *, at: float, hostname: str) -> S
     )
 
 
+def told_of_delay(
+    mail: QueuedMail, recipients: Sequence[QueuedRecipient], *, at: float, notice: QueuedMail
+) -> StoredRecord:
+    """DSN, beside the mail itself: its sender was told that it waits; reference is the notice."""
+    return _record(
+        mail,
+        recipients,
+        Event.DSN,
+        Source.DSN,
+        at,
+        status=_status_of(recipients, ""),
+        reference=shown(notice.message_id),
+        custom_data=f"delayed, told by {mail_id_text(notice.mail_id)}",
+    )
+
+
 def dropped(
     mail: QueuedMail, recipients: Sequence[QueuedRecipient], *, at: float, agent: str, reason: str
 ) -> StoredRecord:
