@@ -414,18 +414,44 @@ def test_the_agents(terminal: Terminal) -> None:
 
 @pytest.mark.threat("T11")
 def test_accounts(terminal: Terminal, tmp_path: Path) -> None:
-    assert terminal.type("user", "add", "Ann", said="secret\n").output == "Ann: added\n"
-    assert terminal.type("user", "add", "ann", said="secret\n").exit_code == 1
-    assert json.loads(terminal.type("user", "list", "--json").output) == [{"user": "ann", "disabled": False}]
+    assert terminal.type("user", "add", "Ann", said="an apple a day\n").output == "Ann: added\n"
+    assert terminal.type("user", "add", "ann", said="an apple a day\n").exit_code == 1
+    assert json.loads(terminal.type("user", "list", "--json").output) == [
+        {"user": "ann", "disabled": False, "scram": True}
+    ]
     assert terminal.type("user", "disable", "ann").exit_code == 0
     assert "disabled" in terminal.type("user", "list").output
-    assert terminal.type("user", "passwd", "ann", said="other\n").exit_code == 0
+    assert terminal.type("user", "enable", "ann").exit_code == 0
+    assert "disabled" not in terminal.type("user", "list").output
+    assert terminal.type("user", "enable", "carl").exit_code == 1
+    assert terminal.type("user", "disable", "ann").exit_code == 0
+    assert terminal.type("user", "passwd", "ann", said="two pears a day\n").exit_code == 0
+    assert "disabled" not in terminal.type("user", "list").output
     assert terminal.type("user", "passwd", "carl", said="x\n").exit_code == 1
     assert terminal.type("user", "add", "bob", said="\n").exit_code == 2
     assert terminal.type("user", "add", "bob", "secret").exit_code == 2, "never as an argument"
     assert terminal.type("user", "remove", "ann").exit_code == 0
     assert terminal.type("user", "remove", "ann").exit_code == 1
-    assert "secret" not in (tmp_path / "users").read_text()
+    assert "apple" not in (tmp_path / "users").read_text()
+
+
+@pytest.mark.threat("E06")
+@pytest.mark.parametrize(
+    ("name", "password", "said"),
+    [
+        ("bob", "short", "12 characters or more"),
+        ("bob", "Password2026!", "common word"),
+        ("bob", "xy-Bob-went-home", "the account's name"),
+        ("guest", "two pears a day", "no guests"),
+    ],
+)
+def test_a_password_that_would_be_guessed_is_refused(
+    terminal: Terminal, tmp_path: Path, name: str, password: str, said: str
+) -> None:
+    result = terminal.type("user", "add", name, said=f"{password}\n")
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not (tmp_path / "users").exists()
 
 
 # -- how it ends --------------------------------------------------------------------------------------

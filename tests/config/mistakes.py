@@ -213,6 +213,45 @@ DOORS = [
     ),
 ]
 
+LOGINS = [
+    Mistake(
+        "tokens without keys",
+        DOOR + 'auth = true\nauth-mechanisms = ["XOAUTH2"]\n',
+        (
+            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers tokens, and users.tokens.keys-file "
+            "names no keys to check them with",
+        ),
+    ),
+    Mistake(
+        "AUTH with nothing",
+        DOOR + "auth = true\nauth-mechanisms = []\n",
+        ("g.toml:6: receive-connectors.internet.auth-mechanisms: is empty: nobody could authenticate",),
+    ),
+    Mistake(
+        "a mechanism twice",
+        DOOR + 'auth-mechanisms = ["PLAIN", "PLAIN"]\n',
+        ("g.toml:5: receive-connectors.internet.auth-mechanisms: names a mechanism twice",),
+    ),
+    Mistake(
+        "keys that are not there, for tokens of anybody for anything",
+        '[users.tokens]\nkeys-file = "/nowhere/keys"\nalgorithms = []\n',
+        (
+            "g.toml:3: users.tokens.audience: must be given: a token made for another service would count here",
+            "g.toml:3: users.tokens.issuer: must be given: a token made for another service would count here",
+            "g.toml:4: users.tokens.keys-file: /nowhere/keys cannot be read: No such file or directory",
+            "g.toml:5: users.tokens.algorithms: is empty: no token would count",
+        ),
+    ),
+    Mistake(
+        "a known network that is none",
+        '[users.lockout]\nknown-networks = ["home"]\n',
+        (
+            "g.toml:4: users.lockout.known-networks[0]: 'home' is no address, network or range a-b: "
+            "'home' does not appear to be an IPv4 or IPv6 network",
+        ),
+    ),
+]
+
 WAYS_OUT = [
     Mistake(
         "a cost that cannot be",

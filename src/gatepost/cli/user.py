@@ -8,6 +8,7 @@ import click
 
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
+from gatepost.control.password_policy import account_problem, password_problem
 
 
 @click.group()
@@ -19,7 +20,10 @@ def command() -> None:
 @click.argument("name")
 @click.pass_obj
 def add(face: Face, name: str) -> None:
-    """Add an account. The password is asked for, or read from standard input (one line)."""
+    """Add an account. The password is asked for, or read from standard input (one line).
+
+    It has users.password-length characters or more, and is neither common nor made of the name.
+    """
     book = face.world.accounts(face.configuration.settings)
     if book.knows(name):
         click.echo(f"{name}: is there already; `gatepost user passwd {name}` changes its password", err=True)
@@ -44,10 +48,20 @@ def passwd(face: Face, name: str) -> None:
 @click.argument("name")
 @click.pass_obj
 def disable(face: Face, name: str) -> None:
-    """Refuse an account's password from now on; `gatepost user passwd` enables it again."""
+    """Refuse an account's password and tokens from now on; `gatepost user enable` lets it in again."""
     if not face.world.accounts(face.configuration.settings).disable(name):
         _nobody(name)
     say(f"{name}: disabled")
+
+
+@command.command()
+@click.argument("name")
+@click.pass_obj
+def enable(face: Face, name: str) -> None:
+    """Let a disabled account in again, with the password it had."""
+    if not face.world.accounts(face.configuration.settings).enable(name):
+        _nobody(name)
+    say(f"{name}: enabled")
 
 
 @command.command()
@@ -67,15 +81,24 @@ def list_(face: Face, as_json: bool) -> None:
     """List the accounts."""
     accounts = face.world.accounts(face.configuration.settings).read().values()
     if as_json:
-        say_json([{"user": a.user, "disabled": a.disabled} for a in accounts])
+        say_json([{"user": a.user, "disabled": a.disabled, "scram": a.scram is not None} for a in accounts])
         return
-    rows = [(a.user, "disabled" if a.disabled else "enabled") for a in accounts]
-    say_table(("USER", "STATE"), rows, empty="there is no account")
+    rows = [
+        (a.user, "disabled" if a.disabled else "enabled", "yes" if a.scram is not None else "no")
+        for a in accounts
+    ]
+    say_table(("USER", "STATE", "SCRAM"), rows, empty="there is no account")
 
 
 def _put(face: Face, name: str) -> None:
+    settings = face.configuration.settings
+    if problem := account_problem(name):
+        raise click.UsageError(problem)
+    password = _password()
+    if problem := password_problem(password, user=name, least_characters=settings.users.password_length):
+        raise click.UsageError(problem)
     try:
-        face.world.accounts(face.configuration.settings).put(name, _password())
+        face.world.accounts(settings).put(name, password)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

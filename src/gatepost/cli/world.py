@@ -25,6 +25,10 @@ class Account(Protocol):
     def disabled(self) -> bool:
         """Its password is refused."""
 
+    @property
+    def scram(self) -> object | None:
+        """What SCRAM needs; None for an account whose password is too old for it."""
+
 
 class AccountBook(Protocol):
     """The accounts, for the administrator. Every method raises WorldFault when the file is out of reach."""
@@ -40,6 +44,9 @@ class AccountBook(Protocol):
 
     def disable(self, user: str) -> bool:
         """False when there is none of the name."""
+
+    def enable(self, user: str) -> bool:
+        """Its password counts again. False when there is none of the name."""
 
     def remove(self, user: str) -> bool:
         """False when there is none of the name."""

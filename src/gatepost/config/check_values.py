@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gatepost.config.check_doors import bindings_of
 from gatepost.config.errors import Complaint
-from gatepost.config.files import open_to_others, readable_problem, secret_problem
+from gatepost.config.files import open_to_others, readable_problem
 from gatepost.config.networks import name_problem, parse_binding
 from gatepost.config.settings import Settings
 
@@ -21,7 +21,6 @@ def check_values(settings: Settings) -> Iterator[Complaint]:
     yield from _queue(settings)
     yield from _listening(settings)
     yield from _policy(settings)
-    yield from _users(settings)
 
 
 def _server(settings: Settings) -> Iterator[Complaint]:
@@ -147,16 +146,3 @@ def _policy(settings: Settings) -> Iterator[Complaint]:
         yield Complaint(at=("policy", "agents-directory"), message=f"{folder} is not a directory")
     elif folder and (problem := open_to_others(folder)):
         yield Complaint(at=("policy", "agents-directory"), message=f"{folder} {problem}")
-
-
-def _users(settings: Settings) -> Iterator[Complaint]:
-    path = settings.users.file
-    if path and os.path.exists(path) and (problem := secret_problem(path)):
-        yield Complaint(at=("users", "file"), message=f"{path} {problem}")
-    door = next((n for n, d in settings.receive_connectors.items() if d.enabled and d.auth), None)
-    if door and path and not os.path.exists(path):
-        yield Complaint(
-            at=("users", "file"),
-            message=f"{path} does not exist: nobody can authenticate at {door} (gatepost user add)",
-            is_warning=True,
-        )

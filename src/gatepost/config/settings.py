@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.login_settings import Mechanism, Users
+from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
