@@ -15,6 +15,7 @@ from gatepost.config.settings import Limits
 from gatepost.intake.conversation import Answer, Conversation
 from gatepost.model.fault import WorldFault, reply_for
 from gatepost.model.reply import Reply
+from gatepost.model.verdict import Stage
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.tls import TlsPump
 from gatepost.protocol.events import BodyChunk, Pause, StartTls
@@ -207,6 +208,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(reply, Reply)
         if self._engine.spoke_early and reply.is_positive:
             self._house.counters.add("early_talkers")
+            self._conversation.note_breach(_EARLY, "spoke before the greeting", Stage.CONNECT)
             reply = _EARLY
         self._out += self._engine.greet(reply)
         if not reply.is_positive:

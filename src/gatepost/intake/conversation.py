@@ -47,6 +47,8 @@ from gatepost.protocol.events import (
 
 Answer = Reply | Awaitable[Reply]
 FOLLOW_UP_DELAY_LIMIT_S: Final = 60.0
+VIOLATIONS_LIMIT: Final = 20
+"""Breaches of one session that get a record; each rule once (threats S04)."""
 
 _SENDER_OK: Final = Reply(250, "2.1.0", "Sender OK")
 _RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient OK")
@@ -94,6 +96,7 @@ class Conversation:
         "_log_in",
         "_messages",
         "_transaction",
+        "_violations",
         "announce",
         "session",
     )
@@ -107,6 +110,7 @@ class Conversation:
         self._transaction: Transaction | None = None
         self._log_in = LogIn(counter.log_in, door, self.authenticated)
         self._errors = self._junk = self._messages = 0
+        self._violations: set[str] = set()
         self._hang_up = False
         self.announce: Callable[[str], Reply] = partial(Reply, 250, "")
         """Makes the reply to EHLO from our name: the engine's, which knows what it accepts."""
@@ -160,6 +164,12 @@ class Conversation:
         self._grant = self._door.grant(self.session.client_ip, user=user)
         self._hearing.forget_connection()
         self.session = replace(self.session, user=user, kind=self._grant.kind, rights=self._grant.rights)
+
+    def note_breach(self, reply: Reply, what: str, stage: Stage = Stage.REJECT) -> None:
+        """Keep a record of a refusal that no agent asked for; what: the rule, in words of ours."""
+        if what not in self._violations and len(self._violations) < VIOLATIONS_LIMIT:
+            self._violations.add(what)
+            self._counter.taking_in.note_violation(self.session, self._transaction, reply, what, stage)
 
     def over(self) -> None:
         """The connection is gone: nothing half received stays (threats A22)."""
@@ -270,6 +280,7 @@ class Conversation:
             what=event.what,
             reply=str(event.reply),
         )
+        self.note_breach(event.reply, event.what)
         if not event.counts:
             self._errors -= 1
         return event.reply

@@ -120,6 +120,16 @@ class TakingIn:
         records = agent_log.entries(session, stage, disposition, at=at)
         self._store.commit([KeepRecords(records=records)])
 
+    def note_violation(
+        self, session: Session, transaction: Transaction | None, reply: Reply, what: str, stage: Stage
+    ) -> None:
+        """The engine refused a command, or ended the session: every no leaves one record."""
+        about = agent_log.NOTHING_YET
+        if transaction is not None:
+            about = agent_log.Subject(envelope=transaction.envelope, mail_id=transaction.mail_id)
+        record = agent_log.refused_by_engine(session, stage, reply, what, at=self._clock.now(), about=about)
+        self._store.commit([KeepRecords(records=(record,))])
+
     def note_refused_mail(self, session: Session, transaction: Transaction, hearing: Hearing) -> None:
         """A transaction that ended with refusals and without a mail: its dossier answers why."""
         view = self._view(Stage.DATA, session, transaction)
