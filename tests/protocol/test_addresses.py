@@ -80,6 +80,16 @@ INTERNATIONAL = [
     Good("sharp s stays", "x@straße.example", "x", "xn--strae-oqa.example"),
     Good("ideographic full stop", "x@例え。テスト", "x", "xn--r8jz45g.xn--zckzah"),
     Good("ideographic full stop at the end", "x@例え.com。", "x", "xn--r8jz45g.com"),
+    Good("a quoted pair beyond ASCII", '"\\ü"@example.com', "ü", "example.com"),
+    Good(
+        "63 letters of label, many of which vanish", "x@" + "b\u00ad" * 31 + "b.test", "x", "b" * 32 + ".test"
+    ),
+    Good(
+        "255 letters of domain, many of which vanish",
+        "x@" + ("b\u00ad" * 31 + "b.") * 3 + "b\u00ad" * 31 + "b",
+        "x",
+        ".".join(["b" * 32] * 4),
+    ),
     Good("32 letters of two octets", "ü" * 32 + "@example.com", "ü" * 32, "example.com"),
 ]
 
@@ -126,6 +136,10 @@ BAD = [
     ("a number as last label", "u@example.1"),
     ("0x", "u@example.0x"),
     ("a sharp", "u@#123"),
+    ("a comma for the at sign", "u,gate.test"),
+    ("nothing for the at sign", '"u"gate.test'),
+    ("65 letters of label, most of which vanish", "x@b" + "\u00ad" * 64 + ".test"),
+    ("257 letters of domain, most of which vanish", "x@" + ("b" + "\u00ad" * 50 + ".") * 5 + "b\u00ad"),
     ("leading hyphen", "u@-a.test"),
     ("trailing hyphen", "u@a-.test"),
     ("65 octets of local part", "a" * 65 + "@example.com"),

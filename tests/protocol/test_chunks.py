@@ -214,6 +214,11 @@ FORMS = [
     ("clean", b"ab\r\nc\r\n", BodyForm(size_bytes=7, longest_line_bytes=2)),
     ("no line end", b"abc", BodyForm(size_bytes=3, longest_line_bytes=3)),
     ("bare LF", b"a\nbc\r\n", BodyForm(size_bytes=6, longest_line_bytes=2, bare_newlines=True)),
+    (
+        "bare LF, the longest line is another",
+        b"a\nb\r\nabc\r\n",
+        BodyForm(size_bytes=10, longest_line_bytes=3, bare_newlines=True),
+    ),
     ("bare CR", b"a\rbc\r\n", BodyForm(size_bytes=6, longest_line_bytes=4, bare_newlines=True)),
     ("CR at the end", b"ab\r", BodyForm(size_bytes=3, longest_line_bytes=2, bare_newlines=True)),
     ("LF CR", b"a\n\rb\r\n", BodyForm(size_bytes=6, longest_line_bytes=2, bare_newlines=True)),

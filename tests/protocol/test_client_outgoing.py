@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.protocol.outgoing import DataEncoder, NewlineNormalizer, encode_data, normalized
+from gatepost.protocol.outgoing import DataEncoder, NewlineNormalizer, encode_data, has_only_crlf, normalized
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,15 @@ CASES = [
     Case("CR CR LF", b"a\r\r\n.", b"a\r\n\r\n..\r\n.\r\n"),
     Case("a CR at the end", b"a\r", b"a\r\n.\r\n"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("data", "only"),
+    [(b"", True), (b"ab", True), (b"a\r\nb", True), (b"a\r", False), (b"\na", False), (b"\n\r", False)],
+)
+def test_only_crlf(data: bytes, only: bool) -> None:
+    assert has_only_crlf(data) is only
+    assert normalized(data) is data or not only
 
 
 def in_pieces(data: bytes, cuts: tuple[int, ...]) -> bytes:
@@ -82,3 +91,5 @@ def test_normalised_in_pieces_is_normalised_whole(data: bytes, step: int) -> Non
     newlines = NewlineNormalizer()
     pieces = b"".join(newlines.feed(data[i : i + step]) for i in range(0, len(data), step))
     assert pieces + newlines.finish() == normalized(data)
+    # What was held back is given once.
+    assert newlines.finish() == b""

@@ -102,7 +102,15 @@ LIMITS = [
     ("a line of 2 KiB and one octet", b"250 " + b"x" * 2043 + b"\r\n", False),
     ("a reply of 64 KiB", (b"250-" + b"x" * 1024 + b"\r\n") * 64 + b"250 x\r\n", True),
     ("a reply of more", (b"250-" + b"x" * 1024 + b"\r\n") * 64 + b"250-x\r\n250 x\r\n", False),
+    (
+        "a reply of 64 KiB after another",
+        b"250 x\r\n" + (b"250-" + b"x" * 1024 + b"\r\n") * 64 + b"250 x\r\n",
+        True,
+    ),
+    ("a line of 2 KiB without its end", b"250 " + b"x" * 2044, False),
     ("many short replies", b"250 x\r\n" * 18000, True),
+    ("128 KiB at once", b"250 xx\r\n" * 16384, True),
+    ("one octet more at once", b"250 xx\r\n" * 16383 + b"250 xxx\r\n", False),
     ("more at once than anybody asked for", b"250 x\r\n" * 19000, False),
 ]
 
@@ -142,12 +150,25 @@ def test_the_text_of_a_reply_is_one_harmless_line(code: int, lines: list[bytes])
     assert text.startswith(str(code))
 
 
+def test_a_long_text_is_cut_at_500_octets() -> None:
+    assert len(safe_reply_text(550, (b"x" * 600,))) == 500
+
+
 @pytest.mark.parametrize(
-    ("line", "then"),
-    [(b"5.1.1 no", "5.1.1"), (b"2.0.0 ok", ""), (b"no", ""), (b"5.1.1", "5.1.1"), (b"5.1.1x no", "")],
+    ("code", "line", "then"),
+    [
+        (550, b"5.1.1 no", "5.1.1"),
+        (550, b"2.0.0 ok", ""),
+        (550, b"no", ""),
+        (550, b"5.1.1", "5.1.1"),
+        (550, b"5.1.1x no", ""),
+        (550, b"\xff5.1.1 no", ""),
+        (421, b"4.3.2 later", "4.3.2"),
+        (421, b"2.0.0 later", ""),
+    ],
 )
-def test_the_enhanced_code_must_agree(line: bytes, then: str) -> None:
-    assert PeerReply(550, (line,)).enhanced == then
+def test_the_enhanced_code_must_agree(code: int, line: bytes, then: str) -> None:
+    assert PeerReply(code, (line,)).enhanced == then
 
 
 @given(st.binary(max_size=300))

@@ -160,12 +160,28 @@ def test_normalizing_for_a_legacy_client(text: Text) -> None:
         assert end.form.bare_newlines
 
 
-def test_a_bare_newline_ends_a_line_when_normalizing() -> None:
+@pytest.mark.parametrize(
+    ("sent", "size_bytes"),
+    [(b"abcd\nab\r\nabc\n.\r\n.\r\n", 16), (b"a\nabcd\r\n.\r\n", 8), (b"a\n\r\nabcd\r\n.\r\n", 10)],
+)
+def test_a_bare_newline_ends_a_line_when_normalizing(sent: bytes, size_bytes: int) -> None:
     talk = in_data(offer=NORMALIZING)
-    talk.say(b"abcd\nab\r\nabc\n.\r\n.\r\n")
+    talk.say(sent)
     end = talk.events[-1]
     assert isinstance(end, EndOfData)
-    assert end.form == BodyForm(size_bytes=16, longest_line_bytes=4, bare_newlines=True)
+    assert end.form == BodyForm(size_bytes=size_bytes, longest_line_bytes=4, bare_newlines=True)
+
+
+@pytest.mark.threat("A17")
+def test_nothing_is_normalized_unless_it_is_said() -> None:
+    framer = DataFramer(ContentMeter(size_limit_bytes=0, line_limit_bytes=None))
+    with pytest.raises(BrokenFraming):
+        framer.feed(b"a\nb\r\n")
+
+
+def test_behind_a_limit_nothing_is_passed_on() -> None:
+    meter = ContentMeter(size_limit_bytes=3, line_limit_bytes=None)
+    assert [meter.take(b"abc"), meter.take(b"d"), meter.take(b"e")] == [b"abc", b"", b""]
 
 
 @pytest.mark.threat("A17", "A09")

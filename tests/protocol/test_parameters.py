@@ -106,6 +106,7 @@ MAIL_REFUSED = [
     ("AUTH without value", "AUTH", "501 5.5.4"),
     ("two equals signs", "SIZE=1=2", "501 5.5.4"),
     ("no keyword", "=1", "501 5.5.4"),
+    ("unknown, with an equals sign and nothing", "FOO=", "501 5.5.4"),
     ("a bad keyword", "SI_ZE=1", "501 5.5.4"),
     ("a keyword that begins with a hyphen", "-SIZE=1", "501 5.5.4"),
     ("SMTPUTF8 with a value", "SMTPUTF8=1", "501 5.5.4"),
@@ -121,6 +122,7 @@ MAIL_REFUSED = [
     ("ENVID with NUL", "ENVID=a+00b", "501 5.5.4"),
     ("ENVID with CR LF", "ENVID=a+0D+0Ab", "501 5.5.4"),
     ("ENVID with 8-bit", "ENVID=a+FFb", "501 5.5.4"),
+    ("ENVID beyond ASCII", "SMTPUTF8 ENVID=ü", "501 5.5.4"),
     ("ENVID that is not xtext", "ENVID=a+2", "501 5.5.4"),
     ("ENVID with lower case hex", "ENVID=a+2b", "501 5.5.4"),
     ("ENVID of 101 octets", "ENVID=" + "a" * 101, "501 5.5.4"),
@@ -172,6 +174,17 @@ NOT_OFFERED = [
 @pytest.mark.parametrize(("name", "text", "offer"), NOT_OFFERED, ids=[n[0] for n in NOT_OFFERED])
 def test_what_was_not_offered_is_unknown(name: str, text: str, offer: Offer) -> None:
     assert said(f"MAIL FROM:<a@b.test> {text}", offer)[0] == "555 5.5.4"
+
+
+@pytest.mark.parametrize(
+    ("text", "offer"),
+    [
+        ("BODY=8BITMIME", replace(OFFER, chunking=False)),
+        ("BODY=BINARYMIME", replace(OFFER, eight_bit_mime=False)),
+    ],
+)
+def test_either_of_two_extensions_brings_body(text: str, offer: Offer) -> None:
+    assert said(f"MAIL FROM:<a@b.test> {text}", offer)[0] == "250 2.0.0"
 
 
 def test_dsn_of_recipients_not_offered() -> None:
