@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import structs
 from tests.policy.fakes import (
     ACCOUNT,
     HEAD,
@@ -629,10 +630,10 @@ def test_rights_gained_by_logging_in_count_from_then_on() -> None:
     foreign = view(Stage.RCPT, recipient="u@foreign.test")
     assert at_once(used.ask(foreign)).reply is not None
     used.forget_connection()
-    assert at_once(used.ask(replace(foreign, session=ACCOUNT))).reply is None
+    assert at_once(used.ask(structs.replace(foreign, session=ACCOUNT))).reply is None
     used.forget_connection()
     named = session(kind=ClientKind.NAMED, rights=Rights.SUBMIT)
-    assert at_once(used.ask(replace(foreign, session=named))).reply is not None
+    assert at_once(used.ask(structs.replace(foreign, session=named))).reply is not None
 
 
 def test_deciding_needs_an_envelope() -> None:

@@ -23,7 +23,7 @@ from gatepost.model.fault import Fault
 from gatepost.model.known import MailView
 from gatepost.model.reply import Reply
 from gatepost.model.session import Rights, Session, TlsInfo
-from gatepost.model.verdict import DelayReply, Disposition, HangUp, Stage
+from gatepost.model.verdict import PASSED, DelayReply, Disposition, HangUp, Stage
 from gatepost.policy.hearing import Hearing
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.tls import TlsServer
@@ -295,6 +295,8 @@ class Conversation:
         return _SIMPLE[event.verb]
 
     def _ask(self, stage: Stage, recipient: Recipient | None = None) -> Disposition | Awaitable[Disposition]:
+        if self._hearing.has_nobody_to_ask(stage, self.session):
+            return PASSED
         transaction = self._transaction
         view = MailView(
             stage=stage,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gatepost.config.settings import Settings
 from gatepost.intake.transaction import Transaction
@@ -29,8 +30,7 @@ FROM_LIMIT_CHARACTERS: Final = 255
 REASON_LIMIT_CHARACTERS: Final = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """One message at its end of data, header firewall applied. hostname: ours at this door."""
 
     hostname: str
@@ -71,7 +71,7 @@ def queued_mail(
         require_tls=envelope.require_tls,
         ret=envelope.ret,
         envid=envelope.envid,
-        recipients=tuple(_recipients(decisions, view.now, state, router)),
+        recipients=tuple(_recipients(decisions, state, router)),
         size_bytes=arrival.content.size_bytes,
         source=f"SMTP:{arrival.session.connector}",
         client_ip=arrival.session.client_ip,
@@ -166,7 +166,7 @@ def refused_recipients(decisions: Sequence[Decision], router: Router) -> tuple[Q
 
 
 def _recipients(
-    decisions: Sequence[Decision], now: float, state: MailState | None, router: Router
+    decisions: Sequence[Decision], state: MailState | None, router: Router
 ) -> Iterable[QueuedRecipient]:
     for number, decision in enumerate(decisions):
         hop = router.next_hop_for(decision.recipient.address)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import msgspec
+
 from gatepost.model.address import Address
 from gatepost.model.content import BodyForm
 from gatepost.model.envelope import Envelope, Recipient
@@ -42,8 +44,7 @@ class Unknown:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MailView:
+class MailView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The mail as far as it is known at a stage: what an agent may look at besides facts.
 
     envelope:  from MAIL on; its recipients are the ones accepted so far.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+import msgspec
+
 from gatepost.model.address import Address
 from gatepost.model.reply import Reply
 
@@ -173,8 +175,7 @@ class Verdict:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disposition:
+class Disposition(msgspec.Struct, frozen=True, kw_only=True):
     """What is to happen, after every opinion was heard: for one recipient, or for one command."""
 
     action: Action = Action.PASS

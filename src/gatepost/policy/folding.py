@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from gatepost.config.settings import Policy
 from gatepost.model.envelope import Recipient
 from gatepost.model.reply import Reply
@@ -164,16 +166,14 @@ def _effects(verdicts: Sequence[Verdict]) -> tuple[Effect, ...]:
     return (*delay, HangUp()) if any(isinstance(effect, HangUp) for effect in effects) else delay
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What is to happen to one recipient's copy."""
 
     recipient: Recipient
     disposition: Disposition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Recipients whose copies are alike: they share one mail in the store."""
 
     action: Action
@@ -187,8 +187,7 @@ class Group:
         return tuple(decision.recipient for decision in self.decisions)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MailOutcome:
+class MailOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What the one reply to the end of data is, and what is taken for it.
 
     refusal: the reply when nothing is taken; None: the mail is accepted, and answered 250 once it is durable.

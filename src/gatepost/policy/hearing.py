@@ -88,6 +88,11 @@ class Hearing:
             return self._answer_later(panel, view, pending)
         return self._answer(panel, view)
 
+    def has_nobody_to_ask(self, stage: Stage, session: Session) -> bool:
+        """No agent speaks at this stage and nothing is found out early: `ask` would pass in silence."""
+        panel = self._panels_of[Audience.of(session.rights)][stage]
+        return not panel.seats and not panel.early
+
     def decide(self, view: MailView) -> tuple[Decision, ...] | Coroutine[Any, Any, tuple[Decision, ...]]:
         """At the end of the data: asks END_OF_HEADERS, then END_OF_DATA; one decision for each recipient.
 
