@@ -18,7 +18,7 @@ from gatepost.adapters.tls import client_pump
 from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
 from gatepost.delivery.attempts import Attempts
-from gatepost.delivery.connection import Credentials
+from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
@@ -188,7 +188,8 @@ class FakeHost:
 
     def __init__(self, state: str = "well") -> None:
         self.state = state
-        """well: takes all; down: refuses connections; defers, refuses: 450 or 550 to RCPT; hangs, hangs up: at MAIL."""
+        """well: takes all; down: refuses connections; defers, refuses: 450 or 550 to RCPT; hangs, hangs up: at MAIL;
+        is us: well, and both ends have its address."""
         self.taken: list[str] = []
         """The paths of the recipients that got their mail."""
         self.connections = 0
@@ -279,7 +280,7 @@ class FakeWire:
 
     @property
     def local_ip(self) -> str:
-        return "192.0.2.1"
+        return self._ip if self._host.state == "is us" else "192.0.2.1"
 
 
 @dataclass
@@ -348,6 +349,7 @@ def yard(
     resolver: FakeResolver | None = None,
     credentials: dict[str, Credentials] | None = None,
     own_addresses: Sequence[tuple[str, int]] = (),
+    wildcard_ports: Sequence[int] = (),
     monotonic: Callable[[], float] | None = None,
 ) -> Yard:
     """Join the fakes; the dialer is a real one unless another is given."""
@@ -399,7 +401,9 @@ def yard(
         bodies=bodies,
         body_path=store.body_path,
         monotonic=monotonic or clock.monotonic,
-        own=OwnName(hostname=OUR_NAME, credentials=credentials or {}),
+        own=OwnName(
+            hostname=OUR_NAME, wildcard_ports=frozenset(wildcard_ports), credentials=credentials or {}
+        ),
         counters=NoCounters(),
         log=log,
     )

@@ -11,7 +11,7 @@ import pytest
 from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, scripted, to_port, yard
 
 from gatepost.config.settings import Settings
-from gatepost.delivery.connection import Credentials
+from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import NoHost
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.model.content import Content

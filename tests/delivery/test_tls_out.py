@@ -11,7 +11,7 @@ import pytest
 import trustme
 from tests.delivery.fakes import mail_to, parcel_of, scripted, to_port, yard
 
-from gatepost.delivery.connection import Credentials
+from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import NoHost
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.lab.sink import Behaviour, Sink

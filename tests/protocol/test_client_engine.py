@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 
 import pytest
@@ -13,6 +14,7 @@ from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
 from gatepost.model.fault import WorldFault
 from gatepost.protocol.smtp_client import (
     AuthAnswered,
+    AuthChallenged,
     ChunkTaken,
     ClientEngine,
     ClientEvent,
@@ -276,7 +278,7 @@ def test_after_tls_nothing_is_remembered() -> None:
 
 def test_auth_plain() -> None:
     engine = greeted()
-    engine.authenticate("PLAIN", "ann", "pw")
+    engine.authenticate("PLAIN", b"\0ann\0pw")
     assert engine.to_send() == b"AUTH PLAIN AGFubgBwdw==\r\n"
     (answered,) = events(engine, b"235 hello\r\n")
     assert isinstance(answered, AuthAnswered)
@@ -284,21 +286,37 @@ def test_auth_plain() -> None:
 
 def test_auth_login() -> None:
     engine = greeted()
-    engine.authenticate("LOGIN", "ann", "pw")
+    engine.authenticate("LOGIN", None)
     said = engine.to_send()
-    for reply in (b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n"):
-        assert events(engine, reply) == []
+    for reply, word in ((b"334 VXNlcm5hbWU6\r\n", b"ann"), (b"334 UGFzc3dvcmQ6\r\n", b"pw")):
+        (asked,) = events(engine, reply)
+        assert asked in (AuthChallenged(b"Username:"), AuthChallenged(b"Password:"))
+        engine.auth_response(word)
         said += engine.to_send()
     assert said == b"AUTH LOGIN\r\nYW5u\r\ncHc=\r\n"
     (answered,) = events(engine, b"535 no\r\n")
     assert isinstance(answered, AuthAnswered)
 
 
+@pytest.mark.parametrize("challenge", [b"334 \r\n", b"334\r\n"])
+def test_a_long_token_waits_for_the_first_challenge(challenge: bytes) -> None:
+    engine = greeted()
+    engine.authenticate("XOAUTH2", b"t" * 400)
+    assert engine.to_send() == b"AUTH XOAUTH2\r\n"
+    assert events(engine, challenge) == []
+    assert engine.to_send() == base64.b64encode(b"t" * 400) + b"\r\n"
+    (answered,) = events(engine, b"235 hello\r\n")
+    assert isinstance(answered, AuthAnswered)
+
+
 def test_an_endless_auth_is_a_breach() -> None:
     engine = greeted()
-    engine.authenticate("PLAIN", "ann", "pw")
+    engine.authenticate("LOGIN", None)
+    for _ in range(8):
+        events(engine, b"334 bW9yZQ==\r\n")
+        engine.auth_response(b"x")
     with pytest.raises(WorldFault):
-        events(engine, b"334 more\r\n")
+        events(engine, b"334 bW9yZQ==\r\n")
 
 
 def test_reset_and_quit() -> None:
@@ -377,6 +395,8 @@ OFFERS = [
     ("nothing", [], PeerOffers()),
     ("SIZE", [b"SIZE 36700160"], PeerOffers(size_bytes=36700160)),
     ("SIZE without a number", [b"SIZE"], PeerOffers()),
+    ("SIZE of 18 digits", [b"SIZE " + b"9" * 18], PeerOffers(size_bytes=10**18 - 1)),
+    ("SIZE of 19 digits", [b"SIZE 1" + b"0" * 18], PeerOffers()),
     ("SIZE of 40 digits", [b"SIZE " + b"9" * 40], PeerOffers()),
     ("SIZE below zero", [b"SIZE -1"], PeerOffers()),
     ("lower case", [b"pipelining"], PeerOffers(pipelining=True)),
@@ -432,6 +452,24 @@ def test_mail_with_every_parameter() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("octets", "then"),
+    [(100, b" ENVID=" + b"x" * 100 + b"\r\n"), (101, b"<>\r\n")],
+    ids=["at the limit", "above"],
+)
+def test_the_longest_envid(octets: int, then: bytes) -> None:
+    assert mail_command(NULL_SENDER, MailOptions(envid="x" * octets)).endswith(then)
+
+
+@pytest.mark.threat("A14")
+@pytest.mark.parametrize("octet", ["\r", "\n", "\0", "\x7f"], ids=repr)
+def test_an_address_that_a_bug_of_ours_tore_is_never_sent(octet: str) -> None:
+    address = Address("b", "b.example")
+    object.__setattr__(address, "domain", f"b.example>{octet}RSET")
+    with pytest.raises(ValueError):
+        mail_command(address, MailOptions())
+
+
 def test_the_null_sender() -> None:
     assert mail_command(NULL_SENDER, MailOptions()) == b"MAIL FROM:<>\r\n"
 
@@ -445,6 +483,8 @@ RCPT_CASES = [
     ("ORCPT in Unicode", Notify.DEFAULT, "utf-8;ä\\@z", True, True, r" ORCPT=utf-8;\x{E4}\x{5C}@z"),
     ("ORCPT in Unicode without SMTPUTF8", Notify.DEFAULT, "utf-8;ä@z", True, False, ""),
     ("ORCPT without a type", Notify.DEFAULT, "x@z", True, False, ""),
+    ("ORCPT of 500 octets", Notify.DEFAULT, "x;" + "y" * 498, True, False, " ORCPT=x;" + "y" * 498),
+    ("ORCPT of 501 octets", Notify.DEFAULT, "x;" + "y" * 499, True, False, ""),
     ("ORCPT that is too long", Notify.DEFAULT, "rfc822;" + "x" * 500, True, False, ""),
 ]
 

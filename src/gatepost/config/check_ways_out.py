@@ -11,6 +11,7 @@ from gatepost.config.check_doors import bindings_of
 from gatepost.config.errors import Complaint
 from gatepost.config.files import readable_problem, secret_problem
 from gatepost.config.networks import Binding, is_ip, name_problem, parse_address, parse_smart_host
+from gatepost.config.schedule import parse_schedule
 from gatepost.config.settings import SendConnector, Settings
 
 At = tuple[str | int, ...]
@@ -26,6 +27,7 @@ def check_ways_out(settings: Settings) -> Iterator[Complaint]:
         at: At = ("send-connectors", name)
         yield from _address_spaces(at, way)
         yield from _next_hops(at, way)
+        yield from _schedule(at, way)
         yield from _maildir(at, way)
         yield from _authentication(at, way)
         yield from _identity(at, way)
@@ -76,6 +78,13 @@ def _next_hops(at: At, way: SendConnector) -> Iterator[Complaint]:
             yield Complaint(at=(*at, "smart-hosts", number), message=str(error))
 
 
+def _schedule(at: At, way: SendConnector) -> Iterator[Complaint]:
+    try:
+        parse_schedule(way.schedule)
+    except ValueError as error:
+        yield Complaint(at=(*at, "schedule"), message=str(error), accepted=("always", "never", "times"))
+
+
 def _maildir(at: At, way: SendConnector) -> Iterator[Complaint]:
     if way.delivery != "maildir":
         if way.maildir:
@@ -96,8 +105,9 @@ def _maildir(at: At, way: SendConnector) -> Iterator[Complaint]:
 
 def _authentication(at: At, way: SendConnector) -> Iterator[Complaint]:
     if not way.user:
-        if way.password_file:
-            yield Complaint(at=(*at, "password-file"), message="stands without a user")
+        for name, path in (("password-file", way.password_file), ("token-file", way.token_file)):
+            if path:
+                yield Complaint(at=(*at, name), message="stands without a user")
         return
     if way.tls not in ("required", "verified"):
         yield Complaint(
@@ -105,10 +115,12 @@ def _authentication(at: At, way: SendConnector) -> Iterator[Complaint]:
             message=f"a password is not sent with tls = {way.tls}",
             accepted=("tls = required", "tls = verified"),
         )
-    if not way.password_file:
-        yield Complaint(at=(*at, "user"), message="needs a password-file")
-    elif problem := readable_problem(way.password_file) or secret_problem(way.password_file):
-        yield Complaint(at=(*at, "password-file"), message=f"{way.password_file} {problem}")
+    if bool(way.password_file) == bool(way.token_file):
+        yield Complaint(at=(*at, "user"), message="needs a password-file or a token-file, one of them")
+        return
+    name, path = ("password-file", way.password_file) if way.password_file else ("token-file", way.token_file)
+    if problem := readable_problem(path) or secret_problem(path):
+        yield Complaint(at=(*at, name), message=f"{path} {problem}")
 
 
 def _identity(at: At, way: SendConnector) -> Iterator[Complaint]:

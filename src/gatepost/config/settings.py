@@ -221,6 +221,11 @@ class SendConnector(Table):
     )
     enabled: bool = setting("Whether routing may choose it", default=True)
     suspended: bool = setting("Mail for it is queued and not sent", default=False)
+    schedule: tuple[str, ...] = setting(
+        'When it sends, in UTC: "always", "never" (until an administrator retries), or times such as '
+        '"22:00-06:00", "sat,sun", "mon-fri 18:00-24:00"; other mail waits for the next of them',
+        default=("always",),
+    )
     delivery: Literal["smtp", "lmtp", "maildir"] = setting("How the next hop is spoken to", default="smtp")
     smart_hosts: tuple[str, ...] = setting(
         'Next hops instead of MX: "[192.0.2.10]", "[192.0.2.10]:2525", "mail.example.com" (its MX or address), '
@@ -241,6 +246,15 @@ class SendConnector(Table):
     )
     user: str = setting("Name for AUTH at the smart host; needs tls required or verified", default="")
     password_file: str = setting("File (mode 0600) with the password for AUTH", default="")
+    token_file: str = setting(
+        "File (mode 0600) with an access token for OAUTHBEARER and XOAUTH2 instead of a password; read for "
+        "each login",
+        default="",
+    )
+    auth_mechanisms: tuple[Mechanism, ...] = setting(
+        "What to log in with: the first of these that the smart host offers and the secret is good for",
+        default=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"),
+    )
     connections: int = setting("Most connections of one worker to one next hop", default=20, low=1, high=1000)
     messages_per_connection: int = setting("Messages after which a connection is closed", default=100, low=1)
     idle_timeout_s: Duration = setting("How long an unused connection is kept open", default=10.0, low=0)

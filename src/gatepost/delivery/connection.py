@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from gatepost.config.settings import SendConnector
+from gatepost.delivery.authentication import Credentials, choose, exchange_for
 from gatepost.delivery.load import Load
 from gatepost.delivery.needs import needs_of, options_for
 from gatepost.delivery.outcome import Fate, Outcome, all_alike, outcomes_of
@@ -22,6 +24,7 @@ from gatepost.ports.wire import OutgoingWire
 from gatepost.protocol.replies import PeerReply
 from gatepost.protocol.smtp_client import (
     AuthAnswered,
+    AuthChallenged,
     ChunkTaken,
     ClientEngine,
     ClientEvent,
@@ -49,14 +52,6 @@ class StaleConnection(WorldFault):
 
 class TlsFailed(WorldFault):
     """STARTTLS was agreed to and the handshake failed: this connection must not go on (threats D23)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """For AUTH at a smart host."""
-
-    user: str
-    password: str
 
 
 @dataclass(slots=True)
@@ -179,15 +174,30 @@ class NextHopConnection:
         await self._hello(patience_s)
 
     async def _log_in(self, credentials: Credentials, patience_s: float) -> None:
-        mechanism = next((m for m in ("PLAIN", "LOGIN") if m in self.engine.offers.auth), None)
+        offered = self.engine.offers.auth
         if self.tls is None:
             raise WorldFault(f"the connection to {self.host} is not encrypted: the password is not sent")
+        mechanism = choose(self.settings.auth_mechanisms, offered, credentials, self.tls)
         if mechanism is None:
-            raise WorldFault(f"{self.host} offers neither AUTH PLAIN nor LOGIN")
-        self.engine.authenticate(mechanism, credentials.user, credentials.password)
-        answer = await self._expect(AuthAnswered, patience_s)
-        if not answer.reply.is_positive:
-            raise WorldFault(f"{self.host} refused our login: {answer.reply.text}")
+            raise WorldFault(
+                f"{self.host} offers no AUTH that we may use: {' '.join(offered)[:200] or 'none'}"
+            )
+        exchange = exchange_for(mechanism, offered, credentials, self.tls)
+        self.engine.authenticate(mechanism, exchange.initial)
+        event = await self._next(patience_s)
+        try:
+            while isinstance(event, AuthChallenged):
+                # A thread, because the server chooses how many hashes SCRAM costs us.
+                self.engine.auth_response(await asyncio.to_thread(exchange.answer, event.challenge))
+                event = await self._next(patience_s)
+        except WorldFault:
+            self._break_off()
+            raise
+        if not isinstance(event, AuthAnswered):
+            raise WorldFault(event.reply.text if isinstance(event, HungUp) else "no answer to AUTH")
+        if not event.reply.is_positive:
+            raise WorldFault(f"{self.host} refused our login: {event.reply.text}")
+        exchange.accepted()
 
     async def _expect(self, kind: type[_E], patience_s: float) -> _E:
         event = await self._next(patience_s)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gatepost.delivery.connection import Credentials, NextHopConnection, StaleConnection, TlsFailed
+from gatepost.delivery.authentication import Credentials
+from gatepost.delivery.connection import LOOP, NextHopConnection, StaleConnection, TlsFailed
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.parked import ParkedConnections
 from gatepost.model.content import Content, SpooledBody
@@ -47,9 +48,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnName:
-    """Who we are, and the passwords of our smart hosts by connector."""
+    """Who we are, and the passwords of our smart hosts by connector.
+
+    wildcard_ports: ports we listen on at every address of the machine.
+    """
 
     hostname: str
+    wildcard_ports: frozenset[int] = frozenset()
     credentials: Mapping[str, Credentials] = dataclasses.field(default_factory=dict)
 
 
@@ -170,6 +175,10 @@ class Courier:
         wire = await self._dialer.connect(
             host.ip, host.port, source_address=settings.source_address, timeout_s=timeout_s
         )
+        if wire.peer_ip == wire.local_ip and host.port in self._own.wildcard_ports:
+            # Both ends are this machine, where every address of that port is ours (threats L02).
+            wire.close()
+            raise PeerFault(LOOP, "the next hop is this gateway", host=host.name)
         connection = NextHopConnection(
             wire=wire,
             engine=ClientEngine(our_name, lmtp=settings.delivery == "lmtp"),

@@ -146,7 +146,7 @@ class ScramExchange:
     def _begun(self, first: scram.ClientFirst) -> Step:
         if first.binding == "y" and self._plus_offered:
             raise PeerFault(CREDENTIALS_INVALID, "AUTH SCRAM: the client did not see the -PLUS we offered")
-        if (first.binding == scram.BINDING) != bool(self._bound_to):
+        if first.binding not in ((scram.BINDING,) if self._bound_to else ("", "y")):
             raise PeerFault(MALFORMED, "AUTH SCRAM: the channel binding does not go with the mechanism")
         _no_other(first.identity, first.user)
         if not first.user or len(first.user.encode()) > CREDENTIAL_LIMIT_BYTES:

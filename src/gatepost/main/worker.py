@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ from gatepost.config.load import Configuration
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
-from gatepost.delivery.connection import Credentials
+from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
@@ -55,7 +56,7 @@ from gatepost.model.queued import MailState, Settle, Settlement
 from gatepost.policy import order
 from gatepost.ports.store import MailFilter
 from gatepost.ports.tls import TlsServer
-from gatepost.ports.world import Clock
+from gatepost.ports.world import Clock, Randomness
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
@@ -67,6 +68,8 @@ from gatepost.routing.next_hop import NextHop, Router
 LOCK_PATIENCE_S: Final = 40.0
 """How long a store may still belong to a worker that is finishing."""
 REFRESH_S: Final = 1.0
+GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""A mail makes some hundred short-lived objects and hardly a cycle: look for cycles rarely."""
 PURGE_S: Final = 60.0
 _PAGE: Final = 500
 
@@ -105,6 +108,7 @@ async def _live(
         return 0
     await worker.start()
     gc.collect()
+    gc.set_threshold(*GC_THRESHOLDS)
     gc.freeze()  # what is built now lives as long as the worker: not to be looked at again
     log.write("info", "worker-ready", worker=number, queued_from=worker.store.last_mail_id)
     await stop.wait()
@@ -225,7 +229,11 @@ async def _build(
         bodies=store,
         body_path=store.body_path,
         monotonic=system_clock.monotonic,
-        own=OwnName(hostname=settings.server.hostname, credentials=_credentials(settings)),
+        own=OwnName(
+            hostname=settings.server.hostname,
+            wildcard_ports=_wildcard_ports(settings),
+            credentials=_credentials(settings, randomness),
+        ),
         counters=counters,
         log=log,
     )
@@ -412,17 +420,30 @@ def _bearer(settings: Settings, clock: Clock) -> Bearer | None:
     return Bearer(tokens, TokenKeysFile(tokens.keys_file), clock) if tokens.keys_file else None
 
 
-def _credentials(settings: Settings) -> dict[str, Credentials]:
+def _wildcard_ports(settings: Settings) -> frozenset[int]:
+    pairs = [split_binding(binding) for binding in _bindings(settings)]
+    return frozenset(port for host, port in pairs if host in ("0.0.0.0", "::"))
+
+
+def _credentials(settings: Settings, randomness: Randomness) -> dict[str, Credentials]:
     """Of the send connectors that authenticate. Raises WorldFault when a password cannot be read."""
     found = {}
-    for name, connector in settings.send_connectors.items():
-        if connector.user:
-            try:
-                password = Path(connector.password_file).read_text("utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                raise WorldFault(
-                    f"send-connectors.{name}.password-file cannot be read: {error}",
-                    file=connector.password_file,
-                ) from error
-            found[name] = Credentials(user=connector.user, password=password)
+    for name, way in settings.send_connectors.items():
+        if not way.user:
+            continue
+        password = (
+            _secret(way.password_file, f"send-connectors.{name}.password-file") if way.password_file else ""
+        )
+        token = (
+            partial(_secret, way.token_file, f"send-connectors.{name}.token-file") if way.token_file else None
+        )
+        found[name] = Credentials(way.user, password, token, nonce=partial(randomness.token_hex, 16))
     return found
+
+
+def _secret(path: str, setting: str) -> str:
+    """The first line of a file. Raises WorldFault."""
+    try:
+        return Path(path).read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorldFault(f"{setting} cannot be read: {error}", file=path) from error

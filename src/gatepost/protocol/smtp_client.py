@@ -8,6 +8,7 @@ from there on nobody knows which answer belongs to what (threats N04, D04).
 from __future__ import annotations
 
 import base64
+import binascii
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Step(Enum):
     QUIT = auto()
 
 
+COMMAND_LIMIT_BYTES: Final = 510  # RFC 5321 §4.5.3.1.4, without CR LF
+AUTH_CHALLENGES_LIMIT: Final = 8
 _POSITIVE: Final = {Step.DATA: 3, Step.AUTH: 0}
 """First digit of a yes where it is not 2; 0: several are possible."""
 
@@ -71,6 +74,13 @@ class AuthAnswered:
     """AUTH is over."""
 
     reply: PeerReply
+
+
+@dataclass(frozen=True, slots=True)
+class AuthChallenged:
+    """AUTH goes on: answer with `auth_response`."""
+
+    challenge: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,7 @@ ClientEvent = (
     | Introduced
     | TlsAnswered
     | AuthAnswered
+    | AuthChallenged
     | ContentWanted
     | ChunkTaken
     | TransactionOver
@@ -145,7 +156,8 @@ class ClientEngine:
         self._out = bytearray()
         self._awaited: deque[Step] = deque([Step.GREETING])
         self._later: deque[tuple[Step, bytes]] = deque()
-        self._auth_answers: deque[bytes] = deque()
+        self._auth_held_back: bytes | None = None
+        self._auth_challenges = 0
         self._answers: list[Answer | None] = []
         self._in_transaction = False
         self._mail_was_answered = False
@@ -193,14 +205,24 @@ class ClientEngine:
         self._quiet()
         self.offers = _NO_OFFERS
 
-    def authenticate(self, mechanism: str, user: str, password: str) -> None:
-        """AUTH PLAIN or LOGIN (RFC 4616). Only to be called under TLS (threats N12)."""
-        if mechanism == "PLAIN":
-            secret = base64.b64encode(f"\0{user}\0{password}".encode())
-            self._say(Step.AUTH, b"AUTH PLAIN " + secret + b"\r\n")
-        else:
-            self._auth_answers.extend(base64.b64encode(part.encode()) for part in (user, password))
-            self._say(Step.AUTH, b"AUTH LOGIN\r\n")
+    def authenticate(self, mechanism: str, initial: bytes | None) -> None:
+        """AUTH (RFC 4954). Only to be called under TLS (threats N12). initial: None when there is none.
+
+        An initial response that makes the line too long waits for the first challenge (§4).
+        """
+        self._auth_held_back, self._auth_challenges = None, 0
+        command = b"AUTH " + mechanism.encode("ascii")
+        if initial is not None:
+            whole = command + b" " + (base64.b64encode(initial) or b"=")
+            if len(whole) <= COMMAND_LIMIT_BYTES:
+                command = whole
+            else:
+                self._auth_held_back = initial
+        self._say(Step.AUTH, command + b"\r\n")
+
+    def auth_response(self, response: bytes) -> None:
+        """The answer to AuthChallenged."""
+        self._say(Step.AUTH, base64.b64encode(response) + b"\r\n")
 
     def begin(self, mail: bytes, rcpts: Sequence[bytes], *, chunked: bool, pipelined: bool) -> None:
         """Start a transaction. mail, rcpts: complete command lines; at least one recipient.
@@ -266,7 +288,7 @@ class ClientEngine:
     # -- what the next hop says ---------------------------------------------------------------
 
     def _take(self, step: Step, reply: PeerReply) -> ClientEvent | None:
-        if reply.bare and step is not Step.END_OF_DATA:
+        if reply.bare and step is not Step.END_OF_DATA and not (step is Step.AUTH and reply.code == 334):
             # After the text a lone 250 is believed: the mail was taken, and trying again doubles it.
             raise broken("a code without a text")
         if reply.code == 421:
@@ -316,15 +338,19 @@ class ClientEngine:
                 return HungUp(reply)
 
     def _auth_answered(self, reply: PeerReply) -> ClientEvent | None:
-        if 300 <= reply.code < 400 and self._auth_answers:
-            if reply.code != 334:
-                raise broken(f"{reply.code} in answer to AUTH")
-            self._say(Step.AUTH, self._auth_answers.popleft() + b"\r\n")
+        if not 300 <= reply.code < 400:
+            return AuthAnswered(reply)
+        self._auth_challenges += 1
+        if reply.code != 334 or self._auth_challenges > AUTH_CHALLENGES_LIMIT:
+            raise broken(f"{reply.code} in answer to AUTH" if reply.code != 334 else "AUTH without end")
+        if self._auth_held_back is not None:
+            response, self._auth_held_back = self._auth_held_back, None
+            self.auth_response(response)
             return None
-        self._auth_answers.clear()
-        if 300 <= reply.code < 400:
-            raise broken("AUTH goes on without end")
-        return AuthAnswered(reply)
+        try:
+            return AuthChallenged(binascii.a2b_base64(reply.lines[0].strip(), strict_mode=True))
+        except binascii.Error:
+            return AuthChallenged(b"")  # old servers ask for LOGIN's two words in clear text
 
     def _reset_answered(self, reply: PeerReply) -> ClientEvent | None:
         if not reply.is_positive:
