@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -180,6 +181,21 @@ def test_a_field_folds_and_unfolds_to_itself(value: str) -> None:
         == f"X-Test: {value}".encode("utf-8", "replace").decode()
     )
     assert all(line.strip() for line in octets[:-2].split(b"\r\n"))
+
+
+_WORD = st.integers(1, 90).map(lambda length: "w" * length)
+
+
+@given(st.lists(_WORD, min_size=1, max_size=30).map(" ".join))
+def test_plain_words_are_folded_as_late_as_can_be(value: str) -> None:
+    lines = field("Name", value)[:-2].split(b"\r\n")
+    for line, following in itertools.pairwise(lines):
+        first_word = following[1:].split(b" ")[0]
+        assert len(line) + 1 + len(first_word) > 78
+    for number, line in enumerate(lines):
+        # Only a word that fits on no line makes one longer, and then it stands there alone.
+        words = line.split(b" ")[1:]
+        assert len(line) <= 78 or len(words) == 1, number
 
 
 @pytest.mark.parametrize("value", ["a\r\nb", "a\nb", "a\rb", "a\0b"])

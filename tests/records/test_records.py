@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,7 +111,7 @@ def test_every_field_of_a_received_mail() -> None:
         "schema-version": tracking.SCHEMA_VERSION,
     }
     # And the columns to search by
-    assert replace(record, data=b"") == StoredRecord(
+    assert msgspec.structs.replace(record, data=b"") == StoredRecord(
         kind="track",
         at=AT,
         event="RECEIVE",

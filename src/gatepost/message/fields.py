@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 _LINE_AIM_CHARS: Final = 78  # RFC 5322 §2.1.1
@@ -30,6 +31,26 @@ def field(name: str, value: str) -> bytes:
 
 def _folded(text: str) -> str:
     """Break before a blank, so that unfolding gives the text back."""
+    plain = text.isprintable() and "  " not in text and text[-1] != " "
+    return _folded_plain(text) if plain else _folded_word_by_word(text)
+
+
+def _folded_plain(text: str) -> str:
+    """Text whose words have one blank between them: from line to line instead of from word to word."""
+    lines: list[str] = []
+    begin, least = 0, text.find(" ") + 1  # the first blank is behind "Name:"
+    while len(text) - begin > _LINE_AIM_CHARS:
+        at = text.rfind(" ", least, begin + _LINE_AIM_CHARS + 1)
+        if at < 0:
+            at = text.find(" ", max(least, begin + _LINE_AIM_CHARS + 1))
+            if at < 0:
+                break
+        lines.append(text[begin:at])
+        begin, least = at, at + 1
+    return "\r\n".join((*lines, text[begin:]))
+
+
+def _folded_word_by_word(text: str) -> str:
     lines: list[str] = []
     line = ""
     for number, word in enumerate(text.split(" ")):
@@ -46,7 +67,12 @@ def _folded(text: str) -> str:
 
 def date_text(at: float) -> str:
     """Seconds since the epoch -> "Sun, 22 Nov 2026 13:05:00 +0000" (RFC 5322 §3.3)."""
-    d = datetime.fromtimestamp(int(at), UTC)
+    return _date_of_second(int(at))
+
+
+@lru_cache(maxsize=64)  # hundreds of mails come in one second
+def _date_of_second(at: int) -> str:
+    d = datetime.fromtimestamp(at, UTC)
     return (
         f"{_DAYS[d.weekday()]}, {d.day:02} {_MONTHS[d.month - 1]} {d.year:04} "
         f"{d.hour:02}:{d.minute:02}:{d.second:02} +0000"

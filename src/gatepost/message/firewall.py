@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from gatepost.message.fields import field
@@ -31,19 +32,20 @@ def firewalled(head: bytes, rights: Rights, *, authserv_id: str) -> bytes:
     Returns `head` itself when nothing is found, which is nearly always.
     """
     lower = head.lower()
-    forbidden = tuple(
-        name
-        for names, right in ((_ORGANIZATION, Rights.ORGANIZATION_HEADERS), (_ROUTING, Rights.ROUTING_HEADERS))
-        if right not in rights
-        for name in names
-        if name in lower
-    )
+    forbidden = tuple([name for name in _forbidden_to(rights) if name in lower])
     own_id = authserv_id.lower().encode("ascii", "replace") if _AUTHENTICATION_RESULTS in lower else b""
     if not forbidden and not own_id:
         return head
     fields = raw_fields(head)
     kept = [raw for raw in fields if not _is_forbidden(raw, forbidden, own_id)]
     return head if len(kept) == len(fields) else b"".join(kept) + _end_of(head)
+
+
+@lru_cache(maxsize=64)  # connectors have few sets of rights
+def _forbidden_to(rights: Rights) -> tuple[bytes, ...]:
+    """The beginnings of the names that are not for whoever has these rights."""
+    organization = () if Rights.ORGANIZATION_HEADERS in rights else _ORGANIZATION
+    return organization + (() if Rights.ROUTING_HEADERS in rights else _ROUTING)
 
 
 def apply_edits(head: bytes, edits: Sequence[Edit]) -> bytes:

@@ -7,6 +7,7 @@ line end is named as a defect, so that a check can tell that readers may disagre
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
@@ -22,8 +23,8 @@ _OTHER_LINE_END: Final = re.compile(rb"[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa
 _BARE_CR: Final = re.compile(rb"\r(?!\n)")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _BLANKS: Final = b" \t\r\n"
-_NAME_OCTETS: Final = bytes(octet for octet in range(0x21, 0x7F) if octet != 0x3A)
-_ODD_OCTETS: Final = b"\0\x0b\x0c\x1c\x1d\x1e"
+_JOINED_NAME_OCTETS: Final = bytes(octet for octet in range(0x21, 0x7F) if octet != 0x3A) + b"\n"
+_ODD_OCTETS: Final = b"\0\x0b\x0c\x1c\x1d\x1e\r\n"
 
 
 class Defect(Enum):
@@ -98,7 +99,7 @@ class HeaderIndex:
 
     __slots__ = ("_fields", "_found", "_names", "_values", "defects")
 
-    def __init__(self, names: list[bytes], values: list[bytes], defects: frozenset[Defect]) -> None:
+    def __init__(self, names: list[bytes], values: Sequence[bytes], defects: frozenset[Defect]) -> None:
         self._names = names
         self._values = values
         self._fields: tuple[HeaderField, ...] | None = None
@@ -155,21 +156,24 @@ def _parsed(head: bytes, fields_limit: int) -> HeaderIndex:
 
 def _parse_tidy(head: bytes, fields_limit: int) -> HeaderIndex | None:
     """The usual header section, read with whole-buffer operations only; None when anything about it is unusual."""
-    lines_count = head.count(b"\r\n")
-    tidy_ends = head.count(b"\n") == lines_count == head.count(b"\r") and head.endswith(b"\r\n\r\n")
-    if not tidy_ends or lines_count > fields_limit or head[:1] in (b" ", b"\t", b"\r"):
+    lines = head.split(b"\r\n")
+    line_ends = len(lines) - 1
+    if line_ends > fields_limit or not head.endswith(b"\r\n\r\n") or head[:1] in (b" ", b"\t", b"\r"):
         return None
-    if len(head.translate(None, _ODD_OCTETS)) != len(head):
+    # Two octets for each CR LF, and no other CR, LF or odd octet.
+    if len(head) - len(head.translate(None, _ODD_OCTETS)) != 2 * line_ends:
         return None
     if not head.isascii() and _OTHER_LINE_END.search(head):
         return None
-    if (b" \r\n" in head or b"\t\r\n" in head) and _BLANK_LINE.search(head):
+    if b"\r\n " in head or b"\r\n\t" in head:
+        if _BLANK_LINE.search(head):
+            return None
+        lines = head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t").split(b"\r\n")
+    names, colons, values = zip(*[line.partition(b":") for line in lines[:-2]], strict=True)
+    joined = b"\n".join(names).lower()
+    if b"" in names or b"" in colons or joined.translate(None, _JOINED_NAME_OCTETS):
         return None
-    lines = head[:-4].replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t").split(b"\r\n")
-    names, colons, values = zip(*[line.partition(b":") for line in lines], strict=True)
-    if b"" in names or b"" in colons or b"".join(names).translate(None, _NAME_OCTETS):
-        return None
-    return HeaderIndex([name.lower() for name in names], list(values), _NO_DEFECTS)
+    return HeaderIndex(joined.split(b"\n"), values, _NO_DEFECTS)
 
 
 def _parse_untidy(head: bytes, fields_limit: int) -> HeaderIndex:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from gatepost.message.fields import date_text, field
@@ -36,7 +37,7 @@ def received_field(
     It says neither our version nor our inside (threats S09).
     """
     clauses = [
-        f"from {_from_clause(session)}",
+        f"from {_from_clause(session.client_ip, session.helo)}",
         f"by {hostname}",
         f"with {_protocol(session, envelope)}{_tls_comment(session.tls)}",
         f"id {mail_id}",
@@ -71,8 +72,11 @@ def address_literal(ip: str) -> str:
     return f"[IPv6:{ip}]" if ":" in ip else f"[{ip}]"
 
 
-def _from_clause(session: Session) -> str:
-    ip, helo = address_literal(session.client_ip), session.helo
+@lru_cache(
+    maxsize=256
+)  # a session that stays sends many mails; a name of the peer has at most a few hundred octets
+def _from_clause(client_ip: str, helo: str) -> str:
+    ip = address_literal(client_ip)
     if _DOMAIN.fullmatch(helo) or _LITERAL.fullmatch(helo):
         return f"{helo} ({ip})"
     shown = _NOT_PLAIN.sub("?", helo[:_HELO_LIMIT_CHARS])

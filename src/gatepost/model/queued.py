@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 from gatepost.model.address import Address
 from gatepost.model.content import Content
 from gatepost.model.envelope import BodyType, Envelope, Recipient, Ret
@@ -89,9 +91,11 @@ class QueuedMail:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRecord:
-    """A record ready for the store: columns to search by, and the whole as JSON."""
+class StoredRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A record ready for the store: columns to search by, and the whole as JSON.
+
+    A Struct, because every mail has several and it is made in a tenth of a dataclass's time.
+    """
 
     kind: str
     """"track" or "agent"."""

@@ -311,8 +311,9 @@ def decode(record: StoredRecord) -> Tracking:
 _id_text = lru_cache(maxsize=1024)(mail_id_text)
 
 
+@lru_cache(maxsize=64)
 def iso_time(at: float) -> str:
-    """ "2026-11-22T13:05:00.123Z"; times no calendar has are the epoch."""
+    """ "2026-11-22T13:05:00.123Z"; times no calendar has are the epoch. One moment is often written twice."""
     if not 0.0 <= at < _LAST_AT:
         at = 0.0
     whole = int(at)
@@ -378,7 +379,7 @@ def _by_admin(
 
 def _status_of(recipients: Sequence[QueuedRecipient], reply: str) -> tuple[str, ...]:
     """The words about each recipient, in their order: its own where it has any."""
-    return tuple(shown(r.last_reply or reply) for r in recipients)
+    return tuple([shown(r.last_reply or reply) for r in recipients])
 
 
 def _record(
@@ -393,8 +394,10 @@ def _record(
 ) -> StoredRecord:
     names = tuple([shown(str(r.recipient.address)) for r in recipients])
     return_path, message_id = shown(str(mail.sender)), shown(mail.message_id)
-    columns.setdefault("original_client_ip", mail.client_ip)
-    columns["sender_address"] = columns.get("sender_address") or return_path
+    if "original_client_ip" not in columns:
+        columns["original_client_ip"] = mail.client_ip
+    if not columns.get("sender_address"):
+        columns["sender_address"] = return_path
     tracking = Tracking(
         date_time=iso_time(at),
         source=source,
