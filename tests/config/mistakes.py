@@ -322,6 +322,17 @@ WAYS_OUT = [
     ),
 ]
 
+SCHEDULES = [
+    Mistake(
+        "a time that is none",
+        WAY + 'schedule = ["mon-fri 18-24"]\n',
+        (
+            "g.toml:5: send-connectors.out.schedule: 'mon-fri 18-24' is not a time such as \"22:00-06:00\", "
+            '"sat,sun" or "mon-fri 18:00-24:00" (accepted: always, never, times)',
+        ),
+    ),
+]
+
 VALUES = [
     Mistake(
         "an address as our name",

@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.config.mistakes import DOOR, DOORS, LOGINS, NOTICES, SERVER, SHAPE, VALUES, WAY, WAYS_OUT, Mistake
+from tests.config.mistakes import (
+    DOOR,
+    DOORS,
+    LOGINS,
+    NOTICES,
+    SCHEDULES,
+    SERVER,
+    SHAPE,
+    VALUES,
+    WAY,
+    WAYS_OUT,
+    Mistake,
+)
 
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.errors import ConfigurationErrors
@@ -28,7 +40,7 @@ def loaded(text: str) -> Configuration:
 
 @pytest.mark.threat("T02")
 @pytest.mark.parametrize(
-    "mistake", [*SHAPE, *DOORS, *LOGINS, *WAYS_OUT, *VALUES, *NOTICES], ids=lambda m: m.name
+    "mistake", [*SHAPE, *DOORS, *LOGINS, *WAYS_OUT, *VALUES, *NOTICES, *SCHEDULES], ids=lambda m: m.name
 )
 def test_a_mistake_is_refused_with_its_line(mistake: Mistake) -> None:
     with pytest.raises(ConfigurationErrors) as caught:

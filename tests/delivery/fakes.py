@@ -192,6 +192,7 @@ class FakeHost:
         is us: well, and both ends have its address."""
         self.taken: list[str] = []
         """The paths of the recipients that got their mail."""
+        self.on_taken: Callable[[], None] = lambda: None
         self.connections = 0
         self.most_connections = 0
         self.attempts = 0
@@ -231,6 +232,7 @@ class FakeWire:
         if self._in_text:
             assert data.endswith(b"\r\n.\r\n")
             self._host.taken += self._recipients
+            self._host.on_taken()
             self._in_text = False
             self._answers.append(b"250 2.0.0 taken\r\n")
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
+from gatepost.config.schedule import Schedule
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.queue.active import Parcel
 
@@ -38,6 +39,8 @@ class Hop:
     lanes_wanted: int = 2
     """Slow start: a dead host is knocked at by two; each success lets one more lane open."""
     backing_off_until_at: float = 0.0
+    forced_until_at: float = 0.0
+    """An administrator wants attempts now, whatever the connector's schedule says."""
     _heap: list[tuple[float, int, Parcel]] = field(default_factory=list)
 
     def add(self, parcel: Parcel) -> None:
@@ -71,7 +74,11 @@ class Hop:
     def is_unused(self, rested_before_at: float) -> bool:
         """Nothing would be lost by forgetting it."""
         in_use = self._heap or self.lanes or self.suspended
-        return not in_use and self.backing_off_until_at <= rested_before_at
+        return not in_use and max(self.backing_off_until_at, self.forced_until_at) <= rested_before_at
+
+    def opens_at(self, schedule: Schedule, now: float) -> float:
+        """When mail may be sent: `now`, the schedule's next time, or infinity."""
+        return now if now < self.forced_until_at else schedule.opens_at(now)
 
     def rests(self, now: float) -> bool:
         """It failed as a whole a short while ago: nothing is tried before the time."""

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gatepost.config.schedule import parse_schedule
 from gatepost.config.settings import Queue
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Line, NoHost
@@ -36,13 +37,19 @@ LONGEST_SLEEP_S: Final = 30.0
 PUT_OFF_FULL_S: Final = 120.0
 """For mails of a hop that has its half of the places already."""
 PUT_OFF_SUSPENDED_S: Final = 600.0
+LONGEST_CLOSED_S: Final = 86400.0
+"""After a day a mail looks again whether its connector sends: the schedule may be another by then."""
+FORCED_S: Final = 60.0
+"""How long a retry of a next hop by an administrator opens a connector that is closed by its schedule."""
 COMMIT_RETRY_S: Final = 5.0
 STUMBLES_LIMIT: Final = 3
 """Conversations in a row that broke off with everybody deferred, after which the hop rests."""
 WITHDRAWN_S: Final = 10.0
 """How long a mail that control took away is left alone, until control's own transaction is durable."""
 
+_SUSPENDED: Final = "451 4.3.2 Suspended by the administrator"
 _BUG: Final = "451 4.3.0 Local error in processing"
+_CLOSED: Final = "451 4.3.2 The send connector sends at other times"
 _NO_CONTENT: Final = Content(head=b"", body=b"")
 
 
@@ -56,6 +63,14 @@ class Outside:
     randomness: Randomness
     counters: Counters
     log: Log
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A next hop that takes nothing for now. until_at: seconds since the epoch."""
+
+    why: str
+    until_at: float
 
 
 @dataclass(slots=True)
@@ -159,16 +174,33 @@ class Scheduler:
             self._reroute(parcel)
             return
         hop = self._hops.get(parcel.next_hop) or self._hops.setdefault(parcel.next_hop, Hop(parcel.next_hop))
-        now = self._clock.now()
-        if hop.suspended or next_hop.settings.suspended:
-            self._put_off(
-                parcel, "451 4.3.2 Suspended by the administrator", due_at=now + PUT_OFF_SUSPENDED_S
-            )
-        elif hop.rests(now):
-            self._put_off(parcel, hop.last_reply, due_at=hop.backing_off_until_at)
+        held = self._held(hop, next_hop)
+        if held is not None:
+            self._put_off(parcel, held.why, due_at=held.until_at)
         else:
             hop.add(parcel)
             self._open_lanes(hop, next_hop)
+
+    def _held(self, hop: Hop, next_hop: NextHop) -> Held | None:
+        now = self._clock.now()
+        if hop.suspended or next_hop.settings.suspended:
+            return Held(_SUSPENDED, now + PUT_OFF_SUSPENDED_S)
+        if hop.rests(now):
+            return Held(hop.last_reply, hop.backing_off_until_at)
+        if (opens_at := hop.opens_at(parse_schedule(next_hop.settings.schedule), now)) > now:
+            return Held(_CLOSED, min(opens_at, now + LONGEST_CLOSED_S))
+        return None
+
+    def held(self, next_hop: str) -> Held | None:
+        """Why a mail that comes in now would only wait, and until when; None when it may leave at once.
+
+        Asked before it is accepted: it is stored as waiting then, and costs no second transaction.
+        """
+        way = self._router.by_key(next_hop)
+        hop = self._hops.get(next_hop)
+        if way.kind is HopKind.UNREACHABLE or (hop is None and not way.settings.suspended):
+            return None
+        return self._held(hop or Hop(next_hop), way)
 
     def _reroute(self, parcel: Parcel) -> None:
         """The configuration changed under the mail: ask routing again."""
@@ -187,6 +219,7 @@ class Scheduler:
     async def _lane(self, hop: Hop, next_hop: NextHop) -> None:
         """Serve one hop until nothing waits, it rests, or the worker stops."""
         line: Line | None = None
+        schedule = parse_schedule(next_hop.settings.schedule)
         try:
             while not self._stopping and (parcel := hop.take()) is not None:
                 try:
@@ -197,6 +230,9 @@ class Scheduler:
                     break
                 if hop.stumbles >= STUMBLES_LIMIT:
                     self._rest(hop, hop.take_all())
+                elif hop.opens_at(schedule, now := self._clock.now()) > now:
+                    for waiting in hop.take_all():
+                        self._queue_up(waiting)
         finally:
             hop.lanes -= 1
             if line is not None:
@@ -377,9 +413,15 @@ class Scheduler:
         return self._active.open_parcels(mail_id) == len(waiting)
 
     def retry_now(self, *, next_hop: str = "", mail_ids: Sequence[int] = ()) -> None:
-        """Forget the rest of a hop ("" and no mails: of all hops), or let these mails be leased again; look now."""
+        """Forget the rest of a hop ("" and no mails: of all hops), or let these mails be leased again; look now.
+
+        A hop that is named is tried whatever its connector's schedule says, for a minute.
+        """
         for mail_id in mail_ids:
             self._withdrawn.until.pop(mail_id, None)
+        if next_hop:
+            hop = self._hops.setdefault(next_hop, Hop(next_hop))
+            hop.forced_until_at = self._clock.now() + FORCED_S
         for hop in self._hops.values():
             if hop.key == next_hop or not (next_hop or mail_ids):
                 hop.try_now()
