@@ -12,8 +12,10 @@ import pytest
 
 from gatepost.adapters import accounts as module
 from gatepost.adapters.accounts import AccountsFile, FileAccounts
+from gatepost.adapters.token_keys import FILE_LIMIT_BYTES, TokenKeysFile
 from gatepost.model.account import folded_user, prepared
 from gatepost.model.fault import WorldFault
+from gatepost.protocol.scram import derive_keys
 
 PASSWORD = "correct horse"
 
@@ -221,3 +223,69 @@ def test_a_hash_costs_what_it_should(path: Path) -> None:
     started = time.perf_counter()
     asyncio.run(FileAccounts(str(path), monotonic=Steps()).check("ann", "wrong"))
     assert time.perf_counter() - started > 0.005
+
+
+@pytest.mark.threat("E07")
+def test_scram_keys_of_nobody_look_like_somebodys_and_stay_the_same(path: Path) -> None:
+    one, other = (FileAccounts(str(path), monotonic=Steps()) for _ in range(2))
+    real = one.scram_keys("ANN")
+    for user in ("carl", "bob", ""):
+        fake, again = one.scram_keys(user), other.scram_keys(user)
+        assert fake.salt == again.salt, "another worker, and the next start, say the same"
+        assert fake.salt != real.salt
+        assert (len(fake.salt), fake.iterations) == (len(real.salt), real.iterations)
+        assert fake.stored_key != again.stored_key
+    assert one.scram_keys("carl").salt != one.scram_keys("dora").salt
+
+
+def test_scram_keys_are_the_passwords(path: Path) -> None:
+    keys = FileAccounts(str(path), monotonic=Steps()).scram_keys("ann")
+    assert derive_keys(PASSWORD, salt=keys.salt, iterations=keys.iterations) == keys
+
+
+def test_an_account_from_before_scram_comes_in_by_password(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    book = AccountsFile(str(path))
+    book.put("ann", PASSWORD)
+    path.write_text(path.read_text().partition(":SCRAM")[0].split("\n")[1] + "\n")
+    assert book.read()["ann"].scram is None
+    accounts = FileAccounts(str(path), monotonic=Steps())
+    assert asyncio.run(accounts.check("ann", PASSWORD))
+    assert accounts.scram_keys("ann").iterations == module.SCRAM_ITERATIONS
+
+
+def test_a_disabled_account_is_known_as_such(path: Path) -> None:
+    accounts = FileAccounts(str(path), monotonic=Steps())
+    assert accounts.is_disabled("BOB")
+    assert not accounts.is_disabled("ann")
+    assert not accounts.is_disabled("carl")
+    assert AccountsFile(str(path)).enable("bob")
+    assert not accounts.is_disabled("bob")
+    path.unlink()
+    assert not accounts.is_disabled("bob")
+
+
+@pytest.mark.parametrize(
+    "line", ["ann:hash:keys", "ann:h:SCRAM-SHA-256$1$?$?$?", "ann:h:SCRAM-SHA-256$x$$$", "#salts:xyz"]
+)
+def test_garbled_keys_are_never_a_yes_or_no(path: Path, line: str) -> None:
+    path.write_text(line + "\n")
+    with pytest.raises(WorldFault):
+        FileAccounts(str(path), monotonic=Steps()).scram_keys("ann")
+
+
+@pytest.mark.threat("E08")
+def test_keys_of_an_issuer_are_read_again_when_they_change(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_bytes(b"one")
+    keys = TokenKeysFile(str(path))
+    assert keys.read() is keys.read()
+    path.write_bytes(b"another")
+    assert keys.read() == b"another"
+    path.write_bytes(b"x" * (FILE_LIMIT_BYTES + 1))
+    with pytest.raises(WorldFault):
+        keys.read()
+    path.unlink()
+    with pytest.raises(WorldFault) as caught:
+        keys.read()
+    assert caught.value.reply.code == 454
