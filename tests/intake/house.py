@@ -32,6 +32,7 @@ from gatepost.ports.resolver import Mx
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.protocol.scram import derive_keys
+from gatepost.queue.schedule import Held
 from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.next_hop import Router
 
@@ -116,9 +117,13 @@ class Parcels:
 
     def __init__(self) -> None:
         self.offered: list[QueuedMail] = []
+        self.holding: dict[str, Held] = {}
 
     def offer(self, mail: QueuedMail, content: Content) -> None:
         self.offered.append(mail)
+
+    def held(self, next_hop: str) -> Held | None:
+        return self.holding.get(next_hop)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from gatepost.model.reply import Reply
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, AddHeader, Finding, Stage, Verdict
 from gatepost.policy import order
+from gatepost.queue.schedule import Held
 
 MAIL = b"MAIL FROM:<ann@client.example>\r\nRCPT TO:<bob@ours.example>\r\n"
 TWO = b"MAIL FROM:<ann@client.example>\r\nRCPT TO:<bob@ours.example>\r\nRCPT TO:<ann@ours.example>\r\n"
@@ -313,5 +314,22 @@ def test_recipients_are_deferred_while_their_source_is_away() -> None:
             assert replies[-1].startswith(b"451 4.3.0")
             house.directory.broken = False
             assert (await send(house))[-1].startswith(b"250")
+
+    asyncio.run(scenario())
+
+
+def test_mail_for_a_next_hop_that_takes_nothing_now_is_stored_as_waiting() -> None:
+    async def scenario() -> None:
+        async with open_house() as house:
+            first = await send(house)
+            key = house.accepted[0].mail.recipients[0].next_hop
+            house.parcels.holding[key] = Held("451 4.3.2 Suspended by the administrator", 1_900_000_000.0)
+            second = await send(house)
+            assert first[-1].startswith(b"250")
+            assert second[-1].startswith(b"250")
+            waiting = house.accepted[1].mail.recipients[0]
+            assert (waiting.state, waiting.due_at) == (MailState.DEFERRED, 1_900_000_000.0)
+            assert waiting.last_reply == "451 4.3.2 Suspended by the administrator"
+            assert len(house.parcels.offered) == 1
 
     asyncio.run(scenario())

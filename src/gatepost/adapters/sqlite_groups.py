@@ -177,7 +177,9 @@ class CommitGroups:
     def _write_waiting(self, group: _Group) -> None:
         """Fill the group. A change that cannot be is told so and leaves no trace; the others start again."""
         until_s = self._clock.monotonic() + GROUP_WRITE_LIMIT_S
-        while self._waiting and group.changes < self._batch_changes and self._clock.monotonic() < until_s:
+        while self._waiting and group.changes < self._batch_changes:
+            if group.asked and self._clock.monotonic() >= until_s:
+                return  # the first is written in any case: a group that was begun has something to commit
             asked = self._waiting.popleft()
             group.asked.append(asked)
             group.changes += max(1, len(asked.changes))

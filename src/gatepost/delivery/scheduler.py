@@ -28,7 +28,7 @@ from gatepost.ports.store import Store
 from gatepost.ports.world import Randomness
 from gatepost.protocol.replies import safe_text
 from gatepost.queue.active import ActiveMails, Parcel
-from gatepost.queue.schedule import QueueClock, retry_delay_s
+from gatepost.queue.schedule import Held, QueueClock, retry_delay_s
 from gatepost.routing.next_hop import HopKind, NextHop, Router
 
 PULL_LIMIT: Final = 500
@@ -63,14 +63,6 @@ class Outside:
     randomness: Randomness
     counters: Counters
     log: Log
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A next hop that takes nothing for now. until_at: seconds since the epoch."""
-
-    why: str
-    until_at: float
 
 
 @dataclass(slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from gatepost.model.session import Rights, Session
 from gatepost.model.verdict import Action, Disposition
 from gatepost.policy.folding import Decision, Group
 from gatepost.policy.hearing import Hearing
+from gatepost.queue.schedule import Held
 from gatepost.records import agent_log, tracking
 from gatepost.routing.next_hop import Router
 
@@ -28,6 +30,10 @@ SUBJECT_LIMIT_CHARACTERS: Final = 255
 MESSAGE_ID_LIMIT_CHARACTERS: Final = 255
 FROM_LIMIT_CHARACTERS: Final = 255
 REASON_LIMIT_CHARACTERS: Final = 500
+
+
+HeldHops = Callable[[str], "Held | None"]
+"""Of a next hop's key: why mail for it would only wait now; None when it may leave."""
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +62,12 @@ def queued_mail(
     state: MailState | None,
     settings: Settings,
     router: Router,
+    held: HeldHops,
 ) -> QueuedMail:
-    """The mail these recipients share. state: None lets the route decide (ready, or unreachable)."""
+    """The mail these recipients share.
+
+    state: None lets the route decide: ready, unreachable, or deferred where the next hop takes nothing now.
+    """
     envelope, view = arrival.transaction.envelope, arrival.view
     subject = arrival.index.first(b"subject") if settings.records.subjects else None
     return QueuedMail(
@@ -71,7 +81,11 @@ def queued_mail(
         require_tls=envelope.require_tls,
         ret=envelope.ret,
         envid=envelope.envid,
-        recipients=tuple(_recipients(decisions, state, router)),
+        recipients=tuple(
+            _taken_back(decisions, state, router)
+            if state is not None
+            else _recipients(decisions, router, held)
+        ),
         size_bytes=arrival.content.size_bytes,
         source=f"SMTP:{arrival.session.connector}",
         client_ip=arrival.session.client_ip,
@@ -80,6 +94,14 @@ def queued_mail(
         scl=scl,
         authenticated=arrival.is_authenticated,
     )
+
+
+def may_leave(mail: QueuedMail) -> QueuedMail | None:
+    """The mail with the recipients that need not wait, for the scheduler; None when all must."""
+    ready = tuple(r for r in mail.recipients if r.state is not MailState.DEFERRED)
+    if len(ready) == len(mail.recipients):
+        return mail
+    return replace(mail, recipients=ready) if ready else None
 
 
 def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
@@ -165,17 +187,28 @@ def refused_recipients(decisions: Sequence[Decision], router: Router) -> tuple[Q
     )
 
 
-def _recipients(
-    decisions: Sequence[Decision], state: MailState | None, router: Router
-) -> Iterable[QueuedRecipient]:
+def _recipients(decisions: Sequence[Decision], router: Router, held: HeldHops) -> Iterable[QueuedRecipient]:
     for number, decision in enumerate(decisions):
         hop = router.next_hop_for(decision.recipient.address)
+        waits = held(hop.key)
         yield QueuedRecipient(
             number=number,
             recipient=decision.recipient,
             next_hop=hop.key,
-            state=hop.first_state if state is None else state,
-            due_at=0.0,  # at once; a time of its own comes with the first deferral
+            state=hop.first_state if waits is None else MailState.DEFERRED,
+            due_at=0.0 if waits is None else waits.until_at,  # 0: at once
+            last_reply="" if waits is None else waits.why,
+        )
+
+
+def _taken_back(decisions: Sequence[Decision], state: MailState, router: Router) -> Iterable[QueuedRecipient]:
+    """Recipients that get nothing for now, or at all."""
+    for number, decision in enumerate(decisions):
+        yield QueuedRecipient(
+            number=number,
+            recipient=decision.recipient,
+            next_hop=router.next_hop_for(decision.recipient.address).key,
+            state=state,
             last_reply=_reason(decision.disposition) if state is MailState.QUARANTINED else "",
         )
 

@@ -16,6 +16,7 @@ from gatepost.intake.new_mail import (
     Arrival,
     content_with_trace,
     group_records,
+    may_leave,
     opinion_records,
     queued_mail,
     refused_recipients,
@@ -46,6 +47,7 @@ from gatepost.ports.log import Counters, Log
 from gatepost.ports.store import BodySpool, Store
 from gatepost.ports.world import Clock
 from gatepost.protocol.events import EndOfData
+from gatepost.queue.schedule import Held
 from gatepost.records import agent_log
 from gatepost.routing.next_hop import Router
 
@@ -58,6 +60,9 @@ class Deliveries(Protocol):
 
     def offer(self, mail: QueuedMail, content: Content) -> None:
         """A mail that was just committed."""
+
+    def held(self, next_hop: str) -> Held | None:
+        """Why mail for this next hop would only wait now; None when it may leave."""
 
 
 NoticeOfRefusal = Callable[[QueuedMail, Sequence[QueuedRecipient], Content, int], "Accept | None"]
@@ -279,6 +284,7 @@ class TakingIn:
                 state=state,
                 settings=self._settings,
                 router=self._router,
+                held=self._deliveries.held,
             )
             changes.append(KeepDossier(mail_id=mail_id, at=arrival.view.now, data=dossier))
             records += group_records(
@@ -288,8 +294,8 @@ class TakingIn:
                 continue
             content = content_with_trace(arrival, group, mail_id)
             changes.append(Accept(mail=mail, content=content))
-            if state is None:
-                offered.append((mail, content))
+            if state is None and (leaving := may_leave(mail)) is not None:
+                offered.append((leaving, content))
         if result.to_tell:
             changes += self._notices(arrival, result.to_tell, offered)
         records += opinion_records(
@@ -310,6 +316,7 @@ class TakingIn:
             state=MailState.FAILED,
             settings=self._settings,
             router=self._router,
+            held=self._deliveries.held,
         )
         who = refused_recipients(refused, self._router)
         notice = self._notice(about, who, arrival.content, self.next_mail_id())

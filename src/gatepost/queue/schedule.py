@@ -12,6 +12,14 @@ JUMP_LIMIT_S: Final = 3600.0
 _EXPONENT_LIMIT: Final = 64  # 1.7 ** 64 is past every longest-retry; keeps the power from overflowing
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why a next hop takes nothing for now, and until when. until_at: seconds since the epoch."""
+
+    why: str
+    until_at: float
+
+
 def retry_delay_s(attempt: int, queue: Queue, *, jitter: float) -> float:
     """Seconds to wait after a failed attempt.
 
