@@ -402,7 +402,7 @@ class ClientEngine:
         if self._awaited:
             return None
         accepted = self._accepted()
-        if self._later and (accepted or self._later[0][0] in (Step.MAIL, Step.RCPT)):
+        if self._later and accepted:
             self._say(*self._later.popleft())
             return None
         self._later.clear()
