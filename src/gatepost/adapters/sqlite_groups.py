@@ -106,6 +106,7 @@ class CommitGroups:
         self._loop = loop
         self._batch_changes = batch_changes
         self._database = open_database()
+        self._cursor = self._database.cursor()
         self._waiting: deque[_Asked] = deque()
         self._group = _Group()
         self._timer: asyncio.TimerHandle | None = None
@@ -163,7 +164,7 @@ class CommitGroups:
         self._group = group = _Group()
         try:
             while self._waiting and not group.asked:
-                self._database.execute("BEGIN IMMEDIATE")
+                self._cursor.execute("BEGIN IMMEDIATE")
                 self._write_waiting(group)
         except apsw.Error as error:
             self._failed(error)
@@ -196,14 +197,14 @@ class CommitGroups:
 
     def _write(self, asked: _Asked, group: _Group) -> None:
         for change in asked.changes:
-            if path := apply(self._database, change, self._settled):
+            if path := apply(self._cursor, change, self._settled):
                 group.gone.append(path)
         if asked.work is not None and (path := asked.work(self._database)):
             group.gone.append(path)
 
     def _refuse(self, group: _Group, error: BaseException) -> None:
         """Undo the transaction, tell the last of the group, queue the others again in their order."""
-        self._database.execute("ROLLBACK")
+        self._cursor.execute("ROLLBACK")
         guilty = group.asked.pop()
         self._waiting.extendleft(reversed(group.asked))
         group.asked.clear()
@@ -215,7 +216,7 @@ class CommitGroups:
             self._loop.call_soon(guilty.done, error)
 
     def _commit(self) -> None:
-        self._database.execute("COMMIT")
+        self._cursor.execute("COMMIT")
 
     def _committed(self, error: BaseException | None) -> None:
         if error is not None:
@@ -322,6 +323,7 @@ class CommitGroups:
         with contextlib.suppress(apsw.Error):
             self._database.close(True)
         self._database = self._open_database()
+        self._cursor = self._database.cursor()
         if problem := self._check(self._database):
             raise WorldFault(f"the store is damaged: {problem}")
         self._database.execute("BEGIN IMMEDIATE")

@@ -24,6 +24,11 @@ from gatepost.model.queued import (
     StoredRecord,
 )
 
+Executes = apsw.Connection | apsw.Cursor
+"""What runs a statement. A cursor that is kept does it for half of what a connection takes, which makes one each time.
+
+Of a kept cursor the rows of one statement are gone when the next begins: read them first."""
+
 Settled = Callable[[MailState, MailState], MailState | None]
 """queue.states.settled: what a stored state becomes when a settlement asks for another; None: it cannot."""
 
@@ -81,7 +86,7 @@ class RefusedChange(ValueError):
     """A change that cannot be: a bug of the caller, told to it alone."""
 
 
-def apply(database: apsw.Connection, change: Change, settled: Settled) -> str | None:
+def apply(database: Executes, change: Change, settled: Settled) -> str | None:
     """Write one change inside the open transaction.
 
     Returns the path of a body that is to be deleted after the commit, None when there is none.
@@ -103,7 +108,8 @@ def apply(database: apsw.Connection, change: Change, settled: Settled) -> str | 
     return None
 
 
-def _put_mail(database: apsw.Connection, mail: QueuedMail, content: Content) -> None:
+def _put_mail(database: Executes, mail: QueuedMail, content: Content) -> None:
+    sender = str(mail.sender)
     database.execute(
         _PUT_MAIL,
         (
@@ -113,8 +119,8 @@ def _put_mail(database: apsw.Connection, mail: QueuedMail, content: Content) -> 
             mail.size_bytes,
             mail.source,
             mail.client_ip,
-            str(mail.sender),
-            _rest(mail),
+            sender,
+            _rest(mail, _unusual(mail.sender, sender)),
         ),
     )
     _put_content(database, mail.mail_id, content)
@@ -122,7 +128,7 @@ def _put_mail(database: apsw.Connection, mail: QueuedMail, content: Content) -> 
         database.execute(_PUT_RECIPIENT, (mail.mail_id, *_recipient_values(r)))
 
 
-def _put_content(database: apsw.Connection, mail_id: int, content: Content) -> None:
+def _put_content(database: Executes, mail_id: int, content: Content) -> None:
     body, form = content.body, content.form
     shape = _pack((form.size_bytes, form.has_nul, form.has_8bit, form.bare_newlines, form.longest_line_bytes))
     crc32 = zlib.crc32(content.head)
@@ -134,7 +140,7 @@ def _put_content(database: apsw.Connection, mail_id: int, content: Content) -> N
         database.execute(_PUT_CONTENT, (mail_id, zlib.crc32(body, crc32), shape, *inside))
 
 
-def _settle(database: apsw.Connection, change: Settle, settled: Settled) -> str | None:
+def _settle(database: Executes, change: Settle, settled: Settled) -> str | None:
     mail_id = change.mail_id
     stored: dict[int, int] = dict(database.execute(_STATES_OF, (mail_id,)))
     if not stored:
@@ -170,7 +176,7 @@ def _settle(database: apsw.Connection, change: Settle, settled: Settled) -> str 
     return None
 
 
-def drop(database: apsw.Connection, mail_id: int) -> str | None:
+def drop(database: Executes, mail_id: int) -> str | None:
     """Remove a mail with everything but its records; returns its body's path when it has one."""
     database.execute(_DROP_RECIPIENTS, (mail_id,))
     database.execute(_DROP_MAIL, (mail_id,))
@@ -181,10 +187,10 @@ def drop(database: apsw.Connection, mail_id: int) -> str | None:
     return None
 
 
-def _rest(mail: QueuedMail) -> bytes:
+def _rest(mail: QueuedMail, unusual: tuple[str, str] | None) -> bytes:
     return _pack(
         (
-            _unusual(mail.sender),
+            unusual,
             mail.session_id,
             mail.body_type.value,
             mail.smtputf8,
@@ -244,7 +250,8 @@ def mail_from_row(row: Sequence[Any], recipients: tuple[QueuedRecipient, ...]) -
 
 def _recipient_values(r: QueuedRecipient) -> tuple[Any, ...]:
     who = r.recipient
-    unusual = _unusual(who.address)
+    address = str(who.address)
+    unusual = _unusual(who.address, address)
     plain = unusual is None and not who.orcpt and who.notify is Notify.DEFAULT
     options = None if plain else _pack((unusual, who.notify.value, who.orcpt))
     return (
@@ -253,7 +260,7 @@ def _recipient_values(r: QueuedRecipient) -> tuple[Any, ...]:
         r.due_at,
         r.attempts,
         r.next_hop,
-        str(who.address),
+        address,
         options,
         r.last_reply,
     )
@@ -315,14 +322,9 @@ def record_from_row(row: Sequence[Any]) -> StoredRecord:
     )
 
 
-def _unusual(address: Address) -> tuple[str, str] | None:
-    """Both parts, when the text between the brackets does not simply split at its @."""
-    simple = "@" not in address.local and '"' not in address.local and str(address) == _joined(address)
-    return None if simple else (address.local, address.domain)
-
-
-def _joined(address: Address) -> str:
-    return f"{address.local}@{address.domain}" if address.domain else address.local
+def _unusual(address: Address, text: str) -> tuple[str, str] | None:
+    """Both parts, when the text between the brackets does not simply split at its @: then it is quoted."""
+    return (address.local, address.domain) if '"' in text else None
 
 
 def _address(text: str, unusual: Sequence[str] | None) -> Address:
