@@ -333,3 +333,20 @@ def test_mail_for_a_next_hop_that_takes_nothing_now_is_stored_as_waiting() -> No
             assert len(house.parcels.offered) == 1
 
     asyncio.run(scenario())
+
+
+@pytest.mark.threat("L01")
+@pytest.mark.parametrize(
+    "rights", [["submit"], ["submit", "routing-headers"]], ids=["may not bring Received", "may"]
+)
+def test_a_loop_is_seen_whatever_the_client_may_bring(rights: list[str]) -> None:
+    async def scenario() -> None:
+        settings = settings_with({"anonymous-rights": [*rights, "any-sender"]})
+        async with open_house(settings) as house:
+            looped = b"Received: from a by b; Sun, 22 Nov 2026 13:00:00 +0000\r\n" * 101 + TEXT
+            assert (await send(house, text=looped))[-1].startswith(b"554 5.4.6")
+            once = b"Received: from a by b; Sun, 22 Nov 2026 13:00:00 +0000\r\n" + TEXT
+            assert (await send(house, text=once))[-1].startswith(b"250")
+            assert (b"from a by b" in house.message()) is ("routing-headers" in rights)
+
+    asyncio.run(scenario())

@@ -13,6 +13,7 @@ from typing import Final, Protocol, cast
 
 from gatepost.config.settings import Limits
 from gatepost.intake.conversation import Answer, Conversation
+from gatepost.intake.transcript import command_text
 from gatepost.model.fault import WorldFault, reply_for
 from gatepost.model.reply import Reply
 from gatepost.model.verdict import Stage
@@ -20,6 +21,7 @@ from gatepost.ports.log import Counters, Log
 from gatepost.ports.tls import TlsPump
 from gatepost.protocol.events import BodyChunk, Pause, StartTls
 from gatepost.protocol.smtp_server import ServerEngine
+from gatepost.records.wire_log import Transcript
 
 WRITE_BUFFER_BYTES: Final = 64 * 1024
 TIMER_S: Final = 15.0
@@ -64,6 +66,7 @@ class Connection(asyncio.Protocol):
         "_started",
         "_stopping",
         "_timer",
+        "_transcript",
         "_transport",
         "_waiting",
         "_write_blocked",
@@ -77,13 +80,15 @@ class Connection(asyncio.Protocol):
         engine: ServerEngine,
         *,
         pump: TlsPump | None = None,
+        transcript: Transcript | None = None,
     ) -> None:
-        """pump: for implicit TLS, the handshake comes before the greeting."""
+        """pump: for implicit TLS, the handshake comes before the greeting. transcript: the protocol log."""
         self._house = house
         self._conversation = conversation
         self._limits = limits
         self._engine = engine
         self._pump = pump
+        self._transcript = transcript
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -102,6 +107,8 @@ class Connection(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        if self._transcript is not None:
+            self._transcript.connected()
         self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
         if self._pump is None:
             self._greet()
@@ -130,6 +137,8 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._conversation.over()
+        if self._transcript is not None:
+            self._transcript.disconnected()
         self._house.gone(self)
 
     def pause_writing(self) -> None:
@@ -189,6 +198,8 @@ class Connection(asyncio.Protocol):
     def _tls_started(self, pump: TlsPump) -> None:
         implicit = not self._greeted
         self._conversation.tls_started(pump.info)
+        if self._transcript is not None:
+            self._transcript.note(f"{pump.info.version} {pump.info.cipher}")
         self._house.counters.add("tls_sessions", version=pump.info.version)
         self._engine.offer = self._conversation.offer
         self._engine.tls_started()
@@ -239,6 +250,8 @@ class Connection(asyncio.Protocol):
             if isinstance(event, Pause):
                 self._pause(event)
                 return
+            if self._transcript is not None:
+                self._transcript.asked(command_text(event))
             try:
                 answer = conversation.answer(event)
             except Exception as error:  # noqa: BLE001  # the same edge, for what is answered at once
@@ -290,7 +303,7 @@ class Connection(asyncio.Protocol):
         """Stop reading until it is done, then go on. The edge for our own bugs in a session."""
         if self._transport is not None:
             self._transport.pause_reading()
-        future = asyncio.ensure_future(awaitable)
+        future = awaitable if isinstance(awaitable, asyncio.Future) else asyncio.ensure_future(awaitable)
         self._waiting = future
 
         def done(finished: asyncio.Future[object]) -> None:
@@ -320,6 +333,8 @@ class Connection(asyncio.Protocol):
             return
         data = bytes(self._out)
         self._out.clear()
+        if self._transcript is not None:
+            self._transcript.replied(data)
         if self._pump is not None and self._pump.established:
             try:
                 data = self._pump.send(data)

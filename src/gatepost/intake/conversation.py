@@ -44,6 +44,7 @@ from gatepost.protocol.events import (
     Verb,
     Violation,
 )
+from gatepost.records.wire_log import Sink
 
 Answer = Reply | Awaitable[Reply]
 FOLLOW_UP_DELAY_LIMIT_S: Final = 60.0
@@ -80,6 +81,8 @@ class Counter:
     clock: Clock
     counters: Counters
     log: Log
+    protocol_log: Sink | None = None
+    """Where connectors with protocol-log write what is said."""
 
 
 class Conversation:

@@ -20,6 +20,7 @@ from gatepost.policy.runner import PolicyRunner
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.world import Clock, Randomness
 from gatepost.protocol.smtp_server import ServerEngine
+from gatepost.records.wire_log import Transcript, endpoint
 
 BACKLOG: Final = 2048
 IPV6_SOURCE_BITS: Final = 64
@@ -164,7 +165,21 @@ class Listener:
         engine = ServerEngine(conversation.offer, door.engine_limits)
         conversation.announce = engine.ehlo_reply
         pump = door.tls.pump() if implicit and door.tls is not None else None
-        return Connection(self, conversation, door.settings.limits, engine, pump=pump)
+        transcript = self._transcript(door, session)
+        return Connection(self, conversation, door.settings.limits, engine, pump=pump, transcript=transcript)
+
+    def _transcript(self, door: Door, session: Session) -> Transcript | None:
+        sink = self._desk.protocol_log
+        if sink is None or not door.settings.protocol_log:
+            return None
+        return Transcript(
+            sink=sink,
+            now=self._clock.now,
+            connector=door.name,
+            session_id=session.session_id,
+            local=endpoint(session.local_ip, session.local_port),
+            remote=endpoint(session.client_ip, session.client_port),
+        )
 
 
 class _Arriving(asyncio.Protocol):

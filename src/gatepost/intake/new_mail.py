@@ -10,7 +10,7 @@ import msgspec
 
 from gatepost.config.settings import Settings
 from gatepost.intake.transaction import Transaction
-from gatepost.message.firewall import apply_edits
+from gatepost.message.firewall import apply_edits, firewalled
 from gatepost.message.headers import HeaderIndex
 from gatepost.message.trace import completing_fields, received_field
 from gatepost.message.words import text_of
@@ -120,7 +120,10 @@ def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
     completed = completing_fields(
         arrival.index, arrival.session, hostname=arrival.hostname, mail_id=name, now=arrival.view.now
     )
-    head = trace + completed + apply_edits(arrival.content.head, group.edits)
+    brought = arrival.content.head
+    if Rights.ROUTING_HEADERS not in arrival.session.rights:
+        brought = firewalled(brought, arrival.session.rights, authserv_id=arrival.hostname)
+    head = trace + completed + apply_edits(brought, group.edits)
     return Content(head=head, body=arrival.content.body, form=arrival.content.form)
 
 

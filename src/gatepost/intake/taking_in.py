@@ -39,7 +39,7 @@ from gatepost.model.queued import (
     StoredRecord,
 )
 from gatepost.model.reply import Reply
-from gatepost.model.session import Session
+from gatepost.model.session import Rights, Session
 from gatepost.model.verdict import Action, DelayReply, Disposition, Stage
 from gatepost.policy.folding import Decision, MailOutcome, outcome
 from gatepost.policy.hearing import Hearing
@@ -152,7 +152,9 @@ class TakingIn:
     def _judge(
         self, door: Door, session: Session, transaction: Transaction, content: Content, hearing: Hearing
     ) -> Reply | Awaitable[Reply]:
-        head = firewalled(content.head, session.rights, authserv_id=door.hostname)
+        # Received fields go after the opinions: whoever may not bring any can loop all the same (L01).
+        rights = session.rights | Rights.ROUTING_HEADERS
+        head = firewalled(content.head, rights, authserv_id=door.hostname)
         if head is not content.head:
             content = Content(head=head, body=content.body, form=content.form)
         arrival = Arrival(
