@@ -181,6 +181,23 @@ def test_lines_that_close(said: Said, start: bytes) -> None:
         assert not any(word.decode("latin-1") in answer for word in said.data.split() if len(word) > 5)
 
 
+OTHER_PROTOCOLS = {
+    "HTTP": "GET POST PUT HEAD DELETE OPTIONS CONNECT PATCH TRACE PRI",
+    "SIP and RTSP": "INVITE REGISTER SUBSCRIBE DESCRIBE SETUP",
+    "memcached": "STATS SET GETS VERSION",
+    "a proxy": "PROXY",
+}
+
+
+@pytest.mark.threat("C15", "C16", "Q01")
+@pytest.mark.parametrize("words", OTHER_PROTOCOLS.values(), ids=OTHER_PROTOCOLS.keys())
+def test_words_of_other_protocols(words: str) -> None:
+    for word in words.split():
+        talk = Talk()
+        assert talk.codes(f"{word} x y\r\n".encode()) == ["421 4.7.0"], word
+        assert talk.closed
+
+
 @pytest.mark.threat("B01", "B02")
 @pytest.mark.parametrize(
     ("name", "data", "codes"),
