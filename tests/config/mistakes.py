@@ -356,6 +356,14 @@ VALUES = [
         whole=True,
     ),
     Mistake(
+        "a state directory too long for a socket",
+        f'[server]\nhostname = "mx.example.com"\nstate-directory = "/{"s" * 90}"\n',
+        (
+            "g.toml:3: server.state-directory: is longer than 84 octets: the path of a socket in it would not fit",
+        ),
+        whole=True,
+    ),
+    Mistake(
         "an account that is not there",
         '[server]\nhostname = "mx.example.com"\nuser = "no-such-account"\n',
         ("g.toml:3: server.user: there is no account 'no-such-account'",),

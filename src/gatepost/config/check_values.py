@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterator
+from typing import Final
 
 from gatepost.config.check_doors import bindings_of
 from gatepost.config.errors import Complaint
 from gatepost.config.files import open_to_others, readable_problem
 from gatepost.config.networks import name_problem, parse_binding
 from gatepost.config.settings import Settings
+
+
+STATE_PATH_LIMIT_BYTES: Final = 107 - len("/control/worker-63.sock")  # unix(7): sun_path
 
 
 def check_values(settings: Settings) -> Iterator[Complaint]:
@@ -37,6 +41,11 @@ def _server(settings: Settings) -> Iterator[Complaint]:
         yield Complaint(at=("server", "state-directory"), message="must be an absolute path")
     elif problem := open_to_others(server.state_directory):
         yield Complaint(at=("server", "state-directory"), message=f"{server.state_directory} {problem}")
+    elif len(os.fsencode(server.state_directory)) > STATE_PATH_LIMIT_BYTES:
+        yield Complaint(
+            at=("server", "state-directory"),
+            message=f"is longer than {STATE_PATH_LIMIT_BYTES} octets: the path of a socket in it would not fit",
+        )
     if server.user:
         try:
             pwd.getpwnam(server.user)
