@@ -14,6 +14,7 @@ from tests.fakes import FakeClock, FakeStore
 from gatepost.adapters.world import SystemRandomness
 from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
+from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
@@ -232,6 +233,7 @@ async def open_house(
     log_in = LogInDesk(
         accounts=accounts,
         failures=FailedLogins(settings.users.lockout, monotonic=clock.monotonic),
+        rates=AccountRates(settings.users.recipients_per_hour, monotonic=clock.monotonic),
         randomness=SystemRandomness(),
         counters=lines,
         log=lines,

@@ -498,6 +498,28 @@ def test_no_right_and_no_trust_relaxes_the_framing(cut: bytes) -> None:
     in_house(scenario, {"ranges": {"filter": {"addresses": ["127.0.0.1"], "rights": everything}}})
 
 
+@pytest.mark.threat("E12")
+def test_an_account_has_so_many_recipients_an_hour(tls: ServerTls) -> None:
+    async def scenario(house: House) -> None:
+        for said in ("250", "250", "450 4.7.1", "450 4.7.1"):
+            client = await encrypted(house)
+            await client.ask(b"AUTH PLAIN " + PLAIN)
+            await client.ask(b"MAIL FROM:<ann@ours.example>")
+            assert (await client.ask(b"RCPT TO:<x@elsewhere.example>")).startswith(said)
+            await client.close()
+        # The administrator is told once, and others go on
+        alarms = [fields for event, fields in house.lines.written if event == "account-rate"]
+        assert [(a["user"], a["value"], a["actual"]) for a in alarms] == [("ann", 2, 3)]
+        stranger = await Client.to(house)
+        await stranger.reply()
+        await stranger.ask(b"EHLO client.example")
+        for line in MAIL.strip().split(b"\r\n"):
+            assert (await stranger.ask(line)).startswith("250")
+        await stranger.close()
+
+    in_house(scenario, {"tls": "optional", "auth": True}, tls, users={"recipients-per-hour": 2})
+
+
 # AUTH by other ways than a password that is sent.
 
 

@@ -69,5 +69,10 @@ class Users(Table):
         "Accounts made by `gatepost user add`; empty: users in the state directory", default=""
     )
     password_length: int = setting("Least characters of a new password", default=12, low=8, high=128)
+    recipients_per_hour: int = setting(
+        "Recipients of one account in an hour after which more are answered 450, in one worker; 0: no limit",
+        default=2000,
+        low=0,
+    )
     lockout: Lockout = setting("What failures lead to", default=Lockout())
     tokens: Tokens = setting("Whose tokens count", default=Tokens())

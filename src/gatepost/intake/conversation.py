@@ -259,7 +259,7 @@ class Conversation:
         assert transaction is not None, "RCPT without a transaction"
 
         def said(disposition: Disposition) -> Reply:
-            refusal = self._refusal(disposition, Stage.RCPT)
+            refusal = self._refusal(disposition, Stage.RCPT) or self._log_in.over_rate(self.session)
             if refusal is None:
                 transaction.add(recipient)
                 return _RECIPIENT_OK

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.bearer import Bearer
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
@@ -37,6 +38,7 @@ NONCE_BYTES: Final = 24
 _AUTHENTICATED: Final = Reply(235, "2.7.0", "Authentication successful")
 _ACCOUNTS_DOWN: Final = Reply(454, "4.7.0", "Temporary authentication failure")
 _TOO_MANY_FAILURES: Final = Reply(421, "4.7.0", "Too many failed logins, try again later")
+_TOO_MANY_RECIPIENTS: Final = Reply(450, "4.7.1", "Too many recipients from this account, try again later")
 _TOO_MANY_ERRORS: Final = Reply(
     421, "4.7.0", "Too many errors on this connection, closing transmission channel"
 )
@@ -48,6 +50,7 @@ class LogInDesk:
 
     accounts: Accounts
     failures: FailedLogins
+    rates: AccountRates
     randomness: Randomness
     counters: Counters
     log: Log
@@ -97,6 +100,28 @@ class LogIn:
     def forget(self) -> None:
         """A login that was begun and is not brought to an end counts as failed, or guesses would be free."""
         self._attempt = None
+
+    def over_rate(self, session: Session) -> Reply | None:
+        """The answer to one recipient more than the account may have in an hour; None: it may (threats E12)."""
+        if not session.user:
+            return None
+        rates = self._desk.rates
+        wanted = rates.count(session.user)
+        if wanted <= rates.limit:
+            return None
+        self._desk.counters.add("account_recipients_refused", connector=self._door.name)
+        if wanted == rates.limit + 1:  # once an hour: the account may be in wrong hands
+            self._desk.log.write(
+                "error",
+                "account-rate",
+                user=session.user,
+                session=session.session_id,
+                client_ip=session.client_ip,
+                limit="recipients-per-hour",
+                value=rates.limit,
+                actual=wanted,
+            )
+        return _TOO_MANY_RECIPIENTS
 
     async def _looked_into(self, step: Step) -> Reply:
         """What the exchange cannot know by itself."""

@@ -39,6 +39,7 @@ from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
+from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
@@ -295,6 +296,7 @@ async def _build(
     log_in = LogInDesk(
         accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
         failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
+        rates=AccountRates(settings.users.recipients_per_hour, monotonic=system_clock.monotonic),
         randomness=randomness,
         counters=counters,
         log=log,

@@ -1,0 +1,156 @@
+"""Who logs in, and how: swaks, smtplib and a second gateway against a real gateway process."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.services.gateway import GatewayUnderTest, wait_until
+
+from gatepost.lab.ports import free_port
+from gatepost.lab.sink import Sink, SinkMail
+
+Gateways = Callable[..., GatewayUnderTest]
+PASSWORD = "correct horse battery"
+
+SWAKS = {
+    "PLAIN": (("--auth", "PLAIN"), ("-tls",), "optional"),
+    "LOGIN": (("--auth", "LOGIN"), ("-tls",), "optional"),
+    "PLAIN under implicit TLS": (("--auth", "PLAIN"), ("--tls-on-connect",), "implicit"),
+    "LOGIN where TLS is demanded": (("--auth", "LOGIN"), ("-tls",), "required"),
+}
+
+
+def with_ann(gateway: Gateways, sink: Sink, *lines: str, more: str = "") -> GatewayUnderTest:
+    running = gateway(
+        smart_host=f"[127.0.0.1]:{sink.port}",
+        connector=("auth = true", 'auth-tarpit = "0s"', *lines),
+        more=more,
+    )
+    made = running.cli("user", "add", "ann", text_in=f"{PASSWORD}\n")
+    assert made.returncode == 0, made.stderr
+    return running
+
+
+def arrived(sink: Sink) -> SinkMail:
+    mail: SinkMail = wait_until(lambda: sink.mails)[0]
+    return mail
+
+
+@pytest.mark.service("swaks")
+@pytest.mark.parametrize("how", SWAKS)
+def test_swaks_logs_in(gateway: Gateways, sink: Sink, how: str) -> None:
+    auth, tls, door = SWAKS[how]
+    port = free_port()
+    with_ann(
+        gateway,
+        sink,
+        more=f'[receive-connectors.login]\nlisten = ["127.0.0.1:{port}"]\ntls = "{door}"\nauth = true\n',
+    )
+    who = ("--auth-user", "ann", "--auth-password", PASSWORD, "--helo", "client.example")
+    to = (
+        "--server",
+        f"127.0.0.1:{port}",
+        "--from",
+        "ann@ours.example",
+        "--to",
+        "x@elsewhere.example",
+    )
+    done = subprocess.run(
+        ["swaks", *to, *auth, *tls, *who], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "with ESMTPSA" in arrived(sink).header("Received")
+
+
+@pytest.mark.service("swaks")
+@pytest.mark.threat("E01", "E10")
+@pytest.mark.parametrize(
+    "how", [("--auth", "PLAIN"), ("-tls", "--auth", "CRAM-MD5"), ("-tls", "--auth", "NTLM")]
+)
+def test_swaks_finds_no_other_way(gateway: Gateways, sink: Sink, how: tuple[str, ...]) -> None:
+    running = with_ann(gateway, sink)
+    to = (
+        "--server",
+        f"127.0.0.1:{running.port}",
+        "--from",
+        "ann@ours.example",
+        "--to",
+        "x@elsewhere.example",
+    )
+    who = ("--auth-user", "ann", "--auth-password", PASSWORD, "--helo", "client.example")
+    done = subprocess.run(["swaks", *to, *how, *who], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert not sink.mails
+
+
+@pytest.mark.threat("E06")
+def test_guessing_ends_for_the_account_and_not_for_its_owner(gateway: Gateways, sink: Sink) -> None:
+    running = with_ann(gateway, sink, more="[users.lockout]\naccount-failures = 3\n")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def log_in(password: str) -> int:
+        with smtplib.SMTP(running.host, running.port) as client:
+            client.starttls(context=context)
+            try:
+                return client.login("ann", password, initial_response_ok=True)[0]
+            except smtplib.SMTPResponseException as refused:
+                return refused.smtp_code
+            except smtplib.SMTPServerDisconnected:
+                return 421  # smtplib had tried the next mechanism on the closed connection
+
+    # Given three guesses (smtplib tries each password twice, by PLAIN and by LOGIN)
+    assert log_in("wrong") == 535
+    log_in("wrong")
+    # Then the right password is not even looked at
+    assert log_in(PASSWORD) == 421
+    assert '"limit":"account-failures"' in running.process.log_end()
+
+
+@pytest.mark.threat("E11")
+def test_an_account_sends_as_itself(gateway: Gateways, sink: Sink) -> None:
+    running = with_ann(gateway, sink, "anonymous-rights = []")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with smtplib.SMTP(running.host, running.port) as client:
+        client.starttls(context=context)
+        client.login("ann", PASSWORD)
+        client.ehlo()
+        assert client.mail("boss@ours.example")[0] == 550
+        assert client.mail("ann@elsewhere.example")[0] == 550
+        assert client.mail("ann@ours.example")[0] == 250
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"])
+def test_a_gateway_logs_in_at_another(gateway: Gateways, sink: Sink, tmp_path: Path, mechanism: str) -> None:
+    # Given a smart host that takes mail for elsewhere from accounts only
+    smart = with_ann(gateway, sink, 'hostname = "smart.ours.example"')
+    secret = tmp_path / "password"
+    secret.write_text(f"{PASSWORD}\n")
+    secret.chmod(0o600)
+    # When another gateway sends its mail over it
+    office = gateway(
+        smart_host=f"[127.0.0.1]:{smart.port}",
+        connector=(
+            "[receive-connectors.test.ranges.office]",
+            'addresses = ["127.0.0.1"]',
+            'rights = ["submit", "relay", "any-sender", "own-domain-sender"]',
+        ),
+        sender=(
+            'tls = "required"',
+            'user = "ann"',
+            f'password-file = "{secret}"',
+            f'auth-mechanisms = ["{mechanism}"]',
+        ),
+    )
+    with smtplib.SMTP(office.host, office.port) as client:
+        client.sendmail("ann@ours.example", ["x@elsewhere.example"], "Subject: over two\n\nhello\n")
+    # Then it arrives, and the smart host knew whose it was
+    mail = arrived(sink)
+    assert mail.recipients == ("x@elsewhere.example",)
+    assert "with ESMTPSA" in mail.header("Received")
