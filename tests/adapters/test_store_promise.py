@@ -363,6 +363,26 @@ def test_finding_records(tell: Tell, name: str) -> None:
     tell(story)
 
 
+def test_records_are_newest_first_whatever_the_order_they_came_in(tell: Tell) -> None:
+    """A clock that was set back, many records of one moment, times beyond reason: nothing is lost or doubled."""
+    moments = [NOW + 5, NOW, NOW + 5, NOW + 5, NOW - 1, NOW + 5, -3.0, 1e12]
+    kinds = ["track", "track", "agent", "track", "track", "track", "track", "track"]
+    made = [record(n, kind=kind, at=at) for n, (kind, at) in enumerate(zip(kinds, moments, strict=True))]
+
+    async def story(store: Store) -> None:
+        for one in made:  # one after the other, then
+            await committed(store, KeepRecords(records=(one,)))
+        tracks = [made[n] for n in (7, 5, 3, 0, 1, 4, 6)]
+        assert store.records(RecordFilter(), limit=99) == tracks
+        assert store.records(RecordFilter(kind="agent"), limit=99) == [made[2]]
+        assert store.records(RecordFilter(since_at=NOW + 5), limit=99) == tracks[:4]
+        assert store.records(RecordFilter(until_at=NOW + 5), limit=99) == tracks[4:]
+        assert store.records(RecordFilter(since_at=NOW, until_at=NOW + 5), limit=99) == [made[1]]
+        assert store.records(RecordFilter(mail_id=mail_id(4)), limit=99) == [made[4]]
+
+    tell(story)
+
+
 def test_a_dossier_outlives_its_mail(tell: Tell) -> None:
     async def story(store: Store) -> None:
         await committed(store, accept(1), KeepDossier(mail_id=mail_id(1), at=NOW, data=b"facts"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from gatepost.adapters.sqlite_rows import (
     mail_from_row,
     recipient_from_row,
     record_from_row,
+    record_number,
 )
 from gatepost.adapters.sqlite_schema import SCHEMA_VERSION, open_for_reading
 from gatepost.adapters.store_filters import like, mail_matches, record_matches, sender_text
@@ -50,7 +52,8 @@ _SUMMARY: Final = """
 _MAILS_OF_HOP: Final = """
     SELECT next_hop, count(DISTINCT mail_id) FROM recipient WHERE state < 8 GROUP BY next_hop"""
 _RECORDS: Final = (
-    "SELECT kind, at, event, mail_id, sender, recipients, message_id, data FROM record WHERE kind = ?"
+    "SELECT kind, at, event, mail_id, sender, recipients, message_id, data FROM record "
+    "WHERE number >= ? AND number < ?"
 )
 _DUE: Final = "SELECT mail_id, number FROM recipient WHERE state < 3 AND due_at <= ? ORDER BY due_at, mail_id"
 _NEXT_DUE: Final = "SELECT min(due_at) FROM recipient WHERE state < 3"
@@ -113,7 +116,7 @@ class SqliteReader:
         return [_hop_summary(hop, rows, mails) for hop, rows in hops.items()]
 
     def records(self, wanted: RecordFilter, *, limit: int) -> list[StoredRecord]:
-        """Newest first. Raises ValueError for an endless search text."""
+        """Newest first. Raises ValueError for an endless search text, and for a kind there is none of."""
         sql, values = _records_sql(wanted)
         found: list[StoredRecord] = []
         for row in self._rows(sql, values):
@@ -234,7 +237,10 @@ def _find_sql(wanted: MailFilter, after: int) -> tuple[str, list[Any]]:
 
 def _records_sql(wanted: RecordFilter) -> tuple[str, list[Any]]:
     """A superset of what is wanted: record_matches has the last word."""
-    parts: list[tuple[str, Any]] = [("", wanted.kind)]
+    since_at, until_at = wanted.since_at, wanted.until_at
+    first = record_number(wanted.kind, 0.0 if since_at is None else since_at)
+    end = record_number(wanted.kind, math.inf if until_at is None else until_at) + (1 << 20)
+    parts: list[tuple[str, Any]] = []
     if wanted.mail_id is not None:
         parts.append((" AND mail_id = ?", wanted.mail_id))
     if wanted.since_at is not None:
@@ -250,7 +256,7 @@ def _records_sql(wanted: RecordFilter) -> tuple[str, list[Any]]:
     if wanted.message_id:
         parts.append((" AND message_id" + _LIKE, like(wanted.message_id)))
     conditions = "".join(part for part, _ in parts)
-    return f"{_RECORDS}{conditions} ORDER BY at DESC, number DESC", [value for _, value in parts]
+    return f"{_RECORDS}{conditions} ORDER BY number DESC", [first, end, *(value for _, value in parts)]
 
 
 def _hop_summary(hop: str, rows: list[tuple[Any, ...]], mails: Mapping[str, int]) -> HopSummary:

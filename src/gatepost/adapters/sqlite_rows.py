@@ -61,8 +61,9 @@ _PUT_RECIPIENT: Final = (
     "VALUES (?,?,?,?,?,?,?,?,?)"
 )
 _PUT_RECORD: Final = (
-    "INSERT INTO record (kind, at, event, mail_id, sender, recipients, message_id, data) "
-    "VALUES (?,?,?,?,?,?,?,?)"
+    "INSERT INTO record (number, kind, at, event, mail_id, sender, recipients, message_id, data) "
+    "VALUES ((SELECT coalesce(max(number) + 1, ?1) FROM record WHERE number BETWEEN ?1 AND ?1 + 1048575), "
+    "?2,?3,?4,?5,?6,?7,?8,?9)"
 )
 _PUT_DOSSIER: Final = "INSERT OR REPLACE INTO dossier (mail_id, at, data) VALUES (?,?,?)"
 _STATES_OF: Final = "SELECT number, state FROM recipient WHERE mail_id = ?"
@@ -101,7 +102,17 @@ def apply(database: Executes, change: Change, settled: Settled) -> str | None:
             for r in records:
                 database.execute(
                     _PUT_RECORD,
-                    (r.kind, r.at, r.event, r.mail_id, r.sender, r.recipients, r.message_id, r.data),
+                    (
+                        record_number(r.kind, r.at),
+                        r.kind,
+                        r.at,
+                        r.event,
+                        r.mail_id,
+                        r.sender,
+                        r.recipients,
+                        r.message_id,
+                        r.data,
+                    ),
                 )
         case KeepDossier(mail_id=mail_id, at=at, data=data):
             database.execute(_PUT_DOSSIER, (mail_id, at, data))
@@ -305,6 +316,20 @@ def content_from_row(row: Sequence[Any]) -> Content:
             longest_line_bytes=longest,
         ),
     )
+
+
+_RECORD_KINDS: Final = {"agent": 0, "track": 1 << 62}
+_LAST_RECORD_AT: Final = 4398046511.0  # 2109, the last second whose milliseconds fit in 42 bits
+
+
+def record_number(kind: str, at: float) -> int:
+    """The first number of the records of a kind and a millisecond: kind, milliseconds, 20 bits to count within it.
+
+    The order of the numbers is the order in time. Raises RefusedChange for a kind nobody knows.
+    """
+    if kind not in _RECORD_KINDS:
+        raise RefusedChange(f"{kind!r} is no kind of record")
+    return _RECORD_KINDS[kind] | int(min(max(at, 0.0), _LAST_RECORD_AT) * 1000) << 20
 
 
 def record_from_row(row: Sequence[Any]) -> StoredRecord:

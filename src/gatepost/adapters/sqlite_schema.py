@@ -16,6 +16,7 @@ BUSY_MS: Final = 200
 
 # Each entry brings the store one version up, in one transaction: never change one that was released.
 # State numbers are in sqlite_rows.STATE_CODES; below 3 is what waits for an attempt.
+# A record's number is its kind and its time (sqlite_rows.record_number), so time needs no index.
 MIGRATIONS: Final[Sequence[Sequence[str]]] = (
     (
         """CREATE TABLE mail (
@@ -61,7 +62,6 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             message_id TEXT NOT NULL,
             data BLOB NOT NULL)""",
         "CREATE INDEX record_mail ON record (mail_id)",
-        "CREATE INDEX record_at ON record (kind, at)",
         "CREATE TABLE dossier (mail_id INTEGER PRIMARY KEY, at REAL NOT NULL, data BLOB NOT NULL)",
         "CREATE TABLE note (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
     ),

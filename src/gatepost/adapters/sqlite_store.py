@@ -23,7 +23,7 @@ from gatepost.adapters.sqlite_recovery import (
     match_bodies,
     put_aside,
 )
-from gatepost.adapters.sqlite_rows import Settled
+from gatepost.adapters.sqlite_rows import Settled, record_number
 from gatepost.adapters.sqlite_salvage import salvage
 from gatepost.adapters.sqlite_schema import migrate, open_for_reading, open_writer, quick_check
 from gatepost.config.settings import Queue, Records
@@ -318,7 +318,8 @@ class SqliteStore(SqliteReader, Owner):
         def delete(database: apsw.Connection) -> None:
             rows = 0
             for kind, before_at in limits.items():
-                database.execute(_PURGE_RECORDS, (kind, before_at, PURGE_ROWS))
+                old = record_number(kind, 0.0), record_number(kind, before_at)
+                database.execute(_PURGE_RECORDS, (*old, PURGE_ROWS))
                 rows += database.changes()
             database.execute(_PURGE_DOSSIERS, (int((now - ages.dossier_age_s) * 1000) << 20, PURGE_ROWS))
             rows += database.changes()
@@ -337,7 +338,8 @@ def _log_limit_bytes(queue: Queue) -> int:
 _PUT_ASIDE_LIMIT: Final = 100_000
 _BODY_OF_PATH: Final = "SELECT mail_id, body_size_bytes, body_crc32 FROM content WHERE path = ?"
 _PURGE_RECORDS: Final = (
-    "DELETE FROM record WHERE number IN (SELECT number FROM record WHERE kind = ? AND at < ? LIMIT ?)"
+    "DELETE FROM record WHERE number IN "
+    "(SELECT number FROM record WHERE number >= ? AND number < ? ORDER BY number LIMIT ?)"
 )
 _PURGE_DOSSIERS: Final = (
     "DELETE FROM dossier WHERE mail_id IN (SELECT mail_id FROM dossier WHERE mail_id < ? LIMIT ?)"
