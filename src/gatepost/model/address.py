@@ -10,6 +10,7 @@ _DOT_STRING: Final = re.compile(
     r"[^\x00-\x20\x7f()<>\[\]:;@\\,.\"]+(?:\.[^\x00-\x20\x7f()<>\[\]:;@\\,.\"]+)*"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Address:
     def __post_init__(self) -> None:
         if _CONTROL.search(self.local) or _CONTROL.search(self.domain):
             raise ValueError("an address has no control characters")
-        if any("\ud800" <= c <= "\udfff" for c in self.local):
+        if not self.local.isascii() and _SURROGATE.search(self.local):
             raise ValueError("an address is Unicode text")
         if self.domain and not self.local:
             raise ValueError("a mailbox has a local part")

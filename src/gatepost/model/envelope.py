@@ -43,7 +43,7 @@ class Recipient:
     """The original recipient as "type;address", decoded from xtext; "" when not given."""
 
     def __post_init__(self) -> None:
-        if Notify.NEVER in self.notify and self.notify != Notify.NEVER:
+        if self.notify and Notify.NEVER in self.notify and self.notify != Notify.NEVER:
             raise ValueError("NOTIFY=NEVER stands alone (RFC 3461 §4.1)")
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Final
 
 REPLY_LINE_LIMIT_BYTES: Final = 512  # RFC 5321 §4.5.3.1.5
@@ -24,13 +23,15 @@ class Reply:
     enhanced: str
     text: str
     more: tuple[str, ...] = ()
+    _wire: bytes = field(default=b"", init=False, repr=False, compare=False)
+    """What encode() returned: most replies are constants, said all day."""
 
     def __post_init__(self) -> None:
         if not 200 <= self.code <= 599:
             raise ValueError(f"{self.code} is not an SMTP reply code")
         if self.enhanced and self.enhanced[0] != str(self.code)[0]:
             raise ValueError(f"{self.code} and {self.enhanced} disagree on the class")
-        if not all(line.isprintable() for line in (self.text, *self.more)):
+        if not self.text.isprintable() or not all(map(str.isprintable, self.more)):
             raise ValueError("a reply line is printable text")
 
     @property
@@ -55,24 +56,26 @@ class Reply:
 
     def encode(self) -> bytes:
         """The bytes for the wire, each line within 512 octets (RFC 5321 §4.5.3.1.5)."""
-        return _encoded(self)
+        wire = self._wire
+        if not wire:
+            wire = _encoded(self)
+            object.__setattr__(self, "_wire", wire)  # kept beside the value; it stays what it is
+        return wire
 
     def __str__(self) -> str:
         return " ".join(p for p in (str(self.code), self.enhanced, self.text) if p)
 
 
-@lru_cache(maxsize=256)  # most replies are constants, said all day
 def _encoded(reply: Reply) -> bytes:
-    lines = (reply.text, *reply.more)
-    last = len(lines) - 1
-    out = bytearray()
-    for number, line in enumerate(lines):
-        enhanced = f"{reply.enhanced} " if reply.enhanced else ""
-        whole = f"{reply.code}{' ' if number == last else '-'}{enhanced}{line}"
-        if number == last:
-            whole = whole.rstrip()
-        out += whole.encode("ascii", "replace")[: REPLY_LINE_LIMIT_BYTES - 2] + b"\r\n"
-    return bytes(out)
+    enhanced = f"{reply.enhanced} " if reply.enhanced else ""
+    *before, last = (reply.text, *reply.more)
+    lines = [f"{reply.code}-{enhanced}{line}" for line in before]
+    lines.append(f"{reply.code} {enhanced}{last}".rstrip())
+    return b"".join(map(_wire_line, lines))
+
+
+def _wire_line(line: str) -> bytes:
+    return line.encode("ascii", "replace")[: REPLY_LINE_LIMIT_BYTES - 2] + b"\r\n"
 
 
 OUR_FAULT: Final = Reply(451, "4.3.0", "Local error in processing, try again later")

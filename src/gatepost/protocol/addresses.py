@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
@@ -35,6 +36,8 @@ _ORDINARY: Final = re.compile(
     r"[A-Za-z]{2,63})"
 )
 _ORDINARY_LIMIT: Final = 64
+_CACHED_ADDRESSES: Final = 4096
+"""Ordinary addresses whose reading is remembered: correspondents come back."""
 
 
 def split_path(text: str, syntax: Reply) -> tuple[str, str]:
@@ -100,9 +103,8 @@ def canonical_domain(text: str, refusal: Reply = refusals.RECIPIENT_INVALID) -> 
 
 
 def _parse(text: str, refusal: Reply, *, utf8: bool) -> Address:
-    # Nearly every address is of this form: nothing to dequote, convert or refuse.
-    if len(text) <= _ORDINARY_LIMIT and (ordinary := _ORDINARY.fullmatch(text)):
-        return Address(ordinary[1], ordinary[2].lower())
+    if len(text) <= _ORDINARY_LIMIT and (ordinary := _ordinary(text)) is not None:
+        return ordinary
     if not utf8 and not text.isascii():
         raise PeerFault(refusals.ADDRESS_NEEDS_SMTPUTF8, "non-ASCII address without SMTPUTF8")
     if text.startswith("@") and (route := _ROUTE.match(text)):
@@ -113,6 +115,13 @@ def _parse(text: str, refusal: Reply, *, utf8: bool) -> Address:
     if not 0 < len(local.encode()) <= LOCAL_LIMIT_BYTES:
         raise PeerFault(refusal, "local part empty or too long")
     return Address(local, canonical_domain(rest[1:], refusal))
+
+
+@lru_cache(maxsize=_CACHED_ADDRESSES)
+def _ordinary(text: str) -> Address | None:
+    """Nearly every address is of this form: nothing to dequote, convert or refuse."""
+    match = _ORDINARY.fullmatch(text)
+    return None if match is None else Address(match[1], match[2].lower())
 
 
 def _split_local(text: str, refusal: Reply) -> tuple[str, str]:

@@ -16,6 +16,12 @@ from gatepost.model.reply import Reply
 from gatepost.protocol import refusals
 
 END: Final = b"\r\n.\r\n"
+_END_BEGUN: Final = (END[:1], END[:2], END[:3])
+"""How bytes end that may be the beginning of the end of data; END[:4] ends as END[:1] does."""
+# One octet is looked for as a number: as bytes it costs ten times as much.
+_NUL: Final = 0
+_LF: Final = 10
+_CR: Final = 13
 _DOT_LINE: Final = b"\r\n."
 FAR_TOO_LARGE_FACTOR: Final = 2
 """Content this many times the size limit is not read to its end."""
@@ -73,7 +79,7 @@ class ContentMeter:
             raise refusals.BrokenFraming(refusals.FAR_TOO_LARGE, "content of more than twice the size limit")
         self._bare = self._bare or bare
         self._has_8bit = self._has_8bit or not data.isascii()
-        self._has_nul = self._has_nul or b"\0" in data
+        self._has_nul = self._has_nul or _NUL in data
         first = self._line + len(lines[0])
         self._line = len(lines[-1]) if len(lines) > 1 else first
         longest = max(map(len, lines))
@@ -151,7 +157,7 @@ class DataFramer:
         if bare and not (self._normalize and text.count(b"\r") == len(lines) - 1):
             raise refusals.BrokenFraming(refusals.BARE_NEWLINE, "bare CR or LF in the content")
         # Without normalizing, every line start is seen together with what follows it: CR LF is held back.
-        if self._normalize or self._nul_line or b"\0" in text:
+        if self._normalize or self._nul_line or _NUL in text:
             self._refuse_nul_dot(text, seen)
         if dotted:
             text = text.replace(_DOT_LINE, b"\r\n")
@@ -174,9 +180,11 @@ class DataFramer:
 def has_bare(lines: list[bytes]) -> bool:
     """Whether a CR or LF is left when a text was split at CR LF, the only line end (RFC 5321 §2.3.8)."""
     solid = b"".join(lines)
-    return b"\r" in solid or b"\n" in solid
+    return _CR in solid or _LF in solid
 
 
 def _held_octets(window: bytes) -> int:
     """How many octets at the end may be the beginning of the end of data."""
-    return next((n for n in (4, 3, 2, 1) if window.endswith(END[:n])), 0)
+    if not window.endswith(_END_BEGUN):
+        return 0
+    return next(n for n in (4, 3, 2, 1) if window.endswith(END[:n]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from gatepost.model.envelope import BodyType, Notify, Ret
@@ -16,10 +16,22 @@ ENVID_LIMIT_BYTES: Final = 100  # RFC 3461 §4.4
 ORCPT_LIMIT_BYTES: Final = 500  # RFC 3461 §4.2
 _AUTH_LIMIT_BYTES: Final = 500  # RFC 4954 §5 adds so much to the line
 
-_KEYWORD: Final = re.compile(r"[A-Z0-9][A-Z0-9-]*")
-_VALUE: Final = re.compile(r"[^\x00-\x20=\x7f]+")  # RFC 5321 §4.1.2; beyond ASCII: RFC 6531 §3.3
+# RFC 5321 §4.1.2; a value beyond ASCII: RFC 6531 §3.3
+_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^\x00-\x20=\x7f]++))?")
 _SIZE: Final = re.compile(r"[0-9]{1,20}")  # RFC 1870 §4
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9-]+")
+
+_BODIES: Final = {body.value: body for body in BodyType}
+_OF_MAIL: Final[Mapping[str, Callable[[Offer], bool]]] = {
+    "SIZE": lambda _: True,
+    "BODY": lambda offer: offer.eight_bit_mime or offer.chunking,
+    "SMTPUTF8": lambda offer: offer.smtputf8,
+    "RET": lambda offer: offer.dsn,
+    "ENVID": lambda offer: offer.dsn,
+    "AUTH": lambda offer: bool(offer.auth),
+    "REQUIRETLS": lambda offer: offer.require_tls,
+}
+_OF_RCPT: Final = frozenset({"NOTIFY", "ORCPT"})
 
 Parameters = Mapping[str, str | None]
 """Keyword in capitals -> value; None when there was no "="."""
@@ -33,33 +45,28 @@ def split_parameters(text: str) -> Parameters:
     for word in text.split(" "):
         if not word:
             continue
-        keyword, equals, value = word.partition("=")
-        keyword = keyword.upper()
-        if keyword in found or not _KEYWORD.fullmatch(keyword):
-            raise _invalid("a parameter that is malformed or repeated")
-        if equals and not _VALUE.fullmatch(value):
-            raise _invalid("a parameter with a malformed value")
-        found[keyword] = value if equals else None
+        parameter = _PARAMETER.fullmatch(word)
+        if parameter is None:
+            raise _invalid("a malformed parameter")
+        keyword = parameter[1].upper()
+        if keyword in found:
+            raise _invalid("a repeated parameter")
+        found[keyword] = parameter[2]
     return found
 
 
 def check_mail_parameters(given: Parameters, offer: Offer, *, tls: bool) -> None:
     """Raises PeerFault (555) for a parameter of MAIL that we did not announce."""
-    offered = {
-        "SIZE": True,
-        "BODY": offer.eight_bit_mime or offer.chunking,
-        "SMTPUTF8": offer.smtputf8,
-        "RET": offer.dsn,
-        "ENVID": offer.dsn,
-        "AUTH": bool(offer.auth),
-        "REQUIRETLS": offer.require_tls and tls,
-    }
-    _refuse_others(given, offered)
+    for keyword in given:
+        offered = _OF_MAIL.get(keyword)
+        if offered is None or not offered(offer) or (keyword == "REQUIRETLS" and not tls):
+            raise PeerFault(refusals.PARAMETER_UNKNOWN, "a parameter that was not offered")
 
 
 def check_rcpt_parameters(given: Parameters, offer: Offer) -> None:
     """Raises PeerFault (555) for a parameter of RCPT that we did not announce."""
-    _refuse_others(given, {"NOTIFY": offer.dsn, "ORCPT": offer.dsn})
+    if not all(offer.dsn and keyword in _OF_RCPT for keyword in given):
+        raise PeerFault(refusals.PARAMETER_UNKNOWN, "a parameter that was not offered")
 
 
 def flag_of(given: Parameters, keyword: str) -> bool:
@@ -87,10 +94,9 @@ def body_of(given: Parameters, offer: Offer) -> BodyType:
     value = _value_of(given, "BODY")
     if value is None:
         return BodyType.SEVEN_BIT
-    try:
-        body = BodyType(value.upper())
-    except ValueError as error:
-        raise _invalid("an unknown BODY") from error
+    body = _BODIES.get(value.upper())
+    if body is None:
+        raise _invalid("an unknown BODY")
     if body is BodyType.BINARY_MIME and not offer.chunking:
         raise PeerFault(refusals.PARAMETER_UNKNOWN, "BODY=BINARYMIME not offered")
     return body
@@ -143,11 +149,6 @@ def orcpt_of(given: Parameters, *, utf8: bool) -> str:
     if not semicolon or not address or not _ADDRESS_TYPE.fullmatch(address_type):
         raise _invalid("ORCPT without type or address")
     return f"{address_type};{_decoded(address, ORCPT_LIMIT_BYTES - len(address_type) - 1, utf8=utf8)}"
-
-
-def _refuse_others(given: Parameters, offered: Mapping[str, bool]) -> None:
-    if not all(offered.get(keyword) for keyword in given):
-        raise PeerFault(refusals.PARAMETER_UNKNOWN, "a parameter that was not offered")
 
 
 def _value_of(given: Parameters, keyword: str) -> str | None:

@@ -33,8 +33,13 @@ HELLO_LIMIT_BYTES: Final = 255  # RFC 5321 §4.5.3.1.2: a domain
 CHUNK_SIZE_LIMIT_BYTES: Final = 2**63 - 1
 
 _VERBS: Final = {verb.name: verb for verb in Verb if verb not in (Verb.DOT, Verb.LAST)}
+_BDAT: Final = Verb.BDAT
 _UTF8_VERBS: Final = frozenset({"MAIL", "RCPT", "VRFY", "EXPN"})
 
+# One octet is looked for as a number: as bytes it costs ten times as much.
+_NUL: Final = 0
+_LF: Final = 10
+_CR: Final = 13
 # What is never part of a whole line; and of a line that is not complete yet (its CR may be half of CR LF).
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _STRAY: Final = re.compile(rb"[\n\0]|\r(?!\Z)")
@@ -49,6 +54,8 @@ _FOREIGN_START: Final = re.compile(r"SSH-|[*$]\d|[A-Za-z][A-Za-z0-9-]*:")
 _OBSOLETE_VERBS: Final = frozenset(("ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "WIZ", "DEBUG"))
 _TRUSTED_VERBS: Final = frozenset(("XCLIENT", "XFORWARD", "XSHADOW", "X-ANONYMOUSTLS", "XEXCH50", "X-EXPS"))
 
+_MOST_SAY: Final = frozenset({"SIZE", "BODY"})
+"""The parameters most clients send with MAIL, and no others."""
 _CHUNK: Final = re.compile(r"([0-9]{1,19})( LAST)?", re.IGNORECASE)
 _MECHANISM: Final = re.compile(r"([A-Za-z0-9_-]{1,20})(?: ([^ ]+))?")
 
@@ -59,6 +66,13 @@ class Command:
 
     verb: Verb
     argument: str
+
+
+_LINES: Final = {
+    verb.name.encode(): Command(verb, "")
+    for verb in (Verb.DATA, Verb.RSET, Verb.QUIT, Verb.NOOP, Verb.STARTTLS)
+}
+"""Lines that are the same in every session: nothing to take apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +92,12 @@ def cut_line(
     or a NUL (threats A14, A15, B01-B03), and for bytes that are not text at all (C17).
     Each is told as soon as it can be known: such a client may never send CR LF.
     """
-    if _BINARY_START.match(buffer, at):
+    if buffer[at : at + 1] < b" " and _BINARY_START.match(buffer, at):
         raise refusals.BrokenFraming(refusals.NOT_TEXT, "binary data instead of a command")
     end = buffer.find(b"\r\n", at, at + limit_bytes)
     if end >= 0:
         line = buffer[at:end]
-        if b"\n" in line or b"\r" in line or b"\0" in line:
+        if _LF in line or _CR in line or _NUL in line:
             raise refusals.BrokenFraming(refusals.BARE_IN_COMMAND, "bare CR, LF or NUL in a command")
         return line
     if _STRAY.search(buffer, at, at + limit_bytes):
@@ -95,6 +109,8 @@ def cut_line(
 
 def read_command(line: bytes) -> Command:
     """The verb and its argument. Raises PeerFault when it has no verb of ours; see _unknown."""
+    if (known := _LINES.get(line)) is not None:
+        return known
     text = _decode(line)
     word, _, argument = text.partition(" ")
     verb = _VERBS.get(word.upper())
@@ -104,7 +120,7 @@ def read_command(line: bytes) -> Command:
         raise PeerFault(refusals.CONTROL_IN_COMMAND, "control character in a command")
     if not line.isascii():
         _refuse_eight_bit(verb, argument)
-    return Command(verb, argument if verb is Verb.BDAT else argument.rstrip(" "))
+    return Command(verb, argument if verb is _BDAT else argument.rstrip(" "))
 
 
 def read_hello(command: Command) -> Hello:
@@ -121,9 +137,12 @@ def read_mail(argument: str, offer: Offer, *, tls: bool) -> Mail:
         return Mail(sender=parse_sender(path, utf8=False))
     check_mail_parameters(given, offer, tls=tls)
     smtputf8 = flag_of(given, "SMTPUTF8")
+    sender, size_bytes = parse_sender(path, utf8=smtputf8), size_of(given, offer)
+    if _MOST_SAY.issuperset(given):
+        return Mail(sender=sender, size_declared=size_bytes, body=body_of(given, offer))
     return Mail(
-        sender=parse_sender(path, utf8=smtputf8),
-        size_declared=size_of(given, offer),
+        sender=sender,
+        size_declared=size_bytes,
         body=body_of(given, offer),
         smtputf8=smtputf8,
         require_tls=flag_of(given, "REQUIRETLS"),
@@ -136,6 +155,8 @@ def read_mail(argument: str, offer: Offer, *, tls: bool) -> Mail:
 def read_rcpt(argument: str, offer: Offer, *, utf8: bool) -> Rcpt:
     """RCPT TO:<path> and parameters (RFC 5321 §4.1.1.3). utf8: MAIL had SMTPUTF8. Raises PeerFault."""
     path, given = _path_and_parameters(argument, "TO:", refusals.RCPT_SYNTAX, offer)
+    if not given:
+        return Rcpt(Recipient(address=parse_recipient(path, utf8=utf8)))
     check_rcpt_parameters(given, offer)
     return Rcpt(
         Recipient(

@@ -9,6 +9,7 @@ from gatepost.model.envelope import BodyType
 from gatepost.model.fault import PeerFault
 from gatepost.model.reply import Reply
 from gatepost.protocol import refusals
+from gatepost.protocol.announcement import announced
 from gatepost.protocol.data import FAR_TOO_LARGE_FACTOR, ContentMeter, DataFramer
 from gatepost.protocol.events import (
     Auth,
@@ -53,6 +54,27 @@ _BARE_VERBS: Final = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
 """Verbs that take no argument (RFC 5321 §4.1.1, RFC 3207 §4)."""
 _OFFERED: Final = frozenset({Verb.STARTTLS, Verb.AUTH, Verb.BDAT, Verb.LAST})
 """Verbs of extensions: allowed where the offer has them."""
+# Members by name: reading one off its class calls into enum every time, and this runs for every command.
+_CONNECTED: Final = State.CONNECTED
+_FRESH: Final = State.FRESH
+_READY: Final = State.READY
+_EXCHANGE: Final = State.EXCHANGE
+_HANDSHAKE: Final = State.HANDSHAKE
+_IN_DATA: Final = State.DATA
+_CLOSED: Final = State.CLOSED
+_DATA: Final = Verb.DATA
+_BDAT: Final = Verb.BDAT
+_MAIL: Final = Verb.MAIL
+_RCPT: Final = Verb.RCPT
+_EHLO: Final = Verb.EHLO
+_QUIT: Final = Verb.QUIT
+_AUTH: Final = Verb.AUTH
+_STARTTLS: Final = Verb.STARTTLS
+_HELLOS: Final = frozenset({Verb.EHLO, Verb.HELO})
+_NEED_DATA: Final = Pause.NEED_DATA
+_NEED_ANSWER: Final = Pause.NEED_ANSWER
+_BINARY_MIME: Final = BodyType.BINARY_MIME
+_DATA_EVENT: Final = Data()
 _OUT_OF_TURN: Final = "commands behind one that must be waited for"
 
 
@@ -109,11 +131,11 @@ class ServerEngine:
         self._tls = tls
         self._buffer = b""
         self._at = 0
-        self._state = State.CONNECTED
+        self._state = _CONNECTED
         self._pending: Event | None = None
         self._next: Event | None = None
         """An event that is known already but must come after the one before it."""
-        self._then = State.CONNECTED
+        self._then = _CONNECTED
         """Where a positive answer to the pending event leads."""
         self._must_wait = False
         """The client has to wait for the answer to the pending event before it says more."""
@@ -132,45 +154,28 @@ class ServerEngine:
 
     def greet(self, reply: Reply) -> bytes:
         """The first thing said: 220, or 421/554 and the engine is closed."""
-        self._state = State.FRESH if reply.is_positive else State.CLOSED
+        self._state = _FRESH if reply.is_positive else _CLOSED
         if self._spoke_early:
             self._next = _violation(refusals.SPOKE_BEFORE_GREETING, "spoke before the greeting", closes=True)
         return reply.encode()
 
     def ehlo_reply(self, greeting: str) -> Reply:
         """The 250 to EHLO with everything the offer announces now; greeting stands behind our name."""
-        offer = self.offer
-        lines = [
-            ("PIPELINING", offer.pipelining),
-            (f"SIZE {offer.size_bytes}", True),
-            ("8BITMIME", offer.eight_bit_mime),
-            ("SMTPUTF8", offer.smtputf8),
-            ("DSN", offer.dsn),
-            ("CHUNKING", offer.chunking),
-            ("BINARYMIME", offer.chunking),
-            ("ENHANCEDSTATUSCODES", True),
-            ("STARTTLS", offer.starttls and not self._tls),
-            ("REQUIRETLS", offer.require_tls and self._tls),
-            (f"AUTH {' '.join(offer.auth)}", bool(offer.auth) and not self._authenticated),
-            (f"LIMITS RCPTMAX={offer.recipients}{_mail_max(offer)}", True),
-            ("HELP", True),
-        ]
-        more = tuple(line for line, announced in lines if announced)
-        return Reply(250, "", f"{offer.hostname} {greeting}".strip(), more)
+        return announced(self.offer, greeting, tls=self._tls, authenticated=self._authenticated)
 
     def receive(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self._state is State.CONNECTED:
+        if self._state is _CONNECTED:
             self._spoke_early = self._spoke_early or bool(data)
-        elif self._state is not State.CLOSED:
+        elif self._state is not _CLOSED:
             self._buffer = self._buffer[self._at :] + data
             self._at = 0
 
     def next_event(self) -> Event | Pause:
         """The next thing the client did."""
         if self._pending is not None:
-            return Pause.NEED_ANSWER
-        if self._state is State.CLOSED:
+            return _NEED_ANSWER
+        if self._state is _CLOSED:
             return Pause.CLOSED
         try:
             event = self._read()
@@ -178,7 +183,7 @@ class ServerEngine:
             closes = isinstance(fault, refusals.BrokenFraming)
             event = _violation(fault.reply, fault.reason, closes=closes)
         if event is None:
-            return Pause.NEED_DATA
+            return _NEED_DATA
         if not isinstance(event, BodyChunk):
             self._pending = event
         return event
@@ -192,7 +197,7 @@ class ServerEngine:
             self._close()
         else:
             self._answered(event, reply)
-            if self._must_wait and self.buffered_bytes and self._state is not State.HANDSHAKE:
+            if self._must_wait and self._at < len(self._buffer) and self._state is not _HANDSHAKE:
                 self._next = _violation(refusals.SPOKE_OUT_OF_TURN, _OUT_OF_TURN, closes=True)
             self._must_wait = False
         return reply.encode()
@@ -204,8 +209,8 @@ class ServerEngine:
         self._pending = self._next = None
         self._esmtp = self._authenticated = self._must_wait = False
         self._forget_transaction()
-        if self._state is not State.CONNECTED:
-            self._state = State.FRESH
+        if self._state is not _CONNECTED:
+            self._state = _FRESH
 
     # What the driver may ask.
 
@@ -227,7 +232,7 @@ class ServerEngine:
     @property
     def in_content(self) -> bool:
         """Inside DATA or a BDAT chunk."""
-        return self._state is State.DATA or self._chunk is not None
+        return self._state is _IN_DATA or self._chunk is not None
 
     @property
     def spoke_early(self) -> bool:
@@ -240,13 +245,13 @@ class ServerEngine:
         if self._next is not None:
             event, self._next = self._next, None
             return event
-        if self._state is State.DATA:
+        if self._state is _IN_DATA:
             return self._read_data()
         if self._chunk is not None:
             return self._read_chunk(self._chunk)
-        if self._at >= len(self._buffer) or self._state in (State.HANDSHAKE, State.CONNECTED):
+        if self._at >= len(self._buffer) or self._state in (_HANDSHAKE, _CONNECTED):
             return None
-        if self._state is State.EXCHANGE:
+        if self._state is _EXCHANGE:
             return self._read_response()
         return self._read_command()
 
@@ -256,10 +261,11 @@ class ServerEngine:
             return None
         command = read_command(line)
         verb = command.verb
-        if verb is Verb.BDAT:
+        if verb is _BDAT:
             return self._begin_chunk(command)
-        self._must_wait = verb in LAST_IN_GROUP or not self._may_pipeline
-        if self._must_wait and self.buffered_bytes and verb is not Verb.QUIT:
+        # PIPELINING was announced to a client that said EHLO (RFC 2920 §3.1), and to no other.
+        must_wait = self._must_wait = verb in LAST_IN_GROUP or not (self._esmtp and self.offer.pipelining)
+        if must_wait and self._at < len(self._buffer) and verb is not _QUIT:
             return _violation(refusals.SPOKE_OUT_OF_TURN, _OUT_OF_TURN, closes=True)
         return self._understand(command)
 
@@ -277,21 +283,17 @@ class ServerEngine:
             return _violation(refusals.NO_ARGUMENT, "an argument where none may be")
         if (refusal := self._not_now(verb)) is not None:
             return _violation(refusal, f"{verb.name} not allowed now")
-        match verb:
-            case Verb.MAIL:
-                return read_mail(argument, self.offer, tls=self._tls)
-            case Verb.RCPT:
-                return self._read_recipient(argument)
-            case Verb.DATA:
-                return Data()
-            case Verb.EHLO | Verb.HELO:
-                return read_hello(command)
-            case Verb.STARTTLS:
-                return StartTls()
-            case Verb.AUTH:
-                return read_auth(argument, self.offer)
-            case _:
-                return Other(verb, argument)
+        if verb is _MAIL:
+            return read_mail(argument, self.offer, tls=self._tls)
+        if verb is _RCPT:
+            return self._read_recipient(argument)
+        if verb is _DATA:
+            return _DATA_EVENT
+        if verb in _HELLOS:
+            return read_hello(command)
+        if verb is _AUTH:
+            return read_auth(argument, self.offer)
+        return StartTls() if verb is _STARTTLS else Other(verb, argument)
 
     def _read_recipient(self, argument: str) -> Event:
         if self._recipients >= self.offer.recipients:
@@ -321,7 +323,7 @@ class ServerEngine:
         if framed.rest is None:
             return BodyChunk(framed.content) if framed.content else None
         self._buffer = framed.rest
-        self._then = State.READY
+        self._then = _READY
         end = EndOfData(self._meter.form, self._meter.refusal)
         if not framed.content:
             return end
@@ -361,7 +363,7 @@ class ServerEngine:
             return _violation(chunk.refusal, "BDAT not allowed now")
         refusal = self._meter.refusal
         if chunk.is_last or refusal is not None:
-            self._then = State.READY
+            self._then = _READY
             return EndOfData(self._meter.form, refusal, by_bdat=True)
         return BdatChunk(chunk.size_bytes)
 
@@ -374,12 +376,12 @@ class ServerEngine:
         if verb in _OFFERED and (refusal := self._not_offered(verb)) is not None:
             return refusal
         state = self._state
-        if state is State.FRESH and verb is Verb.MAIL and not self.offer.helo_needed:
-            state = State.READY
+        if state is _FRESH and verb is _MAIL and not self.offer.helo_needed:
+            state = _READY
         then = after(state, verb)
         if then is None:
             return _out_of_sequence(state, verb)
-        if verb is Verb.DATA and self._mail is not None and self._mail.body is BodyType.BINARY_MIME:
+        if verb is _DATA and self._mail is not None and self._mail.body is _BINARY_MIME:
             return refusals.NEEDS_BDAT
         self._then = then
         return None
@@ -400,28 +402,28 @@ class ServerEngine:
                 return refusals.NOT_IMPLEMENTED
         return None
 
-    @property
-    def _may_pipeline(self) -> bool:
-        """PIPELINING was announced to this client (RFC 2920 §3.1)."""
-        return self._esmtp and self.offer.pipelining
-
     # Remembering.
 
     def _answered(self, event: Event, reply: Reply) -> None:
-        if isinstance(event, (Auth, AuthResponse)):
-            self._state = State.EXCHANGE if reply.code == 334 else State.READY
-            self._authenticated = reply.code == 235
-        elif self._state is State.EXCHANGE:
-            self._state = State.READY  # a cancel, or a response that is none
+        if self._state is _EXCHANGE or isinstance(event, Auth):
+            self._exchanged(event, reply)
         elif isinstance(event, Violation):
             pass  # nothing changes
         elif reply.is_positive:
             self._state = self._then
             self._keep(event)
         elif isinstance(event, (Data, BdatChunk, EndOfData)):
-            self._state = State.READY
+            self._state = _READY
         if self._state not in IN_TRANSACTION:
             self._forget_transaction()
+
+    def _exchanged(self, event: Event, reply: Reply) -> None:
+        """AUTH, or what came inside its exchange: a response, a cancel, or a line that is neither."""
+        if isinstance(event, (Auth, AuthResponse)):
+            self._state = _EXCHANGE if reply.code == 334 else _READY
+            self._authenticated = reply.code == 235
+        else:
+            self._state = _READY
 
     def _keep(self, event: Event) -> None:
         """What the state does not tell: who says hello, what MAIL asked for, how many recipients."""
@@ -434,11 +436,11 @@ class ServerEngine:
             case Data():
                 self._framer = DataFramer(self._meter, normalize=self.offer.normalize_newlines)
             case Hello():
-                self._esmtp = event.verb is Verb.EHLO
+                self._esmtp = event.verb is _EHLO
                 self._forget_transaction()
 
     def _new_meter(self, mail: Mail) -> ContentMeter:
-        has_lines = mail.body is not BodyType.BINARY_MIME
+        has_lines = mail.body is not _BINARY_MIME
         return ContentMeter(
             size_limit_bytes=self.offer.size_bytes,
             line_limit_bytes=self._limits.text_line_bytes if has_lines else None,
@@ -451,7 +453,7 @@ class ServerEngine:
         self._meter, self._framer = _NO_CONTENT, _NO_DATA
 
     def _close(self) -> None:
-        self._state = State.CLOSED
+        self._state = _CLOSED
         self._buffer, self._at = b"", 0
         self._next = None
         self._forget_transaction()
@@ -462,7 +464,7 @@ _NO_DATA: Final = DataFramer(_NO_CONTENT)
 
 
 def _out_of_sequence(state: State, verb: Verb) -> Reply:
-    if state is State.FRESH:
+    if state is _FRESH:
         return refusals.SAY_HELLO_FIRST
     if state is State.MAIL and verb in (Verb.DATA, Verb.BDAT, Verb.LAST):
         return refusals.NO_VALID_RECIPIENTS
@@ -471,7 +473,3 @@ def _out_of_sequence(state: State, verb: Verb) -> Reply:
 
 def _violation(reply: Reply, what: str, *, closes: bool = False) -> Violation:
     return Violation(reply, what, closes=closes)
-
-
-def _mail_max(offer: Offer) -> str:
-    return f" MAILMAX={offer.messages}" if offer.messages else ""
