@@ -24,6 +24,7 @@ from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
+from gatepost.delivery.watch import OutgoingLogs
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
 from gatepost.model.content import Content
@@ -318,6 +319,10 @@ class Yard:
     notices: list[tuple[int, tuple[str, ...]]]
     reports: list[tuple[int, tuple[str, ...], bool]]
     delays: list[tuple[int, tuple[str, ...]]]
+    said: list[str]
+    """The protocol log of connectors that have one."""
+    connected: list[str]
+    """The connectivity log."""
     notice_to: str = ""
     """Where the notice about a failure goes; "": none is written."""
 
@@ -396,6 +401,8 @@ def yard(
         about = mail_to(made.notice_to, mail_id=10**6 + len(delays), next_hop="", is_notice=True)
         return Accept(mail=about, content=CONTENT)
 
+    said: list[str] = []
+    connected: list[str] = []
     bodies = PlainBodyFiles()
     courier = Courier(
         dialer=dialer or LoopDialer(client_pump),
@@ -408,6 +415,7 @@ def yard(
         ),
         counters=NoCounters(),
         log=log,
+        logs=OutgoingLogs(now=clock.now, prefix="0" * 8, protocol=said.append, connectivity=connected.append),
     )
     maildir = MaildirCourier(
         maildirs=LocalMaildirs(),
@@ -438,7 +446,20 @@ def yard(
         queue=settings.queue,
     )
     made = Yard(
-        settings, store, clock, resolver, router, attempts, scheduler, log, slots, notices, reports, delays
+        settings=settings,
+        store=store,
+        clock=clock,
+        resolver=resolver,
+        router=router,
+        attempts=attempts,
+        scheduler=scheduler,
+        log=log,
+        slots=slots,
+        notices=notices,
+        reports=reports,
+        delays=delays,
+        said=said,
+        connected=connected,
     )
     return made
 

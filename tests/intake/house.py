@@ -47,6 +47,8 @@ class Lines:
 
     written: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """The protocol log."""
 
     def write(self, level: str, event: str, /, **fields: object) -> None:
         self.written.append((event, {"level": level, **fields}))
@@ -239,7 +241,14 @@ async def open_house(
         log=lines,
         bearer=Bearer(settings.users.tokens, keys, clock) if keys is not None else None,
     )
-    desk = Counter(taking_in=taking_in, log_in=log_in, clock=clock, counters=lines, log=lines)
+    desk = Counter(
+        taking_in=taking_in,
+        log_in=log_in,
+        clock=clock,
+        counters=lines,
+        log=lines,
+        protocol_log=lines.said.append,
+    )
     listener = Listener({listening: doors}, runner, desk, clock=clock, randomness=SystemRandomness())
     await listener.start()
     try:

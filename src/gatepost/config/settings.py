@@ -208,6 +208,9 @@ class ReceiveConnector(Table):
         low=0,
         high=60,
     )
+    protocol_log: bool = setting(
+        "Write every command and reply into the protocol log (RECV files of [wire-logs])", default=False
+    )
     limits: Limits = setting("Limits of the connector", default=Limits())
 
 
@@ -263,6 +266,9 @@ class SendConnector(Table):
     data_timeout_s: Duration = setting("Patience with the reply to the end of data", default=600.0, low=1)
     when_no_8bitmime: Literal["send", "fail"] = setting(
         "What happens to 8-bit mail when the next hop does not announce 8BITMIME", default="send"
+    )
+    protocol_log: bool = setting(
+        "Write every command and reply into the protocol log (SEND files of [wire-logs])", default=False
     )
     allow_loopback: bool = setting(
         "Deliver to loopback, private and link-local addresses that DNS gave; smart hosts written as "
@@ -325,6 +331,20 @@ class Log(Table):
     file: str = setting("File to append to; empty: standard error", default="")
 
 
+class WireLogs(Table):
+    """[wire-logs]: CSV files of what was said on connections, one set for each worker."""
+
+    connectivity: bool = setting(
+        "Write a line for each connection to a next hop: opened, failed, closed (CONNECTLOG files)",
+        default=False,
+    )
+    file_bytes: Size = setting("Size at which a new file is begun", default=size(10, "MiB"), low=4096)
+    directory_bytes: Size = setting(
+        "Size of all files of one kind above which the oldest are removed", default=size(250, "MiB"), low=8192
+    )
+    age_s: Duration = setting("Age at which a file is removed; 0s: never", default=2592000.0, low=0)
+
+
 class Metrics(Table):
     """[metrics]: numbers for Prometheus."""
 
@@ -373,6 +393,7 @@ class Settings(Table):
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})
     records: Records = setting("What is kept", default=Records())
     log: Log = setting("What is written", default=Log())
+    wire_logs: WireLogs = setting("What is said on connections", default=WireLogs())
     metrics: Metrics = setting("Numbers", default=Metrics())
     dns: Dns = setting("Resolvers", default=Dns())
     policy: Policy = setting("From findings to actions", default=Policy())

@@ -13,6 +13,7 @@ from gatepost.delivery.authentication import Credentials, choose, exchange_for
 from gatepost.delivery.load import Load
 from gatepost.delivery.needs import needs_of, options_for
 from gatepost.delivery.outcome import Fate, Outcome, all_alike, outcomes_of
+from gatepost.delivery.watch import Watch
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.envelope import BodyType
 from gatepost.model.fault import PeerFault, WorldFault
@@ -72,6 +73,8 @@ class NextHopConnection:
     """False after a peer that announces PIPELINING stumbled over it (threats N07)."""
     until: float = math.inf
     """When whatever is under way must be over, by `monotonic`; one reply has its own patience."""
+    watch: Watch | None = None
+    """Writes down what is said."""
     broke_in_envelope: bool = False
     """It stumbled before any content was sent: a second try without pipelining is safe."""
 
@@ -139,12 +142,11 @@ class NextHopConnection:
         """Say QUIT when it is polite, and close without waiting for the answer."""
         self.engine.quit()
         try:
-            if out := self.engine.to_send():
-                self.wire.write(out)
+            self._send_commands()
         except WorldFault:
             pass  # TLS broke while saying goodbye: there is nothing left to lose
         finally:
-            self.wire.close()
+            self._hang_up()
 
     # -- opening ----------------------------------------------------------------------------------
 
@@ -169,6 +171,8 @@ class NextHopConnection:
             self.tls = await self.wire.start_tls(
                 self.host, verify=tls == "verified", timeout_s=self._patience(patience_s)
             )
+            if self.watch is not None:
+                self.watch.note(f"{self.tls.version} {self.tls.cipher}")
         except WorldFault as fault:
             raise TlsFailed(f"TLS with {self.host} failed: {fault.reason}") from fault
         await self._hello(patience_s)
@@ -274,13 +278,14 @@ class NextHopConnection:
         try:
             while True:
                 event = self.engine.next_event()
-                if out := self.engine.to_send():
-                    self.wire.write(out)
+                self._send_commands()
                 if event is not None:
                     return event
                 data = await self.wire.read(timeout_s=self._patience(patience_s))
                 if not data:
                     raise WorldFault(f"{self.host} closed the connection")
+                if self.watch is not None:
+                    self.watch.heard(data)
                 self.engine.receive(data)
         except WorldFault:
             self._break_off()
@@ -289,9 +294,20 @@ class NextHopConnection:
     def _patience(self, patience_s: float) -> float:
         return max(0.0, min(patience_s, self.until - self.monotonic()))
 
+    def _send_commands(self) -> None:
+        if out := self.engine.to_send():
+            if self.watch is not None:
+                self.watch.commanded(out)
+            self.wire.write(out)
+
     def _break_off(self) -> None:
         self.engine.closed = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self.wire.close()
+        if self.watch is not None:
+            self.watch.closed(self.mails_sent)
 
 
 def _agreed(reply: PeerReply, to: str) -> None:

@@ -11,13 +11,15 @@ from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.connection import LOOP, NextHopConnection, StaleConnection, TlsFailed
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.parked import ParkedConnections
+from gatepost.delivery.watch import OutgoingLogs, Watch
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.ports.bodies import BodyFiles
 from gatepost.ports.log import Counters, Log
-from gatepost.ports.wire import Dialer
+from gatepost.ports.wire import Dialer, OutgoingWire
 from gatepost.protocol.smtp_client import ClientEngine
 from gatepost.queue.active import Parcel
+from gatepost.records.wire_log import endpoint
 from gatepost.routing.hosts import Failure, Host, Hosts
 from gatepost.routing.next_hop import NextHop
 
@@ -72,7 +74,9 @@ class Courier:
         own: OwnName,
         counters: Counters,
         log: Log,
+        logs: OutgoingLogs | None = None,
     ) -> None:
+        """logs: where connections are written down."""
         self._dialer = dialer
         self._find_hosts = find_hosts
         self._bodies = bodies
@@ -81,6 +85,7 @@ class Courier:
         self._own = own
         self._counters = counters
         self._log = log
+        self._logs = logs
         self.parked = ParkedConnections()
 
     async def carry(self, parcel: Parcel, content: Content, line: Line) -> tuple[Attempt, Line | None]:
@@ -108,6 +113,7 @@ class Courier:
             return Line(next_hop, *found)
         hosts = await self._find_hosts(next_hop)
         if isinstance(hosts, Failure):
+            self._failed(next_hop, next_hop.domain or next_hop.key, hosts.text)
             if hosts.permanent:
                 raise NeverThere(hosts.reply, hosts.text)
             raise NoHost(hosts.text)
@@ -122,6 +128,7 @@ class Courier:
                 connection = await self._open(next_hop, host, until)
             except WorldFault as fault:
                 reasons.append(fault.reason)
+                self._failed(next_hop, host.name, fault.reason)
                 continue
             except PeerFault as fault:
                 raise NeverThere(fault.reply, str(fault.reply), host=host.name) from fault
@@ -146,6 +153,21 @@ class Courier:
                 connection.close()
         tls = connection.tls.version if connection.tls else ""
         return Attempt(outcomes=outcomes, host=line.host.name, ip=line.host.ip, tls=tls)
+
+    def _failed(self, next_hop: NextHop, host: str, why: str) -> None:
+        if self._logs is not None:
+            self._logs.failed(connector=next_hop.connector, host=host, why=why)
+
+    def _watch(self, next_hop: NextHop, host: Host, wire: OutgoingWire) -> Watch | None:
+        if self._logs is None:
+            return None
+        return self._logs.opened(
+            connector=next_hop.connector,
+            host=host.name,
+            local=wire.local_ip,
+            remote=endpoint(wire.peer_ip, host.port),
+            with_protocol=next_hop.settings.protocol_log,
+        )
 
     def _kept(self, line: Line) -> Line | None:
         if line.connection.usable:
@@ -185,6 +207,7 @@ class Courier:
             settings=settings,
             host=host.name,
             monotonic=self._monotonic,
+            watch=self._watch(next_hop, host, wire),
         )
         opened = False
         try:

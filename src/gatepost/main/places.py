@@ -27,6 +27,11 @@ def store_directories(settings: Settings) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def wire_log_directory(settings: Settings, worker: int) -> Path:
+    """Protocol and connectivity logs of one worker."""
+    return store_directory(settings, worker) / "logs"
+
+
 def control_socket(settings: Settings, worker: int) -> Path:
     """The socket of one worker's control."""
     return state_directory(settings) / "control" / f"worker-{worker}.sock"

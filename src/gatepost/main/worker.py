@@ -51,6 +51,7 @@ from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
 from gatepost.main.sockets import bindings_of, split_binding
+from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import MailState, Settle, Settlement
@@ -130,6 +131,7 @@ class Worker:
     control: ControlServer
     recipients: RecipientFile
     resolver: DnsResolver
+    wire_logs: WireLogFiles
     tasks: set[asyncio.Task[None]]
 
     async def start(self) -> None:
@@ -150,6 +152,7 @@ class Worker:
         await self.scheduler.stop(timeout_s)
         await self.control.stop()
         self.resolver.close()
+        self.wire_logs.close()
         self.store.close()
 
     async def _read_recipients(self) -> None:
@@ -224,6 +227,7 @@ async def _build(
     recipients = RecipientFile(
         settings.recipients.file, parse_mailbox=parse_mailbox, log=log, counters=counters
     )
+    wire_logs = open_wire_logs(settings, number, system_clock)
     courier = Courier(
         dialer=LoopDialer(client_pump),
         find_hosts=_finder(settings, resolver, randomness),
@@ -237,6 +241,7 @@ async def _build(
         ),
         counters=counters,
         log=log,
+        logs=wire_logs.outgoing(system_clock, randomness),
     )
     maildir = MaildirCourier(
         maildirs=LocalMaildirs(),
@@ -302,7 +307,14 @@ async def _build(
         log=log,
         bearer=_bearer(settings, clock),
     )
-    desk = Counter(taking_in=taking_in, log_in=log_in, clock=clock, counters=counters, log=log)
+    desk = Counter(
+        taking_in=taking_in,
+        log_in=log_in,
+        clock=clock,
+        counters=counters,
+        log=log,
+        protocol_log=wire_logs.protocol,
+    )
     listener = Listener(
         _doors(settings, sockets, system_clock.now()), runner, desk, clock=clock, randomness=randomness
     )
@@ -334,6 +346,7 @@ async def _build(
         control=ControlServer(str(control_socket(settings, number)), commands.answer),
         recipients=recipients,
         resolver=resolver,
+        wire_logs=wire_logs,
         tasks=set(),
     )
 
@@ -424,7 +437,7 @@ def _bearer(settings: Settings, clock: Clock) -> Bearer | None:
 
 def _wildcard_ports(settings: Settings) -> frozenset[int]:
     pairs = [split_binding(binding) for binding in _bindings(settings)]
-    return frozenset(port for host, port in pairs if host in ("0.0.0.0", "::"))
+    return frozenset(port for host, port in pairs if host in ("0.0.0.0", "::"))  # noqa: S104  # asks, does not bind
 
 
 def _credentials(settings: Settings, randomness: Randomness) -> dict[str, Credentials]:
