@@ -74,7 +74,10 @@ _SETTLE: Final = (
 _DROP_RECIPIENTS: Final = "DELETE FROM recipient WHERE mail_id = ?"
 _DROP_MAIL: Final = "DELETE FROM mail WHERE mail_id = ?"
 _STILL_NAMED: Final = "SELECT 1 FROM content WHERE path = ? LIMIT 1"
-_DROP_CONTENT: Final = "DELETE FROM content WHERE mail_id = ? RETURNING path"
+_PATH_OF: Final = (
+    "SELECT path FROM content WHERE mail_id = ?"  # and not RETURNING, which takes twice the time
+)
+_DROP_CONTENT: Final = "DELETE FROM content WHERE mail_id = ?"
 
 DAMAGE: Final = (ValueError, TypeError, msgspec.DecodeError)
 """What reading a row raises when its bytes are not what was written."""
@@ -189,13 +192,15 @@ def _settle(database: Executes, change: Settle, settled: Settled) -> str | None:
 
 def drop(database: Executes, mail_id: int) -> str | None:
     """Remove a mail with everything but its records; returns its body's path when it has one."""
-    database.execute(_DROP_RECIPIENTS, (mail_id,))
-    database.execute(_DROP_MAIL, (mail_id,))
-    gone = [path for (path,) in database.execute(_DROP_CONTENT, (mail_id,)) if isinstance(path, str)]
+    key = (mail_id,)
+    database.execute(_DROP_RECIPIENTS, key)
+    database.execute(_DROP_MAIL, key)
+    found = database.execute(_PATH_OF, key).fetchone()
+    database.execute(_DROP_CONTENT, key)
+    if found is None or not isinstance(found[0], str):
+        return None
     # Mails that were split from one message share its body file: the last one takes it along.
-    if gone and not any(database.execute(_STILL_NAMED, (gone[0],))):
-        return gone[0]
-    return None
+    return None if database.execute(_STILL_NAMED, found).fetchone() else found[0]
 
 
 def _rest(mail: QueuedMail, unusual: tuple[str, str] | None) -> bytes:
@@ -329,7 +334,9 @@ def record_number(kind: str, at: float) -> int:
     """
     if kind not in _RECORD_KINDS:
         raise RefusedChange(f"{kind!r} is no kind of record")
-    return _RECORD_KINDS[kind] | int(min(max(at, 0.0), _LAST_RECORD_AT) * 1000) << 20
+    if not 0.0 <= at <= _LAST_RECORD_AT:
+        at = 0.0 if at < 0.0 else _LAST_RECORD_AT
+    return _RECORD_KINDS[kind] | int(at * 1000) << 20
 
 
 def record_from_row(row: Sequence[Any]) -> StoredRecord:
