@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -38,8 +39,9 @@ class MailIds:
         return made
 
 
+@lru_cache(maxsize=1024)
 def mail_id_text(mail_id: int) -> str:
-    """13 characters, e.g. "1k3v8q0zt4w00"."""
+    """13 characters, e.g. "1k3v8q0zt4w00". Kept for a while: reply, trace and records of one mail name it."""
     return (
         _ALPHABET[mail_id >> 60 & 31]
         + _PAIRS[mail_id >> 50 & 1023]

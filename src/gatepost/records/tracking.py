@@ -307,10 +307,6 @@ def decode(record: StoredRecord) -> Tracking:
     return msgspec.json.decode(record.data, type=Tracking)
 
 
-# A mail's id is written in several records within a second.
-_id_text = lru_cache(maxsize=1024)(mail_id_text)
-
-
 @lru_cache(maxsize=64)
 def iso_time(at: float) -> str:
     """ "2026-11-22T13:05:00.123Z"; times no calendar has are the epoch. One moment is often written twice."""
@@ -402,7 +398,7 @@ def _record(
         date_time=iso_time(at),
         source=source,
         event_id=event,
-        internal_message_id=_id_text(mail.mail_id),
+        internal_message_id=mail_id_text(mail.mail_id),
         message_id=message_id,
         network_message_id=_network_message_id(mail),
         recipient_address=names,
