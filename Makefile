@@ -57,7 +57,7 @@ crash: dev ## Kills the gateway while mail flows and looks for lost mail; KILLS=
 	@$(PY) -m crash --kills $(KILLS) $(ARGS)
 
 mutate: dev ## Does a test notice when the code is broken? (docs/mutants.md)
-	@$(PY) tools/mutate.py $(ARGS)
+	@$(PY) -m tools.mutate $(ARGS)
 
 docs: dev ## Writes the generated pages of the manual again
 	@$(PY) tools/reference.py $(ARGS)

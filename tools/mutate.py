@@ -1,6 +1,6 @@
 """Break the code on purpose, one small change at a time, and see whether a test notices.
 
-    python tools/mutate.py [--file NAME ...] [--sample N --seed S] [--jobs N] [--list]
+    python -m tools.mutate [--file NAME ...] [--sample N --seed S] [--jobs N] [--list]
 
 Each mutant is one change to one module of `protocol`: a comparison turned, a number moved, a statement left out.
 Nothing is written into the tree: a child process runs the module's tests with the change in memory until one fails.
@@ -14,7 +14,6 @@ change outside functions, is tried in a child that imports the changed module af
 from __future__ import annotations
 
 import argparse
-import ast
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -26,122 +25,50 @@ import resource
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
+from tools.mutants import Mutant, mutants_of, unchanged
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = "gatepost.protocol"
 FOLDER = ROOT / "src" / PACKAGE.replace(".", "/")
 EXPLAINED = ROOT / "docs" / "mutants.md"
-CPU_LIMIT_S = 40
+CPU_LIMIT_S = 30
 """Of one mutant: a change that makes a loop endless is noticed by this."""
 MEMORY_LIMIT_BYTES = 2 << 30
-SHOWN = 80
-"""Characters of code in the name of a mutant, before and after."""
 EXAMPLES = 25
 """Of hypothesis, a test; always the same ones."""
 
 _SERVER = ("test_smtp_states", "test_order", "test_groups_and_rights", "test_chunks", "test_commands")
-_CLIENT = ("test_client_engine", "test_client_replies", "test_client_server")
+_CLIENT = ("test_client_engine", "test_client_turns", "test_client_replies", "test_client_server")
+_SCRAM = "intake/test_scram_and_tokens"
 
 # The tests that must notice, close ones first.
 TESTS = {
     "addresses": ("test_addresses", "test_commands"),
-    "data": ("test_data", "test_end_of_data_exhaustive", "test_chunks"),
+    "data": ("test_values", "test_data", "test_end_of_data_exhaustive", "test_chunks"),
     "esmtp_parameters": ("test_parameters", "test_commands"),
     "events": ("test_values", *_SERVER, "test_data", "test_parameters"),
     "outgoing": ("test_client_outgoing",),
     "refusals": (*_SERVER, "test_addresses", "test_data", "test_parameters"),
-    "replies": ("test_client_replies", "test_client_engine"),
+    "replies": ("test_values", "test_client_replies", "test_client_engine"),
+    "sasl_client": (_SCRAM,),
+    "scram": (_SCRAM,),
     "smtp_client": ("test_values", *_CLIENT),
     "smtp_client_commands": ("test_values", *_CLIENT),
-    "smtp_commands": ("test_commands", "test_parameters", *_SERVER),
+    "smtp_commands": ("test_values", "test_commands", "test_parameters", *_SERVER),
     "smtp_server": (*_SERVER, "test_data", "test_parameters", "test_engine_machine"),
     "smtp_states": ("test_smtp_states", "test_order"),
-    "xtext": ("test_parameters",),
+    "xtext": ("test_xtext", "test_parameters"),
 }
 
-_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-}
-_ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Add,
-    ast.FloorDiv: ast.Mult,
-    ast.BitOr: ast.BitAnd,
-    ast.LShift: ast.RShift,
-    ast.Pow: ast.Mult,
-}
-_WORDING = {
-    "PeerFault": 1,
-    "BrokenFraming": 1,
-    "_violation": 1,
-    "Violation": 1,
-    "Reply": 2,
-    "_invalid": 0,
-    "broken": 0,
-    "WorldFault": 0,
-    "ValueError": 0,
-}
-"""Calls whose argument from this place on is prose for a log or a person: left alone."""
 
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One change: where it is, what it does, and the changed source. where: the outermost function, or ""."""
-
-    module: str
-    where: str
-    what: str
-    line: int
-    source: str
-    in_body: bool = False
-    """The change is inside the function's body: new code for the function is enough."""
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What docs/mutants.md calls it. Lines move, so they are no part of it."""
-        return self.module, self.where, self.what
-
-    def __str__(self) -> str:
-        return f"{self.module}.py:{self.line}: - `{self.where or 'the module'}` `{self.what}`"
-
-
-def mutants_of(module: str) -> list[Mutant]:
-    """Every mutant of a module of the package."""
-    tree = ast.parse((FOLDER / f"{module}.py").read_text())
-    seen: Counter[str] = Counter()
-    found = []
-    for change in _changes(tree):
-        what = change.make()
-        source = ast.unparse(ast.fix_missing_locations(tree))
-        change.undo()
-        seen[change.place.where + what] += 1
-        if (count := seen[change.place.where + what]) > 1:
-            what = f"{what} ({count})"
-        found.append(
-            Mutant(module, change.place.where, what, change.line, source, in_body=change.place.in_body)
-        )
-    return found
-
-
-def unchanged(module: str) -> Mutant:
-    """A module as it is, read the way a mutant is: its tests must pass."""
-    return Mutant(module, "", "nothing", 0, ast.unparse(ast.parse((FOLDER / f"{module}.py").read_text())))
+def _file(module: str) -> Path:
+    return FOLDER / f"{module}.py"
 
 
 def explained() -> dict[tuple[str, str, str], str]:
@@ -155,151 +82,6 @@ def explained() -> dict[tuple[str, str, str], str]:
                 raise ValueError(f"a row that belongs to no file: {line}")
             rows[module, "" if row[1] == "the module" else row[1], row[2]] = row[3]
     return rows
-
-
-# Changes.
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a node stands in the tree: what may be shown of it, and the function around it."""
-
-    parent: ast.AST
-    field: str
-    index: int | None
-    where: str
-    in_body: bool
-    shown: ast.AST
-    """The smallest whole expression or statement around: a change is told by it."""
-
-    def put(self, node: ast.AST) -> None:
-        if self.index is None:
-            setattr(self.parent, self.field, node)
-        else:
-            getattr(self.parent, self.field)[self.index] = node
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    place: _Place
-    old: ast.AST
-    new: ast.AST
-    line: int
-
-    def make(self) -> str:
-        """Change the tree; says what was changed. `undo` must follow before the next one."""
-        before = _shown(self.place.shown)
-        self.place.put(self.new)
-        after = _shown(self.new if self.place.shown is self.old else self.place.shown)
-        return " -> ".join(_around_the_difference(before, after))
-
-    def undo(self) -> None:
-        self.place.put(self.old)
-
-
-def _shown(node: ast.AST) -> str:
-    if isinstance(node, ast.If):
-        return f"if {_shown(node.test)}"
-    return " ".join(ast.unparse(node).replace("`", "'").split())
-
-
-def _around_the_difference(before: str, after: str) -> tuple[str, str]:
-    """Both, or where they are long the part that differs with a little around it."""
-    if max(len(before), len(after)) <= SHOWN:
-        return before, after
-    start = len(os.path.commonprefix([before, after]))
-    if start >= SHOWN // 2:
-        before, after = "..." + before[start - SHOWN // 2 :], "..." + after[start - SHOWN // 2 :]
-    return tuple(text if len(text) <= SHOWN else text[:SHOWN] + "..." for text in (before, after))  # type: ignore[return-value]  # two
-
-
-def _changes(tree: ast.Module) -> Iterator[_Change]:
-    for node, place in list(_places(tree, _Place(tree, "", None, "", in_body=False, shown=tree), "")):
-        for new in _instead_of(node):
-            ast.copy_location(new, node)
-            line = getattr(node, "lineno", 0) or getattr(place.shown, "lineno", 0)
-            yield _Change(place, node, new, line)
-
-
-def _places(parent: ast.AST, above: _Place, names: str) -> Iterator[tuple[ast.AST, _Place]]:
-    """Every node below that matters. Annotations, docstrings and wording do nothing, so they are left alone."""
-    for name, value in ast.iter_fields(parent):
-        if name in ("annotation", "returns"):
-            continue
-        for index, node in list(enumerate(value)) if isinstance(value, list) else [(None, value)]:
-            if not isinstance(node, ast.AST) or _is_prose(parent, name, index, node):
-                continue
-            shown = (
-                node
-                if isinstance(node, (ast.stmt, ast.expr)) and not isinstance(node, ast.Slice)
-                else above.shown
-            )
-            if isinstance(node, ast.Constant) and isinstance(above.shown, ast.expr):
-                shown = above.shown
-            where, in_body = above.where, above.in_body
-            if isinstance(parent, ast.FunctionDef) and not where:
-                where, in_body = names, name == "body"
-            place = _Place(parent, name, index, where, in_body, shown)
-            yield node, place
-            deeper = f"{names}.{node.name}".lstrip(".") if _is_named(node) and not where else names  # type: ignore[attr-defined]  # _is_named
-            yield from _places(node, place, deeper)
-
-
-def _is_named(node: ast.AST) -> bool:
-    return isinstance(node, (ast.ClassDef, ast.FunctionDef))
-
-
-def _is_prose(parent: ast.AST, name: str, index: int | None, node: ast.AST) -> bool:
-    if isinstance(parent, ast.Expr) and isinstance(node, ast.Constant):
-        return True
-    if isinstance(parent, ast.Assign) and any(
-        isinstance(t, ast.Name) and t.id == "__slots__" for t in parent.targets
-    ):
-        return True
-    if isinstance(parent, ast.Call) and name == "args" and index is not None:
-        called = ast.unparse(parent.func).rpartition(".")[2]
-        return index >= _WORDING.get(called, 99) and isinstance(node, (ast.Constant, ast.JoinedStr))
-    return isinstance(parent, ast.keyword) and parent.arg == "kw_only"
-
-
-def _instead_of(node: ast.AST) -> Iterator[ast.AST]:
-    match node:
-        case ast.cmpop() if type(node) in _COMPARISONS:
-            yield _COMPARISONS[type(node)]()
-        case ast.operator() if type(node) in _ARITHMETIC:
-            yield _ARITHMETIC[type(node)]()
-        case ast.And():
-            yield ast.Or()
-        case ast.Or():
-            yield ast.And()
-        case ast.UnaryOp(ast.Not(), operand):
-            yield operand
-        case ast.Constant(bool() as value):
-            yield ast.Constant(not value)
-        case ast.Constant(int() as value):
-            yield ast.Constant(value + 1)
-        case ast.Constant(bytes() as value):
-            yield ast.Constant(value + b"X")
-        case ast.Constant(str() as value):
-            yield ast.Constant(value + "X")
-        case _:
-            yield from _instead_of_statement(node)
-
-
-def _instead_of_statement(node: ast.AST) -> Iterator[ast.AST]:
-    match node:
-        case ast.If(test, body, orelse):
-            yield ast.If(ast.UnaryOp(ast.Not(), test), body, orelse)
-        case ast.Return(value) if value is not None and not _is_none(value):
-            yield ast.Return(ast.Constant(None))
-        case ast.Raise() | ast.AugAssign() | ast.Expr(ast.Call()) | ast.Delete():
-            yield ast.Pass()
-        case ast.Assign([ast.Attribute()] | [ast.Tuple()], _):
-            yield ast.Pass()
-
-
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 # Running tests, in children.
@@ -321,7 +103,7 @@ class _MutantFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self._source
 
 
-def _pytest(module: str, plugins: list[object]) -> int:
+def _pytest(tests: Sequence[str], *plugins: object) -> int:
     import hypothesis
     import pytest
 
@@ -331,8 +113,8 @@ def _pytest(module: str, plugins: list[object]) -> int:
     hypothesis.settings.load_profile("mutate")
     options = ["-x", "-q", "--noconftest", "-n0", "--tb=no", "--assert=plain", "-m", "not slow"]
     options += ["-p", "no:cacheprovider", "-p", "no:warnings", "-o", "timeout=0"]
-    files = [f"tests/protocol/{name}.py" for name in TESTS[module]]
-    return int(pytest.main([*options, *files], plugins=plugins))
+    files = [f"tests/{name}.py" if "/" in name else f"tests/protocol/{name}.py" for name in tests]
+    return int(pytest.main([*options, *files], plugins=list(plugins)))
 
 
 def _silence() -> None:
@@ -345,7 +127,8 @@ def _run_afresh(mutant: Mutant) -> int:
     """In a child: 0 when every test passes."""
     _silence()
     sys.meta_path.insert(0, _MutantFinder(mutant))
-    return _pytest(mutant.module, [])
+    first, *others = TESTS[mutant.module]
+    return _pytest([first]) or (_pytest(others) if others else 0)
 
 
 def _start(run: Callable[[Mutant], int], mutant: Mutant) -> int:
@@ -404,7 +187,7 @@ class _Quick:
         return True
 
     def _functions_called_by(self, item: Any) -> set[str]:
-        file = str(FOLDER / f"{self.module}.py")
+        file = str(_file(self.module))
         codes: set[CodeType] = set()
 
         def note(frame: FrameType, event: str, _arg: object) -> None:
@@ -461,7 +244,7 @@ def _alive_quickly(module: str, mutants: Sequence[Mutant], jobs: int) -> list[Mu
         _silence()
         code = 3
         try:
-            code = _pytest(module, [_Quick(module, mutants, jobs, writing)])
+            code = _pytest(TESTS[module], _Quick(module, mutants, jobs, writing))
         finally:
             os._exit(code)
     os.close(writing)
@@ -474,7 +257,7 @@ def _alive_quickly(module: str, mutants: Sequence[Mutant], jobs: int) -> list[Mu
 
 def survivors(module: str, mutants: Sequence[Mutant], jobs: int) -> list[Mutant]:
     """Which mutants of the module no test notices. Raises RuntimeError when its tests fail without any."""
-    if _alive(_run_afresh, [unchanged(module)], 1) == []:
+    if _alive(_run_afresh, [unchanged(_file(module))], 1) == []:
         raise RuntimeError(f"the tests of {module} fail without any mutant")
     inside = [mutant for mutant in mutants if mutant.in_body]
     doubtful = set(_alive_quickly(module, inside, jobs))
@@ -529,7 +312,7 @@ def main() -> int:
     given = _arguments()
     os.chdir(ROOT)
     sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
-    mutants = {module: mutants_of(module) for module in given.modules}
+    mutants = {module: mutants_of(_file(module)) for module in given.modules}
     if given.sample:
         everything = [mutant for found in mutants.values() for mutant in found]
         chosen = set(random.Random(given.seed).sample(everything, min(given.sample, len(everything))))
