@@ -62,6 +62,10 @@ def apply_edits(head: bytes, edits: Sequence[Edit]) -> bytes:
 
 
 def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bool:
+    lower = raw.lower()
+    sought = (*forbidden, _AUTHENTICATION_RESULTS) if own_id else forbidden
+    if not any(name in lower for name in sought):  # most fields hold none of the names anywhere
+        return False
     lines = _ANY_LINE_END.split(raw)
     # A line that begins with a blank continues the field for every reader, once there is a field: a colon was seen.
     begun = False
