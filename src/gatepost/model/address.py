@@ -30,7 +30,10 @@ class Address:
     domain: str
 
     def __post_init__(self) -> None:
-        if _CONTROL.search(self.local) or _CONTROL.search(self.domain):
+        # Printable text has no control characters, and that is quickly seen.
+        if not self.local.isprintable() and _CONTROL.search(self.local):
+            raise ValueError("an address has no control characters")
+        if not self.domain.isprintable() and _CONTROL.search(self.domain):
             raise ValueError("an address has no control characters")
         if not self.local.isascii() and _SURROGATE.search(self.local):
             raise ValueError("an address is Unicode text")

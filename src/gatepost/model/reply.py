@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 REPLY_LINE_LIMIT_BYTES: Final = 512  # RFC 5321 §4.5.3.1.5
+POSITIVE_BELOW: Final = 400
+HANG_UP_CODES: Final = frozenset({221, 421, 521})
+"""They announce that we close (RFC 5321 §3.8, RFC 7504)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Reply:
     @property
     def is_positive(self) -> bool:
         """2xx and 3xx: the client may go on as it wished."""
-        return self.code < 400
+        return self.code < POSITIVE_BELOW
 
     @property
     def is_temporary(self) -> bool:
@@ -52,7 +55,7 @@ class Reply:
     @property
     def hangs_up(self) -> bool:
         """221, 421 (RFC 5321 §3.8) and 521 (RFC 7504) announce that we close."""
-        return self.code in (221, 421, 521)
+        return self.code in HANG_UP_CODES
 
     def encode(self) -> bytes:
         """The bytes for the wire, each line within 512 octets (RFC 5321 §4.5.3.1.5)."""

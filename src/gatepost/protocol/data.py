@@ -8,8 +8,9 @@ disagree here let a client smuggle a second mail (threats A01-A09).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from gatepost.model.content import BodyForm
 from gatepost.model.reply import Reply
@@ -47,6 +48,7 @@ class ContentMeter:
         "_line_limit",
         "_longest",
         "_size_limit",
+        "refusal",
         "size_bytes",
     )
 
@@ -54,6 +56,8 @@ class ContentMeter:
         self._size_limit = size_limit_bytes
         self._line_limit = line_limit_bytes
         self.size_bytes = 0
+        self.refusal: Reply | None = None
+        """Why the content cannot be accepted; None as long as it can."""
         self._has_nul = self._has_8bit = self._bare = False
         self._line = self._longest = 0
         self._cr = b""
@@ -84,16 +88,11 @@ class ContentMeter:
         self._line = len(lines[-1]) if len(lines) > 1 else first
         longest = max(map(len, lines))
         self._longest = max(self._longest, first, longest)
-        return b"" if self.refusal else data
-
-    @property
-    def refusal(self) -> Reply | None:
-        """Why the content cannot be accepted; None as long as it can."""
         if self._size_limit and self.size_bytes > self._size_limit:
-            return refusals.TOO_LARGE
-        if self._line_limit is not None and self._longest > self._line_limit:
-            return refusals.TEXT_LINE_TOO_LONG
-        return None
+            self.refusal = refusals.TOO_LARGE
+        elif self._line_limit is not None and self._longest > self._line_limit:
+            self.refusal = refusals.TEXT_LINE_TOO_LONG
+        return b"" if self.refusal else data
 
     @property
     def form(self) -> BodyForm:
@@ -107,8 +106,7 @@ class ContentMeter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Framed:
+class Framed(Struct, frozen=True, gc=False):
     """What one feeding gave: content with dots removed; and what follows the end of data, None before it."""
 
     content: bytes

@@ -104,11 +104,13 @@ class Data:
     """DATA. A positive answer is 354; BodyChunk and EndOfData follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class BodyChunk:
+class BodyChunk(Struct, frozen=True, gc=False):
     """Content, dots removed; any cut. Needs no answer. Never empty."""
 
-    data: bytes = field(repr=False)
+    data: bytes
+
+    def __repr__(self) -> str:
+        return "BodyChunk()"  # no content in logs
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
+
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import PeerFault
 from gatepost.model.reply import Reply
@@ -60,8 +62,7 @@ _CHUNK: Final = re.compile(r"([0-9]{1,19})( LAST)?", re.IGNORECASE)
 _MECHANISM: Final = re.compile(r"([A-Za-z0-9_-]{1,20})(?: ([^ ]+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True, gc=False):
     """A line that has a verb of ours; the argument without blanks at its end, except BDAT's."""
 
     verb: Verb
@@ -116,7 +117,7 @@ def read_command(line: bytes) -> Command:
     verb = _VERBS.get(word.upper())
     if verb is None:
         raise _unknown(word)
-    if _CONTROL.search(line):
+    if not text.isprintable() and _CONTROL.search(line):
         raise PeerFault(refusals.CONTROL_IN_COMMAND, "control character in a command")
     if not line.isascii():
         _refuse_eight_bit(verb, argument)

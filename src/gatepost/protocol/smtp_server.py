@@ -7,7 +7,7 @@ from typing import Final
 
 from gatepost.model.envelope import BodyType
 from gatepost.model.fault import PeerFault
-from gatepost.model.reply import Reply
+from gatepost.model.reply import HANG_UP_CODES, POSITIVE_BELOW, Reply
 from gatepost.protocol import refusals
 from gatepost.protocol.announcement import announced
 from gatepost.protocol.data import FAR_TOO_LARGE_FACTOR, ContentMeter, DataFramer
@@ -193,7 +193,7 @@ class ServerEngine:
         event, self._pending = self._pending, None
         if event is None:
             raise ValueError("there is nothing to answer")
-        if reply.hangs_up or (isinstance(event, Violation) and event.closes):
+        if reply.code in HANG_UP_CODES or (isinstance(event, Violation) and event.closes):
             self._close()
         else:
             self._answered(event, reply)
@@ -409,7 +409,7 @@ class ServerEngine:
             self._exchanged(event, reply)
         elif isinstance(event, Violation):
             pass  # nothing changes
-        elif reply.is_positive:
+        elif reply.code < POSITIVE_BELOW:
             self._state = self._then
             self._keep(event)
         elif isinstance(event, (Data, BdatChunk, EndOfData)):
