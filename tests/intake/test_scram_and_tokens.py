@@ -24,7 +24,9 @@ from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.session import TlsInfo
 from gatepost.protocol.sasl_client import ScramClient
 from gatepost.protocol.scram import (
+    client_proof,
     derive_keys,
+    final_without_proof,
     read_client_final,
     read_client_first,
     read_name,
@@ -123,6 +125,29 @@ def test_a_bad_opening(opening: bytes, code: int) -> None:
     with pytest.raises(PeerFault) as caught:
         server().respond(opening)
     assert caught.value.reply.code == code
+
+
+@pytest.mark.threat("E04")
+def test_a_proof_of_another_login_does_not_count() -> None:
+    # Given somebody who saw a whole login and says its proof again, nonce and all
+    seen, there = server(), client()
+    seen.respond(there.initial)
+    proof = there.answer(challenge(seen.know(KEYS)))
+    here = ScramExchange(nonce="another", bound_to=b"", plus_offered=False)
+    here.respond(there.initial)
+    here.know(KEYS)
+    with pytest.raises(PeerFault):
+        here.respond(proof)
+    # Or one who knows the password and leaves our nonce out
+    here = server()
+    here.respond(there.initial)
+    said = challenge(here.know(KEYS))
+    bare = final_without_proof(binding=b"n,,", nonce="rOprNGfwEbeRWgbNEkqO")
+    good, _ = client_proof(
+        "pencil", read_server_first(said), f"n=user,r=rOprNGfwEbeRWgbNEkqO,{said.decode()},{bare}"
+    )
+    with pytest.raises(PeerFault):
+        here.respond(f"{bare},p={good}".encode())
 
 
 @pytest.mark.threat("E05")

@@ -125,6 +125,7 @@ REFUSED = [
     ("without an end", token(without("exp"))),
     ("an end that is no number", token({**GOOD, "exp": "tomorrow"})),
     ("an end that is a truth", token({**GOOD, "exp": True})),
+    ("a beginning that is a truth", token({**GOOD, "nbf": True})),
     ("not valid yet", token({**GOOD, "nbf": NOW + 61})),
     ("made in the future", token({**GOOD, "iat": NOW + 61})),
     ("another audience", token({**GOOD, "aud": "calendar"})),
@@ -153,7 +154,7 @@ REFUSED = [
     ("encrypted", "a.b.c.d.e"),
     ("empty", ""),
     ("not ASCII", "\u00e4.\u00e4.\u00e4"),
-    ("huge", "a" * (TOKEN_LIMIT_BYTES + 1)),
+    ("huge, and good otherwise", token({**GOOD, "more": "x" * TOKEN_LIMIT_BYTES})),
 ]
 
 
