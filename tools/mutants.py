@@ -164,7 +164,9 @@ def _places(parent: ast.AST, above: _Place, names: str) -> Iterator[tuple[ast.AS
                 if isinstance(node, (ast.stmt, ast.expr)) and not isinstance(node, ast.Slice)
                 else above.shown
             )
-            if isinstance(node, ast.Constant) and isinstance(above.shown, ast.expr):
+            if isinstance(node, ast.Constant) and isinstance(
+                above.shown, (ast.expr, ast.Assign, ast.AnnAssign)
+            ):
                 shown = above.shown
             where, in_body = above.where, above.in_body
             if isinstance(parent, ast.FunctionDef) and not where:
@@ -188,7 +190,9 @@ def _is_prose(parent: ast.AST, name: str, index: int | None, node: ast.AST) -> b
         return True
     if isinstance(parent, ast.Call) and name == "args" and index is not None:
         called = ast.unparse(parent.func).rpartition(".")[2]
-        return index >= _WORDING.get(called, 99) and isinstance(node, (ast.Constant, ast.JoinedStr))
+        return index >= _WORDING.get(called, 99) and isinstance(
+            node, (ast.Constant, ast.JoinedStr, ast.IfExp)
+        )
     return isinstance(parent, ast.keyword) and parent.arg == "kw_only"
 
 

@@ -8,6 +8,7 @@ from tests.protocol.test_client_engine import DATA, MAIL, RCPTS, begun, codes, e
 from gatepost.model.fault import WorldFault
 from gatepost.protocol.smtp_client import (
     AuthAnswered,
+    AuthChallenged,
     ClientEngine,
     ContentWanted,
     Greeted,
@@ -180,3 +181,51 @@ def test_400_ends_auth() -> None:
     engine.authenticate("LOGIN", None)
     (answered,) = events(engine, b"400 later\r\n")
     assert isinstance(answered, AuthAnswered)
+
+
+INITIAL = [
+    ("none", "LOGIN", None, b"AUTH LOGIN\r\n"),
+    ("empty", "EXTERNAL", b"", b"AUTH EXTERNAL =\r\n"),
+    ("in a line of 512 octets", "FOUR", b"\0" * 375, b"AUTH FOUR " + b"A" * 500 + b"\r\n"),
+    ("in a line of 513 octets", "PLAIN", b"\0" * 375, b"AUTH PLAIN\r\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "mechanism", "initial", "said"), INITIAL, ids=[i[0] for i in INITIAL])
+def test_the_initial_response(name: str, mechanism: str, initial: bytes | None, said: bytes) -> None:
+    engine = greeted()
+    engine.authenticate(mechanism, initial)
+    assert engine.to_send() == said
+
+
+CHALLENGES = [
+    ("base64", b"334 YW5u\r\n", b"ann"),
+    ("clear text", b"334 Username:\r\n", b""),
+    ("base64 and more", b"334 YW5u*YW5u\r\n", b""),
+    ("nothing", b"334\r\n", b""),
+]
+
+
+@pytest.mark.parametrize(("name", "reply", "challenge"), CHALLENGES, ids=[c[0] for c in CHALLENGES])
+def test_a_challenge(name: str, reply: bytes, challenge: bytes) -> None:
+    engine = greeted()
+    engine.authenticate("LOGIN", None)
+    assert events(engine, reply) == [AuthChallenged(challenge)]
+
+
+def test_a_lone_235_is_no_login() -> None:
+    engine = greeted()
+    engine.authenticate("LOGIN", None)
+    with pytest.raises(WorldFault):
+        events(engine, b"235\r\n")
+
+
+def test_a_second_login_has_its_own_count_of_challenges() -> None:
+    engine = greeted()
+    for _ in range(2):
+        engine.authenticate("LOGIN", None)
+        for _ in range(8):
+            assert len(events(engine, b"334 bW9yZQ==\r\n")) == 1
+            engine.auth_response(b"x")
+        (answered,) = events(engine, b"535 no\r\n")
+        assert isinstance(answered, AuthAnswered)
