@@ -13,7 +13,6 @@ from gatepost.config.files import open_to_others, readable_problem
 from gatepost.config.networks import name_problem, parse_binding
 from gatepost.config.settings import Settings
 
-
 STATE_PATH_LIMIT_BYTES: Final = 107 - len("/control/worker-63.sock")  # unix(7): sun_path
 
 
