@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.cli.terminal import Terminal
 from tests.control.mailroom import NOW
@@ -303,7 +303,9 @@ def test_tracking(terminal: Terminal, words: list[str], count: int) -> None:
 
 def test_the_agent_log(terminal: Terminal) -> None:
     fields = {"Agent": "recipient-filter", "Reason": "not listed", "Recipient": ["bob@example.org"]}
-    entry = replace(record(5, NOW, "RejectCommand", kind="agent"), data=json.dumps(fields).encode())
+    entry = msgspec.structs.replace(
+        record(5, NOW, "RejectCommand", kind="agent"), data=json.dumps(fields).encode()
+    )
     terminal.workers[0].store.commit([KeepRecords(records=(entry, record(5, NOW)))])
     assert "not listed" in terminal.type("agent-log").output
     assert len(json.loads(terminal.type("agent-log", "--json").output)) == 1
