@@ -37,7 +37,7 @@ class Hop:
     failures: int = 0
     stumbles: int = 0
     lanes_wanted: int = 2
-    """Slow start: a dead host is knocked at by two; each success lets one more lane open."""
+    """Slow start: a dead host is knocked at by two; each success lets one more lane open, each put-off halves them."""
     backing_off_until_at: float = 0.0
     forced_until_at: float = 0.0
     """An administrator wants attempts now, whatever the connector's schedule says."""
@@ -89,14 +89,23 @@ class Hop:
         starting = self.lanes - self.in_flight
         return self.waiting > starting and self.lanes < min(connections, self.lanes_wanted)
 
+    @property
+    def has_too_many_lanes(self) -> bool:
+        """The next hop put mail off meanwhile: a lane should end. The last one never should."""
+        return self.lanes > max(1, self.lanes_wanted)
+
     def spoke(self, attempt: Attempt, connections: int, *, hung_up: bool) -> None:
         """A conversation took place. hung_up: and the connection is gone."""
         self.last_reply = attempt.outcomes[0].reply
-        if hung_up and all(o.fate is Fate.DEFERRED for o in attempt.outcomes):
+        put_off = all(o.fate is Fate.DEFERRED for o in attempt.outcomes)
+        if put_off:  # 421, 45x: it has enough of us, or of everybody (threats N08)
+            self.lanes_wanted = max(1, self.lanes_wanted // 2)
+        if put_off and hung_up:
             self.stumbles += 1
             return
         self.failures, self.stumbles, self.backing_off_until_at = 0, 0, 0.0
-        self.lanes_wanted = min(connections, self.lanes_wanted + 1)
+        if not put_off:
+            self.lanes_wanted = min(connections, self.lanes_wanted + 1)
 
     def lane_failed(self, reply: str) -> None:
         """One lane found no host while others are served: the host wants fewer connections."""

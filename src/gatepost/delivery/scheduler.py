@@ -225,6 +225,8 @@ class Scheduler:
                 elif hop.opens_at(schedule, now := self._clock.now()) > now:
                     for waiting in hop.take_all():
                         self._queue_up(waiting)
+                if hop.has_too_many_lanes:
+                    break
         finally:
             hop.lanes -= 1
             if line is not None:
