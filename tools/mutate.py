@@ -52,6 +52,7 @@ _SCRAM = "intake/test_scram_and_tokens"
 # The tests that must notice, close ones first.
 TESTS = {
     "addresses": ("test_addresses", "test_commands"),
+    "announcement": ("test_announcement", "test_order"),
     "data": ("test_values", "test_data", "test_end_of_data_exhaustive", "test_chunks"),
     "esmtp_parameters": ("test_parameters", "test_commands"),
     "events": ("test_values", *_SERVER, "test_data", "test_parameters"),
@@ -231,6 +232,8 @@ def _swap(mutant: Mutant) -> None:
         holder = inspect.getattr_static(holder, name)
     function = holder.fget if isinstance(holder, property) else getattr(holder, "__wrapped__", holder)
     assert isinstance(function, FunctionType)
+    if function is not holder and hasattr(holder, "cache_clear"):
+        holder.cache_clear()
     module = compile(mutant.source, "mutant", "exec", flags=function.__code__.co_flags & 0x1000000)
     function.__code__ = next(code for code in _codes(module) if code.co_qualname == mutant.where)
 

@@ -26,6 +26,12 @@ from gatepost.queue.schedule import Held
 from gatepost.records import agent_log, tracking
 from gatepost.routing.next_hop import Router
 
+# Read for every mail: see policy.hearing.
+_ROUTING: Final = Rights.ROUTING_HEADERS
+_INTERNAL: Final = Rights.INTERNAL
+_QUARANTINE: Final = Action.QUARANTINE
+_DISCARD: Final = Action.DISCARD
+_DEFERRED: Final = MailState.DEFERRED
 SUBJECT_LIMIT_CHARACTERS: Final = 255
 MESSAGE_ID_LIMIT_CHARACTERS: Final = 255
 FROM_LIMIT_CHARACTERS: Final = 255
@@ -50,7 +56,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_authenticated(self) -> bool:
         """Its sender may be written to about it."""
-        return bool(self.session.user) or Rights.INTERNAL in self.session.rights
+        return bool(self.session.user) or _INTERNAL in self.session.rights
 
 
 def queued_mail(
@@ -98,7 +104,7 @@ def queued_mail(
 
 def may_leave(mail: QueuedMail) -> QueuedMail | None:
     """The mail with the recipients that need not wait, for the scheduler; None when all must."""
-    ready = tuple(r for r in mail.recipients if r.state is not MailState.DEFERRED)
+    ready = tuple(r for r in mail.recipients if r.state is not _DEFERRED)
     if len(ready) == len(mail.recipients):
         return mail
     return replace(mail, recipients=ready) if ready else None
@@ -121,7 +127,7 @@ def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
         arrival.index, arrival.session, hostname=arrival.hostname, mail_id=name, now=arrival.view.now
     )
     brought = arrival.content.head
-    if Rights.ROUTING_HEADERS not in arrival.session.rights:
+    if _ROUTING not in arrival.session.rights:
         brought = firewalled(brought, arrival.session.rights, authserv_id=arrival.hostname)
     head = trace + completed + apply_edits(brought, group.edits)
     return Content(head=head, body=arrival.content.body, form=arrival.content.form)
@@ -144,11 +150,11 @@ def group_records(
             tracking.transferred(mail, at=at, parent_id=parent_id, reason="recipients' answers differ")
         ]
     said = group.decisions[0].disposition
-    if group.action is Action.QUARANTINE:
+    if group.action is _QUARANTINE:
         records.append(
             tracking.quarantined(mail, mail.recipients, at=at, agent=said.decided_by, reason=said.reason)
         )
-    elif group.action is Action.DISCARD:
+    elif group.action is _DISCARD:
         records.append(
             tracking.dropped(mail, mail.recipients, at=at, agent=said.decided_by, reason=said.reason)
         )
@@ -198,7 +204,7 @@ def _recipients(decisions: Sequence[Decision], router: Router, held: HeldHops) -
             number=number,
             recipient=decision.recipient,
             next_hop=hop.key,
-            state=hop.first_state if waits is None else MailState.DEFERRED,
+            state=hop.first_state if waits is None else _DEFERRED,
             due_at=0.0 if waits is None else waits.until_at,  # 0: at once
             last_reply="" if waits is None else waits.why,
         )

@@ -51,6 +51,11 @@ from gatepost.queue.schedule import Held
 from gatepost.records import agent_log
 from gatepost.routing.next_hop import Router
 
+# Read for every mail: see policy.hearing.
+_DATA: Final = Stage.DATA
+_END_OF_DATA: Final = Stage.END_OF_DATA
+_DISCARD: Final = Action.DISCARD
+_ROUTING: Final = Rights.ROUTING_HEADERS
 DELAY_LIMIT_S: Final = 60.0
 _STATES: Final = {Action.QUARANTINE: MailState.QUARANTINED, Action.DISCARD: MailState.REMOVED}
 
@@ -137,7 +142,7 @@ class TakingIn:
 
     def note_refused_mail(self, session: Session, transaction: Transaction, hearing: Hearing) -> None:
         """A transaction that ended with refusals and without a mail: its dossier answers why."""
-        view = self._view(Stage.DATA, session, transaction)
+        view = self._view(_DATA, session, transaction)
         self._keep_only_records(transaction, hearing, hearing.dossier(view), view, ())
 
     async def _take_in_spooled(
@@ -153,7 +158,7 @@ class TakingIn:
         self, door: Door, session: Session, transaction: Transaction, content: Content, hearing: Hearing
     ) -> Reply | Awaitable[Reply]:
         # Received fields go after the opinions: whoever may not bring any can loop all the same (L01).
-        rights = session.rights | Rights.ROUTING_HEADERS
+        rights = session.rights if _ROUTING in session.rights else session.rights | _ROUTING
         head = firewalled(content.head, rights, authserv_id=door.hostname)
         if head is not content.head:
             content = Content(head=head, body=content.body, form=content.form)
@@ -162,7 +167,7 @@ class TakingIn:
             session=session,
             transaction=transaction,
             hearing=hearing,
-            view=self._view(Stage.END_OF_DATA, session, transaction, content),
+            view=self._view(_END_OF_DATA, session, transaction, content),
             content=content,
             index=HeaderIndex.parse(head),
         )
@@ -212,10 +217,10 @@ class TakingIn:
         self, session: Session, transaction: Transaction, hearing: Hearing, reply: Reply
     ) -> Reply:
         """Size, line length, a full disk: nobody was asked."""
-        view = self._view(Stage.DATA, session, transaction)
+        view = self._view(_DATA, session, transaction)
         about = agent_log.Subject(envelope=transaction.envelope, mail_id=transaction.mail_id)
         record = agent_log.refused_by_engine(
-            session, Stage.END_OF_DATA, reply, reply.text, at=view.now, about=about
+            session, _END_OF_DATA, reply, reply.text, at=view.now, about=about
         )
         self._keep_only_records(transaction, hearing, hearing.dossier(view), view, (record,))
         self._counters.add("mails_refused", connector=session.connector, agent=agent_log.ENGINE)
@@ -292,7 +297,7 @@ class TakingIn:
             records += group_records(
                 arrival, mail, group, hostname=hostname, parent_id=parent_id, reply=str(reply)
             )
-            if group.action is Action.DISCARD:
+            if group.action is _DISCARD:
                 continue
             content = content_with_trace(arrival, group, mail_id)
             changes.append(Accept(mail=mail, content=content))

@@ -29,6 +29,10 @@ class Rights(Flag):
     INTERNAL = auto()
     """The mail counts as internal (Accept-Authentication-Flag)."""
 
+    def __contains__(self, other: Rights) -> bool:
+        """Asked several times a command: enum.Flag's own way takes five times as long."""
+        return other._value_ & self._value_ == other._value_
+
 
 class ClientKind(Flag):
     """Which of a receive connector's rights apply to the client."""

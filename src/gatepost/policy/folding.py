@@ -25,6 +25,12 @@ from gatepost.model.verdict import (
     Verdict,
 )
 
+# Reading a member off its enum class is slow on Python 3.11; these are read for every mail.
+_PASS: Final = Action.PASS
+_TAG: Final = Action.TAG
+_QUARANTINE: Final = Action.QUARANTINE
+_DEFER: Final = Action.DEFER
+_REJECT: Final = Action.REJECT
 SCORE: Final = "score"
 EXEMPT_SCL: Final = -1
 HIGHEST_SCL: Final = 9
@@ -95,9 +101,9 @@ def decide(verdicts: Sequence[Verdict], scale: Scale) -> Disposition:
     for verdict in verdicts:
         if winner is None or verdict.action > winner.action:
             winner = verdict
-    objected = winner is not None and winner.action is not Action.PASS
+    objected = winner is not None and winner.action is not _PASS
     return Disposition(
-        action=winner.action if winner is not None else Action.PASS,
+        action=winner.action if winner is not None else _PASS,
         scl=scl,
         decided_by=winner.agent if winner is not None and objected else "",
         reason=winner.reason if winner is not None else "",
@@ -111,14 +117,14 @@ def decide(verdicts: Sequence[Verdict], scale: Scale) -> Disposition:
 def stamped(disposition: Disposition, scale: Scale) -> Disposition:
     """With X-Gatepost-SCL and X-Gatepost-Findings, for mail that was scored or tagged and goes on."""
     findings = tuple(found for verdict in disposition.verdicts for found in verdict.findings)
-    goes_on = disposition.action in (Action.PASS, Action.TAG, Action.QUARANTINE)
-    if not goes_on or scale.exempt or not (findings or disposition.action is Action.TAG):
+    goes_on = disposition.action in (_PASS, _TAG, _QUARANTINE)
+    if not goes_on or scale.exempt or not (findings or disposition.action is _TAG):
         return disposition
     return _with_edits(disposition, (*_marks(disposition, findings), *disposition.edits))
 
 
 def _marks(disposition: Disposition, findings: Sequence[Finding]) -> tuple[Edit, ...]:
-    spam = " (spam)" if disposition.action is Action.TAG else ""
+    spam = " (spam)" if disposition.action is _TAG else ""
     names = list(dict.fromkeys(found.name for found in findings))
     shown = ", ".join(names[:HEADER_FINDINGS_LIMIT]) + (", ..." if len(names) > HEADER_FINDINGS_LIMIT else "")
     level = AddHeader("X-Gatepost-SCL", f"{disposition.scl}{spam}")
@@ -143,9 +149,9 @@ def _score_opinion(scl: int, scale: Scale) -> Verdict | None:
     if scl >= scale.reject_at:
         return Verdict.reject(SCORE, SPAM_REFUSED, f"SCL {scl}, refused from {scale.reject_at}")
     if scl >= scale.quarantine_at:
-        return _level(Action.QUARANTINE, f"SCL {scl}, quarantined from {scale.quarantine_at}")
+        return _level(_QUARANTINE, f"SCL {scl}, quarantined from {scale.quarantine_at}")
     if scl >= scale.tag_at:
-        return _level(Action.TAG, f"SCL {scl}, tagged from {scale.tag_at}")
+        return _level(_TAG, f"SCL {scl}, tagged from {scale.tag_at}")
     return None
 
 
@@ -213,25 +219,25 @@ def outcome(decisions: Sequence[Decision], *, authenticated: bool) -> MailOutcom
     if not decisions:
         raise ValueError("a mail has recipients")
     effects = _all_effects(decisions)
-    deferred = next((d for d in decisions if d.disposition.action is Action.DEFER), None)
+    deferred = next((d for d in decisions if d.disposition.action is _DEFER), None)
     if deferred is not None:
         return MailOutcome(refusal=deferred.disposition, effects=effects)
-    refused = tuple(d for d in decisions if d.disposition.action is Action.REJECT)
+    refused = tuple(d for d in decisions if d.disposition.action is _REJECT)
     if len(refused) == len(decisions):
         return MailOutcome(refusal=refused[0].disposition, effects=effects)
     if refused and not authenticated:
         return MailOutcome(groups=_grouped([_kept_back(d) for d in decisions]), effects=effects)
-    taken = [d for d in decisions if d.disposition.action is not Action.REJECT]
+    taken = [d for d in decisions if d.disposition.action is not _REJECT]
     return MailOutcome(groups=_grouped(taken), to_tell=refused, effects=effects)
 
 
 def _kept_back(decision: Decision) -> Decision:
     """A refusal that can be told to nobody: the copy waits for a person instead."""
     said = decision.disposition
-    if said.action is not Action.REJECT:
+    if said.action is not _REJECT:
         return decision
     kept = Disposition(
-        action=Action.QUARANTINE,
+        action=_QUARANTINE,
         scl=said.scl,
         decided_by=said.decided_by,
         reason=f"refused, but other recipients were accepted: {said.reason}",

@@ -13,6 +13,9 @@ from gatepost.model.fault import Fault
 from gatepost.model.known import Known, MailView, Scope, Unknown
 from gatepost.policy.alarm import Alarm
 
+# Read for every fact of every command: see policy.hearing.
+_OF_RECIPIENT: Final = Scope.RECIPIENT
+_OF_CONNECTION: Final = Scope.CONNECTION
 REASON_LIMIT_CHARS: Final = 200
 
 
@@ -62,7 +65,7 @@ class Knowledge:
         about = mail.recipient.address if mail.recipient is not None else None
         of_recipient = self._place_of(about) if about is not None else self._facts
         for gathering in gatherings:
-            is_of_recipient = about is not None and gathering.scope is Scope.RECIPIENT
+            is_of_recipient = about is not None and gathering.scope is _OF_RECIPIENT
             place = of_recipient if is_of_recipient else self._facts
             if gathering.fact not in place:
                 pending = self._gather_one(gathering, mail, about if is_of_recipient else None, place)
@@ -114,12 +117,12 @@ class Knowledge:
 
     def forget_mail(self) -> None:
         """Everything about the transaction and its recipients; what is on its way is stopped."""
-        self._forget(lambda gathering: gathering.scope is not Scope.CONNECTION)
+        self._forget(lambda gathering: gathering.scope is not _OF_CONNECTION)
         self._of_recipient.clear()
 
     def forget_identity(self) -> None:
         """What depends on who the peer says it is, too."""
-        self._forget(lambda gathering: gathering.scope is not Scope.CONNECTION or gathering.of_identity)
+        self._forget(lambda gathering: gathering.scope is not _OF_CONNECTION or gathering.of_identity)
         self._of_recipient.clear()
 
     def forget_recipient(self, recipient: Address) -> None:

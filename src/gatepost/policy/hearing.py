@@ -23,6 +23,13 @@ from gatepost.policy.panel import Audience, Panel
 
 LOG_LIMIT: Final = 4096  # opinions kept for the agent log of one transaction
 REFUSED_LIMIT: Final = 100  # refused recipients of a transaction whose facts and verdicts are kept
+# Reading a member off its enum class is slow on Python 3.11, and these are read for every command.
+_MAIL: Final = Stage.MAIL
+_RCPT: Final = Stage.RCPT
+_END_OF_HEADERS: Final = Stage.END_OF_HEADERS
+_DISCONNECT: Final = Stage.DISCONNECT
+_BYPASSING: Final = Audience.BYPASSING
+_DEFER: Final = Action.DEFER
 CONNECTION_STAGES: Final = (Stage.CONNECT, Stage.HELO, Stage.STARTTLS, Stage.AUTH)
 _BEFORE_RCPT: Final = (*CONNECTION_STAGES, Stage.MAIL)
 _BEHIND_RCPT: Final = (Stage.DATA, Stage.END_OF_HEADERS, Stage.END_OF_DATA)
@@ -90,7 +97,7 @@ class Hearing:
 
     def has_nobody_to_ask(self, stage: Stage, session: Session) -> bool:
         """No agent speaks at this stage and nothing is found out early: `ask` would pass in silence."""
-        panel = self._panels_of[Audience.of(session.rights)][stage]
+        panel = self._panels_for(session)[stage]
         return not panel.seats and not panel.early
 
     def decide(self, view: MailView) -> tuple[Decision, ...] | Coroutine[Any, Any, tuple[Decision, ...]]:
@@ -132,7 +139,7 @@ class Hearing:
     def forget_mail(self) -> None:
         """RSET, EHLO, and after the answer to the end of data: nothing of the transaction stays (I4)."""
         self._knowledge.forget_mail()
-        in_mail = Stage.MAIL in self._asked
+        in_mail = _MAIL in self._asked
         for stages in (self._said, self._asked):
             for stage in [stage for stage in stages if stage not in CONNECTION_STAGES]:
                 del stages[stage]
@@ -186,13 +193,16 @@ class Hearing:
         )
 
     def _panel_for(self, view: MailView) -> Panel:
-        if view.session is not self._session:  # rights change with EHLO, STARTTLS and AUTH only
-            self._session = view.session
-            self._panels_now = self._panels_of[Audience.of(view.session.rights)]
-        return self._panels_now[view.stage]
+        return self._panels_for(view.session)[view.stage]
+
+    def _panels_for(self, session: Session) -> Mapping[Stage, Panel]:
+        if session is not self._session:  # rights change with EHLO, STARTTLS and AUTH only
+            self._session = session
+            self._panels_now = self._panels_of[Audience.of(session.rights)]
+        return self._panels_now
 
     def _is_exempt(self) -> bool:
-        return self._panels_of[Audience.BYPASSING] is self._panels_now
+        return self._panels_of[_BYPASSING] is self._panels_now
 
     async def _answer_later(self, panel: Panel, view: MailView, pending: Sequence[Pending]) -> Disposition:
         await self._knowledge.wait(pending)
@@ -201,11 +211,11 @@ class Hearing:
     def _answer(self, panel: Panel, view: MailView) -> Disposition:
         verdicts = self._hear(panel, view)
         disposition = decide(verdicts, _NO_SCORE) if verdicts else PASSED
-        if view.recipient is not None and view.stage is Stage.RCPT:
+        if view.recipient is not None and view.stage is _RCPT:
             self._remember(view.recipient.address, verdicts, refused=disposition.reply is not None)
         if disposition is not PASSED and len(self._log) < LOG_LIMIT:
             self._log.append((view.stage, view.recipient, disposition))
-        if view.stage is Stage.DISCONNECT:
+        if view.stage is _DISCONNECT:
             self.close()
         return disposition
 
@@ -219,7 +229,7 @@ class Hearing:
             if verdict.action or verdict.findings or verdict.reason or verdict.edits or verdict.effects:
                 heard = [*(heard or ()), verdict]
         verdicts = tuple(heard or ())
-        if stage is not Stage.RCPT:
+        if stage is not _RCPT:
             if verdicts:
                 self._said[stage] = verdicts
             else:
@@ -265,7 +275,7 @@ class Hearing:
 
     def _refuses_all(self, stage: Stage) -> bool:
         """Somebody refuses or defers the mail for every recipient: nobody else needs to look."""
-        return any(v.action >= Action.DEFER and v.recipients is None for v in self._said.get(stage, ()))
+        return any(v.action >= _DEFER and v.recipients is None for v in self._said.get(stage, ()))
 
     def _decisions(self, view: MailView) -> tuple[Decision, ...]:
         recipients = view.envelope.recipients if view.envelope is not None else ()
@@ -312,7 +322,7 @@ class Hearing:
 def _at_end_of_headers(view: MailView) -> MailView:
     """The same mail a moment earlier. (dataclasses.replace takes twice as long.)"""
     return MailView(
-        stage=Stage.END_OF_HEADERS,
+        stage=_END_OF_HEADERS,
         session=view.session,
         now=view.now,
         envelope=view.envelope,
