@@ -47,6 +47,8 @@ class Door:
         self._named = tuple((IpRanges(r.addresses), _grant_of(r)) for r in settings.ranges.values())
         self._anonymous = Grant(ClientKind.ANONYMOUS, rights_of(settings.anonymous_rights))
         self._authenticated = rights_of(settings.authenticated_rights)
+        self._offers: dict[tuple[Grant, bool, tuple[str, ...]], Offer] = {}
+        """One for each kind of client we know, in the clear and under TLS: as many as the file makes."""
         limits = settings.limits
         self.engine_limits = EngineLimits(
             command_line_bytes=limits.command_line_bytes,
@@ -67,8 +69,15 @@ class Door:
 
     def offer(self, session: Session, grant: Grant) -> Offer:
         """What is announced and accepted at this moment of a session."""
+        mechanisms = self.mechanisms(session)
+        key = (grant, session.tls is not None, mechanisms)
+        offer = self._offers.get(key)
+        if offer is None:
+            offer = self._offers[key] = self._offer(grant, mechanisms, encrypted=session.tls is not None)
+        return offer
+
+    def _offer(self, grant: Grant, mechanisms: tuple[str, ...], *, encrypted: bool) -> Offer:
         settings, limits = self.settings, self.settings.limits
-        encrypted = session.tls is not None
         return Offer(
             hostname=self.hostname,
             size_bytes=0 if Rights.BYPASS_SIZE in grant.rights else limits.message_size_bytes,
@@ -80,7 +89,7 @@ class Door:
             chunking=settings.chunking,
             starttls=self.tls is not None and not encrypted and settings.tls in ("optional", "required"),
             require_tls=settings.require_tls_extension and encrypted,
-            auth=self.mechanisms(session),
+            auth=mechanisms,
             tls_needed=settings.tls == "required" and not encrypted,
             helo_needed=settings.require_helo,
             blank_after_colon=settings.blank_after_colon,

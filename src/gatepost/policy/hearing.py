@@ -47,6 +47,7 @@ class Hearing:
         "_accepted",
         "_alarm",
         "_asked",
+        "_audience",
         "_knowledge",
         "_log",
         "_panels",
@@ -58,18 +59,22 @@ class Hearing:
         "_said_of",
         "_scale",
         "_session",
+        "_skipped_of",
     )
 
     def __init__(
         self,
         panels: Sequence[Mapping[Stage, Panel]],
         *,
+        skipped: Sequence[tuple[tuple[str, str], ...]],
         scale: Scale,
         deadline_s: float,
         revision: str,
         alarm: Alarm,
     ) -> None:
         self._panels_of = panels
+        self._skipped_of = skipped
+        self._audience = Audience.EXTERNAL
         self._panels_now: Mapping[Stage, Panel] = panels[Audience.EXTERNAL]
         self._session: Session | None = None
         self._scale = scale
@@ -187,9 +192,7 @@ class Hearing:
             revision=self._revision,
             scale=replace(self._scale, exempt=True) if exempt else self._scale,
             asked=tuple((stage.value, panel.names) for stage, panel in self._asked.items() if panel.names),
-            skipped=tuple(
-                dict.fromkeys(chain.from_iterable(panel.skipped for panel in self._panels_now.values()))
-            ),
+            skipped=self._skipped_of[self._audience],
         )
 
     def _panel_for(self, view: MailView) -> Panel:
@@ -198,7 +201,8 @@ class Hearing:
     def _panels_for(self, session: Session) -> Mapping[Stage, Panel]:
         if session is not self._session:  # rights change with EHLO, STARTTLS and AUTH only
             self._session = session
-            self._panels_now = self._panels_of[Audience.of(session.rights)]
+            self._audience = Audience.of(session.rights)
+            self._panels_now = self._panels_of[self._audience]
         return self._panels_now
 
     def _is_exempt(self) -> bool:

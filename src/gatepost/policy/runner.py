@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 
 from gatepost.model.verdict import Stage
 from gatepost.policy.alarm import Alarm
@@ -20,6 +21,11 @@ class Docket:
     """
 
     panels: tuple[Mapping[Stage, Panel], ...]
+    skipped: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
+    """By Audience: agents that are asked at no stage, and why; written into every dossier."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "skipped", tuple(map(_skipped_among, self.panels)))
 
 
 class PolicyRunner:
@@ -45,10 +51,16 @@ class PolicyRunner:
 
     def hearing(self, connector: str) -> Hearing:
         """For one new session. Raises KeyError for a connector this configuration does not have."""
+        docket = self._dockets[connector]
         return Hearing(
-            self._dockets[connector].panels,
+            docket.panels,
+            skipped=docket.skipped,
             scale=self._scale,
             deadline_s=self._deadline_s,
             revision=self._revision,
             alarm=self._alarm,
         )
+
+
+def _skipped_among(panels: Mapping[Stage, Panel]) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(panel.skipped for panel in panels.values())))
