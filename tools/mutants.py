@@ -193,7 +193,7 @@ def _is_prose(parent: ast.AST, name: str, index: int | None, node: ast.AST) -> b
         return index >= _WORDING.get(called, 99) and isinstance(
             node, (ast.Constant, ast.JoinedStr, ast.IfExp)
         )
-    return isinstance(parent, ast.keyword) and parent.arg == "kw_only"
+    return isinstance(parent, ast.keyword) and parent.arg in ("kw_only", "gc")
 
 
 def _instead_of(node: ast.AST) -> Iterator[ast.AST]:

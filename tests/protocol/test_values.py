@@ -7,6 +7,7 @@ import inspect
 from types import ModuleType
 
 import pytest
+from msgspec import Struct
 
 from gatepost.protocol import (
     data,
@@ -29,6 +30,19 @@ def values_of(module: ModuleType) -> list[type]:
 
 
 VALUES = [value for module in MODULES for value in values_of(module)]
+
+
+STRUCTS = [
+    thing
+    for module in MODULES
+    for thing in vars(module).values()
+    if inspect.isclass(thing) and issubclass(thing, Struct) and thing.__module__ == module.__name__
+]
+
+
+@pytest.mark.parametrize("value", STRUCTS, ids=lambda v: v.__name__)
+def test_structs_are_frozen(value: type[Struct]) -> None:
+    assert value.__struct_config__.frozen
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda v: v.__name__)
