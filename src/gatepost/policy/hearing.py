@@ -191,7 +191,9 @@ class Hearing:
             decisions,
             revision=self._revision,
             scale=replace(self._scale, exempt=True) if exempt else self._scale,
-            asked=tuple((stage.value, panel.names) for stage, panel in self._asked.items() if panel.names),
+            asked=tuple(
+                [(stage._value_, panel.names) for stage, panel in self._asked.items() if panel.names]
+            ),
             skipped=self._skipped_of[self._audience],
         )
 
