@@ -189,8 +189,23 @@ def test_size(name: str, sizes: list[int], codes: list[str], closed: bool) -> No
         assert len(talk.taken) == (1 if codes[-1].startswith("250") else 0)
 
 
+@pytest.mark.threat("C10")
+def test_what_came_before_counts_when_a_chunk_is_announced() -> None:
+    talk = in_transaction(offer=replace(OFFER, size_bytes=100))
+    assert talk.codes(b"BDAT 100\r\n" + b"x" * 100) == ["250 2.0.0"]
+    # When more than twice the limit is announced, it is refused before an octet of it came
+    assert talk.codes(b"BDAT 101 LAST\r\n") == ["552 5.3.4"]
+    assert talk.closed
+
+
+@pytest.mark.threat("C09")
+def test_a_chunk_as_the_first_word_of_all() -> None:
+    assert Talk().codes(b"BDAT 0\r\nNOOP\r\n") == ["503 5.5.1", "250 2.0.0"]
+
+
 def test_a_refused_chunk_without_size_limit_is_drained_so_far() -> None:
     limit = smtp_server.DRAIN_LIMIT_BYTES
+    assert limit == 64 * 1024 * 1024
     for size, closed in ((limit, False), (limit + 1, True)):
         talk = Talk(offer=replace(OFFER, size_bytes=0))
         talk.say(HELLO)

@@ -83,6 +83,10 @@ LINES = [
     Said("VRFY", b"VRFY bob\r\n", ["250 2.0.0"]),
     Said("VRFY beyond ASCII", b"VRFY \xc3\xbc\r\n", ["553 5.6.7"]),
     Said("EXPN beyond ASCII with SMTPUTF8", b"EXPN \xc3\xbc SMTPUTF8\r\n", ["250 2.0.0"]),
+    Said("invalid UTF-8 in EXPN", b"EXPN \xff SMTPUTF8\r\n", ["553 5.6.7"]),
+    Said("a blank beyond ASCII", "MAIL FROM:<a\u00a0b@b.test> SMTPUTF8\r\n".encode(), ["250 2.0.0"]),
+    Said("another word than FROM", b"MAIL FORM:<a@b.test>\r\n", ["501 5.5.4"]),
+    Said("a letter behind the colon", b"MAIL FROM:X<a@b.test>\r\n", ["501 5.5.4"]),
     Said("invalid UTF-8 in VRFY", b"VRFY \xff SMTPUTF8\r\n", ["553 5.6.7"]),
     Said("ETRN", b"ETRN example.com\r\n", ["502 5.5.1"]),
     Said("TURN", b"turn\r\n", ["502 5.5.1"]),
@@ -109,6 +113,8 @@ CLOSING = [
     Said("CR CR LF", b"NOOP\r\r\n", ["500 5.5.2"]),
     Said("LF alone", b"\n", ["500 5.5.2"]),
     Said("NUL", b"NOOP a\0b\r\n", ["500 5.5.2"]),
+    Said("bare CR without an end", b"NOOP\rX", ["500 5.5.2"]),
+    Said("the first octet of TLS", b"\x16", ["500 5.5.2"]),
     Said("NUL without an end", b"NOOP\0", ["500 5.5.2"]),
     Said("a torn quoted string", b'RCPT TO:<"a\\\r\nRCPT TO:<x>"@b.test>\r\n', ["501 5.5.4"]),
     Said("GET", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", ["421 4.7.0"]),
@@ -216,6 +222,14 @@ def test_the_longest_command(name: str, data: bytes, codes: list[str]) -> None:
         talk.say(HELLO)
         assert talk.codes(data, cut=cut) == codes
         assert talk.closed is (codes == ["500 5.5.2"])
+
+
+@pytest.mark.threat("B01")
+def test_the_length_of_a_line_begins_where_the_line_begins() -> None:
+    talk = Talk(limits=replace(LIMITS, command_line_bytes=512))
+    talk.say(HELLO)
+    assert talk.codes(b"RSET\r\n" * 60 + b"NOOP " + b"x" * 200) == ["250 2.0.0"] * 60
+    assert not talk.closed
 
 
 @pytest.mark.threat("B02")

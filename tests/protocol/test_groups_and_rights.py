@@ -21,6 +21,7 @@ from tests.protocol.talk import (
 
 from gatepost.model.reply import Reply
 from gatepost.protocol.events import Auth, AuthResponse, Data, Hello, Mail, Offer, Rcpt, StartTls, Violation
+from gatepost.protocol.smtp_server import ServerEngine
 from gatepost.protocol.smtp_states import State
 
 OUT_OF_TURN = "554 5.5.0"
@@ -360,6 +361,21 @@ def test_a_response_waits_for_its_answer() -> None:
     talk = challenged()
     assert talk.codes(b"YW5u\r\nNOOP\r\n") == [OUT_OF_TURN]
     assert talk.closed
+
+
+@pytest.mark.threat("C03")
+def test_speaking_while_a_response_is_judged() -> None:
+    talk = challenged()
+    talk.engine.receive(b"YW5u\r\n")
+    assert talk.engine.next_event() == AuthResponse(b"ann")
+    talk.engine.receive(SMUGGLED)
+    talk.engine.send(Reply(235, "2.7.0", "Welcome"))
+    assert talk.codes(b"") == [OUT_OF_TURN]
+    assert talk.closed
+
+
+def test_a_connection_begins_without_tls() -> None:
+    assert "STARTTLS" in ServerEngine(TLS_OFFER, LIMITS).ehlo_reply("").more
 
 
 @pytest.mark.threat("E03", "B14")

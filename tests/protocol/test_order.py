@@ -178,6 +178,21 @@ def test_the_limit_of_recipients() -> None:
     assert talk.codes(b"MAIL FROM:<>\r\n" + rcpt) == ["250 2.0.0"] * 2
 
 
+@pytest.mark.threat("B25")
+def test_the_limit_of_recipients_where_nobody_said_hello() -> None:
+    talk = Talk(offer=replace(OFFER, recipients=1, helo_needed=False))
+    for line in [b"MAIL FROM:<>\r\n", *[b"RCPT TO:<b@o.test>\r\n"] * 1002]:
+        talk.say(line)
+    assert [v.counts for v in talk.violations] == [False] * 1000 + [True]
+
+
+def test_400_is_a_no() -> None:
+    talk = Talk(answers={Mail: Reply(400, "4.0.0", "No")})
+    talk.say(HELLO)
+    talk.say(b"MAIL FROM:<>\r\n")
+    assert talk.is_in(State.READY)
+
+
 def test_refused_recipients_do_not_fill_the_limit() -> None:
     talk = Talk(offer=replace(OFFER, recipients=1), answers={Rcpt: REFUSED})
     talk.say(HELLO)
@@ -200,10 +215,18 @@ def test_binary_content_needs_bdat() -> None:
 def test_arguments_come_as_given() -> None:
     talk = Talk()
     talk.say(HELLO)
-    for line in (b"NOOP a  b\r\n", b"VRFY <bob>\r\n", b"EXPN list\r\n", b"HELP MAIL\r\n", b"RSET\r\n"):
+    for line in (
+        b"NOOP a  b\r\n",
+        b"NOOP X  \r\n",
+        b"VRFY <bob>\r\n",
+        b"EXPN list\r\n",
+        b"HELP MAIL\r\n",
+        b"RSET\r\n",
+    ):
         talk.say(line)
     assert talk.events[1:] == [
         Other(Verb.NOOP, "a  b"),
+        Other(Verb.NOOP, "X"),
         Other(Verb.VRFY, "<bob>"),
         Other(Verb.EXPN, "list"),
         Other(Verb.HELP, "MAIL"),
