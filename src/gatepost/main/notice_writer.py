@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatepost.config.settings import Settings
 from gatepost.model.accepted_domains import AcceptedDomains
@@ -92,7 +92,9 @@ class NoticeWriter:
         """For control: the notice about mail an administrator removes, its content read where it lies."""
 
         def compose(mail: QueuedMail, removed: Sequence[QueuedRecipient]) -> Accept | None:
-            return self.failure_as(mail, removed, content_of(mail.mail_id), self._next_id())
+            # A person asked for this notice by name: notices.to speaks of those we send by ourselves.
+            asked = replace(mail, authenticated=True)
+            return self.failure_as(asked, removed, content_of(mail.mail_id), self._next_id())
 
         return compose
 
