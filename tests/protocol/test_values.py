@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 from msgspec import Struct
 
+from gatepost.model.content import BodyForm
 from gatepost.protocol import (
     data,
     esmtp_parameters,
@@ -77,3 +78,10 @@ def test_what_is_offered_and_bounded_by_default() -> None:
     assert offer.blank_after_colon
     limits = events.EngineLimits()
     assert (limits.command_line_bytes, limits.auth_line_bytes, limits.text_line_bytes) == (2048, 12288, 8192)
+
+
+def test_what_an_event_says_when_nothing_was_said() -> None:
+    end = events.EndOfData(BodyForm())
+    assert (end.refusal, end.by_bdat) == (None, False)
+    assert events.Other(events.Verb.NOOP).argument == ""
+    assert repr(events.BodyChunk(b"secret")) == "BodyChunk()"
