@@ -113,7 +113,7 @@ CLOSING = [
     Said("CR CR LF", b"NOOP\r\r\n", ["500 5.5.2"]),
     Said("LF alone", b"\n", ["500 5.5.2"]),
     Said("NUL", b"NOOP a\0b\r\n", ["500 5.5.2"]),
-    Said("bare CR without an end", b"NOOP\rX", ["500 5.5.2"]),
+    Said("bare CR without an end", b"NOOP\rab", ["500 5.5.2"]),
     Said("the first octet of TLS", b"\x16", ["500 5.5.2"]),
     Said("NUL without an end", b"NOOP\0", ["500 5.5.2"]),
     Said("a torn quoted string", b'RCPT TO:<"a\\\r\nRCPT TO:<x>"@b.test>\r\n', ["501 5.5.4"]),
