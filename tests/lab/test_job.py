@@ -25,6 +25,7 @@ def short_path() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.mark.slow  # `make run ARGS=--once` is the same, and CI runs it
 def test_every_errand_ends_as_it_must(short_path: Path) -> None:
     # When the lab runs once, as `make run ARGS=--once` does
     done = subprocess.run(
