@@ -7,11 +7,20 @@ from itertools import islice
 import click
 
 from gatepost.cli.front import Face
-from gatepost.cli.output import json_option, octets, say_json, say_table, when
+from gatepost.cli.output import json_option, octets, when
 from gatepost.cli.queue import show as show_mail
 from gatepost.cli.queue import who
-from gatepost.cli.selection import Selection, bulk, change, found_by, selecting
-from gatepost.cli.shown import address_text, mail_json
+from gatepost.cli.selection import (
+    Manner,
+    Selection,
+    bulk,
+    change,
+    found_by,
+    limit_option,
+    list_mails,
+    selecting,
+)
+from gatepost.cli.shown import address_text
 from gatepost.control.commands import DeleteQuarantine, ReleaseQuarantine
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import MailState, QueuedMail
@@ -29,19 +38,14 @@ command.add_command(show_mail, "show")
 
 @command.command("list")
 @selecting(state=False)
-@click.option(
-    "--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Most mails shown."
-)
+@limit_option
 @json_option
 def list_(face: Face, selection: Selection, limit: int, as_json: bool) -> None:
     """List quarantined mails, oldest first."""
     held = selection.within(MailState.QUARANTINED)
     with face.world.readers(face.configuration.settings) as readers:
         mails = [found.mail for found in islice(found_by(readers, held), limit)]
-    if as_json:
-        say_json([mail_json(mail) for mail in mails])
-        return
-    say_table(_HEADS, [_row(mail) for mail in mails], empty="nothing is in quarantine")
+    list_mails(mails, heads=_HEADS, row=_row, empty="nothing is in quarantine", limit=limit, as_json=as_json)
 
 
 def _row(mail: QueuedMail) -> tuple[object, ...]:
@@ -62,8 +66,7 @@ def _row(mail: QueuedMail) -> tuple[object, ...]:
 @command.command()
 @selecting(state=False)
 @bulk
-@json_option
-def release(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json: bool) -> None:
+def release(face: Face, selection: Selection, manner: Manner) -> None:
     """Deliver mails to their original recipients. They are not judged again."""
     change(
         face,
@@ -71,17 +74,14 @@ def release(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json:
         lambda targets: ReleaseQuarantine(targets=targets, by=who()),
         verb="release",
         state=MailState.QUARANTINED,
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
+        manner=manner,
     )
 
 
 @command.command()
 @selecting(state=False)
 @bulk
-@json_option
-def delete(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json: bool) -> None:
+def delete(face: Face, selection: Selection, manner: Manner) -> None:
     """Remove mails for good. Nobody is told."""
     change(
         face,
@@ -89,7 +89,5 @@ def delete(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json: 
         lambda targets: DeleteQuarantine(targets=targets, by=who()),
         verb="delete",
         state=MailState.QUARANTINED,
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
+        manner=manner,
     )

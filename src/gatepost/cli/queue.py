@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn
@@ -13,8 +13,19 @@ import click
 
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table, span, when
-from gatepost.cli.selection import MailIdType, Selection, answer, bulk, change, found_by, selecting
-from gatepost.cli.shown import MAIL_HEADS, mail_json, mail_lines, mail_row
+from gatepost.cli.selection import (
+    MailIdType,
+    Manner,
+    Selection,
+    answer,
+    bulk,
+    change,
+    found_by,
+    limit_option,
+    list_mails,
+    selecting,
+)
+from gatepost.cli.shown import mail_json, mail_lines
 from gatepost.control.commands import (
     RemoveMail,
     ResumeHop,
@@ -46,9 +57,7 @@ def command() -> None:
 
 @command.command("list")
 @selecting()
-@click.option(
-    "--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Most mails shown."
-)
+@limit_option
 @click.option("--summary", is_flag=True, help="One line for each next hop instead of one for each mail.")
 @json_option
 def list_(face: Face, selection: Selection, limit: int, summary: bool, as_json: bool) -> None:
@@ -58,16 +67,11 @@ def list_(face: Face, selection: Selection, limit: int, summary: bool, as_json: 
             _summary(readers, face.world.now(), as_json=as_json)
             return
         mails = [found.mail for found in islice(found_by(readers, selection), limit)]
-    if as_json:
-        say_json([mail_json(mail) for mail in mails])
-        return
-    say_table(MAIL_HEADS, [mail_row(mail) for mail in mails], empty="the queue is empty")
-    if len(mails) == limit:
-        say(f"... the first {limit}; more with --limit")
+    list_mails(mails, empty="the queue is empty", limit=limit, as_json=as_json)
 
 
-def _summary(readers: object, now: float, *, as_json: bool) -> None:
-    hops = summary_of(readers)  # type: ignore[arg-type]
+def _summary(readers: Sequence[StoreReader], now: float, *, as_json: bool) -> None:
+    hops = summary_of(readers)
     if as_json:
         say_json(
             [
@@ -137,26 +141,23 @@ def not_here(mail_id: int) -> NoReturn:
 @command.command()
 @selecting()
 @bulk
-@json_option
-def retry(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json: bool) -> None:
+def retry(face: Face, selection: Selection, manner: Manner) -> None:
     """Try mails now, whatever they wait for.
 
     Unreachable, poison and dead mail goes back to the queue, and the routing of today is
     used. --next-hop alone, or --all, also ends the rest of a next hop that could not be reached.
     """
     hop = selection.only_next_hop
-    if hop is not None and not dry_run and not selection.is_empty:
+    if hop is not None and not manner.dry_run and not selection.is_empty:
         with face.world.links(face.configuration) as links:
-            answer(tell_all(links, RetryHop(next_hop=hop, by=who())), as_json=as_json)
+            answer(tell_all(links, RetryHop(next_hop=hop, by=who())), as_json=manner.as_json)
         return
     change(
         face,
         selection,
         lambda targets: RetryMail(targets=targets, by=who()),
         verb="retry",
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
+        manner=manner,
     )
 
 
@@ -166,42 +167,35 @@ def retry(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json: b
 @click.option(
     "--ndr", is_flag=True, help="Tell the senders, with a non-delivery report. Never about a notice."
 )
-@json_option
-def remove(face: Face, selection: Selection, dry_run: bool, yes: bool, ndr: bool, as_json: bool) -> None:
+def remove(face: Face, selection: Selection, manner: Manner, ndr: bool) -> None:
     """Take mails out of the queue for good."""
     change(
         face,
         selection,
         lambda targets: RemoveMail(targets=targets, notice=ndr, by=who()),
         verb="remove",
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
+        manner=manner,
     )
 
 
 @command.command()
 @selecting()
 @bulk
-@json_option
-def suspend(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json: bool) -> None:
+def suspend(face: Face, selection: Selection, manner: Manner) -> None:
     """Attempt mails no more until they are resumed. They still expire."""
     change(
         face,
         selection,
         lambda targets: SuspendMail(targets=targets, by=who()),
         verb="suspend",
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
+        manner=manner,
     )
 
 
 @command.command()
 @selecting(state=False)
 @bulk
-@json_option
-def resume(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json: bool) -> None:
+def resume(face: Face, selection: Selection, manner: Manner) -> None:
     """Put suspended mails back, due now."""
     change(
         face,
@@ -209,9 +203,7 @@ def resume(face: Face, selection: Selection, dry_run: bool, yes: bool, as_json: 
         lambda targets: ResumeMail(targets=targets, by=who()),
         verb="resume",
         state=MailState.SUSPENDED,
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
+        manner=manner,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gatepost.cli.front import EXIT_NO, EXIT_PARTLY, EXIT_USAGE, Face
-from gatepost.cli.output import Moment, moment_at, say, say_json, say_table
+from gatepost.cli.output import Moment, json_option, moment_at, say, say_json, say_table
 from gatepost.cli.shown import MAIL_HEADS, mail_json, mail_row
 from gatepost.control.commands import AnyCommand, Changed, Target
 from gatepost.control.links import act
@@ -111,15 +111,53 @@ def selecting(*, state: bool = True) -> Callable[[Callable[..., Any]], Callable[
     return wrap
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a command that changes mails is to go about it: --dry-run, --yes, --json."""
+
+    dry_run: bool
+    yes: bool
+    as_json: bool
+
+
 def bulk(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--all, --dry-run and --yes for commands that change mails."""
+    """--all, --dry-run, --yes and --json for commands that change mails; they get the last three as `manner`."""
+
+    @functools.wraps(command)
+    def call(face: Face, *, dry_run: bool, yes: bool, as_json: bool, **rest: Any) -> Any:
+        return command(face, manner=Manner(dry_run=dry_run, yes=yes, as_json=as_json), **rest)
+
+    wrapped: Callable[..., Any] = json_option(call)
     for option in (
         click.option("--all", "everything", is_flag=True, help="Every mail that this command can be about."),
         click.option("--dry-run", is_flag=True, help="Show what would be changed, change nothing."),
         click.option("--yes", is_flag=True, help="Do not ask."),
     ):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
+
+
+limit_option = click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Most mails shown."
+)
+
+
+def list_mails(
+    mails: Sequence[QueuedMail],
+    *,
+    heads: Sequence[str] = MAIL_HEADS,
+    row: Callable[[QueuedMail], Sequence[object]] = mail_row,
+    empty: str,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """A table, or JSON; says when there may be more. empty: what is said instead of no row."""
+    if as_json:
+        say_json([mail_json(mail) for mail in mails])
+        return
+    say_table(heads, [row(mail) for mail in mails], empty=empty)
+    if len(mails) == limit:
+        say(f"... the first {limit}; more with --limit")
 
 
 def found_by(readers: Sequence[StoreReader], selection: Selection) -> Iterator[Found]:
@@ -165,9 +203,7 @@ def change(
     *,
     verb: str,
     state: MailState | None = None,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
+    manner: Manner,
 ) -> None:
     """Find the mails, show how many, ask when there are several, tell the workers, say what came of it.
 
@@ -185,16 +221,16 @@ def change(
     for mail_id in missing:
         click.echo(f"{mail_id_text(mail_id)}: not found, or nothing of it fits", err=True)
     if not chosen.targets:
-        _nothing(as_json=as_json)
+        _nothing(as_json=manner.as_json)
         raise click.exceptions.Exit(EXIT_NO)
-    if dry_run:
-        _preview(chosen, verb, as_json=as_json)
+    if manner.dry_run:
+        _preview(chosen, verb, as_json=manner.as_json)
         return
-    if len(chosen.targets) > 1 and not yes:
+    if len(chosen.targets) > 1 and not manner.yes:
         _ask(chosen, verb)
     with face.world.links(configuration) as links:
         done = act(links, chosen.targets, command)
-    answer(done, as_json=as_json, partly=bool(missing))
+    answer(done, as_json=manner.as_json, partly=bool(missing))
 
 
 def answer(done: Changed, *, as_json: bool, partly: bool = False) -> None:
