@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from gatepost.adapters.line_thread import LineThread
 from gatepost.adapters.log import open_log_file
 from gatepost.model.fault import WorldFault
 
@@ -53,49 +52,29 @@ class CsvFiles:
         self._header, self._now = header, now
         self._file: BinaryIO | None = None
         self._day, self._size_bytes = "", 0
-        self._lines: deque[str] = deque()
-        self._wake = threading.Condition()
-        self._closing = False
-        self.dropped = 0
-        self._thread = threading.Thread(target=self._pour, name=prefix, daemon=True)
-        self._thread.start()
+        self._thread = LineThread(prefix, self._pour, lines_limit=WAITING_LINES_LIMIT, shut=self._shut)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written."""
+        return self._thread.dropped
 
     def write(self, line: str) -> None:
         """One line with its end. Never blocks, never raises."""
-        with self._wake:
-            if len(self._lines) >= WAITING_LINES_LIMIT:
-                self.dropped += 1
-                return
-            self._lines.append(line)
-            self._wake.notify()
+        self._thread.add(line.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """Write what waits (at most 2 seconds), then stop."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        self._thread.join(timeout=2.0)
+        self._thread.close()
 
-    def _pour(self) -> None:
-        while True:
-            with self._wake:
-                while not self._lines and not self._closing:
-                    self._wake.wait()
-                lines = list(self._lines)
-                self._lines.clear()
-                closing = self._closing
-            try:
-                self._put("".join(lines).encode("utf-8", "backslashreplace"))
-            except OSError:
-                self.dropped += len(lines)
-                self._shut()
-            if closing and not self._lines:
-                self._shut()
-                return
+    def _pour(self, lines: Sequence[bytes]) -> None:
+        try:
+            self._put(b"".join(lines))
+        except OSError:
+            self._shut()
+            raise
 
     def _put(self, octets: bytes) -> None:
-        if not octets:
-            return
         day = datetime.fromtimestamp(self._now(), tz=UTC).strftime("%Y%m%d")
         if self._file is None or day != self._day or self._size_bytes >= self._keep.file_bytes:
             self._shut()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
 
 import msgspec
 
+from gatepost.adapters.line_thread import LineThread
 from gatepost.ports.world import Clock
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -35,57 +34,44 @@ class JsonLog:
         self._stream = stream if stream is not None else sys.stderr.buffer
         self._lowest = LEVELS.index(level)
         self._process = process
-        self._lines: deque[bytes] = deque()
-        self._wake = threading.Condition()
-        self._closing = False
-        self.dropped = 0
-        self._thread = threading.Thread(target=self._pour, name="log", daemon=True)
-        self._thread.start()
+        self._fresh: BinaryIO | None = None
+        self._told = 0
+        self._thread = LineThread("log", self._pour, lines_limit=WAITING_LINES_LIMIT)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written."""
+        return self._thread.dropped
 
     def write(self, level: str, event: str, /, **fields: object) -> None:
         """One line. Never blocks and never raises for what it is given."""
-        if LEVELS.index(level) < self._lowest:
-            return
-        line = encode_line(self._clock.now(), self._process, level, event, fields)
-        with self._wake:
-            if len(self._lines) >= WAITING_LINES_LIMIT:
-                self.dropped += 1
-                return
-            self._lines.append(line)
-            self._wake.notify()
+        if LEVELS.index(level) >= self._lowest:
+            self._thread.add(encode_line(self._clock.now(), self._process, level, event, fields))
 
     def reopen(self, stream: BinaryIO) -> None:
-        """Go on in another stream (the file was rotated); the old one is closed."""
-        with self._wake:
-            before, self._stream = self._stream, stream
-        with contextlib.suppress(OSError):
-            before.close()
+        """Go on in another stream (the file was rotated) from the next line on; the old one is closed then."""
+        self._fresh = stream
+        self.write("info", "log-reopened")
 
     def close(self) -> None:
         """Write what waits (at most 2 seconds), then stop."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        self._thread.join(timeout=2.0)
+        self._thread.close()
 
-    def _pour(self) -> None:
-        while True:
-            with self._wake:
-                while not self._lines and not self._closing:
-                    self._wake.wait()
-                lines = b"".join(self._lines)
-                self._lines.clear()
-                closing = self._closing
-            self._put(lines)
-            if closing and not self._lines:
-                return
-
-    def _put(self, lines: bytes) -> None:
-        try:
-            self._stream.write(lines)
-            self._stream.flush()
-        except (OSError, ValueError):
-            self.dropped += lines.count(b"\n")
+    def _pour(self, lines: Sequence[bytes]) -> None:
+        """In the thread, which alone writes and changes the stream."""
+        if self._fresh is not None:
+            before, self._stream, self._fresh = self._stream, self._fresh, None
+            with contextlib.suppress(OSError):
+                before.close()
+        self._stream.write(b"".join(lines))
+        lost = self._thread.dropped - self._told
+        if lost:
+            line = encode_line(
+                self._clock.now(), self._process, "error", "log-lines-dropped", {"lines": lost}
+            )
+            self._stream.write(line)
+            self._told += lost
+        self._stream.flush()
 
 
 class DirectLog:
