@@ -34,15 +34,17 @@ make_venv() {
     return 1
 }
 
+# The lock names every package, so nothing is resolved (--no-deps): pip with hashes would refuse "coverage[toml]",
+# which pytest-cov asks for, as not pinned, although coverage is.
 install_locked() {
     local uv=""
     if [ -x "$venv/bin/uv" ]; then uv="$venv/bin/uv"; elif command -v uv >/dev/null; then uv=uv; fi
     echo "Installing requirements/$kind.lock" >&2
     if [ -n "$uv" ]; then
-        "$uv" pip install -q --python "$venv/bin/python" --require-hashes -r "requirements/$kind.lock"
+        "$uv" pip install -q --python "$venv/bin/python" --require-hashes --no-deps -r "requirements/$kind.lock"
         "$uv" pip install -q --python "$venv/bin/python" --no-deps -e .
     else
-        "$venv/bin/python" -m pip install -q --require-hashes -r "requirements/$kind.lock"
+        "$venv/bin/python" -m pip install -q --require-hashes --no-deps -r "requirements/$kind.lock"
         "$venv/bin/python" -m pip install -q --no-deps -e .
     fi
 }
