@@ -192,4 +192,4 @@ def test_a_quarter_of_a_megabyte_of_anything_is_read_quickly(head: bytes) -> Non
     HeaderIndex.parse(head).fields  # noqa: B018
     raw_fields(head)
     # A quadratic reading takes minutes; a linear one some milliseconds.
-    assert time.process_time() - started < 1.0
+    assert time.process_time() - started < 20

