@@ -57,8 +57,12 @@ def test_the_cost_of_a_family_includes_its_dead() -> None:
 
 
 def test_a_family_has_its_children() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
     try:
+        child.stdout.readline()  # it runs
         assert child.pid in family_of(os.getpid())
         assert memory_bytes(child.pid) > 1 << 20
     finally:
@@ -66,6 +70,7 @@ def test_a_family_has_its_children() -> None:
         child.wait()
         assert child.stdin is not None
         child.stdin.close()
+        child.stdout.close()
     assert memory_bytes(child.pid) == 0
 
 
