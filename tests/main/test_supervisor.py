@@ -16,6 +16,9 @@ import psutil
 import pytest
 from tests.services.gateway import GatewayUnderTest, gateway_in, wait_until
 
+from gatepost.lab.sink import Sink
+from gatepost.model.mail_id import mail_id_number, worker_of
+
 Start = Callable[..., GatewayUnderTest]
 NOWHERE = "[127.0.0.1]:9"
 
@@ -42,6 +45,31 @@ def test_a_worker_that_dies_is_replaced_and_its_mail_is_there(gateway: Start) ->
     workers(running)[0].kill()
     wait_until(lambda: takes_mail(running))
     assert len(running.ask("queue", "list")) == 2
+
+
+def test_with_fewer_workers_the_mail_of_the_others_still_leaves(gateway: Start, sink: Sink) -> None:
+    """Each worker has a store of its own: a smaller `workers` must not leave one lying."""
+    running = gateway(smart_host=NOWHERE, workers=2)
+
+    def of_the_second() -> int:
+        """Mails in the store of worker 1; the kernel chooses who is given a connection."""
+        assert takes_mail(running)
+        return sum(worker_of(mail_id_number(mail["id"])) for mail in running.ask("queue", "list"))
+
+    wait_until(of_the_second)
+    sent = len(running.ask("queue", "list"))
+    running.stop()
+    file = running.process.configuration
+    text = file.read_text("utf-8").replace("workers = 2", "workers = 1")
+    file.write_text(text.replace(NOWHERE, f"[127.0.0.1]:{sink.port}"), "utf-8")
+    running.process.start()
+    running.cli("queue", "retry", "--all", "--yes")
+    wait_until(lambda: len(sink.mails) == sent)
+    wait_until(lambda: running.ask("queue", "list") == [])
+    assert takes_mail(running)
+    running.stop()
+    running.process.start()
+    assert len(workers(running)) == 1, "nobody is started for an empty store"
 
 
 @pytest.mark.threat("O25")

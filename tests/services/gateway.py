@@ -53,6 +53,7 @@ def configuration(
     dns_port: int = 0,
     connector: Sequence[str] = (),
     sender: Sequence[str] = (),
+    workers: int = 1,
     more: str = "",
 ) -> str:
     """A small gatepost.toml.
@@ -66,7 +67,7 @@ def configuration(
         "[server]",
         'hostname = "mx.ours.example"',
         f'state-directory = "{directory / "state"}"',
-        "workers = 1",
+        f"workers = {workers}",
         'stop-timeout = "5s"',
         '[accepted-domains."ours.example"]',
         "[recipients]",

@@ -1,5 +1,8 @@
 """Group commit: whatever is asked for while one transaction is being synced becomes the next.
 
+A group is begun when the loop has nothing else to do, so that what its other sessions are about to ask for
+still joins; at the latest two milliseconds after its first (decision 0170).
+
 The rows are written on the event loop's thread; only COMMIT, which waits for the disk, runs in
 the store's own thread. Decision 0030 has the figures: a thread that writes the rows as well
 fights with the loop for the interpreter's lock at every statement.
@@ -29,6 +32,8 @@ from gatepost.ports.world import Clock
 
 RIDE_LIMIT_S: Final = 0.05  # how long a change that nobody waits for may wait for company
 GROUP_WRITE_LIMIT_S: Final = 0.005  # how long one group may keep the event loop from other work
+IDLE_TURN_S: Final = 50e-6  # a turn of the loop that takes no longer had nothing to do but to ask the kernel
+GATHER_LIMIT_S: Final = 0.002  # how long a group is gathered while the loop has other work
 CHECKPOINT_BYTES: Final = 8 << 20
 TRUNCATE_BYTES: Final = 64 << 20
 RENEW_WAIT_S: Final = (0.0, 0.2, 1.0, 2.0, 5.0)
@@ -116,6 +121,7 @@ class CommitGroups:
         self._renewals = 0
         self.phase = Phase.IDLE
         self.broken_by: WorldFault | None = None
+        self._asked_at_s = self._turned_at_s = 0.0
         self._inline = False
         self._then: Callable[[BaseException | None], None] | None = None
         self._outcome: BaseException | None = None
@@ -150,7 +156,17 @@ class CommitGroups:
 
     def _soon(self) -> None:
         self.phase = Phase.ASKED
-        self._loop.call_soon(self._begin)
+        self._asked_at_s = self._turned_at_s = self._clock.monotonic()
+        self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """The loop has turned once: begin when it had nothing else to do, or when the first has waited enough."""
+        now_s = self._clock.monotonic()
+        if now_s - self._turned_at_s < IDLE_TURN_S or now_s - self._asked_at_s >= GATHER_LIMIT_S:
+            self._begin()
+            return
+        self._turned_at_s = now_s
+        self._loop.call_soon(self._turn)
 
     # -- one group ------------------------------------------------------------------------------
 
@@ -238,8 +254,7 @@ class CommitGroups:
             return
         self.phase = Phase.IDLE
         if any(asked.done is not None for asked in self._waiting):
-            self.phase = Phase.ASKED
-            self._begin()
+            self._soon()
         elif self._waiting and self._timer is None:
             self._timer = self._loop.call_later(RIDE_LIMIT_S, self._ride_over)
 

@@ -38,7 +38,7 @@ class Server(Table):
         default="/var/lib/gatepost",
     )
     workers: Literal["auto"] | WorkerCount = setting(
-        "Processes that receive and deliver; auto is one for each core", default="auto"
+        "Processes that receive and deliver; auto is one for each core but one, at least one", default="auto"
     )
     user: str = setting(
         "The account to become after the ports are bound, when started as root; empty: stay",

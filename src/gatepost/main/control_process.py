@@ -19,8 +19,8 @@ from gatepost.model.fault import WorldFault
 from gatepost.records.counters import METRICS, MetricKind
 
 
-def run_control(configuration: Configuration, workers: int) -> int:
-    """The control process's whole life; returns its exit status."""
+def run_control(configuration: Configuration, workers: Sequence[int]) -> int:
+    """The control process's whole life; returns its exit status. workers: their numbers."""
     log = open_log(configuration.settings.log, "control")
     try:
         asyncio.run(_serve(configuration.settings, workers, log))
@@ -33,7 +33,7 @@ def run_control(configuration: Configuration, workers: int) -> int:
     return 0
 
 
-async def _serve(settings: Settings, workers: int, log: JsonLog) -> None:
+async def _serve(settings: Settings, workers: Sequence[int], log: JsonLog) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -48,9 +48,9 @@ async def _serve(settings: Settings, workers: int, log: JsonLog) -> None:
         await stop.wait()
 
 
-def _reports(settings: Settings, workers: int) -> list[WorkerReport]:
+def _reports(settings: Settings, workers: Sequence[int]) -> list[WorkerReport]:
     answering = {link.worker: link for link in running(settings)}
-    return [_report(number, answering.get(number)) for number in range(workers)]
+    return [_report(number, answering.get(number)) for number in workers]
 
 
 def _report(number: int, link: WorkerLink | None) -> WorkerReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gatepost.main.control_process import run_control
 from gatepost.main.logs import open_direct_log, reopen_log
 from gatepost.main.places import state_directory, tls_directory
 from gatepost.main.preload import import_everything
+from gatepost.main.stores import former_workers
 from gatepost.main.supervisor import Supervisor, prepare_state
 from gatepost.main.worker import run_worker
 from gatepost.model.fault import WorldFault
@@ -34,26 +36,28 @@ def run_gateway(path: str) -> int:
     import_everything(settings.server.event_loop)
     prepare_state(state_directory(settings), settings.server.user)
     _prepare_certificates(settings)
+    former = former_workers(settings, workers_of(settings))
     supervisor = Supervisor(
         configuration=configuration,
         load=partial(load_configuration, path),
         worker=run_worker,
-        control=partial(_control, workers_of(settings)),
+        control=partial(_control, (*range(workers_of(settings)), *former)),
         log=log,
         workers=workers_of(settings),
+        former=former,
         reopen_log=partial(reopen_log, log, settings.log),
     )
     return supervisor.run()
 
 
 def workers_of(settings: Settings) -> int:
-    """How many workers "auto" is: one for each core we may use."""
+    """How many workers "auto" is: one for each core we may use but one, which disk, kernel and lookups need (0170)."""
     if settings.server.workers == "auto":
-        return max(1, len(os.sched_getaffinity(0)))
+        return max(1, len(os.sched_getaffinity(0)) - 1)
     return settings.server.workers
 
 
-def _control(workers: int, configuration: Configuration) -> int:
+def _control(workers: Sequence[int], configuration: Configuration) -> int:
     return run_control(configuration, workers)
 
 

@@ -22,7 +22,7 @@ from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import control_socket, store_directories
 from gatepost.model.mail_id import MailIds
-from gatepost.ports.store import StoreReader
+from gatepost.ports.store import MailFilter, StoreReader
 from gatepost.queue.states import settled
 from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.next_hop import Router
@@ -41,6 +41,20 @@ def readers(settings: Settings) -> Iterator[Sequence[StoreReader]]:
                 open_ones.callback(reader.close)
                 found.append(reader)
         yield found
+
+
+def former_workers(settings: Settings, workers: int) -> tuple[int, ...]:
+    """Numbers from `workers` on whose stores still hold mail. Raises WorldFault when one cannot be read."""
+    found = []
+    for number, directory in store_directories(settings).items():
+        if number >= workers and (directory / "store.db").exists():
+            reader = open_reader(directory)
+            try:
+                if reader.find(MailFilter(), limit=1):
+                    found.append(number)
+            finally:
+                reader.close()
+    return tuple(found)
 
 
 @contextmanager

@@ -33,6 +33,8 @@ _QUICK_DEATH_S: Final = 2.0
 _RESTART_LIMIT_S: Final = 5.0
 _STOP_MARGIN_S: Final = 5.0
 
+_FORMER: Final = "server.workers is smaller now: its store still holds mail, which is delivered from there"
+
 WorkerMain = Callable[[Configuration, int, "dict[str, socket.socket]"], int]
 ControlMain = Callable[[Configuration], int]
 
@@ -66,6 +68,8 @@ class Supervisor:
     control: ControlMain
     log: Log
     workers: int
+    former: tuple[int, ...] = ()
+    """Numbers of workers there are no more, whose stores still hold mail: they deliver, and listen to nobody."""
     reopen_log: Callable[[], None] = lambda: None
     """SIGUSR1: the log file was rotated."""
     _sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
@@ -77,12 +81,14 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._bind()
         become(self.configuration.settings.server.user)
-        self._children = [Child(number) for number in range(self.workers)]
+        self._children = [Child(number) for number in (*range(self.workers), *self.former)]
         if self.configuration.settings.metrics.listen:
             self._children.append(Child(-1))
         for child in self._children:
             self._start(child)
         self.log.write("info", "started", workers=self.workers, listening=", ".join(self._sockets))
+        for worker in self.former:
+            self.log.write("warning", "former-worker", worker=worker, text=_FORMER)
         while self._children:
             self._wait()
         for copies in self._sockets.values():
@@ -135,10 +141,12 @@ class Supervisor:
                 for listening in copies:
                     listening.close()
             return self.control(self.configuration)
-        mine = {binding: copies[child.number] for binding, copies in self._sockets.items()}
-        for copies in self._sockets.values():
-            for listening in copies:
-                if listening is not copies[child.number]:
+        mine: dict[str, socket.socket] = {}
+        for binding, copies in self._sockets.items():
+            for owner, listening in enumerate(copies):
+                if owner == child.number:
+                    mine[binding] = listening
+                else:
                     listening.close()
         return self.worker(self.configuration, child.number, mine)
 

@@ -390,7 +390,9 @@ def _doors(
         if connector.enabled
     }
     bindings = bindings_of(settings.receive_connectors)
-    return {sockets[binding]: [doors[name] for name in names] for binding, names in bindings.items()}
+    # A former worker, which only delivers what is left, has no sockets.
+    served = {sockets[binding]: names for binding, names in bindings.items() if binding in sockets}
+    return {listening: [doors[name] for name in names] for listening, names in served.items()}
 
 
 def _tls(settings: Settings, connector: ReceiveConnector, now: float) -> TlsServer | None:
