@@ -59,7 +59,9 @@ def read_message_form(mail: MailView, fields_limit: int) -> MessageForm:
     body_type = mail.envelope.body if mail.envelope is not None else BodyType.SEVEN_BIT
     smtputf8 = mail.envelope is not None and mail.envelope.smtputf8
     nul_in_head = b"\0" in head
-    repeated = tuple(name.decode("ascii") for name in ONCE_ONLY if index.count(name) > 1)
+    repeated: tuple[str, ...] = ()
+    if index.has_repeated_names:  # Received at least, once the mail has passed two hosts
+        repeated = tuple(name.decode("ascii") for name in ONCE_ONLY if index.count(name) > 1)
     return MessageForm(
         header_defects=_telling(index, mail) if index.defects else (),
         repeated_fields=repeated,

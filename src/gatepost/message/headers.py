@@ -134,6 +134,11 @@ class HeaderIndex:
         pairs = zip(self._names, self._values, strict=True)
         return [value.strip(_BLANKS) for found, value in pairs if found == name]
 
+    @property
+    def has_repeated_names(self) -> bool:
+        """Some name stands more than once."""
+        return len(set(self._names)) < len(self._names)
+
     def count(self, name: bytes) -> int:
         """How many fields have this name (lower case)."""
         return self._names.count(name)

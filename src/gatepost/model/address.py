@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 _DOT_STRING: Final = re.compile(
@@ -28,6 +28,8 @@ class Address:
 
     local: str
     domain: str
+    _text: str = field(default="", init=False, repr=False, compare=False)
+    """What str() returned: one mail's trace, rows and records write each of its addresses several times."""
 
     def __post_init__(self) -> None:
         # Printable text has no control characters, and that is quickly seen.
@@ -66,6 +68,11 @@ class Address:
 
     def __str__(self) -> str:
         """As between the angle brackets on the wire: quoted where it must be."""
+        if not self._text:
+            object.__setattr__(self, "_text", self._written())  # kept beside the value; it stays what it is
+        return self._text
+
+    def _written(self) -> str:
         local = self.local
         if local and not _DOT_STRING.fullmatch(local):
             escaped = local.replace("\\", "\\\\").replace('"', '\\"')
