@@ -20,6 +20,7 @@ from bench.postfix import Postfix, why_not
 from bench.report import data_of, text_of
 from bench.rounds import Plan, measure, missing
 from bench.server import Server
+from bench.sink import MailSink
 
 _ONE_STEP_DOWN = 0o755  # Postfix's own account must reach its files
 
@@ -47,19 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(plan: Plan, directory: Path, *, only: str) -> int:
-    servers: list[Server] = [Gatepost(directory / "gatepost")] if only != "postfix" else []
+    kinds: list[type[Server]] = [Gatepost] if only != "postfix" else []
     if reason := why_not():
         print(f"{reason}: Gatepost alone is measured")
     elif only != "gatepost":
-        servers.append(Postfix(directory / "postfix"))
+        kinds.append(Postfix)
     known = facts(directory)
-    known |= {server.name: server.version for server in servers}
-    known["when"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     with ExitStack() as running:
-        for server in servers:
-            running.enter_context(server)
-        results = measure(plan, servers, lambda text: print(text, file=sys.stderr))
-        lost = missing(results, servers)
+        servers = [running.enter_context(kind(directory / kind.name.lower())) for kind in kinds]
+        relays: list[Server] = []
+        for kind in kinds:
+            sink = running.enter_context(MailSink(directory))
+            relays.append(running.enter_context(kind(directory / f"{kind.name.lower()}-relay", sink)))
+        known |= {server.name: server.version for server in servers}
+        known["when"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        results = measure(plan, servers, relays, lambda text: print(text, file=sys.stderr))
+        lost = missing(results, (*servers, *relays))
     print(text_of(results, known, lost))
     file = Path("build") / f"bench-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
     file.parent.mkdir(exist_ok=True)

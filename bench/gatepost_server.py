@@ -1,4 +1,4 @@
-"""Gatepost as an administrator would run it, but with its way out suspended."""
+"""Gatepost as an administrator would run it, but with its way out suspended, or into a sink."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import apsw
 import gatepost
 from bench.measures import DOMAIN, RECIPIENTS
 from bench.server import Server
+from bench.sink import MailSink
 from gatepost.lab.dns_server import LabDns
 
 _CONFIGURATION: Final = """\
@@ -29,14 +30,16 @@ file = "{dir}/recipients"
 
 [receive-connectors.internet]
 listen = ["127.0.0.1:{port}"]
+tarpit = "0s"
 
 [receive-connectors.internet.limits]
-connections-per-source = 1000
+connections = 20000
+connections-per-source = 20000
 
 [send-connectors.mailbox]
 address-spaces = ["{domain}"]
-smart-hosts = ["[127.0.0.1]:9"]
-suspended = true
+smart-hosts = ["[127.0.0.1]:{sink}"]
+suspended = {suspended}
 
 [metrics]
 listen = ""
@@ -51,8 +54,8 @@ class Gatepost(Server):
 
     name = "Gatepost"
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, sink: MailSink | None = None) -> None:
+        super().__init__(directory, sink)
         self._names = NameServer()
 
     def prepare(self) -> None:
@@ -60,7 +63,12 @@ class Gatepost(Server):
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "recipients").write_text("\n".join(RECIPIENTS) + "\n")
         text = _CONFIGURATION.format(
-            dir=self.directory, domain=DOMAIN, port=self.port, dns=self._names.start()
+            dir=self.directory,
+            domain=DOMAIN,
+            port=self.port,
+            dns=self._names.start(),
+            sink=self.sink.port if self.sink is not None else 9,
+            suspended="false" if self.sink is not None else "true",
         )
         (self.directory / "gatepost.toml").write_text(text)
 
@@ -103,12 +111,12 @@ class NameServer:
     """The lab's name server in a thread of its own: nobody has a name."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server = LabDns("")
 
     def start(self) -> int:
         """Its port."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
         return self._server.port

@@ -1,15 +1,17 @@
-"""The load: Postfix's smtp-source for rates, a plain client of our own for the latency of one session."""
+"""The load: Postfix's smtp-source for rates, clients of our own for latency, TLS, refusals and idle sessions."""
 
 from __future__ import annotations
 
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from typing import Final
 
 from bench.cost import cpu_s, memory_bytes
-from bench.measures import MESSAGE_BYTES, RECIPIENT, SENDER, Latency, Load, Scenario, percentile
+from bench.measures import MESSAGE_BYTES, RECIPIENT, SENDER, Latency, Load, Scenario, Work, percentile
+from bench.server import Server
 
 _LIMIT_S: Final = 600.0
 _TRAILING_S: Final = 1.1
@@ -25,21 +27,23 @@ def smtp_source() -> str | None:
     return shutil.which("smtp-source", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 
 
-def offer(scenario: Scenario, *, port: int, pid: int) -> Load:
-    """Runs the load against a server whose first process is `pid`. Raises LoadFailed."""
-    program = smtp_source()
-    if program is None:
-        raise LoadFailed("smtp-source is not installed")
-    command = [program, "-s", str(scenario.sessions), "-m", str(scenario.messages)]
-    command += ["-l", str(MESSAGE_BYTES), "-M", "load.sender.test", "-f", SENDER, "-t", RECIPIENT]
-    command += ["-d"] if scenario.kept else []
+def offer(scenario: Scenario, server: Server) -> Load:
+    """Runs the load against a server. Raises LoadFailed."""
+    pid, sink = server.pid, server.sink
+    delivered = sink.mails if sink is not None else 0
+    command = _command(scenario, server.port)
     cpu_before_s = cpu_s(pid)
     began_at = time.perf_counter()
-    done = subprocess.run([*command, f"127.0.0.1:{port}"], capture_output=True, timeout=_LIMIT_S, check=False)
-    seconds = time.perf_counter() - began_at
+    done = subprocess.run(command, capture_output=True, timeout=_LIMIT_S, check=False)
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()[-300:]
-        raise LoadFailed(f"port {port}, {scenario.title}: {said}")
+        raise LoadFailed(f"{server.name}, {scenario.title}: {said}")
+    if sink is not None:
+        try:
+            sink.wait_for(delivered + scenario.messages)
+        except TimeoutError as error:
+            raise LoadFailed(f"{server.name}, {scenario.title}: {error}") from error
+    seconds = time.perf_counter() - began_at
     memory = memory_bytes(pid)
     time.sleep(_TRAILING_S)
     return Load(
@@ -50,9 +54,38 @@ def offer(scenario: Scenario, *, port: int, pid: int) -> Load:
     )
 
 
+def _command(scenario: Scenario, port: int) -> list[str]:
+    if scenario.work in (Work.TLS, Work.REFUSED):
+        counts = [str(scenario.sessions), str(scenario.messages)]
+        return [sys.executable, "-m", "bench.client", str(port), scenario.work.value, *counts]
+    program = smtp_source()
+    if program is None:
+        raise LoadFailed("smtp-source is not installed")
+    command = [program, "-s", str(scenario.sessions), "-m", str(scenario.messages)]
+    command += ["-l", str(MESSAGE_BYTES), "-M", "load.sender.test", "-f", SENDER, "-t", RECIPIENT]
+    return [*command, *(["-d"] if scenario.kept else []), f"127.0.0.1:{port}"]
+
+
+def measure_idle(server: Server, *, sessions: int, tls: bool) -> float:
+    """Octets of the server's memory that one idle connection takes. Raises LoadFailed."""
+    before = memory_bytes(server.pid)
+    work = "idle-tls" if tls else "idle"
+    command = [sys.executable, "-m", "bench.client", str(server.port), work, str(sessions), "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        said = client.stdout.readline().strip()
+        if said != str(sessions).encode():
+            client.kill()
+            raise LoadFailed(f"{server.name} did not hold {sessions} idle connections")
+        time.sleep(_TRAILING_S)
+        held = memory_bytes(server.pid)
+        client.communicate(timeout=_LIMIT_S)
+    return (held - before) / sessions
+
+
 def measure_latency(*, port: int, kept: bool, messages: int) -> Latency:
     """One session, one message after the other, a command at a time. Raises LoadFailed."""
-    text = _text()
+    text = message_text()
     times: list[float] = []
     client: Client | None = None
     try:
@@ -114,7 +147,7 @@ def _is_complete(reply: bytes) -> bool:
     return reply.endswith(b"\r\n") and last[3:4] != b"-"
 
 
-def _text() -> bytes:
+def message_text() -> bytes:
     """A message of MESSAGE_BYTES, as smtp-source makes them: lines of X."""
     head = f"From: <{SENDER}>\r\nTo: <{RECIPIENT}>\r\nSubject: bench\r\n"
     head += "Date: Sun, 22 Nov 2026 12:00:00 +0000\r\nMessage-Id: <bench@sender.test>\r\n\r\n"

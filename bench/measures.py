@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
+OURS: Final = "Gatepost"
+THEIRS: Final = "Postfix"
 MESSAGE_BYTES: Final = 4096
 DOMAIN: Final = "bench.test"
 RECIPIENT: Final = f"user500@{DOMAIN}"
 SENDER: Final = "load@sender.test"
 RECIPIENTS: Final = tuple(f"user{n}@{DOMAIN}" for n in range(1000))
+
+
+class Work(Enum):
+    """What is done with each message."""
+
+    ACCEPT = "accept"
+    """Taken in and kept."""
+    TLS = "tls"
+    """Taken in under TLS: a STARTTLS handshake for each."""
+    REFUSED = "refused"
+    """Its only recipient is unknown; "messages" are sessions."""
+    RELAY = "relay"
+    """Taken in and delivered to a sink: the time ends when the sink has the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +37,17 @@ class Scenario:
     kept: bool
     """Whether the sender keeps its connections; else one message a connection."""
     messages: int
+    work: Work = Work.ACCEPT
 
     @property
     def title(self) -> str:
         """For the table."""
         sessions = "session" if self.sessions == 1 else "sessions"
-        return f"{self.sessions} {sessions}, {'kept open' if self.kept else 'a message each'}"
+        how = _TITLES.get(self.work, "kept open" if self.kept else "a message each")
+        return f"{self.sessions} {sessions}, {how}"
+
+
+_TITLES: Final = {Work.TLS: "STARTTLS each", Work.REFUSED: "refused", Work.RELAY: "relayed to a sink"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,13 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Final
 
 from bench.measures import DOMAIN, RECIPIENTS
 from bench.server import Server, run_quietly
+from gatepost.adapters.tls import self_signed
 
 # Durable as it comes: the queue file is synced before the 250. HOLD puts accepted mail aside before the
 # queue manager sees it: the least work Postfix can have with a mail that is not delivered.
@@ -31,8 +33,12 @@ inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 relay_domains = {domain}
 relay_recipient_maps = hash:{dir}/etc/recipients
-smtpd_data_restrictions = check_client_access static:HOLD
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {certificate}
 """
+_HOLD: Final = "smtpd_data_restrictions = check_client_access static:HOLD\n"
+_RELAY: Final = "relay_transport = smtp:[127.0.0.1]:{port}\n"
 _SERVICE_WORDS: Final = 8
 _CHROOT_WORD: Final = 4
 
@@ -49,7 +55,10 @@ class Postfix(Server):
             (self.directory / name).mkdir(parents=True)
         os.chown(self.directory / "data", postfix.pw_uid, postfix.pw_gid)
         etc = self.directory / "etc"
-        (etc / "main.cf").write_text(_MAIN.format(dir=self.directory, domain=DOMAIN))
+        certificate = self_signed(self.directory / "tls", "postfix.bench.test", now=time.time())
+        text = _MAIN.format(dir=self.directory, domain=DOMAIN, certificate=certificate)
+        text += _HOLD if self.sink is None else _RELAY.format(port=self.sink.port)
+        (etc / "main.cf").write_text(text)
         (etc / "master.cf").write_text(_master(self.port))
         (etc / "recipients").write_text("".join(f"{one} OK\n" for one in RECIPIENTS))
         run_quietly("postmap", "-c", str(etc), f"hash:{etc / 'recipients'}")

@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Final
 
-from bench.measures import Latency, Load, Spread, ratios, spread_of
+from bench.measures import OURS, THEIRS, Latency, Load, Spread, ratios, spread_of
 from bench.rounds import Results
 
-OURS: Final = "Gatepost"
-THEIRS: Final = "Postfix"
 _FIGURES: Final[tuple[tuple[str, Callable[[Load], float], str], ...]] = (
     ("messages/s", lambda load: load.rate, ".0f"),
     ("CPU ms/message", lambda load: load.cpu_ms, ".3f"),
@@ -48,6 +46,9 @@ def text_of(results: Results, facts: Mapping[str, str], missing: Mapping[str, in
                     form,
                 )
             )
+    for tls, octets in results.idle.items():
+        title = f"an idle connection{' under TLS' if tls else ''}: KB"
+        lines.append(_row(title, [octets / 1000], [], ".1f"))
     lines += [
         "",
         *(f"{name}: {count} acknowledged mails are missing" for name, count in missing.items() if count),
@@ -61,9 +62,15 @@ def data_of(results: Results, facts: Mapping[str, str], missing: Mapping[str, in
         "facts": dict(facts),
         "missing": dict(missing),
         "loads": [
-            {"server": server, **asdict(scenario), "rounds": [asdict(load) for load in loads]}
+            {
+                "server": server,
+                **asdict(scenario),
+                "work": scenario.work.value,
+                "rounds": [asdict(load) for load in loads],
+            }
             for (server, scenario), loads in results.loads.items()
         ],
+        "idle_bytes": {"tls" if tls else "plain": octets for tls, octets in results.idle.items()},
         "latencies": [
             {"server": server, "kept": kept, "rounds": [asdict(latency) for latency in latencies]}
             for (server, kept), latencies in results.latencies.items()

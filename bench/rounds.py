@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from bench.load import measure_latency, offer
-from bench.measures import Latency, Load, Scenario
+from bench.load import measure_idle, measure_latency, offer
+from bench.measures import OURS, Latency, Load, Scenario, Work
 from bench.server import Server
 
 MESSAGES: Final = {1: 800, 10: 3000, 50: 4000}
 """Sessions -> messages: a second or more of each."""
 LATENCY_MESSAGES: Final = 300
+OTHER_WORK: Final = {Work.TLS: 1000, Work.REFUSED: 2000, Work.RELAY: 3000}
+"""Work -> messages, with ten sessions; relaying with kept connections, as mail between systems comes."""
+OTHER_SESSIONS: Final = 10
+IDLE_SESSIONS: Final = {False: 5000, True: 2000}
+"""Under TLS or not -> idle connections."""
 
 T = TypeVar("T")
 
@@ -36,6 +41,14 @@ class Plan:
         )
 
     @property
+    def other_work(self) -> tuple[Scenario, ...]:
+        """TLS, refusals, relaying."""
+        return tuple(
+            Scenario(OTHER_SESSIONS, work is Work.RELAY, max(20, int(messages * self.share)), work)
+            for work, messages in OTHER_WORK.items()
+        )
+
+    @property
     def latency_messages(self) -> int:
         """Of one session."""
         return max(20, int(LATENCY_MESSAGES * self.share))
@@ -51,33 +64,52 @@ class Results:
 
     loads: dict[tuple[str, Scenario], list[Load]] = field(default_factory=dict)
     latencies: dict[tuple[str, bool], list[Latency]] = field(default_factory=dict)
-    offered: dict[str, int] = field(default_factory=dict)
+    idle: dict[bool, float] = field(default_factory=dict)
+    """Under TLS or not -> octets of Gatepost's memory for an idle connection."""
+    offered: dict[tuple[str, bool], int] = field(default_factory=dict)
+    """Name of a server, and whether it relays -> mails it was given."""
 
-    def add_load(self, server: str, scenario: Scenario, load: Load) -> None:
+    def add_load(self, server: Server, scenario: Scenario, load: Load) -> None:
         """One round's."""
-        self.loads.setdefault((server, scenario), []).append(load)
-        self.offered[server] = self.offered.get(server, 0) + load.messages
+        self.loads.setdefault((server.name, scenario), []).append(load)
+        if scenario.work is not Work.REFUSED:
+            self.add_offered(server, load.messages)
 
-    def add_latency(self, server: str, kept: bool, latency: Latency, messages: int) -> None:
+    def add_latency(self, server: Server, kept: bool, latency: Latency, messages: int) -> None:
         """One round's."""
-        self.latencies.setdefault((server, kept), []).append(latency)
-        self.offered[server] = self.offered.get(server, 0) + messages
+        self.latencies.setdefault((server.name, kept), []).append(latency)
+        self.add_offered(server, messages)
+
+    def add_offered(self, server: Server, messages: int) -> None:
+        """Mails that must be there at the end."""
+        key = (server.name, server.sink is not None)
+        self.offered[key] = self.offered.get(key, 0) + messages
 
 
-def measure(plan: Plan, servers: Sequence[Server], say: Callable[[str], None]) -> Results:
-    """Everything. Raises LoadFailed when a server breaks a load."""
+def measure(
+    plan: Plan, servers: Sequence[Server], relays: Sequence[Server], say: Callable[[str], None]
+) -> Results:
+    """Everything. servers keep what they take, relays deliver it. Raises LoadFailed when a server breaks a load."""
     results = Results()
-    _warm_up(servers, results)
+    _warm_up((*servers, *relays), results)
     for number in range(plan.rounds):
         say(f"round {number + 1} of {plan.rounds}")
         for scenario in plan.scenarios:
             for server in in_turn(servers, number):
-                load = offer(scenario, port=server.port, pid=server.pid)
-                results.add_load(server.name, scenario, load)
+                results.add_load(server, scenario, offer(scenario, server))
+        for scenario in plan.other_work:
+            for server in in_turn(relays if scenario.work is Work.RELAY else servers, number):
+                results.add_load(server, scenario, offer(scenario, server))
         for kept in (False, True):
             for server in in_turn(servers, number):
                 latency = measure_latency(port=server.port, kept=kept, messages=plan.latency_messages)
-                results.add_latency(server.name, kept, latency, plan.latency_messages)
+                results.add_latency(server, kept, latency, plan.latency_messages)
+    say("idle connections")
+    for server in servers:
+        if server.name == OURS:
+            for tls, sessions in IDLE_SESSIONS.items():
+                count = max(100, int(sessions * plan.share))
+                results.idle[tls] = measure_idle(server, sessions=count, tls=tls)
     return results
 
 
@@ -90,10 +122,13 @@ def in_turn(servers: Sequence[T], number: int) -> Iterator[T]:
 
 def missing(results: Results, servers: Sequence[Server]) -> Mapping[str, int]:
     """Server -> mails that were acknowledged and are not there: none is a fast server that keeps them."""
-    return {server.name: results.offered.get(server.name, 0) - server.kept() for server in servers}
+    lost: dict[str, int] = {}
+    for server in servers:
+        offered = results.offered.get((server.name, server.sink is not None), 0)
+        lost[server.name] = lost.get(server.name, 0) + offered - server.accounted()
+    return lost
 
 
 def _warm_up(servers: Sequence[Server], results: Results) -> None:
     for server in servers:
-        load = offer(Scenario(10, False, 200), port=server.port, pid=server.pid)
-        results.offered[server.name] = results.offered.get(server.name, 0) + load.messages
+        results.add_offered(server, offer(Scenario(10, False, 200), server).messages)

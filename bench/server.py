@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Final, Self
 
+from bench.sink import MailSink
 from gatepost.lab.ports import free_port
 
 _READY_S: Final = 30.0
@@ -21,8 +22,10 @@ class Server(ABC):
 
     name: str
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sink: MailSink | None = None) -> None:
+        """sink: where it delivers what it takes; None: it keeps it."""
         self.directory = directory
+        self.sink = sink
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +43,11 @@ class Server(ABC):
 
     @abstractmethod
     def kept(self) -> int:
-        """How many mails it holds: each must be there."""
+        """How many mails it holds."""
+
+    def accounted(self) -> int:
+        """How many mails it holds, or has delivered: each that was acknowledged must be there."""
+        return self.kept() if self.sink is None else self.sink.mails
 
     @property
     @abstractmethod

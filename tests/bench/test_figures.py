@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from bench.cost import cpu_s, family_of, memory_bytes
+from bench.gatepost_server import Gatepost
 from bench.measures import Latency, Load, Scenario, percentile, ratios, spread_of
+from bench.postfix import Postfix
 from bench.report import data_of, text_of
 from bench.rounds import Plan, Results, in_turn
 
@@ -74,10 +77,10 @@ def test_a_family_has_its_children() -> None:
     assert memory_bytes(child.pid) == 0
 
 
-def test_the_table_has_a_row_for_each_figure() -> None:
+def test_the_table_has_a_row_for_each_figure(tmp_path: Path) -> None:
     results = Results()
     scenario = Scenario(10, False, 100)
-    for server, seconds in (("Gatepost", 1.0), ("Postfix", 4.0)):
+    for server, seconds in ((Gatepost(tmp_path), 1.0), (Postfix(tmp_path), 4.0)):
         load = Load(messages=100, seconds=seconds, cpu_s=seconds / 10, memory_bytes=1 << 20)
         results.add_load(server, scenario, load)
         results.add_latency(server, True, Latency(p50_s=0.001 * seconds, p99_s=0.002 * seconds), 10)
@@ -88,4 +91,4 @@ def test_the_table_has_a_row_for_each_figure() -> None:
     assert "Postfix: 3 acknowledged mails are missing" in text
     assert "Gatepost: 0" not in text
     assert json.loads(json.dumps(data_of(results, {}, {})))["loads"][0]["sessions"] == 10
-    assert results.offered == {"Gatepost": 110, "Postfix": 110}
+    assert results.offered == {("Gatepost", False): 110, ("Postfix", False): 110}
