@@ -139,10 +139,16 @@ def _literal(text: str, refusal: Reply) -> str:
         if _IPV4.fullmatch(inner):
             return f"[{IPv4Address(inner)}]"
         if six := _IPV6.fullmatch(inner):
-            return f"[IPv6:{IPv6Address(six[1])}]"
+            return f"[IPv6:{_ipv6_text(IPv6Address(six[1]))}]"
     except AddressValueError:
         pass
     raise PeerFault(refusal, "not an address literal")
+
+
+def _ipv6_text(address: IPv6Address) -> str:
+    """As RFC 5952 §5 writes it: one form on every Python (up to 3.12 str() spells a mapped address in hex)."""
+    mapped = address.ipv4_mapped
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def _a_labels(text: str, refusal: Reply) -> str:
