@@ -65,7 +65,7 @@ def test_sighup_reads_the_file_again_and_keeps_what_runs_when_it_is_wrong(gatewa
 
 
 @pytest.mark.threat("O11")
-def test_a_second_gateway_on_the_same_port_does_not_start(gateway: Start) -> None:
+def test_a_second_gateway_on_the_same_state_directory_does_not_start(gateway: Start) -> None:
     running = gateway(smart_host=NOWHERE)
     second = subprocess.run(
         [sys.executable, "-m", "gatepost", "run"],
@@ -76,7 +76,7 @@ def test_a_second_gateway_on_the_same_port_does_not_start(gateway: Start) -> Non
         check=False,
     )
     assert second.returncode != 0
-    assert "cannot listen on" in second.stdout + second.stderr
+    assert "is used by another gateway that runs" in second.stdout + second.stderr
     assert "Traceback" not in second.stderr
 
 

@@ -30,6 +30,8 @@ DEFAULT_CONFIGURATION: Final = "/etc/gatepost/gatepost.toml"
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("gatepost.cli.run", "Run the gateway in the foreground until it is told to stop."),
+    "reload": ("gatepost.cli.reload", "Have the running gateway go on with the configuration as it is now."),
+    "connector": ("gatepost.cli.connector", "Pause, drain, stop and start receive connectors."),
     "status": ("gatepost.cli.status", "Show whether the gateway runs, and how its workers are."),
     "config": ("gatepost.cli.config", "Check, show and explain the configuration."),
     "queue": ("gatepost.cli.queue", "See and change what waits to be delivered."),
@@ -40,6 +42,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "explain": ("gatepost.cli.explain", "Show why a mail was treated as it was."),
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
+    "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),
     "version": ("gatepost.cli.version", "Print the version."),
 }

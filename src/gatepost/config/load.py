@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
@@ -44,6 +44,8 @@ class Configuration:
     revision: str
     """12 hex digits of the text's SHA-256: recorded with every mail."""
     path: str
+    text: str = field(repr=False)
+    """The file as it was read."""
     warnings: tuple[ConfigurationError, ...] = ()
     """What is probably not meant, but no reason to refuse."""
 
@@ -95,6 +97,7 @@ def load_text(
         agents=MappingProxyType(agents),
         revision=sha256(text.encode()).hexdigest()[:REVISION_LENGTH],
         path=file,
+        text=text,
         warnings=tuple(warnings),
     )
 
