@@ -30,6 +30,7 @@ DEFAULT_CONFIGURATION: Final = "/etc/gatepost/gatepost.toml"
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("gatepost.cli.run", "Run the gateway in the foreground until it is told to stop."),
+    "init": ("gatepost.cli.init", "Ask five questions and write a first configuration."),
     "reload": ("gatepost.cli.reload", "Have the running gateway go on with the configuration as it is now."),
     "connector": ("gatepost.cli.connector", "Pause, drain, stop and start receive connectors."),
     "status": ("gatepost.cli.status", "Show whether the gateway runs, and how its workers are."),
@@ -168,8 +169,7 @@ def _advice(error: object) -> str:
     if len(mistakes) == 1 and not mistakes[0].line and "cannot be read" in mistakes[0].message:
         return (
             "gatepost: there is no configuration to work with. Name one with --config PATH or GATEPOST_CONFIG,\n"
-            "or begin with the smallest one:\n\n"
-            '    [server]\n    hostname = "mx.example.com"\n\n'
-            "and `gatepost config reference` for everything else. `gatepost lab` shows a gateway at work without one."
+            "or write a first one with `gatepost init`, which asks five questions. `gatepost config reference`\n"
+            "explains everything else, and `gatepost lab` shows a gateway at work without one."
         )
     return f"gatepost: {len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}; nothing was started or changed."

@@ -19,6 +19,7 @@ from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
+from gatepost.config.credentials import Credentials, resolved
 from gatepost.config.errors import Complaint, ConfigurationError, ConfigurationErrors, closest, dotted, quoted
 from gatepost.config.files import open_to_others
 from gatepost.config.schema import Table, frozen
@@ -31,6 +32,7 @@ REVISION_LENGTH: Final = 12
 _PLACE: Final = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 
 AgentSettings = Mapping[str, type[Table]]
+NO_CREDENTIALS: Final = Credentials()
 FindingNames = frozenset[str] | Callable[[str], frozenset[str]]
 
 
@@ -55,16 +57,24 @@ def load(
     *,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
     finding_names: FindingNames | None = None,
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> Configuration:
     """Read and check a file.
 
     agent_settings: agent name -> its table; or what makes that of policy.agents-directory
                     ("" when not set), and may raise ValueError about what it finds there.
     finding_names:  what policy.points may name, made in the same way; None: not checked.
+    credentials:    where settings such as key-file = "credential:NAME" find their files.
 
     Raises ConfigurationErrors with every mistake, never anything else.
     """
-    return load_text(_read(path), file=path, agent_settings=agent_settings, finding_names=finding_names)
+    return load_text(
+        _read(path),
+        file=path,
+        agent_settings=agent_settings,
+        finding_names=finding_names,
+        credentials=credentials,
+    )
 
 
 def load_text(
@@ -73,11 +83,11 @@ def load_text(
     file: str,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
     finding_names: FindingNames | None = None,
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> Configuration:
     """As load(), of a text; `file` is for the messages."""
-    data = _parse(text, file)
+    data, complaints = resolved(_parse(text, file), credentials)
     lines = _lines(text)
-    complaints: list[Complaint] = []
     folder = _agents_directory(data)
     tables = _agent_tables(folder, agent_settings, complaints)
     settings, shape = _settings(data)
