@@ -26,6 +26,7 @@ from gatepost.config.schema import Table, frozen
 from gatepost.config.settings import Settings
 from gatepost.config.shape import Path, complaints_of, without
 from gatepost.config.toml_lines import DEPTH_LIMIT, KeyPath, lines_of
+from gatepost.config.toml_mistakes import remedy
 
 SIZE_LIMIT_BYTES: Final = 4 << 20
 REVISION_LENGTH: Final = 12
@@ -140,8 +141,9 @@ def _parse(text: str, file: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         match = _PLACE.search(str(error))
         line = int(match[1]) if match and match[1] else text.count("\n") + 1
-        message = _PLACE.sub("", str(error)).strip()
-        raise _whole_file(file, f"not TOML: {quoted(message).strip(chr(34))}", line) from None
+        message = quoted(_PLACE.sub("", str(error)).strip()).strip('"')
+        hint = quoted(remedy(text, line, message))[1:-1]
+        raise _whole_file(file, f"not TOML: {message}" + (f": {hint}" if hint else ""), line) from None
     except RecursionError:
         raise _whole_file(file, "not TOML: nested too deeply") from None
     except ValueError as error:  # numbers of thousands of digits, dates that cannot be
