@@ -105,6 +105,8 @@ class Listener:
     ) -> frozenset[Connection]:
         """New connections meet these doors on the same sockets; those that are open, returned, go on as they began."""
         self._doors, self._runner, self._desk = doors, runner, desk
+        names = {door.name for behind in doors.values() for door in behind}
+        self._held = {name: state for name, state in self._held.items() if name in names}
         return frozenset(self._sessions)
 
     async def over(self, connections: frozenset[Connection]) -> None:
