@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
+import time
 from dataclasses import dataclass, field
 
 from gatepost.model.connector_state import ConnectorState
@@ -72,6 +74,14 @@ class Child:
             return
         self.heard_at = now
         self.is_ready = self.is_ready or READY in said
+
+    def becomes_ready(self, patience_s: float) -> bool:
+        """Whether it serves, after so long at most."""
+        until = time.monotonic() + patience_s
+        while not self.is_ready and self.line is not None and (left_s := until - time.monotonic()) > 0:
+            if select.select([self.line], [], [], left_s)[0]:
+                self.hear(time.monotonic())
+        return self.is_ready
 
     def hang_up(self) -> None:
         """It is gone, or its line is somebody else's."""

@@ -35,6 +35,9 @@ from gatepost.ports.log import Log
 
 _TEXT_LIMIT_BYTES: Final = FRAME_LIMIT_BYTES - 65536
 
+START_PATIENCE_S: Final = 5.0
+"""How long an order waits for a worker that was just started."""
+
 AskWorker = Callable[[int, AnyCommand], str]
 """(worker, command) -> why it was not done, "" when it was. Raises WorldFault when there is no answer."""
 
@@ -138,7 +141,7 @@ class Orders:
         )
 
     def _why_not(self, child: Child, command: TakeConfiguration | SetConnector) -> str:
-        if not child.is_ready:
+        if not child.becomes_ready(START_PATIENCE_S):
             return "it is starting"
         if isinstance(command, TakeConfiguration) and len(command.text.encode()) > _TEXT_LIMIT_BYTES:
             return "the file is too large to be handed over"
