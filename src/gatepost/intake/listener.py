@@ -13,6 +13,7 @@ from typing import Final, cast
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation, Counter
 from gatepost.intake.door import Door, choose_door
+from gatepost.model.connector_state import ConnectorState
 from gatepost.model.ip_ranges import plain_ip
 from gatepost.model.reply import Reply
 from gatepost.model.session import Session
@@ -31,6 +32,7 @@ _TOO_MANY: Final = Reply(
     "4.3.2",
     "The maximum number of concurrent connections has been reached, closing transmission channel",
 )
+_NOT_ACTIVE: Final = Reply(421, "4.3.2", "Service not active, try again later")
 _NOT_SERVED: Final = Reply(554, "5.7.1", "No service for you here")
 
 
@@ -73,13 +75,16 @@ class Listener:
         self._sessions: dict[Connection, tuple[str, str]] = {}
         self._by_door: Tally[str] = Tally()
         self._by_source: Tally[tuple[str, str]] = Tally()
+        self._awaited: list[tuple[set[Connection], asyncio.Future[None]]] = []
+        self._held: dict[str, ConnectorState] = {}
+        """Doors that an administrator does not let run, by name; they keep their state over a reload."""
 
     async def start(self) -> None:
         """Accept from now on."""
         loop = asyncio.get_running_loop()
-        for listening, doors in self._doors.items():
+        for listening in self._doors:
             server = await loop.create_server(
-                partial(_Arriving, self, doors), sock=listening, backlog=BACKLOG
+                partial(_Arriving, self, listening), sock=listening, backlog=BACKLOG
             )
             self._servers.append(server)
 
@@ -95,6 +100,51 @@ class Listener:
         for connection in list(self._sessions):
             connection.abort()
 
+    def change(
+        self, doors: Mapping[socket.socket, Sequence[Door]], runner: PolicyRunner, desk: Counter
+    ) -> frozenset[Connection]:
+        """New connections meet these doors on the same sockets; those that are open, returned, go on as they began."""
+        self._doors, self._runner, self._desk = doors, runner, desk
+        names = {door.name for behind in doors.values() for door in behind}
+        self._held = {name: state for name, state in self._held.items() if name in names}
+        return frozenset(self._sessions)
+
+    async def over(self, connections: frozenset[Connection]) -> None:
+        """Wait until all of these have ended."""
+        left = set(connections) & self._sessions.keys()
+        if left:
+            ended = asyncio.get_running_loop().create_future()
+            self._awaited.append((left, ended))
+            await ended
+
+    def hold(self, name: str, state: ConnectorState, *, timeout_s: float) -> bool:
+        """Let a door run, pause, drain or stop; False when there is none. timeout_s: what stopping leaves sessions."""
+        if not any(door.name == name for doors in self._doors.values() for door in doors):
+            return False
+        if state is ConnectorState.RUNNING:
+            self._held.pop(name, None)
+            return True
+        self._held[name] = state
+        if state is ConnectorState.PAUSED:
+            return True
+        through = [c for c, (door, _) in self._sessions.items() if door == name]
+        for connection in through:
+            connection.stop()
+        if state is ConnectorState.STOPPED:
+            asyncio.get_running_loop().call_later(timeout_s, self._close, name, through)
+        return True
+
+    def _close(self, name: str, connections: Sequence[Connection]) -> None:
+        """What a stopped door still has; unless it runs again by now."""
+        for connection in connections if self._held.get(name) is ConnectorState.STOPPED else ():
+            if connection in self._sessions:
+                connection.abort()
+
+    def status(self) -> list[tuple[str, ConnectorState, int]]:
+        """Name, state and open sessions of every door."""
+        names = dict.fromkeys(door.name for doors in self._doors.values() for door in doors)
+        return [(n, self._held.get(n, ConnectorState.RUNNING), self._by_door[n]) for n in names]
+
     def gone(self, connection: Connection) -> None:
         """A session is over."""
         door, source = self._sessions.pop(connection, ("", ""))
@@ -104,8 +154,17 @@ class Listener:
             if self._by_source[door, source] <= 0:
                 del self._by_source[door, source]
             self.counters.set("sessions", self._by_door[door], connector=door)
+        if self._awaited:
+            self._tell_over(connection)
         if not self._sessions and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
+
+    def _tell_over(self, connection: Connection) -> None:
+        for left, ended in self._awaited:
+            left.discard(connection)
+            if not left and not ended.done():
+                ended.set_result(None)
+        self._awaited = [(left, ended) for left, ended in self._awaited if left]
 
     @property
     def session_count(self) -> int:
@@ -113,15 +172,18 @@ class Listener:
         return len(self._sessions)
 
     def welcome(
-        self, doors: Sequence[Door], peer: tuple[str, int], local: tuple[str, int]
+        self, listening: socket.socket, peer: tuple[str, int], local: tuple[str, int]
     ) -> asyncio.Protocol:
         """A protocol for one new connection, or the one that turns it away."""
         client_ip = plain_ip(peer[0])
-        door = choose_door(doors, client_ip)
+        door = choose_door(self._doors[listening], client_ip)
         if door is None:
             self.counters.add("connections_refused", connector="", limit="remote-ranges")
             self.log.write("info", "connection-refused", client_ip=client_ip, limit="remote-ranges")
             return _Turned(_NOT_SERVED)
+        if self._held and door.name in self._held:
+            self.counters.add("connections_refused", connector=door.name, limit="not-running")
+            return _Turned(_NOT_ACTIVE)
         source = _source_of(client_ip)
         if refused := self._over_limit(door, source):
             self.counters.add("connections_refused", connector=door.name, limit=refused)
@@ -185,11 +247,11 @@ class Listener:
 class _Arriving(asyncio.Protocol):
     """Learns who connected, then hands the transport to the protocol that serves it."""
 
-    __slots__ = ("_doors", "_listener")
+    __slots__ = ("_listener", "_listening")
 
-    def __init__(self, listener: Listener, doors: Sequence[Door]) -> None:
+    def __init__(self, listener: Listener, listening: socket.socket) -> None:
         self._listener = listener
-        self._doors = doors
+        self._listening = listening
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
@@ -198,7 +260,7 @@ class _Arriving(asyncio.Protocol):
         if not peer or not local:
             transport.abort()  # it was gone before we looked
             return
-        protocol = self._listener.welcome(self._doors, (peer[0], peer[1]), (local[0], local[1]))
+        protocol = self._listener.welcome(self._listening, (peer[0], peer[1]), (local[0], local[1]))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
