@@ -160,6 +160,21 @@ class HopState(Struct, frozen=True):
     last_reply: str = ""
 
 
+LEVELS: Final = ("normal", "medium", "high")
+"""Of a resource's back pressure."""
+
+
+class ResourceState(Struct, frozen=True, array_like=True):
+    """One watched resource of a worker."""
+
+    resource: str
+    level: str
+    """One of LEVELS."""
+    value: float
+    marks: tuple[float, float, float]
+    """In the order of LEVELS."""
+
+
 class WorkerStatus(Struct, frozen=True, tag="status"):
     """How a worker is."""
 
@@ -172,6 +187,9 @@ class WorkerStatus(Struct, frozen=True, tag="status"):
     not_accepting: str = ""
     """Why no new mail is taken; "" while it is."""
     hops: tuple[HopState, ...] = ()
+    resources: tuple[ResourceState, ...] = ()
+    stressed: tuple[str, ...] = ()
+    """Receive connectors whose stress profile is in force."""
 
 
 class Samples(Struct, frozen=True, tag="metrics"):

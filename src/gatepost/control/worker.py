@@ -20,6 +20,7 @@ from gatepost.control.commands import (
     ReleaseQuarantine,
     RemoveMail,
     ReopenLog,
+    ResourceState,
     ResumeHop,
     ResumeMail,
     RetryHop,
@@ -98,6 +99,10 @@ class WorkerFace:
     sessions: Callable[[], int] = lambda: 0
     samples: Callable[[], Iterable[tuple[str, tuple[tuple[str, str], ...], float]]] = tuple
     reopen_log: Callable[[], None] = lambda: None
+    resources: Callable[[], tuple[ResourceState, ...]] = tuple
+    stressed: Callable[[], tuple[str, ...]] = tuple
+    why_not_accepting: Callable[[], str] = str
+    """Besides the store's reasons."""
 
 
 @dataclass(slots=True)
@@ -181,7 +186,9 @@ class WorkerCommands:
             started_at=self._face.started_at,
             revision=self._face.revision,
             sessions=self._face.sessions(),
-            not_accepting=self._store.why_not_accepting(),
+            not_accepting=self._store.why_not_accepting() or self._face.why_not_accepting(),
+            resources=self._face.resources(),
+            stressed=self._face.stressed(),
             hops=tuple(_hop_state(hop) for hop in self._deliveries.status()) if self._deliveries else (),
         )
 

@@ -1,18 +1,19 @@
-"""The doors of one worker: accepts connections on the supervisor's sockets, counts them, lets them finish."""
+"""The doors of one worker: accepts connections on the supervisor's sockets, lets them in, lets them finish."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
-from ipaddress import ip_address, ip_network
+from functools import partial
 from typing import Final, cast
 
+from gatepost.config.limit_settings import Intake
+from gatepost.intake.admission import Admission, Origin, origin_of
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation, Counter
 from gatepost.intake.door import Door, choose_door
+from gatepost.intake.pressure import Level
 from gatepost.model.ip_ranges import plain_ip
 from gatepost.model.reply import Reply
 from gatepost.model.session import Session
@@ -23,14 +24,8 @@ from gatepost.protocol.smtp_server import ServerEngine
 from gatepost.records.wire_log import Transcript, endpoint
 
 BACKLOG: Final = 2048
-IPV6_SOURCE_BITS: Final = 64
-"""One source of IPv6 connections is a /64: a client owns all of it (threats G15)."""
 
-_TOO_MANY: Final = Reply(
-    421,
-    "4.3.2",
-    "The maximum number of concurrent connections has been reached, closing transmission channel",
-)
+_PRESSED: Final = Reply(421, "4.3.2", "Insufficient system resources, closing transmission channel")
 _NOT_SERVED: Final = Reply(554, "5.7.1", "No service for you here")
 
 
@@ -60,7 +55,9 @@ class Listener:
         *,
         clock: Clock,
         randomness: Randomness,
+        intake: Intake | None = None,
     ) -> None:
+        """intake: limits of all doors together; None: the defaults."""
         self._doors = doors
         self._runner = runner
         self._desk = desk
@@ -70,9 +67,8 @@ class Listener:
         self.log: Log = desk.log
         self._servers: list[asyncio.Server] = []
         self._empty: asyncio.Future[None] | None = None
-        self._sessions: dict[Connection, tuple[str, str]] = {}
-        self._by_door: Tally[str] = Tally()
-        self._by_source: Tally[tuple[str, str]] = Tally()
+        self._sessions: dict[Connection, tuple[Door, Origin]] = {}
+        self._admission = Admission(intake or Intake(), monotonic=clock.monotonic)
 
     async def start(self) -> None:
         """Accept from now on."""
@@ -97,13 +93,10 @@ class Listener:
 
     def gone(self, connection: Connection) -> None:
         """A session is over."""
-        door, source = self._sessions.pop(connection, ("", ""))
-        if door:
-            self._by_door[door] -= 1
-            self._by_source[door, source] -= 1
-            if self._by_source[door, source] <= 0:
-                del self._by_source[door, source]
-            self.counters.set("sessions", self._by_door[door], connector=door)
+        counted = self._sessions.pop(connection, None)
+        if counted is not None:
+            self._admission.gone(*counted)
+            self._weigh_load(counted[0])
         if not self._sessions and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
@@ -111,6 +104,12 @@ class Listener:
     def session_count(self) -> int:
         """Sessions that are open now."""
         return len(self._sessions)
+
+    @property
+    def stressed(self) -> tuple[str, ...]:
+        """Connectors whose stress profile is in force."""
+        doors = {door.name: door for doors in self._doors.values() for door in doors}
+        return tuple(name for name, door in doors.items() if door.is_stressed)
 
     def welcome(
         self, doors: Sequence[Door], peer: tuple[str, int], local: tuple[str, int]
@@ -122,33 +121,42 @@ class Listener:
             self.counters.add("connections_refused", connector="", limit="remote-ranges")
             self.log.write("info", "connection-refused", client_ip=client_ip, limit="remote-ranges")
             return _Turned(_NOT_SERVED)
-        source = _source_of(client_ip)
-        if refused := self._over_limit(door, source):
-            self.counters.add("connections_refused", connector=door.name, limit=refused)
-            self.log.write(
-                "warning",
-                "connection-refused",
-                client_ip=client_ip,
-                connector=door.name,
-                limit=refused,
-                value=getattr(door.settings.limits, refused.replace("-", "_")),
-            )
-            return _Turned(_TOO_MANY)
+        origin, spared = origin_of(client_ip), door.grant(client_ip).spared
+        hit = self._admission.refusal(door, origin, spared=spared)
+        if hit is None and self._desk.pressure.level is Level.HIGH:
+            hit = self._desk.pressure.hit(_PRESSED)
+        if hit is not None:
+            self._desk.limit_log.connection_refused(hit, connector=door.name, client_ip=client_ip)
+            return _Turned(hit.reply)
         connection = self._connection(door, client_ip, peer[1], local)
-        self._sessions[connection] = (door.name, source)
-        self._by_door[door.name] += 1
-        self._by_source[door.name, source] += 1
+        if not spared:
+            connection.count_for(self._admission.minute_of(origin, door))
+        self._sessions[connection] = (door, origin)
+        self._admission.came(door, origin)
         self.counters.add("connections", connector=door.name)
-        self.counters.set("sessions", self._by_door[door.name], connector=door.name)
+        self._weigh_load(door)
         return connection
 
-    def _over_limit(self, door: Door, source: str) -> str:
-        limits = door.settings.limits
-        if self._by_door[door.name] >= limits.connections:
-            return "connections"
-        if self._by_source[door.name, source] >= limits.connections_per_source:
-            return "connections-per-source"
-        return ""
+    def _weigh_load(self, door: Door) -> None:
+        """A session came or went: the stress profile begins or ends, for sessions under way, too."""
+        sessions = self._admission.sessions(door)
+        self.counters.set("sessions", sessions, connector=door.name)
+        if not door.weigh_load(sessions):
+            return
+        stress = door.settings.limits.stress
+        self.counters.set("stress", float(door.is_stressed), connector=door.name)
+        self.log.write(
+            "warning" if door.is_stressed else "info",
+            "stress-began" if door.is_stressed else "stress-ended",
+            connector=door.name,
+            sessions=sessions,
+            limit="stress.from-share" if door.is_stressed else "stress.until-share",
+            value=stress.from_share if door.is_stressed else stress.until_share,
+            actual=round(sessions * 100 / door.settings.limits.connections, 1),
+        )
+        for connection, (its_door, _) in list(self._sessions.items()):
+            if its_door is door:
+                connection.use_limits(door.limits)
 
     def _connection(self, door: Door, client_ip: str, client_port: int, local: tuple[str, int]) -> Connection:
         session = Session(
@@ -166,7 +174,7 @@ class Listener:
         conversation.announce = engine.ehlo_reply
         pump = door.tls.pump() if implicit and door.tls is not None else None
         transcript = self._transcript(door, session)
-        return Connection(self, conversation, door.settings.limits, engine, pump=pump, transcript=transcript)
+        return Connection(self, conversation, engine, pump=pump, transcript=transcript)
 
     def _transcript(self, door: Door, session: Session) -> Transcript | None:
         sink = self._desk.protocol_log
@@ -201,11 +209,3 @@ class _Arriving(asyncio.Protocol):
         protocol = self._listener.welcome(self._doors, (peer[0], peer[1]), (local[0], local[1]))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-
-
-@lru_cache(maxsize=4096)
-def _source_of(client_ip: str) -> str:
-    parsed = ip_address(client_ip)
-    if parsed.version == 4:
-        return client_ip
-    return str(ip_network((client_ip, IPV6_SOURCE_BITS), strict=False))

@@ -15,7 +15,7 @@ from gatepost.config.settings import Settings
 from gatepost.main.configuration import load_configuration
 from gatepost.main.control_process import run_control
 from gatepost.main.logs import open_direct_log, reopen_log
-from gatepost.main.places import state_directory, tls_directory
+from gatepost.main.places import state_directory, tls_directory, workers_of
 from gatepost.main.preload import import_everything
 from gatepost.main.stores import former_workers
 from gatepost.main.supervisor import Supervisor, prepare_state
@@ -48,13 +48,6 @@ def run_gateway(path: str) -> int:
         reopen_log=partial(reopen_log, log, settings.log),
     )
     return supervisor.run()
-
-
-def workers_of(settings: Settings) -> int:
-    """How many workers "auto" is: one for each core we may use but one, which disk, kernel and lookups need (0170)."""
-    if settings.server.workers == "auto":
-        return max(1, len(os.sched_getaffinity(0)) - 1)
-    return settings.server.workers
 
 
 def _control(workers: Sequence[int], configuration: Configuration) -> int:

@@ -44,12 +44,16 @@ from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
+from gatepost.intake.limit_hit import LimitLog
 from gatepost.intake.listener import Listener
+from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
+from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
+from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
@@ -132,6 +136,8 @@ class Worker:
     recipients: RecipientFile
     resolver: DnsResolver
     wire_logs: WireLogFiles
+    watch: PressureWatch
+    brake: LogBrake
     tasks: set[asyncio.Task[None]]
 
     async def start(self) -> None:
@@ -140,9 +146,11 @@ class Worker:
         self._route_again()
         self.scheduler.start()
         await self.control.start()
+        self.watch.start()
         await self.listener.start()
         self._every(REFRESH_S, self._read_recipients)
         self._every(PURGE_S, self._purge)
+        self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
     async def stop(self, timeout_s: float) -> None:
         """Doors first; what was accepted stays in the store."""
@@ -151,6 +159,8 @@ class Worker:
         await self.listener.stop(timeout_s)
         await self.scheduler.stop(timeout_s)
         await self.control.stop()
+        self.watch.stop()
+        self.brake.tell()
         self.resolver.close()
         self.wire_logs.close()
         self.store.close()
@@ -307,16 +317,25 @@ async def _build(
         log=log,
         bearer=_bearer(settings, clock),
     )
+    brake, pressure = LogBrake(log), Pressure(marks_of(settings.back_pressure))
+    watch = watch_of(settings, number, pressure, store, clock=clock, counters=counters, log=log)
     desk = Counter(
         taking_in=taking_in,
         log_in=log_in,
         clock=clock,
         counters=counters,
         log=log,
+        limit_log=LimitLog(counters, brake),
+        pressure=pressure,
         protocol_log=wire_logs.protocol,
     )
     listener = Listener(
-        _doors(settings, sockets, system_clock.now()), runner, desk, clock=clock, randomness=randomness
+        _doors(settings, sockets, system_clock.now()),
+        runner,
+        desk,
+        clock=clock,
+        randomness=randomness,
+        intake=settings.intake,
     )
     commands = WorkerCommands(
         store,
@@ -329,6 +348,9 @@ async def _build(
             sessions=lambda: listener.session_count,
             samples=counters.samples,
             reopen_log=lambda: reopen_log(log, settings.log),
+            resources=partial(resource_states, pressure),
+            stressed=lambda: listener.stressed,
+            why_not_accepting=partial(why_no_mail, pressure),
         ),
         clock=clock,
         route=lambda address: router.next_hop_for(address).key,
@@ -347,6 +369,8 @@ async def _build(
         recipients=recipients,
         resolver=resolver,
         wire_logs=wire_logs,
+        watch=watch,
+        brake=brake,
         tasks=set(),
     )
 
