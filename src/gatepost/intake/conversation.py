@@ -47,7 +47,7 @@ from gatepost.protocol.events import (
     Verb,
     Violation,
 )
-from gatepost.protocol.refusals import TEXT_LINE_TOO_LONG, TOO_MANY_RECIPIENTS
+from gatepost.protocol.refusals import TEXT_LINE_TOO_LONG
 from gatepost.records.wire_log import Sink
 
 Answer = Reply | Awaitable[Reply]
@@ -444,7 +444,7 @@ class Conversation:
         if reply is TOO_MUCH:
             self._over(self._counter.taking_in.unfinished.hit)
             return
-        hit = limit_behind(reply, self._door.settings.limits, actual=_seen(ended, self._transaction, reply))
+        hit = limit_behind(reply, self._door.settings.limits, actual=_seen(ended, reply))
         if hit is not None:
             self._over(hit, closes=reply in CLOSING)
 
@@ -454,13 +454,10 @@ class Conversation:
         return self._over(self._counter.pressure.hit(_NOT_ACCEPTING))
 
 
-def _seen(
-    ended: tuple[Transaction, EndOfData] | None, transaction: Transaction | None, reply: Reply
-) -> float | str:
-    """The actual value behind a refusal by a limit."""
+def _seen(ended: tuple[Transaction, EndOfData] | None, reply: Reply) -> float | str:
+    """The actual value behind a refusal by a limit, where it is known."""
     if ended is None:
-        over = transaction is not None and reply == TOO_MANY_RECIPIENTS
-        return len(transaction.recipients) + 1 if over and transaction is not None else BEYOND
+        return BEYOND
     form = ended[1].form
     if reply == TEXT_LINE_TOO_LONG:
         return form.longest_line_bytes
