@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.fakes import FakeClock, FakeStore
 
-from gatepost.control.commands import AnyCommand, AnyReply
+from gatepost.control.commands import AnyCommand, AnyReply, ResourceState
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.hop import HopStatus
 from gatepost.model.address import NULL_SENDER, Address
@@ -75,9 +75,18 @@ class Worker:
         self.clock = FakeClock(NOW)
         self.ids = MailIds(number)
         self.deliveries = FakeDeliveries()
+        self.resources: tuple[ResourceState, ...] = ()
+        self.stressed: tuple[str, ...] = ()
         self.commands = WorkerCommands(
             self.store,
-            face=WorkerFace(worker=number, process_id=100 + number, started_at=NOW - 60, revision="abc"),
+            face=WorkerFace(
+                worker=number,
+                process_id=100 + number,
+                started_at=NOW - 60,
+                revision="abc",
+                resources=lambda: self.resources,
+                stressed=lambda: self.stressed,
+            ),
             clock=self.clock,
             route=lambda address: f"new:{address.domain}",
             notice_about=self.notice,

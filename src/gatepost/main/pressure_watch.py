@@ -103,7 +103,7 @@ class PressureWatch:
                 _LEVELS[change.after],
                 "back-pressure",
                 resource=change.resource.value,
-                level=change.after.name.lower(),
+                pressure=change.after.name.lower(),
                 before=change.before.name.lower(),
                 value=change.mark,
                 actual=round(change.value, 3),
