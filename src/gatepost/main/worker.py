@@ -50,6 +50,7 @@ from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
+from gatepost.main.descriptors import affordable
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
@@ -335,7 +336,7 @@ async def _build(
         desk,
         clock=clock,
         randomness=randomness,
-        intake=settings.intake,
+        intake=affordable(settings.intake, log),
     )
     commands = WorkerCommands(
         store,
