@@ -223,6 +223,21 @@ def test_an_auth_response_at_its_limit_and_one_past_it(tls: ServerTls) -> None:
     in_house(scenario, {"tls": "optional", "auth": True, "limits": limits}, tls)
 
 
+@pytest.mark.threat("E06")
+def test_failed_logins_of_a_session_are_told_when_they_are_too_many(tls: ServerTls) -> None:
+    async def scenario(house: House) -> None:
+        client = await encrypted(house)
+        wrong = b"AUTH PLAIN " + base64.b64encode(b"\0ann\0wrong")
+        assert (await client.ask(wrong)).startswith("535")
+        assert told(house, "session-closed") == []
+        assert (await client.ask(wrong)).startswith("421 4.7.0")
+        assert told(house, "session-closed") == [("auth-failures", 2, 2)]
+        await client.close()
+
+    limits = {**NOTHING_ELSE, "auth-failures": 2}
+    in_house(scenario, {"tls": "optional", "auth": True, "limits": limits}, tls)
+
+
 @pytest.mark.parametrize("kind", ["named range", "authenticated"])
 def test_whom_we_know_is_spared_the_limits_of_strangers(kind: str, tls: ServerTls) -> None:
     """Rates and the stress profile are not for clients of named ranges, nor for who has logged in."""

@@ -11,6 +11,7 @@ from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.bearer import Bearer
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
+from gatepost.intake.limit_hit import LimitHit, LimitLog
 from gatepost.intake.sasl import (
     CREDENTIALS_INVALID,
     BearerExchange,
@@ -215,7 +216,12 @@ class LogIn:
         self._failures += 1
         self._desk.counters.add("authentication_failures", connector=self._door.name)
         self._note("authentication-failed", mechanism=self._mechanism, reason=reason)
-        return _TOO_MANY_ERRORS if self._failures >= self._door.settings.limits.auth_failures else reply
+        most = self._door.settings.limits.auth_failures
+        if self._failures < most or self._session is None:
+            return reply
+        hit = LimitHit("auth-failures", most, self._failures, _TOO_MANY_ERRORS)
+        LimitLog(self._desk.counters, self._desk.log).session_closed(hit, self._session)
+        return hit.reply
 
     def _note(self, event: str, **fields: object) -> None:
         """Neither names nor secrets: a password is often typed where the name belongs (threats E15)."""
