@@ -7,7 +7,7 @@ from typing import Final
 
 from gatepost.ports.log import Log
 
-LINES: Final = 20
+LINES: Final = 60
 WINDOW_S: Final = 60.0
 
 

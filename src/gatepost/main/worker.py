@@ -325,7 +325,7 @@ async def _build(
         log_in=log_in,
         clock=clock,
         counters=counters,
-        log=log,
+        log=brake,
         limit_log=LimitLog(counters, brake),
         pressure=pressure,
         protocol_log=wire_logs.protocol,
