@@ -17,7 +17,7 @@ from tests.services.background import Background
 from tests.services.gateway import GatewayUnderTest, wait_until
 
 from gatepost.lab.senders import RawClient, message
-from gatepost.lab.sink import Sink
+from gatepost.lab.sink import Behaviour, Sink
 
 Gateways = Callable[..., GatewayUnderTest]
 OFFICE = ("[receive-connectors.test.ranges.office]", 'addresses = ["127.0.0.2"]')
@@ -70,6 +70,47 @@ def test_under_pressure_strangers_wait_the_office_goes_on_and_mail_is_delivered(
     log = running.process.log.read_text("utf-8")
     assert '"event":"back-pressure"' in log
     assert '"limit":"back-pressure.disk"' in log
+
+
+BACKLOG = """
+[queue]
+first-retry = "1s"
+retry-factor = 1.0
+[back-pressure]
+interval = "0.1s"
+[back-pressure.queue]
+normal = 5
+medium = 30
+high = 1000
+readings = 1
+delay-for = "0s"
+"""
+
+
+@pytest.mark.threat("G10")
+def test_mail_that_comes_faster_than_it_leaves_is_slowed_down_and_none_is_lost(
+    gateway: Gateways, sink: Sink
+) -> None:
+    # Given a next hop that has stopped to answer
+    sink.behaviour = Behaviour(hangs_at="MAIL")
+    running = gateway(smart_host=into(sink), sender=('command-timeout = "2s"',), more=BACKLOG)
+    # When mail comes and comes, then it is put off before the queue is long
+    taken, refused = 0, (250, b"")
+    with smtplib.SMTP(running.host, running.port) as client:
+        client.ehlo()
+        while refused[0] == 250 and taken < 500:
+            refused = client.mail("you@there.example")
+            if refused[0] == 250:
+                client.rcpt("ann@ours.example")
+                assert client.data(f"Subject: {taken}\r\n\r\nx\r\n")[0] == 250
+                taken += 1
+        assert refused == (452, b"4.3.1 Insufficient system resources")
+        assert taken > 30
+    # And when the next hop answers again, all of it arrives, once, and more may come
+    sink.behaviour = Behaviour()
+    wait_until(lambda: len(sink.mails) >= taken, timeout_s=60)
+    wait_until(lambda: running.ask("status")["workers"][0]["pressure"] == "normal")
+    assert sorted(int(mail.header("Subject")) for mail in sink.mails) == list(range(taken))
 
 
 @pytest.mark.threat("G07")
