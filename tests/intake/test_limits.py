@@ -238,6 +238,20 @@ def test_failed_logins_of_a_session_are_told_when_they_are_too_many(tls: ServerT
     in_house(scenario, {"tls": "optional", "auth": True, "limits": limits}, tls)
 
 
+@pytest.mark.threat("G13", "E06")
+def test_who_guesses_passwords_holds_no_more_places_than_others(tls: ServerTls) -> None:
+    async def scenario(house: House) -> None:
+        client = await encrypted(house)
+        wrong = b"AUTH PLAIN " + base64.b64encode(b"\0ann\0wrong")
+        assert (await client.ask(wrong)).startswith("421 4.7.0")
+        assert told(house, "session-closed") == [("tarpits", 0, 1)]
+        assert "authentication_failures" in house.lines.counted
+        await client.close()
+
+    settings = {"tls": "optional", "auth": True, "auth-tarpit": "60s"}
+    in_house(scenario, {**settings, "limits": {**NOTHING_ELSE, "tarpits": 0}}, tls)
+
+
 @pytest.mark.parametrize("kind", ["named range", "authenticated"])
 def test_whom_we_know_is_spared_the_limits_of_strangers(kind: str, tls: ServerTls) -> None:
     """Rates and the stress profile are not for clients of named ranges, nor for who has logged in."""

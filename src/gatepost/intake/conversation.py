@@ -61,7 +61,6 @@ _START_INPUT: Final = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
 _CHUNK_OK: Final = Reply(250, "2.0.0", "Chunk received")
 _READY_FOR_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
 _NOT_ACCEPTING: Final = Reply(452, "4.3.1", "Insufficient system resources")
-_TARPIT_FULL: Final = Reply(421, "4.7.0", "Too many delayed connections, closing transmission channel")
 _SIMPLE: Final = {
     Verb.RSET: Reply(250, "2.0.0", "OK"),
     Verb.NOOP: Reply(250, "2.0.0", "OK"),
@@ -435,9 +434,7 @@ class Conversation:
 
     def _tarpit_full(self) -> Reply:
         """Nobody else is held: the client hears it at once, and goes (threats G13)."""
-        tarpit = self._door.tarpit
-        hit = LimitHit("tarpits", self._door.settings.limits.tarpits, tarpit.held + 1, _TARPIT_FULL)
-        return self._over(hit, closes=True)
+        return self._over(self._door.tarpit.hit, closes=True)
 
     def _tell_limit_behind(self, reply: Reply, ended: tuple[Transaction, EndOfData] | None) -> None:
         """Engine and reception refuse by limits, too."""

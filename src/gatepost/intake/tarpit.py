@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
+
+from gatepost.intake.limit_hit import LimitHit
+from gatepost.model.reply import Reply
+
+_FULL: Final = Reply(421, "4.7.0", "Too many delayed connections, closing transmission channel")
 
 
 class Tarpit:
@@ -16,6 +22,11 @@ class Tarpit:
     def is_full(self) -> bool:
         """The next one is not held."""
         return self.held >= self._places
+
+    @property
+    def hit(self) -> LimitHit:
+        """What a client hears that finds no place."""
+        return LimitHit("tarpits", self._places, self.held + 1, _FULL)
 
     async def hold(self, delay_s: float) -> bool:
         """Wait. False when there is no place: then nothing was waited for, and the client should go."""

@@ -26,7 +26,7 @@ class LagMeter:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._worst_s = 0.0
-        self._due = 0.0
+        self._due = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
