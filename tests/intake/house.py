@@ -19,7 +19,6 @@ from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
-from gatepost.intake.limit_hit import LimitLog
 from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
@@ -255,7 +254,6 @@ async def open_house(
         clock=clock,
         counters=lines,
         log=lines,
-        limit_log=LimitLog(lines, lines),
         pressure=pressure,
         protocol_log=lines.said.append,
     )

@@ -234,7 +234,7 @@ class Connection(asyncio.Protocol):
 
     def _greet_later(self) -> None:
         """With greet-delay, who cannot wait shows it now, before anything was spent on him (threats C01)."""
-        if self._limits.greet_delay_s and not self._conversation.is_spared:
+        if self._limits.greet_delay_s and not self._conversation.is_spared and not self._engine.spoke_early:
             self._greeting = self._loop.call_later(self._limits.greet_delay_s, self._greet)
         else:
             self._greet()

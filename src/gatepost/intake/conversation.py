@@ -7,7 +7,7 @@ Reply at once, or something to await when the world has to be asked.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -82,10 +82,13 @@ class Counter:
     clock: Clock
     counters: Counters
     log: Log
-    limit_log: LimitLog
-    pressure: Pressure
+    pressure: Pressure = field(default_factory=lambda: Pressure({}))
     protocol_log: Sink | None = None
     """Where connectors with protocol-log write what is said."""
+    limit_log: LimitLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limit_log", LimitLog(self.counters, self.log))
 
 
 class Conversation:

@@ -44,7 +44,6 @@ from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
-from gatepost.intake.limit_hit import LimitLog
 from gatepost.intake.listener import Listener
 from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
@@ -326,7 +325,6 @@ async def _build(
         clock=clock,
         counters=counters,
         log=brake,
-        limit_log=LimitLog(counters, brake),
         pressure=pressure,
         protocol_log=wire_logs.protocol,
     )
