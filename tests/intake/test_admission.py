@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.fakes import FakeClock
 from tests.intake.house import settings_with
 
@@ -175,3 +177,49 @@ def test_under_stress_the_stricter_of_two_values_holds() -> None:
     assert at.limits.command_timeout_s == 5.0  # the profile has 10s
     assert at.limits.errors_hard == 1
     assert at.limits.recipients == 1000  # not of the profile
+
+
+CLIENTS = [
+    "192.0.2.1",
+    "192.0.2.2",
+    "192.0.3.1",
+    "2001:db8:1:1::1",
+    "2001:db8:1:1::2",
+    "2001:db8:1:2::1",
+    "10.0.0.1",
+]
+
+
+@pytest.mark.threat("G02", "I2")
+@given(st.lists(st.tuples(st.sampled_from(CLIENTS), st.booleans()), max_size=60))
+def test_whoever_comes_and_goes_no_limit_is_passed_and_nothing_is_left(steps: list[tuple[str, bool]]) -> None:
+    limits = {
+        "connections": 8,
+        "reserved-share": 25,
+        "connections-per-source": 2,
+        "connections-per-network": 3,
+    }
+    admission = Admission(Intake(), monotonic=FakeClock().monotonic)
+    at = door(**limits)
+    inside: list[str] = []
+    for client_ip, comes in steps:
+        origin, spared = origin_of(client_ip), client_ip.startswith("10.")
+        if not comes:
+            if client_ip in inside:
+                inside.remove(client_ip)
+                admission.gone(at, origin)
+            continue
+        hit = admission.refusal(at, origin, spared=spared)
+        if hit is None:
+            admission.came(at, origin)
+            inside.append(client_ip)
+        strangers = [origin_of(ip) for ip in inside if not ip.startswith("10.")]
+        assert len(inside) <= 8
+        assert admission.sessions(at) == len(inside)
+        for one in strangers:
+            assert sum(other.source == one.source for other in strangers) <= 2
+            assert sum(other.network == one.network for other in strangers) <= 3
+    for client_ip in inside:
+        admission.gone(at, origin_of(client_ip))
+    assert admission.sessions(at) == 0
+    assert all(admission.refusal(at, origin_of(ip), spared=False) is None for ip in CLIENTS)

@@ -98,11 +98,16 @@ def test_a_resource_that_cannot_be_read_keeps_its_level() -> None:
 def test_strangers_first_then_everybody() -> None:
     made = pressure(memory=USE)
     assert not made.refuses(spared=False)
+    assert made.delay_s == 0.0
     made.feed({Resource.MEMORY: 85.0}, 0.0)
     assert made.refuses(spared=False)
     assert not made.refuses(spared=True)
     made.feed({Resource.MEMORY: 95.0}, 1.0)
     assert made.refuses(spared=True)
+    assert made.delay_s == 0.0
+    made.feed({Resource.MEMORY: 10.0}, 2.0)
+    assert not made.refuses(spared=False)
+    assert made.delay_s == 0.0
 
 
 @pytest.mark.threat("G10")

@@ -178,9 +178,15 @@ class Conversation:
     def authenticated(self, user: str) -> None:
         """From now on the session is somebody's."""
         self._grant = self._door.grant(self.session.client_ip, user=user)
-        self.limits.limits, self.limits.minute = self._door.limits_for(self._grant), None
+        self._limit_by_standing()
         self._hearing.forget_connection()
         self.session = replace(self.session, user=user, kind=self._grant.kind, rights=self._grant.rights)
+
+    def _limit_by_standing(self) -> None:
+        """Another grant, other limits."""
+        self.limits.limits = self._door.limits_for(self._grant)
+        if self._grant.spared:
+            self.limits.minute = None
 
     def note_breach(self, reply: Reply, what: str, stage: Stage = Stage.REJECT) -> None:
         """Keep a record of a refusal that no agent asked for; what: the rule, in words of ours."""
