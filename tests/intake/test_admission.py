@@ -171,6 +171,15 @@ def test_the_stress_profile_begins_and_ends_with_hysteresis(sessions: list[int],
     assert at.is_stressed is stressed
 
 
+@pytest.mark.threat("G08")
+def test_where_the_worker_has_less_room_than_the_connector_shares_are_of_that() -> None:
+    at = door(connections=5000)
+    at.fit(100)
+    assert not at.weigh_load(84)
+    assert at.weigh_load(85)
+    assert at.reserved == 5
+
+
 def test_under_stress_the_stricter_of_two_values_holds() -> None:
     at = door(**{"connections": 100, "command-timeout": "5s", "errors-hard": 20})
     at.weigh_load(90)

@@ -75,8 +75,8 @@ class Admission:
         if self._all >= self._intake.connections:
             return LimitHit("intake.connections", self._intake.connections, self._all + 1, TOO_MANY)
         here = self._doors[door.name]
-        if here >= limits.connections - (0 if spared else door.reserved):
-            limit = "connections" if here >= limits.connections else "reserved-share"
+        if here >= door.capacity - (0 if spared else door.reserved):
+            limit = "connections" if here >= door.capacity else "reserved-share"
             return LimitHit(limit, getattr(limits, limit.replace("-", "_")), here + 1, TOO_MANY)
         if spared:
             return None
@@ -100,7 +100,7 @@ class Admission:
         sessions = self._sources[door.name, origin.source]
         if sessions >= limits.connections_per_source:
             return LimitHit("connections-per-source", limits.connections_per_source, sessions + 1, TOO_MANY)
-        free = limits.connections - self._doors[door.name]
+        free = door.capacity - self._doors[door.name]
         if sessions >= max(1, free * limits.source_share // 100) and limits.source_share < 100:
             return LimitHit("source-share", limits.source_share, sessions + 1, TOO_MANY)
         neighbours = self._networks[door.name, origin.network]

@@ -57,14 +57,21 @@ class Door:
         self.limits = limits
         """Those in force for strangers: of the stress profile while there are too many sessions."""
         self.tarpit = Tarpit(limits.tarpits)
-        self.reserved = limits.connections * limits.reserved_share // 100 if self._spares_somebody else 0
-        """Sessions that only spared clients may have."""
+        self.capacity = self.reserved = 0
+        self.fit(limits.connections)
         self._stressed = stressed(limits)
         self.engine_limits = EngineLimits(
             command_line_bytes=limits.command_line_bytes,
             auth_line_bytes=limits.auth_line_bytes,
             text_line_bytes=limits.text_line_bytes,
         )
+
+    def fit(self, sessions: int) -> None:
+        """There are no more sessions than that in all: shares are of what can be had."""
+        limits = self.settings.limits
+        self.capacity = min(limits.connections, sessions)
+        # What only spared clients may have.
+        self.reserved = self.capacity * limits.reserved_share // 100 if self._spares_somebody else 0
 
     @property
     def is_stressed(self) -> bool:
@@ -74,7 +81,7 @@ class Door:
     def weigh_load(self, sessions: int) -> bool:
         """Begin or end the stress profile by how many sessions there are (threats G08). True: it changed."""
         normal, stress = self.settings.limits, self.settings.limits.stress
-        share = sessions * 100 / normal.connections
+        share = sessions * 100 / self.capacity
         if self.is_stressed:
             if share > stress.until_share:
                 return False

@@ -68,7 +68,10 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._empty: asyncio.Future[None] | None = None
         self._sessions: dict[Connection, tuple[Door, Origin]] = {}
-        self._admission = Admission(intake or Intake(), monotonic=clock.monotonic)
+        intake = intake or Intake()
+        self._admission = Admission(intake, monotonic=clock.monotonic)
+        for door in (door for served in doors.values() for door in served):
+            door.fit(intake.connections)
 
     async def start(self) -> None:
         """Accept from now on."""
@@ -152,7 +155,7 @@ class Listener:
             sessions=sessions,
             limit="stress.from-share" if door.is_stressed else "stress.until-share",
             value=stress.from_share if door.is_stressed else stress.until_share,
-            actual=round(sessions * 100 / door.settings.limits.connections, 1),
+            actual=round(sessions * 100 / door.capacity, 1),
         )
         for connection, (its_door, _) in list(self._sessions.items()):
             if its_door is door:

@@ -28,14 +28,14 @@ class Minute:
     __slots__ = ("_began_at", "_counts")
 
     def __init__(self) -> None:
-        self._began_at = float("-inf")
-        self._counts = [0, 0, 0, 0]
+        self._began_at = float("-inf")  # long over: the first count begins it
+        self._counts: list[int] = []
 
     def add(self, doing: Doing, now: float) -> int:
         """One more; how many that makes. What was refused counts, too."""
         if self.is_over(now):
             self._began_at = now
-            self._counts = [0, 0, 0, 0]
+            self._counts = [0] * len(Doing)
         self._counts[doing] += 1
         return self._counts[doing]
 
