@@ -12,18 +12,23 @@ from gatepost.ports.tls import TlsServer
 
 
 class JumpLoop(asyncio.SelectorEventLoop):
-    """Real sockets, and time that jumps when the test says so."""
+    """Real sockets, and time that stands still but when the test lets it jump, however slow the machine is."""
 
     def __init__(self) -> None:
-        self._ahead_s = 0.0
+        self._stands_at = 1000.0
+        self._runs_since: float | None = None
         super().__init__()
 
     def time(self) -> float:
-        return super().time() + self._ahead_s
+        return self._stands_at + (0.0 if self._runs_since is None else super().time() - self._runs_since)
+
+    def let_go(self) -> None:
+        """From now on time passes as always."""
+        self._runs_since = super().time()
 
     async def jump(self, seconds: float) -> None:
         """Time has passed; what was due in it has run when this returns."""
-        self._ahead_s += seconds
+        self._stands_at += seconds
         for _ in range(5):
             await asyncio.sleep(0)
 
@@ -40,7 +45,10 @@ def in_house_that_jumps(
         loop = asyncio.get_running_loop()
         assert isinstance(loop, JumpLoop)
         async with open_house(settings_with(settings, **tables), tls=tls) as house:
-            await scenario(house, loop)
+            try:
+                await scenario(house, loop)
+            finally:
+                loop.let_go()
 
     with asyncio.Runner(loop_factory=JumpLoop) as runner:
         runner.run(run())
