@@ -36,6 +36,7 @@ tarpit = "0s"
 connections = 20000
 connections-per-source = 20000
 connections-per-network = 20000
+connections-per-site = 20000
 source-share = 100
 connection-rate = 0
 connection-rate-per-source = 0

@@ -20,6 +20,7 @@ FREE = {
     "connections": 1000,
     "connections-per-source": 1000,
     "connections-per-network": 1000,
+    "connections-per-site": 1000,
     "source-share": 100,
     "connection-rate": 0,
     "connection-rate-per-source": 0,
@@ -60,6 +61,7 @@ class Case:
 MANY = [f"192.0.{net}.{host}" for net in range(8) for host in range(1, 9)]
 SAME_NET = [f"192.0.2.{host}" for host in range(1, 200)]
 SAME_64 = [f"2001:db8:1:2::{host:x}" for host in range(1, 20)]
+SAME_48 = [f"2001:db8:1:{net:x}00::1" for net in range(1, 20)]
 SAME_56 = [f"2001:db8:1:{net:x}::1" for net in range(20)]
 
 CASES = [
@@ -82,6 +84,7 @@ CASES = [
     Case("one IPv6 /64", SAME_64, 3, ("connections-per-source", 3, 4), {"connections-per-source": 3}),
     Case("one IPv4 /24", SAME_NET, 6, ("connections-per-network", 6, 7), {"connections-per-network": 6}),
     Case("one IPv6 /56", SAME_56, 6, ("connections-per-network", 6, 7), {"connections-per-network": 6}),
+    Case("one IPv6 /48", SAME_48, 6, ("connections-per-site", 6, 7), {"connections-per-site": 6}),
     Case(
         "a tenth of what is free",
         ["192.0.2.1"] * 20,

@@ -59,6 +59,21 @@ def test_minutes_that_are_over_make_room() -> None:
     assert len(rates) == 10
 
 
+@pytest.mark.threat("G14")
+def test_one_that_is_busy_does_not_keep_the_others_from_being_forgotten() -> None:
+    # Given a full table whose longest known source is still at it
+    clock = FakeClock()
+    rates = Rates(monotonic=clock.monotonic, entries=2, shared=1)
+    busy = rates.of("busy")
+    rates.of("quiet").add(Doing.MESSAGES, clock.monotonic())
+    clock.advance(MINUTE_S)
+    busy.add(Doing.MESSAGES, clock.monotonic())
+    # When a new one comes, then it has a place of its own, and the busy one is still known
+    assert rates.of("new") is rates.of("new")
+    assert rates.of("new") is not rates.of("another")
+    assert rates.of("busy") is busy
+
+
 @pytest.mark.threat("G16")
 def test_nobody_can_choose_keys_that_collide() -> None:
     """Tables of sources are dictionaries of text, and Python hashes text with a seed of each process."""

@@ -57,6 +57,7 @@ class Limits(Table):
     connections_per_network: int = setting(
         "Most sessions of one IPv4 /24 or IPv6 /56 in one worker", default=100, low=1
     )
+    connections_per_site: int = setting("Most sessions of one IPv6 /48 in one worker", default=200, low=1)
     source_share: int = setting(
         "Most sessions of one source as percent of those that are still free, at least one: the fuller the "
         "connector, the less for each; 100: not used",

@@ -18,6 +18,8 @@ from gatepost.model.reply import Reply
 SOURCE_BITS: Final = {4: 32, 6: 64}
 """One source is an IPv4 address or an IPv6 /64: a client owns all of it (threats G15)."""
 NETWORK_BITS: Final = {4: 24, 6: 56}
+SITE_BITS: Final = 48
+"""What one customer may have of IPv6."""
 
 TOO_MANY: Final = Reply(
     421,
@@ -33,6 +35,8 @@ class Origin:
 
     source: str
     network: str
+    site: str = ""
+    """"" for IPv4."""
 
 
 @lru_cache(maxsize=4096)
@@ -42,7 +46,9 @@ def origin_of(client_ip: str) -> Origin:
     source = (
         str(ip_network(f"{client_ip}/{SOURCE_BITS[version]}", strict=False)) if version == 6 else client_ip
     )
-    return Origin(source, str(ip_network(f"{client_ip}/{NETWORK_BITS[version]}", strict=False)))
+    network = str(ip_network(f"{client_ip}/{NETWORK_BITS[version]}", strict=False))
+    site = str(ip_network(f"{client_ip}/{SITE_BITS}", strict=False)) if version == 6 else ""
+    return Origin(source, network, site)
 
 
 class Admission:
@@ -55,6 +61,7 @@ class Admission:
         self._doors: Tally[str] = Tally()
         self._sources: Tally[tuple[str, str]] = Tally()
         self._networks: Tally[tuple[str, str]] = Tally()
+        self._sites: Tally[tuple[str, str]] = Tally()
         self._rates = Rates(monotonic=monotonic)
         self._door_rates: dict[str, Minute] = {}
 
@@ -88,6 +95,8 @@ class Admission:
         self._doors[door.name] += 1
         self._sources[door.name, origin.source] += 1
         self._networks[door.name, origin.network] += 1
+        if origin.site:
+            self._sites[door.name, origin.site] += 1
 
     def gone(self, door: Door, origin: Origin) -> None:
         """A session is over."""
@@ -95,6 +104,8 @@ class Admission:
         self._doors[door.name] -= 1
         _less(self._sources, (door.name, origin.source))
         _less(self._networks, (door.name, origin.network))
+        if origin.site:
+            _less(self._sites, (door.name, origin.site))
 
     def _too_many(self, door: Door, origin: Origin, limits: Limits) -> LimitHit | None:
         sessions = self._sources[door.name, origin.source]
@@ -103,11 +114,14 @@ class Admission:
         free = door.capacity - self._doors[door.name]
         if sessions >= max(1, free * limits.source_share // 100) and limits.source_share < 100:
             return LimitHit("source-share", limits.source_share, sessions + 1, TOO_MANY)
-        neighbours = self._networks[door.name, origin.network]
-        if neighbours >= limits.connections_per_network:
-            return LimitHit(
-                "connections-per-network", limits.connections_per_network, neighbours + 1, TOO_MANY
-            )
+        around = (
+            ("connections-per-network", limits.connections_per_network, self._networks, origin.network),
+            ("connections-per-site", limits.connections_per_site, self._sites, origin.site),
+        )
+        for limit, most, tally, place in around:
+            neighbours = tally[door.name, place]
+            if neighbours >= most:
+                return LimitHit(limit, most, neighbours + 1, TOO_MANY)
         return None
 
     def _too_often(self, door: Door, origin: Origin, limits: Limits) -> LimitHit | None:
