@@ -35,6 +35,20 @@ tarpit = "0s"
 [receive-connectors.internet.limits]
 connections = 20000
 connections-per-source = 20000
+connections-per-network = 20000
+connections-per-site = 20000
+source-share = 100
+connection-rate = 0
+connection-rate-per-source = 0
+message-rate-per-source = 0
+recipient-rate-per-source = 0
+unknown-rate-per-source = 0
+
+[receive-connectors.internet.limits.stress]
+from-share = 0
+
+[intake]
+connections = 20000
 
 [send-connectors.mailbox]
 address-spaces = ["{domain}"]

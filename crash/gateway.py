@@ -39,6 +39,12 @@ tarpit = "0s"
 
 [receive-connectors.internet.limits]
 connections-per-source = 1000
+connections-per-network = 1000
+source-share = 100
+connection-rate = 0
+connection-rate-per-source = 0
+message-rate-per-source = 0
+recipient-rate-per-source = 0
 
 [send-connectors.mailbox]
 address-spaces = ["crash.test"]

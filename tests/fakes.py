@@ -205,6 +205,9 @@ class FakeStore:
                 found.append((min(r.due_at for r in waiting), replace(mail, recipients=waiting)))
         return [mail for _, mail in sorted(found, key=lambda pair: (pair[0], pair[1].mail_id))][:limit]
 
+    def due_recipients(self, *, now: float, limit: int) -> int:
+        return min(limit, sum(len(mail.recipients) for mail in self.due(now=now, limit=limit)))
+
     def next_due_at(self) -> float | None:
         times = [r.due_at for m in self._mails.values() for r in m.recipients if r.state in _WAITING]
         return min(times, default=None)

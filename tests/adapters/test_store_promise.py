@@ -123,6 +123,18 @@ def test_what_was_never_there(tell: Tell) -> None:
     tell(story)
 
 
+def test_due_recipients_are_counted_up_to_a_limit(tell: Tell) -> None:
+    async def story(store: Store) -> None:
+        assert store.due_recipients(now=NOW, limit=10) == 0
+        later = dataclasses.replace(recipient(2), due_at=NOW + 100)
+        await committed(store, accept(1, recipient(0), recipient(1), later), accept(2, recipient(0)))
+        assert store.due_recipients(now=NOW, limit=10) == 3
+        assert store.due_recipients(now=NOW, limit=2) == 2
+        assert store.due_recipients(now=NOW + 100, limit=10) == 4
+
+    tell(story)
+
+
 def test_a_mail_leaves_when_its_last_recipient_is_final(tell: Tell) -> None:
     async def story(store: Store) -> None:
         await committed(store, accept(1, recipient(0), recipient(1)))

@@ -16,6 +16,7 @@ from tests.control.mailroom import NOW
 from gatepost.cli import build
 from gatepost.cli.front import COMMANDS
 from gatepost.cli.output import octets, plain, span, when
+from gatepost.control.commands import ResourceState
 from gatepost.model.address import NULL_SENDER
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import KeepDossier, KeepRecords, MailState, StoredRecord
@@ -339,6 +340,36 @@ def test_the_status(terminal: Terminal) -> None:
     terminal.up = False
     down = terminal.type("status")
     assert (down.exit_code, "the gateway does not run" in down.output) == (1, True)
+
+
+def test_the_status_tells_which_resource_is_short(terminal: Terminal) -> None:
+    # Given a worker that is short of everything, and has too many clients
+    terminal.workers[0].resources = (
+        ResourceState("disk", "high", float(100 << 20), (1280 << 20, 1024 << 20, 512 << 20)),
+        ResourceState("inodes", "normal", 9e6, (30000, 20000, 5000)),
+        ResourceState("memory", "medium", 73.2, (71, 72, 75)),
+        ResourceState("queue", "medium", 12000, (2000, 9999, 15000)),
+        ResourceState("loop-lag", "medium", 1.25, (0.5, 1.0, 3.0)),
+    )
+    terminal.workers[0].stressed = ("internet",)
+    # Then the status says what, how much, and when it is over
+    said = terminal.type("status").output
+    assert "worker 0: disk is high: 100MiB free, high from 512MiB free, normal again at 1280MiB free" in said
+    assert "worker 0: memory is medium: 73 %, medium from 72 %, normal again at 71 %" in said
+    assert "worker 0: queue is medium: 12000, medium from 9999, normal again at 2000" in said
+    assert "worker 0: loop-lag is medium: 1.25s, medium from 1s, normal again at 0.5s" in said
+    assert "worker 0: the stress profile of receive-connectors.internet is in force" in said
+    assert "inodes" not in said
+    first, second = json.loads(terminal.type("status", "--json").output)["workers"]
+    assert (first["pressure"], first["stressed"], second["pressure"]) == ("high", ["internet"], "normal")
+    assert first["resources"][1] == {
+        "resource": "inodes",
+        "level": "normal",
+        "value": 9e6,
+        "normal": 30000,
+        "medium": 20000,
+        "high": 5000,
+    }
 
 
 def test_run_and_lab_are_handed_on(terminal: Terminal) -> None:

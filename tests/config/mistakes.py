@@ -471,3 +471,38 @@ NOTICES = [
         ),
     ),
 ]
+
+_LIMITS = DOOR + "[receive-connectors.internet.limits]\n"
+LIMITS = [
+    Mistake(
+        "a session smaller than a message",
+        _LIMITS + 'session-size = "1MiB"\n',
+        (
+            "g.toml:6: receive-connectors.internet.limits.session-size: is less than message-size: "
+            "the largest message would never be taken",
+        ),
+    ),
+    Mistake(
+        "a stress profile that would end before it begins",
+        DOOR + "[receive-connectors.internet.limits.stress]\nfrom-share = 50\nuntil-share = 50\n",
+        ("g.toml:7: receive-connectors.internet.limits.stress.until-share: must be less than from-share",),
+    ),
+    Mistake(
+        "marks of free space that do not fall",
+        '[back-pressure.disk]\nmedium = "2GiB"\n',
+        ("g.toml:3: back-pressure.disk: the marks of what is free must fall: normal, medium, high",),
+    ),
+    Mistake(
+        "marks of use that do not rise",
+        "[back-pressure.queue]\nmedium = 100\n",
+        ("g.toml:3: back-pressure.queue: the marks of what is in use must rise: normal, medium, high",),
+    ),
+    Mistake(
+        "a resource that is not known",
+        '[back-pressure]\nwatch = ["disc"]\n',
+        (
+            'g.toml:4: back-pressure.watch[0]: "disc" is not accepted, did you mean disk? '
+            "(accepted: disk, inodes, memory, system-memory, queue, loop-lag)",
+        ),
+    ),
+]

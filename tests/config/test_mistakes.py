@@ -8,6 +8,7 @@ import pytest
 from tests.config.mistakes import (
     DOOR,
     DOORS,
+    LIMITS,
     LOGINS,
     NOTICES,
     SCHEDULES,
@@ -40,7 +41,9 @@ def loaded(text: str) -> Configuration:
 
 @pytest.mark.threat("T02")
 @pytest.mark.parametrize(
-    "mistake", [*SHAPE, *DOORS, *LOGINS, *WAYS_OUT, *VALUES, *NOTICES, *SCHEDULES], ids=lambda m: m.name
+    "mistake",
+    [*SHAPE, *DOORS, *LIMITS, *LOGINS, *WAYS_OUT, *VALUES, *NOTICES, *SCHEDULES],
+    ids=lambda m: m.name,
 )
 def test_a_mistake_is_refused_with_its_line(mistake: Mistake) -> None:
     with pytest.raises(ConfigurationErrors) as caught:

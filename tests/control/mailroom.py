@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.fakes import FakeClock, FakeStore
 
-from gatepost.control.commands import AnyCommand, AnyReply
+from gatepost.control.commands import AnyCommand, AnyReply, ResourceState
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.hop import HopStatus
 from gatepost.model.address import NULL_SENDER, Address
@@ -78,6 +78,8 @@ class Worker:
         self.deliveries = FakeDeliveries()
         self.doors = {"internet": ConnectorState.RUNNING}
         self.jump_s = 0.0
+        self.resources: tuple[ResourceState, ...] = ()
+        self.stressed: tuple[str, ...] = ()
         self.commands = WorkerCommands(
             self.store,
             face=WorkerFace(
@@ -90,6 +92,8 @@ class Worker:
                 take_configuration=self.take_configuration if running else None,
                 clock_jump_s=lambda: self.jump_s,
                 confirm_clock=self.confirm_clock,
+                resources=lambda: self.resources,
+                stressed=lambda: self.stressed,
             ),
             clock=self.clock,
             route=lambda address: f"new:{address.domain}",

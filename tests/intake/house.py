@@ -21,6 +21,7 @@ from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
+from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.model.account import ScramKeys
 from gatepost.model.content import Content
@@ -47,6 +48,7 @@ class Lines:
 
     written: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
+    labelled: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     """The protocol log."""
 
@@ -55,6 +57,7 @@ class Lines:
 
     def add(self, name: str, amount: float = 1, /, **labels: str) -> None:
         self.counted.append(name)
+        self.labelled.append((name, labels))
 
     def set(self, name: str, value: float, /, **labels: str) -> None:
         pass
@@ -140,6 +143,9 @@ class House:
     accounts: Passwords
     directory: Known
     listener: Listener
+    pressure: Pressure
+    clock: FakeClock
+    doors: list[Door]
 
     @property
     def accepted(self) -> list[Accept]:
@@ -241,18 +247,38 @@ async def open_house(
         log=lines,
         bearer=Bearer(settings.users.tokens, keys, clock) if keys is not None else None,
     )
+    pressure = Pressure(marks_of(settings.back_pressure))
     desk = Counter(
         taking_in=taking_in,
         log_in=log_in,
         clock=clock,
         counters=lines,
         log=lines,
+        pressure=pressure,
         protocol_log=lines.said.append,
     )
-    listener = Listener({listening: doors}, runner, desk, clock=clock, randomness=SystemRandomness())
+    listener = Listener(
+        {listening: doors},
+        runner,
+        desk,
+        clock=clock,
+        randomness=SystemRandomness(),
+        intake=settings.intake,
+    )
     await listener.start()
     try:
-        yield House(listening.getsockname()[1], store, lines, parcels, accounts, directory, listener)
+        yield House(
+            listening.getsockname()[1],
+            store,
+            lines,
+            parcels,
+            accounts,
+            directory,
+            listener,
+            pressure,
+            clock,
+            doors,
+        )
     finally:
         await listener.stop(1.0)
         listening.close()

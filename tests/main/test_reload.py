@@ -38,6 +38,10 @@ LETTER = "From: you@there.example\r\nSubject: hi\r\n\r\nhi\r\n"
 OLD, NEW = 'hostname = "mx.ours.example"', 'hostname = "new.ours.example"'
 
 
+OFTEN = ("[receive-connectors.test.limits]", "connection-rate-per-source = 0", "message-rate-per-source = 0")
+"""One client comes as often as it likes."""
+
+
 def change(gateway: GatewayUnderTest, before: str, after: str) -> None:
     file = gateway.process.configuration
     text = file.read_text("utf-8")
@@ -97,7 +101,7 @@ def knocking(gateway: GatewayUnderTest) -> Iterator[list[bytes]]:
 
 @pytest.mark.threat("O25")
 def test_a_session_that_is_open_delivers_its_mail_after_a_reload(gateway: Start, sink: Sink) -> None:
-    running = gateway(smart_host=f"[127.0.0.1]:{sink.port}")
+    running = gateway(smart_host=f"[127.0.0.1]:{sink.port}", connector=OFTEN)
     with smtplib.SMTP(running.host, running.port) as client, knocking(running) as greetings:
         client.ehlo()
         client.mail("you@there.example")
@@ -122,7 +126,7 @@ def test_a_session_that_is_open_delivers_its_mail_after_a_reload(gateway: Start,
 
 @pytest.mark.threat("O25")
 def test_reloads_under_load_lose_no_session_and_no_mail(gateway: Start, sink: Sink) -> None:
-    running = gateway(smart_host=f"[127.0.0.1]:{sink.port}", connector=("[receive-connectors.test.limits]",))
+    running = gateway(smart_host=f"[127.0.0.1]:{sink.port}", connector=OFTEN)
     running.stop()
     change(running, "workers = 1", "workers = 2")
     running.start()

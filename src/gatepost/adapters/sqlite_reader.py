@@ -56,6 +56,9 @@ _RECORDS: Final = (
     "WHERE number >= ? AND number < ?"
 )
 _DUE: Final = "SELECT mail_id, number FROM recipient WHERE state < 3 AND due_at <= ? ORDER BY due_at, mail_id"
+_DUE_RECIPIENTS: Final = (
+    "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE state < 3 AND due_at <= ? LIMIT ?)"
+)
 _NEXT_DUE: Final = "SELECT min(due_at) FROM recipient WHERE state < 3"
 _LIKE: Final = " LIKE ? ESCAPE '~'"
 
@@ -144,6 +147,10 @@ class SqliteReader:
                 numbers.setdefault(mail_id, set()).add(number)
             mails = [self._mail(mail_id, wanted) for mail_id, wanted in numbers.items()]
         return [mail for mail in mails if mail is not None]
+
+    def due_recipients(self, *, now: float, limit: int) -> int:
+        """As ports.store.Store.due_recipients."""
+        return int(next(self._rows(_DUE_RECIPIENTS, (now, limit)))[0])
 
     def next_due_at(self) -> float | None:
         """When the next recipient becomes due."""

@@ -8,12 +8,12 @@ import click
 
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table, span
-from gatepost.control.commands import AskStatus, WorkerStatus
+from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
 from gatepost.control.mails import summary_of
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.fault import WorldFault
 
-_HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "TAKES MAIL")
+_HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "PRESSURE", "TAKES MAIL")
 
 
 @click.command()
@@ -43,7 +43,7 @@ def command(face: Face, as_json: bool) -> None:
         now = face.world.now()
         rows = [_row(w, now) for w in workers]
         say_table(_HEADS, rows, empty="")
-        for line in _troubles(workers):
+        for line in (*_troubles(workers), *_pressed(workers)):
             say(line)
     else:
         say("the gateway does not run")
@@ -76,7 +76,45 @@ def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:
 def _row(worker: WorkerStatus, now: float) -> tuple[object, ...]:
     takes = f"no: {worker.not_accepting}" if worker.not_accepting else "yes"
     up = span(now - worker.started_at)
-    return (worker.worker, worker.process_id, up, worker.revision, worker.sessions, takes)
+    return (worker.worker, worker.process_id, up, worker.revision, worker.sessions, _pressure(worker), takes)
+
+
+def _pressure(worker: WorkerStatus) -> str:
+    """The worst level of a worker's resources."""
+    levels = {state.level for state in worker.resources}
+    return next((level for level in reversed(LEVELS) if level in levels), LEVELS[0])
+
+
+def _pressed(workers: Sequence[WorkerStatus]) -> Iterator[str]:
+    """A line for each resource that is not at its normal level, and for each connector under stress."""
+    for worker in workers:
+        for state in worker.resources:
+            if state.level != LEVELS[0]:
+                yield (
+                    f"worker {worker.worker}: {state.resource} is {state.level}: "
+                    f"{_amount(state, state.value)}, {state.level} from {_amount(state, _mark(state, state.level))}, "
+                    f"normal again at {_amount(state, _mark(state, LEVELS[0]))}"
+                )
+        for connector in worker.stressed:
+            yield f"worker {worker.worker}: the stress profile of receive-connectors.{connector} is in force"
+
+
+def _mark(state: ResourceState, level: str) -> float:
+    return state.marks[LEVELS.index(level)]
+
+
+def _amount(state: ResourceState, value: float) -> str:
+    match state.resource:
+        case "disk":
+            return f"{value / (1 << 20):.0f}MiB free"
+        case "inodes":
+            return f"{value:.0f} free"
+        case "memory" | "system-memory":
+            return f"{value:.0f} %"
+        case "loop-lag":
+            return f"{value:g}s"
+        case _:
+            return f"{value:.0f}"
 
 
 def _json(worker: WorkerStatus) -> dict[str, object]:
@@ -91,6 +129,17 @@ def _json(worker: WorkerStatus) -> dict[str, object]:
         "connectors": [
             {"name": door.name, "state": door.state, "sessions": door.sessions} for door in worker.connectors
         ],
+        "pressure": _pressure(worker),
+        "resources": [
+            {
+                "resource": state.resource,
+                "level": state.level,
+                "value": state.value,
+                **dict(zip(LEVELS, state.marks, strict=True)),
+            }
+            for state in worker.resources
+        ],
+        "stressed": list(worker.stressed),
         "hops": [
             {
                 "next_hop": hop.next_hop,

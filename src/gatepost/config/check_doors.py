@@ -17,7 +17,7 @@ from gatepost.config.networks import (
     parse_binding,
     parse_range,
 )
-from gatepost.config.settings import Limits, ReceiveConnector, Settings
+from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.model.ip_ranges import IpRange
 
 At = tuple[str | int, ...]
@@ -40,7 +40,6 @@ def check_doors(settings: Settings) -> Iterator[Complaint]:
         yield from _certificate(at, door)
         yield from _ranges(at, door)
         yield from _open_relay(at, door)
-        yield from _limits((*at, "limits"), door.limits)
     yield from _shared_bindings(settings)
 
 
@@ -153,28 +152,6 @@ def _open_relay(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
             yield Complaint(
                 at=where, message="relay is given to addresses that are not internal", is_warning=True
             )
-
-
-def _limits(at: At, limits: Limits) -> Iterator[Complaint]:
-    if limits.errors_soft > limits.errors_hard:
-        yield Complaint(
-            at=(*at, "errors-soft"),
-            message=f"{limits.errors_soft} is never reached: errors-hard closes the session at {limits.errors_hard}",
-        )
-    if limits.connections_per_source > limits.connections:
-        yield Complaint(
-            at=(*at, "connections-per-source"),
-            message=f"is more than connections ({limits.connections}): one client could take them all",
-            is_warning=True,
-        )
-    if limits.header_size_bytes > limits.message_size_bytes:
-        yield Complaint(at=(*at, "header-size"), message="is more than message-size")
-    if limits.session_timeout_s < limits.command_timeout_s:
-        yield Complaint(at=(*at, "session-timeout"), message="is less than command-timeout", is_warning=True)
-    if limits.command_timeout_s < 300:  # RFC 5321 §4.5.3.2.7
-        yield Complaint(
-            at=(*at, "command-timeout"), message="is less than the 5m that RFC 5321 asks for", is_warning=True
-        )
 
 
 def _shared_bindings(settings: Settings) -> Iterator[Complaint]:

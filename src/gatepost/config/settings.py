@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from gatepost.config.back_pressure_settings import BackPressure
+from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.schema import Duration, Size, Table, setting, size
@@ -91,60 +93,10 @@ class NamedRange(Table):
         "the end of a message is still only CR LF . CR LF",
         default="refuse",
     )
-
-
-class Limits(Table):
-    """[receive-connectors.NAME.limits]: what one client may cost us."""
-
-    message_size_bytes: Size = setting(
-        "Largest message, announced with SIZE", default=size(36, "MiB"), low=65536
-    )
-    header_size_bytes: Size = setting("Largest header section", default=size(256, "KiB"), low=1024)
-    header_fields: int = setting("Most header fields", default=1000, low=50)
-    text_line_bytes: Size = setting(
-        "Longest line of content that is taken (RFC 5321 asks for 1000)",
-        default=size(8, "KiB"),
-        low=1000,
-    )
-    recipients: int = setting("Most recipients of one message", default=1000, low=100, high=10000)
-    command_line_bytes: Size = setting(
-        "Longest MAIL, RCPT or other command line with its parameters",
-        default=size(2048),
-        low=512,
-        high=4096,
-    )
-    auth_line_bytes: Size = setting("Longest AUTH response line", default=size(12288), low=512, high=65536)
-    connections: int = setting("Most sessions of this connector in one worker", default=5000, low=1)
-    connections_per_source: int = setting(
-        "Most sessions of one IPv4 address or IPv6 /64 in one worker", default=50, low=1
-    )
-    messages_per_session: int = setting("Most messages in one session", default=1000, low=1)
-    errors_soft: int = setting("Errors in a session after which every reply is delayed", default=10, low=1)
-    errors_hard: int = setting("Errors in a session after which it is closed", default=20, low=1)
-    error_delay_s: Duration = setting(
-        "The delay of a reply after errors-soft errors", default=1.0, low=0, high=60
-    )
-    junk_commands: int = setting(
-        "NOOP, RSET, VRFY, EHLO without mail after which each counts as an error",
-        default=100,
-        low=1,
-    )
-    auth_failures: int = setting("Failed AUTH in a session after which it is closed", default=3, low=1)
-    hop_count: int = setting("Received fields after which a mail is a loop", default=100, low=10, high=1000)
-    local_hop_count: int = setting(
-        "Received fields of our own after which a mail is a loop; 0: not checked",
-        default=3,
-        low=0,
-        high=50,
-    )
-    command_timeout_s: Duration = setting("Patience with one command", default=300.0, low=1)
-    data_timeout_s: Duration = setting("Patience with the next block of a message", default=180.0, low=1)
-    handshake_timeout_s: Duration = setting("Patience with a TLS handshake", default=30.0, low=1)
-    session_timeout_s: Duration = setting("Longest session", default=1800.0, low=10)
-    data_rate_bytes: Size = setting(
-        "Octets a second that DATA and BDAT must bring on average after the first 30 seconds",
-        default=size(500),
-        low=0,
+    spared: bool = setting(
+        "Spare these clients what is meant for strangers: limits by source and network, rates, greet-delay, the stress "
+        "profile, back pressure at medium; and keep reserved-share of the connections for them",
+        default=True,
     )
 
 
@@ -387,6 +339,8 @@ class Settings(Table):
     accepted_domains: dict[str, AcceptedDomain] = setting("Domains we take mail for", default={})
     recipients: Recipients = setting("Where recipients are listed", default=Recipients())
     receive_connectors: dict[str, ReceiveConnector] = setting("The doors in", default={})
+    intake: Intake = setting("Limits of all doors together", default=Intake())
+    back_pressure: BackPressure = setting("What happens when resources run out", default=BackPressure())
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())

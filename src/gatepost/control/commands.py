@@ -191,6 +191,21 @@ class ConnectorStatus(Struct, frozen=True):
     sessions: int = 0
 
 
+LEVELS: Final = ("normal", "medium", "high")
+"""Of a resource's back pressure."""
+
+
+class ResourceState(Struct, frozen=True, array_like=True):
+    """One watched resource of a worker."""
+
+    resource: str
+    level: str
+    """One of LEVELS."""
+    value: float
+    marks: tuple[float, float, float]
+    """In the order of LEVELS."""
+
+
 class WorkerStatus(Struct, frozen=True, tag="status"):
     """How a worker is."""
 
@@ -207,6 +222,9 @@ class WorkerStatus(Struct, frozen=True, tag="status"):
     """The enabled receive connectors."""
     clock_jump_s: float = 0.0
     """How far the wall clock is from the time the queue believes; 0: it is believed."""
+    resources: tuple[ResourceState, ...] = ()
+    stressed: tuple[str, ...] = ()
+    """Receive connectors whose stress profile is in force."""
 
 
 class Samples(Struct, frozen=True, tag="metrics"):

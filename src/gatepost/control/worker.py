@@ -22,6 +22,7 @@ from gatepost.control.commands import (
     ReleaseQuarantine,
     RemoveMail,
     ReopenLog,
+    ResourceState,
     ResumeHop,
     ResumeMail,
     RetryHop,
@@ -111,6 +112,10 @@ class WorkerFace:
     """(path, text) -> why it cannot be taken without a restart, "" when it was."""
     clock_jump_s: Callable[[], float] = lambda: 0.0
     confirm_clock: Callable[[], None] = lambda: None
+    resources: Callable[[], tuple[ResourceState, ...]] = tuple
+    stressed: Callable[[], tuple[str, ...]] = tuple
+    why_not_accepting: Callable[[], str] = str
+    """Besides the store's reasons."""
 
 
 @dataclass(slots=True)
@@ -214,7 +219,9 @@ class WorkerCommands:
             started_at=self._face.started_at,
             revision=self._face.revision,
             sessions=self._face.sessions(),
-            not_accepting=self._store.why_not_accepting(),
+            not_accepting=self._store.why_not_accepting() or self._face.why_not_accepting(),
+            resources=self._face.resources(),
+            stressed=self._face.stressed(),
             hops=tuple(_hop_state(hop) for hop in self._deliveries.status()) if self._deliveries else (),
             connectors=tuple(ConnectorStatus(*door) for door in self._face.connectors()),
             clock_jump_s=self._face.clock_jump_s(),

@@ -11,12 +11,13 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
-from gatepost.config.settings import Limits
+from gatepost.config.limit_settings import Limits
 from gatepost.intake.conversation import Answer, Conversation
+from gatepost.intake.limit_hit import LimitHit
+from gatepost.intake.rates import Minute
 from gatepost.intake.transcript import command_text
 from gatepost.model.fault import WorldFault, reply_for
 from gatepost.model.reply import Reply
-from gatepost.model.verdict import Stage
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.tls import TlsPump
 from gatepost.protocol.events import BodyChunk, Pause, StartTls
@@ -29,6 +30,12 @@ TIMER_S: Final = 15.0
 RATE_GRACE_S: Final = 30.0
 TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
+
+# What is waited for: the setting's name.
+_COMMAND: Final = "command-timeout"
+_DATA: Final = "data-timeout"
+_HANDSHAKE: Final = "handshake-timeout"
+_LINGER: Final = "linger"
 
 _TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing transmission channel")
 _TOO_SLOW: Final = Reply(421, "4.4.2", "Data comes too slowly, closing transmission channel")
@@ -55,9 +62,11 @@ class Connection(asyncio.Protocol):
         "_content_since",
         "_conversation",
         "_deadline",
+        "_deadline_of",
         "_engine",
         "_eof",
         "_greeted",
+        "_greeting",
         "_house",
         "_limits",
         "_loop",
@@ -76,7 +85,6 @@ class Connection(asyncio.Protocol):
         self,
         house: House,
         conversation: Conversation,
-        limits: Limits,
         engine: ServerEngine,
         *,
         pump: TlsPump | None = None,
@@ -85,17 +93,19 @@ class Connection(asyncio.Protocol):
         """pump: for implicit TLS, the handshake comes before the greeting. transcript: the protocol log."""
         self._house = house
         self._conversation = conversation
-        self._limits = limits
+        self._limits = limits = conversation.limits.limits
         self._engine = engine
         self._pump = pump
         self._transcript = transcript
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._greeting: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Future[object] | None = None
         self._out = bytearray()
         self._started = self._loop.time()
         self._deadline = self._started + limits.command_timeout_s
+        self._deadline_of = _COMMAND
         self._content_since = 0.0
         self._content_bytes = 0
         self._eof = self._stopping = self._write_blocked = self._greeted = False
@@ -111,9 +121,9 @@ class Connection(asyncio.Protocol):
             self._transcript.connected()
         self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
         if self._pump is None:
-            self._greet()
+            self._greet_later()
         else:
-            self._expect_within(self._limits.handshake_timeout_s)
+            self._expect(_HANDSHAKE)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client, in the clear or not."""
@@ -136,6 +146,8 @@ class Connection(asyncio.Protocol):
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
+        if self._greeting is not None:
+            self._greeting.cancel()
         self._conversation.over()
         if self._transcript is not None:
             self._transcript.disconnected()
@@ -144,7 +156,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read: say nothing more until it does (threats C06, G06)."""
         self._write_blocked = True
-        self._expect_within(self._limits.command_timeout_s)
+        self._expect(_COMMAND)
 
     def resume_writing(self) -> None:
         """It reads again."""
@@ -153,6 +165,19 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     # What the listener tells us.
+
+    def count_for(self, minute: Minute) -> None:
+        """The rates of this source hold for the session."""
+        self._conversation.limits.minute = minute
+
+    def use_limits(self, limits: Limits) -> None:
+        """Others are in force for strangers; a deadline under way comes no later than they say."""
+        if self._conversation.is_spared:
+            return
+        self._limits = self._conversation.limits.limits = limits
+        deadline = self._loop.time() + self._patience_with(self._deadline_of)
+        if deadline < self._deadline and self._transport is not None and not self._transport.is_closing():
+            self._expect(self._deadline_of)
 
     def stop(self) -> None:
         """Finish what is in hand, then say 421 and close (threats O25)."""
@@ -203,12 +228,24 @@ class Connection(asyncio.Protocol):
         self._house.counters.add("tls_sessions", version=pump.info.version)
         self._engine.offer = self._conversation.offer
         self._engine.tls_started()
-        self._expect_within(self._limits.command_timeout_s)
+        self._expect(_COMMAND)
         if implicit:
+            self._greet_later()
+
+    def _greet_later(self) -> None:
+        """With greet-delay, who cannot wait shows it now, before anything was spent on him (threats C01)."""
+        if self._limits.greet_delay_s and not self._conversation.is_spared and not self._engine.spoke_early:
+            self._greeting = self._loop.call_later(self._limits.greet_delay_s, self._greet)
+        else:
             self._greet()
 
     def _greet(self) -> None:
+        if self._greeted or self._transport is None or self._transport.is_closing():
+            return
         self._greeted = True
+        if self._engine.spoke_early:
+            self._say_greeting(_EARLY)
+            return
         answer = self._conversation.greet()
         if isinstance(answer, Reply):
             self._say_greeting(answer)
@@ -217,9 +254,8 @@ class Connection(asyncio.Protocol):
 
     def _say_greeting(self, reply: object) -> None:
         assert isinstance(reply, Reply)
-        if self._engine.spoke_early and reply.is_positive:
-            self._house.counters.add("early_talkers")
-            self._conversation.note_breach(_EARLY, "spoke before the greeting", Stage.CONNECT)
+        if self._engine.spoke_early and (reply.is_positive or reply is _EARLY):
+            self._conversation.spoke_early(_EARLY)
             reply = _EARLY
         self._out += self._engine.greet(reply)
         if not reply.is_positive:
@@ -232,9 +268,12 @@ class Connection(asyncio.Protocol):
         engine = self._engine
         if engine.in_content:
             self._content_bytes += len(data)
-            self._expect_within(self._limits.data_timeout_s)
+            self._expect(_DATA)
         engine.receive(data)
-        if self._waiting is None and not self._write_blocked and self._greeted:
+        if not self._greeted:
+            self._greet()  # it did not wait: it is told so at once
+            return
+        if self._waiting is None and not self._write_blocked:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -280,11 +319,12 @@ class Connection(asyncio.Protocol):
         self._out += engine.send(reply)
         if engine.in_content and not was_in_content:
             self._content_since, self._content_bytes = self._loop.time(), 0
-            self._expect_within(self._limits.data_timeout_s)
+            self._expect(_DATA)
         else:
-            self._expect_within(self._limits.command_timeout_s)
+            self._expect(_COMMAND)
         if reply.code == 235:
             engine.offer = self._conversation.offer
+            self._limits = self._conversation.limits.limits
         if self._conversation.wants_to_hang_up or reply.hangs_up:
             self._flush()
             self._close()
@@ -297,7 +337,7 @@ class Connection(asyncio.Protocol):
         if not answer.is_positive or tls is None or self._transport is None:
             return
         self._pump = tls.pump()
-        self._expect_within(self._limits.handshake_timeout_s)
+        self._expect(_HANDSHAKE)
 
     def _wait_for(self, awaitable: Awaitable[object], then: Callable[[object], None] | None) -> None:
         """Stop reading until it is done, then go on. The edge for our own bugs in a session."""
@@ -354,15 +394,23 @@ class Connection(asyncio.Protocol):
             return
         if self._pump is not None:
             self._transport.write(self._pump.close())
-        self._expect_within(_CLOSING_LINGER_S)
+        self._expect(_LINGER)
         self._transport.close()
 
-    def _expect_within(self, patience_s: float) -> None:
-        """Set the deadline; the timer is moved only when it would come too late for it."""
-        self._deadline = self._loop.time() + patience_s
+    def _expect(self, limit: str) -> None:
+        """Set the deadline by a limit; the timer is moved only when it would come too late for it."""
+        self._deadline_of = limit
+        self._deadline = self._loop.time() + self._patience_with(limit)
         if self._timer is not None and self._timer.when() > self._deadline:
             self._timer.cancel()
             self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
+
+    def _patience_with(self, limit: str) -> float:
+        if limit is _COMMAND:
+            return self._limits.command_timeout_s
+        if limit is _DATA:
+            return self._limits.data_timeout_s
+        return self._limits.handshake_timeout_s if limit is _HANDSHAKE else _CLOSING_LINGER_S
 
     def _patience(self) -> float:
         return max(0.05, min(TIMER_S, self._deadline - self._loop.time()))
@@ -370,28 +418,35 @@ class Connection(asyncio.Protocol):
     def _look_at_the_clock(self) -> None:
         if self._transport is None:
             return
-        verdict = self._overdue(self._loop.time())
-        if verdict is None:
+        hit = self._overdue(self._loop.time())
+        if hit is None:
             self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
             return
-        self._house.counters.add("sessions_closed", limit=verdict.enhanced)
-        self._house.log.write(
-            "info", "session-closed", session=self._conversation.session.session_id, reply=str(verdict)
-        )
+        if not self._transport.is_closing():
+            self._conversation.out_of_time(hit)
         if self._write_blocked or self._transport.is_closing():
             self._transport.abort()  # it reads nothing: nothing more can be told
         else:
-            self._say_and_close(verdict)
+            self._say_and_close(hit.reply)
             self._timer = self._loop.call_later(_CLOSING_LINGER_S, self.abort)
 
-    def _overdue(self, now: float) -> Reply | None:
+    def _overdue(self, now: float) -> LimitHit | None:
         if self._waiting is not None:
             return None  # it is we who take our time
+        limits = self._limits
         if now >= self._deadline:
-            return _TIMED_OUT
-        if now >= self._started + self._limits.session_timeout_s:
-            return _TOO_LONG
+            patience_s = self._patience_with(self._deadline_of)
+            return LimitHit(
+                self._deadline_of, patience_s, round(now - self._deadline + patience_s, 1), _TIMED_OUT
+            )
+        lasted_s = now - self._started
+        if lasted_s >= limits.session_timeout_s:
+            return LimitHit("session-timeout", limits.session_timeout_s, round(lasted_s, 1), _TOO_LONG)
         elapsed_s = now - self._content_since
         if not self._engine.in_content or elapsed_s <= RATE_GRACE_S:
             return None
-        return _TOO_SLOW if self._content_bytes < elapsed_s * self._limits.data_rate_bytes else None
+        if self._content_bytes >= elapsed_s * limits.data_rate_bytes:
+            return None
+        return LimitHit(
+            "data-rate", limits.data_rate_bytes, round(self._content_bytes / elapsed_s, 1), _TOO_SLOW
+        )

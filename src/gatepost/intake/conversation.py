@@ -6,17 +6,20 @@ Reply at once, or something to await when the world has to be asked.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
 from gatepost.intake.door import Door, Grant
+from gatepost.intake.limit_hit import BEYOND, CLOSING, LimitHit, LimitLog, limit_behind
 from gatepost.intake.log_in import LogIn, LogInDesk
+from gatepost.intake.pressure import Pressure
 from gatepost.intake.reception import Reception
+from gatepost.intake.session_limits import SessionLimits
 from gatepost.intake.taking_in import TakingIn
 from gatepost.intake.transaction import Transaction
+from gatepost.intake.unfinished import TOO_MUCH
 from gatepost.message.trace import address_literal
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import Fault
@@ -44,6 +47,7 @@ from gatepost.protocol.events import (
     Verb,
     Violation,
 )
+from gatepost.protocol.refusals import TEXT_LINE_TOO_LONG
 from gatepost.records.wire_log import Sink
 
 Answer = Reply | Awaitable[Reply]
@@ -56,10 +60,6 @@ _RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient OK")
 _START_INPUT: Final = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
 _CHUNK_OK: Final = Reply(250, "2.0.0", "Chunk received")
 _READY_FOR_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
-_TOO_MANY_ERRORS: Final = Reply(
-    421, "4.7.0", "Too many errors on this connection, closing transmission channel"
-)
-_TOO_MANY_MESSAGES: Final = Reply(421, "4.7.0", "Too many messages on this connection")
 _NOT_ACCEPTING: Final = Reply(452, "4.3.1", "Insufficient system resources")
 _SIMPLE: Final = {
     Verb.RSET: Reply(250, "2.0.0", "OK"),
@@ -70,6 +70,7 @@ _SIMPLE: Final = {
     Verb.QUIT: Reply(221, "2.0.0", "Service closing transmission channel"),
 }
 _JUNK: Final = frozenset({Verb.RSET, Verb.NOOP, Verb.VRFY, Verb.EXPN, Verb.HELP})
+_UNKNOWN_RECIPIENT: Final = "5.1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,13 @@ class Counter:
     clock: Clock
     counters: Counters
     log: Log
+    pressure: Pressure = field(default_factory=lambda: Pressure({}))
     protocol_log: Sink | None = None
     """Where connectors with protocol-log write what is said."""
+    limit_log: LimitLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limit_log", LimitLog(self.counters, self.log))
 
 
 class Conversation:
@@ -91,16 +97,15 @@ class Conversation:
     __slots__ = (
         "_counter",
         "_door",
-        "_errors",
+        "_ended",
         "_grant",
         "_hang_up",
         "_hearing",
-        "_junk",
         "_log_in",
-        "_messages",
         "_transaction",
         "_violations",
         "announce",
+        "limits",
         "session",
     )
 
@@ -112,7 +117,9 @@ class Conversation:
         self._counter = counter
         self._transaction: Transaction | None = None
         self._log_in = LogIn(counter.log_in, door, self.authenticated)
-        self._errors = self._junk = self._messages = 0
+        self.limits = SessionLimits(door.limits_for(self._grant))
+        self._ended: tuple[Transaction, EndOfData] | None = None
+        """The transaction whose end is being answered: what a limit found in it is told with its numbers."""
         self._violations: set[str] = set()
         self._hang_up = False
         self.announce: Callable[[str], Reply] = partial(Reply, 250, "")
@@ -122,6 +129,11 @@ class Conversation:
     def offer(self) -> Offer:
         """What the engine announces and accepts now."""
         return self._door.offer(self.session, self._grant)
+
+    @property
+    def is_spared(self) -> bool:
+        """What is meant for strangers does not hold for this client."""
+        return self._grant.spared
 
     @property
     def tls_server(self) -> TlsServer | None:
@@ -154,6 +166,7 @@ class Conversation:
         """Take a piece of content; something to await when the disk has to keep up."""
         transaction = self._transaction
         assert transaction is not None, "content without a transaction"
+        self.limits.content(len(data))
         return transaction.reception.write_out() if transaction.reception.add(data) else None
 
     def tls_started(self, info: TlsInfo) -> None:
@@ -165,14 +178,40 @@ class Conversation:
     def authenticated(self, user: str) -> None:
         """From now on the session is somebody's."""
         self._grant = self._door.grant(self.session.client_ip, user=user)
+        self._limit_by_standing()
         self._hearing.forget_connection()
         self.session = replace(self.session, user=user, kind=self._grant.kind, rights=self._grant.rights)
+
+    def _limit_by_standing(self) -> None:
+        """Another grant, other limits."""
+        self.limits.limits = self._door.limits_for(self._grant)
+        if self._grant.spared:
+            self.limits.minute = None
 
     def note_breach(self, reply: Reply, what: str, stage: Stage = Stage.REJECT) -> None:
         """Keep a record of a refusal that no agent asked for; what: the rule, in words of ours."""
         if what not in self._violations and len(self._violations) < VIOLATIONS_LIMIT:
             self._violations.add(what)
             self._counter.taking_in.note_violation(self.session, self._transaction, reply, what, stage)
+
+    def spoke_early(self, reply: Reply) -> None:
+        """The client did not wait for the greeting (threats C01)."""
+        self._counter.counters.add("early_talkers")
+        self._counter.log.write(
+            "info",
+            "early-talker",
+            connector=self._door.name,
+            session=self.session.session_id,
+            client_ip=self.session.client_ip,
+            limit="greet-delay",
+            value=self.limits.limits.greet_delay_s,
+            actual=round(self._counter.clock.now() - self.session.started_at, 3),
+        )
+        self.note_breach(reply, "spoke before the greeting", Stage.CONNECT)
+
+    def out_of_time(self, hit: LimitHit) -> None:
+        """The connection closes the session for a deadline."""
+        self._counter.limit_log.session_closed(hit, self.session)
 
     def over(self) -> None:
         """The connection is gone: nothing half received stays (threats A22)."""
@@ -224,8 +263,24 @@ class Conversation:
         return self._after(self._ask(Stage.HELO), said)
 
     def _mail(self, event: Mail) -> Answer:
-        if self._messages >= self._door.settings.limits.messages_per_session:
-            return _TOO_MANY_MESSAGES
+        pressure = self._counter.pressure
+        if pressure.level:
+            if pressure.refuses(spared=self._grant.spared):
+                return self._pressed()
+            if not self._grant.spared:
+                return self._begin_slowly(event, pressure.delay_s)
+        return self._begin_mail(event)
+
+    async def _begin_slowly(self, event: Mail, delay_s: float) -> Reply:
+        """Medium pressure that is patient yet: strangers wait (threats G10)."""
+        if not await self._door.tarpit.hold(delay_s):
+            return self._tarpit_full()
+        answer = self._begin_mail(event)
+        return answer if isinstance(answer, Reply) else await answer
+
+    def _begin_mail(self, event: Mail) -> Answer:
+        if hit := self.limits.at_mail(event.size_declared or 0, self._counter.clock.monotonic()):
+            return self._over(hit, closes=True)
         taking_in = self._counter.taking_in
         if reason := taking_in.why_not():
             self._counter.counters.add("mails_not_accepted")
@@ -240,6 +295,7 @@ class Conversation:
                 taking_in.open_spool,
                 memory_body_bytes=taking_in.memory_body_bytes,
                 header_bytes=self._door.settings.limits.header_size_bytes,
+                field_bytes=self._door.settings.limits.header_field_bytes,
             ),
         )
         return self._after(self._ask(Stage.MAIL), self._sender_said)
@@ -247,7 +303,7 @@ class Conversation:
     def _sender_said(self, disposition: Disposition) -> Reply:
         refusal = self._refusal(disposition, Stage.MAIL)
         if refusal is None:
-            self._messages += 1
+            self.limits.message_begun()
             return _SENDER_OK
         if self._transaction is not None:
             self._transaction.refusals += 1
@@ -264,13 +320,20 @@ class Conversation:
                 transaction.add(recipient)
                 return _RECIPIENT_OK
             transaction.refusals += 1
+            if refusal.enhanced == _UNKNOWN_RECIPIENT and (hit := self.limits.at_unknown_recipient(now)):
+                return self._over(hit, closes=True)
             return refusal
 
+        now = self._counter.clock.monotonic()
+        if self.limits.minute is not None and (hit := self.limits.at_rcpt(now)):
+            transaction.refusals += 1
+            return self._over(hit)
         return self._after(self._ask(Stage.RCPT, recipient), said)
 
     def _end_of_data(self, event: EndOfData) -> Answer:
         transaction, self._transaction = self._transaction, None
         assert transaction is not None, "end of data without a transaction"
+        self._ended = transaction, event
         return self._counter.taking_in.take_in(self._door, self.session, transaction, event, self._hearing)
 
     def _violation(self, event: Violation) -> Reply:
@@ -285,16 +348,14 @@ class Conversation:
         )
         self.note_breach(event.reply, event.what)
         if not event.counts:
-            self._errors -= 1
+            self.limits.forgive()
         return event.reply
 
     def _other(self, event: Other) -> Reply:
         if event.verb is Verb.RSET:
             self._end_transaction()
         if event.verb in _JUNK:
-            self._junk += 1
-            if self._junk > self._door.settings.limits.junk_commands:
-                self._errors += 1
+            self.limits.junk()
         return _SIMPLE[event.verb]
 
     def _ask(self, stage: Stage, recipient: Recipient | None = None) -> Disposition | Awaitable[Disposition]:
@@ -323,10 +384,10 @@ class Conversation:
     ) -> Reply:
         disposition = opinion if isinstance(opinion, Disposition) else await opinion
         delay_s = max((e.delay_s for e in disposition.effects if isinstance(e, DelayReply)), default=0.0)
-        if delay_s:
-            await asyncio.sleep(min(delay_s, FOLLOW_UP_DELAY_LIMIT_S))
+        held = not delay_s or await self._door.tarpit.hold(min(delay_s, FOLLOW_UP_DELAY_LIMIT_S))
         self._hang_up = self._hang_up or any(isinstance(e, HangUp) for e in disposition.effects)
-        return said(disposition)
+        reply = said(disposition)
+        return reply if held or reply.is_positive else self._tarpit_full()
 
     def _refusal(self, disposition: Disposition, stage: Stage, *, closes: bool = False) -> Reply | None:
         """The reply when the policy refuses, counted; None when it does not."""
@@ -349,16 +410,17 @@ class Conversation:
 
     def _weighed(self, reply: Reply) -> Answer:
         """Errors cost patience: first a delay, then the connection (threats 0.3, errors-*)."""
+        ended, self._ended = self._ended, None
         if reply.is_positive:
             return reply
-        self._errors += 1
-        limits = self._door.settings.limits
-        if Rights.BYPASS_FILTERS in self.session.rights or self._errors <= limits.errors_soft:
+        self._tell_limit_behind(reply, ended)
+        hit = self.limits.error()
+        if Rights.BYPASS_FILTERS in self.session.rights:
             return reply
-        if self._errors > limits.errors_hard and not reply.hangs_up:
-            self._counter.counters.add("sessions_closed", connector=self._door.name, limit="errors-hard")
-            return _TOO_MANY_ERRORS
-        return _delayed(reply, limits.error_delay_s) if limits.error_delay_s else reply
+        if hit and not reply.hangs_up:
+            return self._over(hit, closes=True)
+        delay_s = self.limits.delay_s
+        return self._delayed(reply, delay_s) if delay_s and not reply.hangs_up else reply
 
     async def _weighed_later(self, answer: Awaitable[Reply]) -> Reply:
         try:
@@ -368,7 +430,41 @@ class Conversation:
         weighed = self._weighed(reply)
         return weighed if isinstance(weighed, Reply) else await weighed
 
+    async def _delayed(self, reply: Reply, delay_s: float) -> Reply:
+        return reply if await self._door.tarpit.hold(delay_s) else self._tarpit_full()
 
-async def _delayed(reply: Reply, delay_s: float) -> Reply:
-    await asyncio.sleep(delay_s)
-    return reply
+    def _over(self, hit: LimitHit, *, closes: bool = False) -> Reply:
+        """Tell which limit was reached, and answer."""
+        if closes:
+            self._counter.limit_log.session_closed(hit, self.session)
+        else:
+            self._counter.limit_log.command_refused(hit, self.session)
+        return hit.reply
+
+    def _tarpit_full(self) -> Reply:
+        """Nobody else is held: the client hears it at once, and goes (threats G13)."""
+        return self._over(self._door.tarpit.hit, closes=True)
+
+    def _tell_limit_behind(self, reply: Reply, ended: tuple[Transaction, EndOfData] | None) -> None:
+        """Engine and reception refuse by limits, too."""
+        if reply is TOO_MUCH:
+            self._over(self._counter.taking_in.unfinished.hit)
+            return
+        hit = limit_behind(reply, self._door.settings.limits, actual=_seen(ended, reply))
+        if hit is not None:
+            self._over(hit, closes=reply in CLOSING)
+
+    def _pressed(self) -> Reply:
+        """Back pressure: no mail of this client for now."""
+        self._counter.counters.add("mails_not_accepted")
+        return self._over(self._counter.pressure.hit(_NOT_ACCEPTING))
+
+
+def _seen(ended: tuple[Transaction, EndOfData] | None, reply: Reply) -> float | str:
+    """The actual value behind a refusal by a limit, where it is known."""
+    if ended is None:
+        return BEYOND
+    form = ended[1].form
+    if reply == TEXT_LINE_TOO_LONG:
+        return form.longest_line_bytes
+    return ended[0].reception.refused_bytes or form.size_bytes

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gatepost.config.limit_settings import Limits
 from gatepost.config.settings import NamedRange, ReceiveConnector, Right
+from gatepost.intake.tarpit import Tarpit
 from gatepost.model.ip_ranges import IpRange, IpRanges
 from gatepost.model.session import ClientKind, Rights, Session
 from gatepost.ports.tls import TlsServer
@@ -28,6 +30,8 @@ class Grant:
     kind: ClientKind
     rights: Rights
     normalize_newlines: bool = False
+    spared: bool = False
+    """What is meant for strangers (rates, stress, back pressure at medium) does not hold for it."""
 
 
 class Door:
@@ -50,11 +54,47 @@ class Door:
         self._offers: dict[tuple[Grant, bool, tuple[str, ...]], Offer] = {}
         """One for each kind of client we know, in the clear and under TLS: as many as the file makes."""
         limits = settings.limits
+        self.limits = limits
+        """Those in force for strangers: of the stress profile while there are too many sessions."""
+        self.tarpit = Tarpit(limits.tarpits)
+        self.capacity = self.reserved = 0
+        self.fit(limits.connections)
+        self._stressed = stressed(limits)
         self.engine_limits = EngineLimits(
             command_line_bytes=limits.command_line_bytes,
             auth_line_bytes=limits.auth_line_bytes,
             text_line_bytes=limits.text_line_bytes,
         )
+
+    def fit(self, sessions: int) -> None:
+        """There are no more sessions than that in all: shares are of what can be had."""
+        limits = self.settings.limits
+        self.capacity = min(limits.connections, sessions)
+        # What only spared clients may have.
+        self.reserved = self.capacity * limits.reserved_share // 100 if self._spares_somebody else 0
+
+    @property
+    def is_stressed(self) -> bool:
+        """The stress profile is in force."""
+        return self.limits is self._stressed
+
+    def weigh_load(self, sessions: int) -> bool:
+        """Begin or end the stress profile by how many sessions there are (threats G08). True: it changed."""
+        normal, stress = self.settings.limits, self.settings.limits.stress
+        share = sessions * 100 / self.capacity
+        if self.is_stressed:
+            if share > stress.until_share:
+                return False
+            self.limits = normal
+            return True
+        if not stress.from_share or share < stress.from_share:
+            return False
+        self.limits = self._stressed
+        return True
+
+    def limits_for(self, grant: Grant) -> Limits:
+        """The limits in force for a client."""
+        return self.settings.limits if grant.spared else self.limits
 
     def serves(self, client_ip: str) -> IpRange | None:
         """The most specific of our remote ranges that holds the client; None: not our client."""
@@ -65,7 +105,12 @@ class Door:
         grant = self._named_grant(client_ip) or self._anonymous
         if not user:
             return grant
-        return Grant(ClientKind.AUTHENTICATED, grant.rights | self._authenticated, grant.normalize_newlines)
+        return Grant(
+            ClientKind.AUTHENTICATED,
+            grant.rights | self._authenticated,
+            grant.normalize_newlines,
+            spared=True,
+        )
 
     def offer(self, session: Session, grant: Grant) -> Offer:
         """What is announced and accepted at this moment of a session."""
@@ -82,6 +127,7 @@ class Door:
             hostname=self.hostname,
             size_bytes=0 if Rights.BYPASS_SIZE in grant.rights else limits.message_size_bytes,
             recipients=limits.recipients,
+            messages=limits.messages_per_session,
             pipelining=settings.pipelining,
             eight_bit_mime=settings.eight_bit_mime,
             smtputf8=settings.smtputf8,
@@ -102,6 +148,10 @@ class Door:
             return ()
         bindable = bool(session.tls.server_end_point)
         return tuple(m for m in self.settings.auth_mechanisms if bindable or m != MECHANISM_PLUS)
+
+    @property
+    def _spares_somebody(self) -> bool:
+        return any(grant.spared for _, grant in self._named)
 
     def _named_grant(self, client_ip: str) -> Grant | None:
         """Of the named ranges that hold the client, the grant of the most specific."""
@@ -127,5 +177,17 @@ def choose_door(doors: Sequence[Door], client_ip: str) -> Door | None:
     return best[1] if best else None
 
 
+def stressed(limits: Limits) -> Limits:
+    """The limits under stress: of each the stricter one."""
+    stress = limits.stress
+    names = set(type(stress).model_fields) & set(type(limits).model_fields)
+    return limits.model_copy(update={n: min(getattr(limits, n), getattr(stress, n)) for n in names})
+
+
 def _grant_of(named: NamedRange) -> Grant:
-    return Grant(ClientKind.NAMED, rights_of(named.rights), named.bare_newlines == "normalize")
+    return Grant(
+        ClientKind.NAMED,
+        rights_of(named.rights),
+        named.bare_newlines == "normalize",
+        spared=named.spared,
+    )

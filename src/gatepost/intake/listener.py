@@ -1,18 +1,19 @@
-"""The doors of one worker: accepts connections on the supervisor's sockets, counts them, lets them finish."""
+"""The doors of one worker: accepts connections on the supervisor's sockets, lets them in, lets them finish."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
-from ipaddress import ip_address, ip_network
+from functools import partial
 from typing import Final, cast
 
+from gatepost.config.limit_settings import Intake
+from gatepost.intake.admission import Admission, Origin, origin_of
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation, Counter
 from gatepost.intake.door import Door, choose_door
+from gatepost.intake.pressure import Level
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.ip_ranges import plain_ip
 from gatepost.model.reply import Reply
@@ -24,15 +25,9 @@ from gatepost.protocol.smtp_server import ServerEngine
 from gatepost.records.wire_log import Transcript, endpoint
 
 BACKLOG: Final = 2048
-IPV6_SOURCE_BITS: Final = 64
-"""One source of IPv6 connections is a /64: a client owns all of it (threats G15)."""
 
-_TOO_MANY: Final = Reply(
-    421,
-    "4.3.2",
-    "The maximum number of concurrent connections has been reached, closing transmission channel",
-)
 _NOT_ACTIVE: Final = Reply(421, "4.3.2", "Service not active, try again later")
+_PRESSED: Final = Reply(421, "4.3.2", "Insufficient system resources, closing transmission channel")
 _NOT_SERVED: Final = Reply(554, "5.7.1", "No service for you here")
 
 
@@ -62,7 +57,9 @@ class Listener:
         *,
         clock: Clock,
         randomness: Randomness,
+        intake: Intake | None = None,
     ) -> None:
+        """intake: limits of all doors together; None: the defaults."""
         self._doors = doors
         self._runner = runner
         self._desk = desk
@@ -72,12 +69,13 @@ class Listener:
         self.log: Log = desk.log
         self._servers: list[asyncio.Server] = []
         self._empty: asyncio.Future[None] | None = None
-        self._sessions: dict[Connection, tuple[str, str]] = {}
-        self._by_door: Tally[str] = Tally()
-        self._by_source: Tally[tuple[str, str]] = Tally()
+        self._sessions: dict[Connection, tuple[Door, Origin]] = {}
+        self._intake = intake or Intake()
+        self._admission = Admission(self._intake, monotonic=clock.monotonic)
         self._awaited: list[tuple[set[Connection], asyncio.Future[None]]] = []
         self._held: dict[str, ConnectorState] = {}
         """Doors that an administrator does not let run, by name; they keep their state over a reload."""
+        self._in_force = self._fitted()
 
     async def start(self) -> None:
         """Accept from now on."""
@@ -101,13 +99,28 @@ class Listener:
             connection.abort()
 
     def change(
-        self, doors: Mapping[socket.socket, Sequence[Door]], runner: PolicyRunner, desk: Counter
+        self,
+        doors: Mapping[socket.socket, Sequence[Door]],
+        runner: PolicyRunner,
+        desk: Counter,
+        intake: Intake,
     ) -> frozenset[Connection]:
         """New connections meet these doors on the same sockets; those that are open, returned, go on as they began."""
-        self._doors, self._runner, self._desk = doors, runner, desk
-        names = {door.name for behind in doors.values() for door in behind}
-        self._held = {name: state for name, state in self._held.items() if name in names}
+        self._doors, self._runner, self._desk, self._intake = doors, runner, desk, intake
+        self.log = desk.log
+        self._admission.use(intake)
+        self._in_force = self._fitted()
+        self._held = {name: state for name, state in self._held.items() if name in self._in_force}
+        for door in self._in_force.values():
+            self._weigh_load(door)
         return frozenset(self._sessions)
+
+    def _fitted(self) -> dict[str, Door]:
+        """Every door by name, told how many sessions all of them together may have."""
+        doors = {door.name: door for behind in self._doors.values() for door in behind}
+        for door in doors.values():
+            door.fit(self._intake.connections)
+        return doors
 
     async def over(self, connections: frozenset[Connection]) -> None:
         """Wait until all of these have ended."""
@@ -119,7 +132,7 @@ class Listener:
 
     def hold(self, name: str, state: ConnectorState, *, timeout_s: float) -> bool:
         """Let a door run, pause, drain or stop; False when there is none. timeout_s: what stopping leaves sessions."""
-        if not any(door.name == name for doors in self._doors.values() for door in doors):
+        if name not in self._in_force:
             return False
         if state is ConnectorState.RUNNING:
             self._held.pop(name, None)
@@ -127,7 +140,7 @@ class Listener:
         self._held[name] = state
         if state is ConnectorState.PAUSED:
             return True
-        through = [c for c, (door, _) in self._sessions.items() if door == name]
+        through = [c for c, (door, _) in self._sessions.items() if door.name == name]
         for connection in through:
             connection.stop()
         if state is ConnectorState.STOPPED:
@@ -142,18 +155,18 @@ class Listener:
 
     def status(self) -> list[tuple[str, ConnectorState, int]]:
         """Name, state and open sessions of every door."""
-        names = dict.fromkeys(door.name for doors in self._doors.values() for door in doors)
-        return [(n, self._held.get(n, ConnectorState.RUNNING), self._by_door[n]) for n in names]
+        running, sessions = ConnectorState.RUNNING, self._admission.sessions
+        return [
+            (name, self._held.get(name, running), sessions(door)) for name, door in self._in_force.items()
+        ]
 
     def gone(self, connection: Connection) -> None:
         """A session is over."""
-        door, source = self._sessions.pop(connection, ("", ""))
-        if door:
-            self._by_door[door] -= 1
-            self._by_source[door, source] -= 1
-            if self._by_source[door, source] <= 0:
-                del self._by_source[door, source]
-            self.counters.set("sessions", self._by_door[door], connector=door)
+        counted = self._sessions.pop(connection, None)
+        if counted is not None:
+            door, origin = counted
+            self._admission.gone(door, origin)
+            self._weigh_load(self._in_force.get(door.name, door))
         if self._awaited:
             self._tell_over(connection)
         if not self._sessions and self._empty is not None and not self._empty.done():
@@ -171,6 +184,11 @@ class Listener:
         """Sessions that are open now."""
         return len(self._sessions)
 
+    @property
+    def stressed(self) -> tuple[str, ...]:
+        """Connectors whose stress profile is in force."""
+        return tuple(name for name, door in self._in_force.items() if door.is_stressed)
+
     def welcome(
         self, listening: socket.socket, peer: tuple[str, int], local: tuple[str, int]
     ) -> asyncio.Protocol:
@@ -184,33 +202,42 @@ class Listener:
         if self._held and door.name in self._held:
             self.counters.add("connections_refused", connector=door.name, limit="not-running")
             return _Turned(_NOT_ACTIVE)
-        source = _source_of(client_ip)
-        if refused := self._over_limit(door, source):
-            self.counters.add("connections_refused", connector=door.name, limit=refused)
-            self.log.write(
-                "warning",
-                "connection-refused",
-                client_ip=client_ip,
-                connector=door.name,
-                limit=refused,
-                value=getattr(door.settings.limits, refused.replace("-", "_")),
-            )
-            return _Turned(_TOO_MANY)
+        origin, spared = origin_of(client_ip), door.grant(client_ip).spared
+        hit = self._admission.refusal(door, origin, spared=spared)
+        if hit is None and self._desk.pressure.level is Level.HIGH:
+            hit = self._desk.pressure.hit(_PRESSED)
+        if hit is not None:
+            self._desk.limit_log.connection_refused(hit, connector=door.name, client_ip=client_ip)
+            return _Turned(hit.reply)
         connection = self._connection(door, client_ip, peer[1], local)
-        self._sessions[connection] = (door.name, source)
-        self._by_door[door.name] += 1
-        self._by_source[door.name, source] += 1
+        if not spared:
+            connection.count_for(self._admission.minute_of(origin, door))
+        self._sessions[connection] = (door, origin)
+        self._admission.came(door, origin)
         self.counters.add("connections", connector=door.name)
-        self.counters.set("sessions", self._by_door[door.name], connector=door.name)
+        self._weigh_load(door)
         return connection
 
-    def _over_limit(self, door: Door, source: str) -> str:
-        limits = door.settings.limits
-        if self._by_door[door.name] >= limits.connections:
-            return "connections"
-        if self._by_source[door.name, source] >= limits.connections_per_source:
-            return "connections-per-source"
-        return ""
+    def _weigh_load(self, door: Door) -> None:
+        """A session came or went: the stress profile begins or ends, for sessions under way, too."""
+        sessions = self._admission.sessions(door)
+        self.counters.set("sessions", sessions, connector=door.name)
+        if not door.weigh_load(sessions):
+            return
+        stress = door.settings.limits.stress
+        self.counters.set("stress", float(door.is_stressed), connector=door.name)
+        self.log.write(
+            "warning" if door.is_stressed else "info",
+            "stress-began" if door.is_stressed else "stress-ended",
+            connector=door.name,
+            sessions=sessions,
+            limit="stress.from-share" if door.is_stressed else "stress.until-share",
+            value=stress.from_share if door.is_stressed else stress.until_share,
+            actual=round(sessions * 100 / door.capacity, 1),
+        )
+        for connection, (its_door, _) in list(self._sessions.items()):
+            if its_door.name == door.name:
+                connection.use_limits(door.limits)
 
     def _connection(self, door: Door, client_ip: str, client_port: int, local: tuple[str, int]) -> Connection:
         session = Session(
@@ -228,7 +255,7 @@ class Listener:
         conversation.announce = engine.ehlo_reply
         pump = door.tls.pump() if implicit and door.tls is not None else None
         transcript = self._transcript(door, session)
-        return Connection(self, conversation, door.settings.limits, engine, pump=pump, transcript=transcript)
+        return Connection(self, conversation, engine, pump=pump, transcript=transcript)
 
     def _transcript(self, door: Door, session: Session) -> Transcript | None:
         sink = self._desk.protocol_log
@@ -263,11 +290,3 @@ class _Arriving(asyncio.Protocol):
         protocol = self._listener.welcome(self._listening, (peer[0], peer[1]), (local[0], local[1]))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-
-
-@lru_cache(maxsize=4096)
-def _source_of(client_ip: str) -> str:
-    parsed = ip_address(client_ip)
-    if parsed.version == 4:
-        return client_ip
-    return str(ip_network((client_ip, IPV6_SOURCE_BITS), strict=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +10,7 @@ from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.bearer import Bearer
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
+from gatepost.intake.limit_hit import LimitHit, LimitLog
 from gatepost.intake.sasl import (
     CREDENTIALS_INVALID,
     BearerExchange,
@@ -208,14 +208,23 @@ class LogIn:
             self._attempt = None
             if self._desk.failures.attack_began:
                 self._desk.log.write("error", "login-attack", connector=self._door.name)
-        await asyncio.sleep(delay_s)
-        return self._counted(reply, reason)
+        held = not delay_s or await self._door.tarpit.hold(delay_s)
+        counted = self._counted(reply, reason)
+        return counted if held or counted.hangs_up else self._closed(self._door.tarpit.hit)
 
     def _counted(self, reply: Reply, reason: str) -> Reply:
         self._failures += 1
         self._desk.counters.add("authentication_failures", connector=self._door.name)
         self._note("authentication-failed", mechanism=self._mechanism, reason=reason)
-        return _TOO_MANY_ERRORS if self._failures >= self._door.settings.limits.auth_failures else reply
+        most = self._door.settings.limits.auth_failures
+        if self._failures < most:
+            return reply
+        return self._closed(LimitHit("auth-failures", most, self._failures, _TOO_MANY_ERRORS))
+
+    def _closed(self, hit: LimitHit) -> Reply:
+        assert self._session is not None, "AUTH without a session"
+        LimitLog(self._desk.counters, self._desk.log).session_closed(hit, self._session)
+        return hit.reply
 
     def _note(self, event: str, **fields: object) -> None:
         """Neither names nor secrets: a password is often typed where the name belongs (threats E15)."""

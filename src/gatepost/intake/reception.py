@@ -6,40 +6,54 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from gatepost.message.headers import split
+from gatepost.message.headers import raw_fields, split
 from gatepost.model.content import BodyForm, Content
 from gatepost.model.fault import Fault, PeerFault
 from gatepost.model.reply import Reply
 from gatepost.ports.store import BodySpool
 
 WRITE_BYTES: Final = 256 * 1024
+HEADER_STEP_BYTES: Final = 16 * 1024
 HEADER_TOO_LARGE: Final = Reply(552, "5.3.4", "Header section exceeds the maximum size")
+FIELD_TOO_LARGE: Final = Reply(552, "5.3.4", "Header field exceeds the maximum size")
 
 
 class Reception:
     """Collects what BodyChunk events bring. One for each transaction.
 
-    memory_body_bytes: above it the body goes to a file. header_bytes: largest header section.
+    memory_body_bytes: above it the body goes to a file. header_bytes: largest header section. field_bytes: longest
+    field of it.
     open_spool: makes the file; may raise WorldFault.
     """
 
     __slots__ = (
         "_failed",
+        "_field_bytes",
         "_head",
         "_header_bytes",
+        "_look_bytes",
         "_memory_bytes",
         "_open_spool",
         "_pieces",
         "_size",
         "_spool",
+        "refused_bytes",
     )
 
     def __init__(
-        self, open_spool: Callable[[], BodySpool], *, memory_body_bytes: int, header_bytes: int
+        self,
+        open_spool: Callable[[], BodySpool],
+        *,
+        memory_body_bytes: int,
+        header_bytes: int,
+        field_bytes: int = 1 << 30,
     ) -> None:
         self._open_spool = open_spool
-        self._memory_bytes = memory_body_bytes
+        self._memory_bytes = self._look_bytes = memory_body_bytes
         self._header_bytes = header_bytes
+        self._field_bytes = field_bytes
+        self.refused_bytes = 0
+        """How large the header section or field was that was refused."""
         self._pieces: list[bytes] = []
         self._size = 0
         self._head: bytes | None = None
@@ -54,7 +68,7 @@ class Reception:
         self._size += len(data)
         if self._spool is not None:
             return self._size >= WRITE_BYTES
-        return self._size > self._memory_bytes
+        return self._size > self._look_bytes
 
     async def write_out(self) -> None:
         """Move what is in memory to the spool file. Never raises a Fault: `finish` does."""
@@ -83,8 +97,8 @@ class Reception:
         if self._failed is not None:
             raise self._failed
         head, body = split(b"".join(self._pieces))
-        if len(head) > self._header_bytes:
-            raise PeerFault(HEADER_TOO_LARGE, "header section too large", size_bytes=len(head))
+        if len(head) > self._header_bytes or len(head) > self._field_bytes:
+            self._refuse_large(head)
         return Content(head=head, body=body, form=form)
 
     @property
@@ -105,12 +119,24 @@ class Reception:
 
     def _begin_spooling(self) -> None:
         head, body = split(b"".join(self._pieces))
-        if len(head) > self._header_bytes:
-            raise PeerFault(HEADER_TOO_LARGE, "header section too large", size_bytes=len(head))
+        if len(head) > self._header_bytes or len(head) > self._field_bytes:
+            self._refuse_large(head)
         if not body and len(head) == self._size:
-            return  # the header section has not ended; it is bounded by the line above
+            # The header section has not ended. It is not read again for every octet that follows.
+            self._look_bytes = self._size + HEADER_STEP_BYTES
+            return
         self._spool = self._open_spool()
         self._head, self._pieces, self._size = head, [body], len(body)
+
+    def _refuse_large(self, head: bytes) -> None:
+        """Raises PeerFault when the section, or one of its fields, is too large."""
+        if len(head) > self._header_bytes:
+            self.refused_bytes = len(head)
+            raise PeerFault(HEADER_TOO_LARGE, "header section too large", size_bytes=len(head))
+        longest = max(map(len, raw_fields(head)), default=0)
+        if longest > self._field_bytes:
+            self.refused_bytes = longest
+            raise PeerFault(FIELD_TOO_LARGE, "header field too large", size_bytes=longest)
 
     def _fail(self, fault: Fault) -> None:
         self._failed = fault

@@ -22,6 +22,7 @@ from gatepost.intake.new_mail import (
     refused_recipients,
 )
 from gatepost.intake.transaction import Transaction
+from gatepost.intake.unfinished import Unfinished
 from gatepost.message.firewall import firewalled
 from gatepost.message.headers import HeaderIndex
 from gatepost.model.content import Content
@@ -100,7 +101,8 @@ class TakingIn:
         self._log = log
         self._notice = notice
         self.memory_body_bytes = settings.queue.memory_body_bytes
-        self.open_spool: Callable[[], BodySpool] = store.spool
+        self.unfinished = Unfinished(store.spool, settings.intake.unfinished_bytes)
+        self.open_spool: Callable[[], BodySpool] = self.unfinished.open
 
     def why_not(self) -> str:
         """Why no mail is taken at the moment; "" when it is."""

@@ -18,7 +18,7 @@ from gatepost.main.configuration import load_to_run
 from gatepost.main.control_process import run_control
 from gatepost.main.logs import change_log, open_direct_log, reopen_log
 from gatepost.main.orders import Orders
-from gatepost.main.places import control_socket, state_directory, tls_directory
+from gatepost.main.places import control_socket, state_directory, tls_directory, workers_of
 from gatepost.main.preload import import_everything
 from gatepost.main.privileges import close_the_room
 from gatepost.main.refusals import GatewayLock, prepare_state, refuse_to_start
@@ -79,13 +79,6 @@ def _ask_worker(settings: Settings, worker: int, command: AnyCommand) -> str:
     except ValueError as error:
         raise WorldFault(f"worker {worker} answered something else: {error}") from error
     return reply.reason if isinstance(reply, Refused) else ""
-
-
-def workers_of(settings: Settings) -> int:
-    """How many workers "auto" is: one for each core we may use but one, which disk, kernel and lookups need (0170)."""
-    if settings.server.workers == "auto":
-        return max(1, len(os.sched_getaffinity(0)) - 1)
-    return settings.server.workers
 
 
 def _control(workers: Sequence[int], configuration: Configuration) -> int:

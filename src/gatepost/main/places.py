@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gatepost.config.settings import Settings
@@ -55,3 +56,10 @@ def tls_directory(settings: Settings) -> Path:
 def accounts_file(settings: Settings) -> Path:
     """The accounts that may authenticate."""
     return Path(settings.users.file) if settings.users.file else state_directory(settings) / "users"
+
+
+def workers_of(settings: Settings) -> int:
+    """How many workers "auto" is: one for each core we may use but one, which disk, kernel and lookups need (0170)."""
+    if settings.server.workers == "auto":
+        return max(1, len(os.sched_getaffinity(0)) - 1)
+    return settings.server.workers

@@ -29,6 +29,7 @@ from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import ServerTls, client_pump, self_signed
 from gatepost.adapters.token_keys import TokenKeysFile
 from gatepost.adapters.world import SystemClock, SystemRandomness
+from gatepost.config.limit_settings import Intake
 from gatepost.config.load import Configuration
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
@@ -46,14 +47,18 @@ from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.listener import Listener
+from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
+from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
+from gatepost.main.descriptors import affordable
 from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import accounts_file, control_socket, tls_directory
+from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.succession import Succession
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
@@ -143,6 +148,7 @@ class Worker:
     desk: Counter
     runner: PolicyRunner
     doors: dict[socket.socket, list[Door]]
+    intake: Intake
     commands: WorkerCommands
     store: SqliteStore
     clock: QueueClock
@@ -153,6 +159,8 @@ class Worker:
     recipients: RecipientFile
     resolver: DnsResolver
     wire_logs: WireLogFiles
+    watch: PressureWatch
+    brake: LogBrake
     tasks: set[asyncio.Task[None]]
 
     async def start(self) -> None:
@@ -160,16 +168,20 @@ class Worker:
         self.recipients.refresh()
         self._begin()
         await self.control.start()
+        self.watch.start()
         await self.listener.start()
 
     def take_over(self, before: Worker) -> frozenset[Connection]:
         """Go on where an older configuration is; the sessions that are open, and stay its own."""
         for task in before.tasks:
             task.cancel()
+        if before.watch is not self.watch:
+            before.watch.stop()
+            self.watch.start()
         self.scheduler.follow(before.scheduler)
         self.store.adopt(self.settings.queue)
         self._begin()
-        return self.listener.change(self.doors, self.runner, self.desk)
+        return self.listener.change(self.doors, self.runner, self.desk, self.intake)
 
     def _begin(self) -> None:
         self.lasting.deliveries.scheduler = self.scheduler
@@ -178,6 +190,7 @@ class Worker:
         self.scheduler.start()
         self._every(REFRESH_S, self._read_recipients)
         self._every(PURGE_S, self._purge)
+        self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
     async def stop(self, timeout_s: float, *, elders: Sequence[Worker] = ()) -> None:
         """Doors first; what was accepted stays in the store. elders: older configurations with work in hand."""
@@ -186,6 +199,8 @@ class Worker:
         await self.listener.stop(timeout_s)
         await asyncio.gather(*(w.scheduler.stop(timeout_s) for w in (self, *elders)))
         await self.control.stop()
+        self.watch.stop()
+        self.brake.tell()
         self.resolver.close()
         self.wire_logs.close()
         self.store.close()
@@ -322,17 +337,27 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             bearer=_bearer(settings, clock),
         )
     )
+    brake = before.brake if before else LogBrake(log)
+    if before and unchanged(old, settings, "back_pressure"):
+        pressure, watch = before.desk.pressure, before.watch
+    else:
+        pressure = Pressure(marks_of(settings.back_pressure))
+        watch = watch_of(settings, number, pressure, store, clock=clock, counters=counters, log=log)
     desk = Counter(
         taking_in=taking_in,
         log_in=log_in,
         clock=clock,
         counters=counters,
-        log=log,
+        log=brake,
+        pressure=pressure,
         protocol_log=wire_logs.protocol,
     )
     doors = _doors(settings, lasting.sockets, system_clock.now())
+    intake = affordable(settings.intake, log)
     listener = (
-        before.listener if before else Listener(doors, runner, desk, clock=clock, randomness=randomness)
+        before.listener
+        if before
+        else Listener(doors, runner, desk, clock=clock, randomness=randomness, intake=intake)
     )
     commands = WorkerCommands(
         store,
@@ -350,6 +375,9 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             take_configuration=lasting.take,
             clock_jump_s=lambda: clock.jump_s,
             confirm_clock=clock.confirm,
+            resources=partial(resource_states, pressure),
+            stressed=lambda: listener.stressed,
+            why_not_accepting=partial(why_no_mail, pressure),
         ),
         clock=clock,
         route=lambda address: router.next_hop_for(address).key,
@@ -363,6 +391,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         desk=desk,
         runner=runner,
         doors=doors,
+        intake=intake,
         commands=commands,
         store=store,
         clock=clock,
@@ -375,6 +404,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         recipients=recipients,
         resolver=resolver,
         wire_logs=wire_logs,
+        watch=watch,
+        brake=brake,
         tasks=set(),
     )
 

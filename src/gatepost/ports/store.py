@@ -117,6 +117,9 @@ class Store(StoreReader, Protocol):
         Only those recipients are in the answer. `excluding`: mails already in memory.
         """
 
+    def due_recipients(self, *, now: float, limit: int) -> int:
+        """How many recipients are due, counted up to `limit`: what was not delivered yet and could be."""
+
     def next_due_at(self) -> float | None:
         """When the next recipient becomes due; None when nothing waits."""
 

@@ -37,6 +37,12 @@ METRICS: Final = (
     Metric("early_talkers", "Clients that spoke before the banner"),
     Metric("sessions", "Sessions that are open now", ("connector",), _GAUGE),
     Metric("sessions_closed", "Sessions we closed for a limit", ("connector", "limit")),
+    Metric("commands_refused", "Commands and messages refused for a limit", ("connector", "limit")),
+    Metric("stress", "Workers with the stress profile in force", ("connector",), _GAUGE),
+    Metric(
+        "resource", "The last reading of a watched resource, of all workers together", ("resource",), _GAUGE
+    ),
+    Metric("resource_pressure", "Workers whose resource is at this level", ("resource", "level"), _GAUGE),
     Metric("tls_sessions", "TLS handshakes done, by version", ("version",)),
     Metric("tls_failures", "TLS handshakes that failed"),
     Metric("authentications", "AUTH attempts that succeeded, by mechanism", ("connector", "mechanism")),

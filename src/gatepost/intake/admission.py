@@ -1,0 +1,150 @@
+"""Who may come in: sessions counted in all, by connector, source and network, and how often somebody comes."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_network
+from typing import Final
+
+from gatepost.config.limit_settings import Intake, Limits
+from gatepost.intake.door import Door
+from gatepost.intake.limit_hit import LimitHit
+from gatepost.intake.rates import Doing, Minute, Rates
+from gatepost.model.reply import Reply
+
+SOURCE_BITS: Final = {4: 32, 6: 64}
+"""One source is an IPv4 address or an IPv6 /64: a client owns all of it (threats G15)."""
+NETWORK_BITS: Final = {4: 24, 6: 56}
+SITE_BITS: Final = 48
+"""What one customer may have of IPv6."""
+
+TOO_MANY: Final = Reply(
+    421,
+    "4.3.2",
+    "The maximum number of concurrent connections has been reached, closing transmission channel",
+)
+TOO_OFTEN: Final = Reply(421, "4.7.0", "Too many connections in a short time, closing transmission channel")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a client is counted."""
+
+    source: str
+    network: str
+    site: str = ""
+    """"" for IPv4."""
+
+
+@lru_cache(maxsize=4096)
+def origin_of(client_ip: str) -> Origin:
+    """client_ip: without zone, IPv4-mapped addresses as IPv4."""
+    version = 6 if ":" in client_ip else 4
+    source = (
+        str(ip_network(f"{client_ip}/{SOURCE_BITS[version]}", strict=False)) if version == 6 else client_ip
+    )
+    network = str(ip_network(f"{client_ip}/{NETWORK_BITS[version]}", strict=False))
+    site = str(ip_network(f"{client_ip}/{SITE_BITS}", strict=False)) if version == 6 else ""
+    return Origin(source, network, site)
+
+
+class Admission:
+    """The counts of one worker. monotonic: seconds."""
+
+    def __init__(self, intake: Intake, *, monotonic: Callable[[], float]) -> None:
+        self._intake = intake
+        self._monotonic = monotonic
+        self._all = 0
+        self._doors: Tally[str] = Tally()
+        self._sources: Tally[tuple[str, str]] = Tally()
+        self._networks: Tally[tuple[str, str]] = Tally()
+        self._sites: Tally[tuple[str, str]] = Tally()
+        self._rates = Rates(monotonic=monotonic)
+        self._door_rates: dict[str, Minute] = {}
+
+    def use(self, intake: Intake) -> None:
+        """Other limits from now on; what was counted stays."""
+        self._intake = intake
+
+    def sessions(self, door: Door) -> int:
+        """Open sessions of a connector."""
+        return self._doors[door.name]
+
+    def minute_of(self, origin: Origin, door: Door) -> Minute:
+        """What a source did lately at a connector."""
+        return self._rates.of(f"{door.name} {origin.source}")
+
+    def refusal(self, door: Door, origin: Origin, *, spared: bool) -> LimitHit | None:
+        """The limit that keeps a new client out; None: it may come in. Who is refused counts for the rates, too.
+
+        spared: only the numbers of sessions in all and of the connector hold for it.
+        """
+        limits = door.settings.limits
+        if self._all >= self._intake.connections:
+            return LimitHit("intake.connections", self._intake.connections, self._all + 1, TOO_MANY)
+        here = self._doors[door.name]
+        if here >= door.capacity - (0 if spared else door.reserved):
+            limit = "connections" if here >= door.capacity else "reserved-share"
+            return LimitHit(limit, getattr(limits, limit.replace("-", "_")), here + 1, TOO_MANY)
+        if spared:
+            return None
+        return self._too_often(door, origin, limits) or self._too_many(door, origin, limits)
+
+    def came(self, door: Door, origin: Origin) -> None:
+        """A session began."""
+        self._all += 1
+        self._doors[door.name] += 1
+        self._sources[door.name, origin.source] += 1
+        self._networks[door.name, origin.network] += 1
+        if origin.site:
+            self._sites[door.name, origin.site] += 1
+
+    def gone(self, door: Door, origin: Origin) -> None:
+        """A session is over."""
+        self._all -= 1
+        self._doors[door.name] -= 1
+        _less(self._sources, (door.name, origin.source))
+        _less(self._networks, (door.name, origin.network))
+        if origin.site:
+            _less(self._sites, (door.name, origin.site))
+
+    def _too_many(self, door: Door, origin: Origin, limits: Limits) -> LimitHit | None:
+        sessions = self._sources[door.name, origin.source]
+        if sessions >= limits.connections_per_source:
+            return LimitHit("connections-per-source", limits.connections_per_source, sessions + 1, TOO_MANY)
+        free = door.capacity - self._doors[door.name]
+        if sessions >= max(1, free * limits.source_share // 100) and limits.source_share < 100:
+            return LimitHit("source-share", limits.source_share, sessions + 1, TOO_MANY)
+        around = (
+            ("connections-per-network", limits.connections_per_network, self._networks, origin.network),
+            ("connections-per-site", limits.connections_per_site, self._sites, origin.site),
+        )
+        for limit, most, tally, place in around:
+            neighbours = tally[door.name, place]
+            if neighbours >= most:
+                return LimitHit(limit, most, neighbours + 1, TOO_MANY)
+        return None
+
+    def _too_often(self, door: Door, origin: Origin, limits: Limits) -> LimitHit | None:
+        now = self._monotonic()
+        if limits.connection_rate_per_source:
+            came = self.minute_of(origin, door).add(Doing.CONNECTIONS, now)
+            if came > limits.connection_rate_per_source:
+                return LimitHit(
+                    "connection-rate-per-source", limits.connection_rate_per_source, came, TOO_OFTEN
+                )
+        if limits.connection_rate:
+            came = self._door_rates.setdefault(door.name, Minute()).add(Doing.CONNECTIONS, now)
+            if came > limits.connection_rate:
+                return LimitHit("connection-rate", limits.connection_rate, came, TOO_OFTEN)
+        return None
+
+
+def _less(tally: Tally[tuple[str, str]], key: tuple[str, str]) -> None:
+    """One less, and nothing is kept of who has none."""
+    tally[key] -= 1
+    if tally[key] <= 0:
+        del tally[key]

@@ -1,0 +1,88 @@
+"""How often a source did something in a minute: bounded memory, and a flood of sources opens no gate (threats G14)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+MINUTE_S: Final = 60.0
+TABLE_ENTRIES: Final = 50_000
+SHARED_ENTRIES: Final = 1024
+_LOOKED_AT: Final = 8
+
+
+class Doing(IntEnum):
+    """What is counted."""
+
+    CONNECTIONS = 0
+    MESSAGES = 1
+    RECIPIENTS = 2
+    UNKNOWN = 3
+
+
+class Minute:
+    """The counts of one source in a minute that begins with the first of them. now: monotonic seconds."""
+
+    __slots__ = ("_began_at", "_counts")
+
+    def __init__(self) -> None:
+        self._began_at = float("-inf")  # long over: the first count begins it
+        self._counts: list[int] = []
+
+    def add(self, doing: Doing, now: float) -> int:
+        """One more; how many that makes. What was refused counts, too."""
+        if self.is_over(now):
+            self._began_at = now
+            self._counts = [0] * len(Doing)
+        self._counts[doing] += 1
+        return self._counts[doing]
+
+    def is_over(self, now: float) -> bool:
+        """Nothing of it counts any more: to forget it is to lose nothing."""
+        return now >= self._began_at + MINUTE_S
+
+
+class Rates:
+    """The minutes of one worker's sources. Keys are hashed with Python's random seed (threats G16).
+
+    When the table is full of minutes that still count, new sources share a few: they may be
+    limited for each other then, and nobody's count is forgotten to make room.
+    """
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float],
+        entries: int = TABLE_ENTRIES,
+        shared: int = SHARED_ENTRIES,
+    ) -> None:
+        self._monotonic = monotonic
+        self._entries = entries
+        self._minutes: OrderedDict[str, Minute] = OrderedDict()
+        self._shared = tuple(Minute() for _ in range(shared))
+
+    def of(self, key: str) -> Minute:
+        """The minute of a source."""
+        minute = self._minutes.get(key)
+        if minute is not None:
+            self._minutes.move_to_end(key)
+            return minute
+        if len(self._minutes) >= self._entries and not self._make_room():
+            return self._shared[hash(key) % len(self._shared)]
+        minute = self._minutes[key] = Minute()
+        return minute
+
+    def __len__(self) -> int:
+        return len(self._minutes)
+
+    def _make_room(self) -> bool:
+        now = self._monotonic()
+        for _ in range(_LOOKED_AT):
+            key, minute = next(iter(self._minutes.items()))
+            if minute.is_over(now):
+                del self._minutes[key]
+                return True
+            self._minutes.move_to_end(key)
+        return False
