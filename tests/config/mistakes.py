@@ -207,6 +207,28 @@ DOORS = [
         ),
     ),
     Mistake(
+        "proxies that are everybody",
+        DOOR + 'proxies = ["10.0.0.1", "0.0.0.0/0"]\nxclient-peers = ["::/0"]\n',
+        (
+            "g.toml:5: receive-connectors.internet.proxies: is everybody: any client could name any address as its own",
+            "g.toml:6: receive-connectors.internet.xclient-peers: is everybody: "
+            "any client could name any address as its own",
+        ),
+    ),
+    Mistake(
+        "a proxy by name",
+        DOOR + 'proxies = ["haproxy"]\n',
+        (
+            "g.toml:5: receive-connectors.internet.proxies[0]: 'haproxy' is no address, network or range a-b: "
+            "'haproxy' does not appear to be an IPv4 or IPv6 network",
+        ),
+    ),
+    Mistake(
+        "no patience with a proxy",
+        DOOR + 'proxy-timeout = "0s"\n',
+        ("g.toml:5: receive-connectors.internet.proxy-timeout: must be at least 0.1s",),
+    ),
+    Mistake(
         "metrics on a door's port",
         '[receive-connectors.a]\nlisten = ["127.0.0.1:25"]\n[metrics]\nlisten = "127.0.0.1:25"\n',
         ("g.toml:6: metrics.listen: receive-connectors.a listens there",),

@@ -110,6 +110,7 @@ def _ranges(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
     if not door.remote_ranges:
         yield Complaint(at=(*at, "remote-ranges"), message="is empty: the connector would serve nobody")
     yield from _unreadable((*at, "remote-ranges"), door.remote_ranges)
+    yield from _peers(at, door)
     for who, named in door.ranges.items():
         yield from _unreadable((*at, "ranges", who, "addresses"), named.addresses)
         if not named.addresses:
@@ -126,6 +127,22 @@ def _ranges(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
                 message=f"overlaps ranges.{one}: the smaller range that contains a client decides its rights",
                 is_warning=True,
             )
+
+
+def _peers(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
+    """Whoever may say who the client is, may be anybody: such peers are few and ours."""
+    for name, texts in (("proxies", door.proxies), ("xclient-peers", door.xclient_peers)):
+        yield from _unreadable((*at, name), texts)
+        if any(is_everybody(r) for r in ranges_of(texts)):
+            yield Complaint(
+                at=(*at, name), message="is everybody: any client could name any address as its own"
+            )
+    if door.internal_clients_by_proxy and not (door.proxies or door.xclient_peers):
+        yield Complaint(
+            at=(*at, "internal-clients-by-proxy"),
+            message="stands without proxies and xclient-peers",
+            is_warning=True,
+        )
 
 
 def _unreadable(at: At, texts: tuple[str, ...]) -> Iterator[Complaint]:

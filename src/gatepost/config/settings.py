@@ -161,6 +161,21 @@ class ReceiveConnector(Table):
         "Clients this connector serves: addresses, networks (CIDR) or ranges a-b",
         default=("0.0.0.0/0", "::/0"),
     )
+    proxies: tuple[str, ...] = setting(
+        "Addresses, networks (CIDR) or ranges a-b whose connections must begin with a PROXY header (version 1 "
+        "or 2), which says who the client is; a header of anybody else ends the session",
+        default=(),
+    )
+    proxy_timeout_s: Duration = setting("Patience with a PROXY header", default=5.0, low=0.1, high=60)
+    xclient_peers: tuple[str, ...] = setting(
+        "Addresses, networks (CIDR) or ranges a-b that may say by XCLIENT who the client is",
+        default=(),
+    )
+    internal_clients_by_proxy: bool = setting(
+        "Believe a proxy or an XCLIENT peer that a client has a loopback, private or link-local address, with "
+        "the rights of that address; false: such clients are not served",
+        default=False,
+    )
     hostname: str = setting("Our name on this connector; empty: server.hostname", default="")
     banner: str = setting("Text behind the name in the 220 greeting", default="ESMTP Gatepost")
     tls: Literal["none", "optional", "required", "implicit"] = setting(

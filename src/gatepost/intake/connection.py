@@ -115,6 +115,17 @@ class Connection(asyncio.Protocol):
         else:
             self._expect_within(self._limits.handshake_timeout_s)
 
+    def begin(self, transport: asyncio.Transport, early: bytes) -> None:
+        """As connection_made, behind a proxy's header. early: what the client said with it.
+
+        A handshake belongs there; anything else was said before our greeting (threats C01, Q04).
+        """
+        if self._pump is None:
+            self._engine.receive(early)
+        self.connection_made(transport)
+        if self._pump is not None and early:
+            self.data_received(early)
+
     def data_received(self, data: bytes) -> None:
         """Bytes from the client, in the clear or not."""
         if self._transport is None:

@@ -44,6 +44,8 @@ class Door:
         self.hostname = settings.hostname or hostname
         self.tls = tls
         self._serves = IpRanges(settings.remote_ranges)
+        self.proxies = IpRanges(settings.proxies) if settings.proxies else None
+        """Whose connections begin with a PROXY header; None: nobody's."""
         self._named = tuple((IpRanges(r.addresses), _grant_of(r)) for r in settings.ranges.values())
         self._anonymous = Grant(ClientKind.ANONYMOUS, rights_of(settings.anonymous_rights))
         self._authenticated = rights_of(settings.authenticated_rights)

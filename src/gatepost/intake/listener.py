@@ -10,9 +10,11 @@ from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import Final, cast
 
+from gatepost.config.networks import is_internal_ip
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation, Counter
 from gatepost.intake.door import Door, choose_door
+from gatepost.intake.proxied import Entrance, Introduction, Where
 from gatepost.model.ip_ranges import plain_ip
 from gatepost.model.reply import Reply
 from gatepost.model.session import Session
@@ -32,6 +34,9 @@ _TOO_MANY: Final = Reply(
     "The maximum number of concurrent connections has been reached, closing transmission channel",
 )
 _NOT_SERVED: Final = Reply(554, "5.7.1", "No service for you here")
+_NOT_BELIEVED: Final = Reply(421, "4.3.5", "No service for this address by way of a proxy")
+INTRODUCTIONS_LIMIT: Final = 1000
+"""Connections of proxies whose header has not come yet, in one worker: each lasts for proxy-timeout at most."""
 
 
 class _Turned(asyncio.Protocol):
@@ -71,6 +76,7 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._empty: asyncio.Future[None] | None = None
         self._sessions: dict[Connection, tuple[str, str]] = {}
+        self._introductions: set[Introduction] = set()
         self._by_door: Tally[str] = Tally()
         self._by_source: Tally[tuple[str, str]] = Tally()
 
@@ -79,7 +85,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         for listening, doors in self._doors.items():
             server = await loop.create_server(
-                partial(_Arriving, self, doors), sock=listening, backlog=BACKLOG
+                partial(_Arriving, self, Entrance.of(doors)), sock=listening, backlog=BACKLOG
             )
             self._servers.append(server)
 
@@ -87,6 +93,8 @@ class Listener:
         """Accept no more; let sessions finish what they are in, then close them."""
         for server in self._servers:
             server.close()
+        for introduction in list(self._introductions):
+            introduction.abort()
         for connection in list(self._sessions):
             connection.stop()
         if self._sessions:
@@ -112,16 +120,56 @@ class Listener:
         """Sessions that are open now."""
         return len(self._sessions)
 
-    def welcome(
-        self, doors: Sequence[Door], peer: tuple[str, int], local: tuple[str, int]
+    def arrived(self, entrance: Entrance, peer: Where, local: Where) -> asyncio.Protocol:
+        """A protocol for one new connection: of a client, or of a proxy that first says for whom it stands."""
+        if entrance.behind_proxies:
+            proxy_ip = plain_ip(peer[0])
+            if doors := entrance.doors_behind(proxy_ip):
+                return self._introduction(doors, peer, local, proxy_ip)
+        return self.welcome(entrance.doors, peer, local)
+
+    def _introduction(
+        self, doors: Sequence[Door], peer: Where, local: Where, proxy_ip: str
     ) -> asyncio.Protocol:
-        """A protocol for one new connection, or the one that turns it away."""
+        if len(self._introductions) >= INTRODUCTIONS_LIMIT:
+            self.not_introduced(proxy_ip, f"{INTRODUCTIONS_LIMIT} connections wait for their PROXY headers")
+            return _Turned(_TOO_MANY)
+        introduction = Introduction(self, doors, peer, local, proxy_ip=proxy_ip)
+        self._introductions.add(introduction)
+        return introduction
+
+    def introduced(self, introduction: Introduction) -> None:
+        """A proxy has said for whom it stands, or has gone."""
+        self._introductions.discard(introduction)
+
+    def not_introduced(self, proxy_ip: str, reason: str) -> None:
+        """A connection of a proxy that came to nothing because of its header."""
+        self.counters.add("connections_refused", connector="", limit="proxy-header")
+        self.log.write(
+            "warning", "connection-refused", client_ip=proxy_ip, limit="proxy-header", reason=reason
+        )
+
+    def welcome(
+        self, doors: Sequence[Door], peer: Where, local: Where, *, proxy_ip: str = ""
+    ) -> asyncio.Protocol:
+        """A protocol for one new client, or the one that turns it away. proxy_ip: who told its address."""
         client_ip = plain_ip(peer[0])
         door = choose_door(doors, client_ip)
         if door is None:
             self.counters.add("connections_refused", connector="", limit="remote-ranges")
             self.log.write("info", "connection-refused", client_ip=client_ip, limit="remote-ranges")
             return _Turned(_NOT_SERVED)
+        if proxy_ip and not door.settings.internal_clients_by_proxy and is_internal_ip(client_ip):
+            self.counters.add("connections_refused", connector=door.name, limit="internal-clients-by-proxy")
+            self.log.write(
+                "warning",
+                "connection-refused",
+                client_ip=client_ip,
+                proxy_ip=proxy_ip,
+                connector=door.name,
+                limit="internal-clients-by-proxy",
+            )
+            return _Turned(_NOT_BELIEVED)
         source = _source_of(client_ip)
         if refused := self._over_limit(door, source):
             self.counters.add("connections_refused", connector=door.name, limit=refused)
@@ -134,7 +182,7 @@ class Listener:
                 value=getattr(door.settings.limits, refused.replace("-", "_")),
             )
             return _Turned(_TOO_MANY)
-        connection = self._connection(door, client_ip, peer[1], local)
+        connection = self._connection(door, (client_ip, peer[1]), local, proxy_ip)
         self._sessions[connection] = (door.name, source)
         self._by_door[door.name] += 1
         self._by_source[door.name, source] += 1
@@ -150,14 +198,15 @@ class Listener:
             return "connections-per-source"
         return ""
 
-    def _connection(self, door: Door, client_ip: str, client_port: int, local: tuple[str, int]) -> Connection:
+    def _connection(self, door: Door, client: Where, local: Where, proxy_ip: str) -> Connection:
         session = Session(
             session_id=self._randomness.token_hex(8),
             connector=door.name,
-            client_ip=client_ip,
-            client_port=client_port,
+            client_ip=client[0],
+            client_port=client[1],
             local_ip=plain_ip(local[0]),
             local_port=local[1],
+            proxy_ip=proxy_ip,
             started_at=self._clock.now(),
         )
         conversation = Conversation(door, session, self._runner.hearing(door.name), self._desk)
@@ -185,11 +234,11 @@ class Listener:
 class _Arriving(asyncio.Protocol):
     """Learns who connected, then hands the transport to the protocol that serves it."""
 
-    __slots__ = ("_doors", "_listener")
+    __slots__ = ("_entrance", "_listener")
 
-    def __init__(self, listener: Listener, doors: Sequence[Door]) -> None:
+    def __init__(self, listener: Listener, entrance: Entrance) -> None:
         self._listener = listener
-        self._doors = doors
+        self._entrance = entrance
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
@@ -198,7 +247,7 @@ class _Arriving(asyncio.Protocol):
         if not peer or not local:
             transport.abort()  # it was gone before we looked
             return
-        protocol = self._listener.welcome(self._doors, (peer[0], peer[1]), (local[0], local[1]))
+        protocol = self._listener.arrived(self._entrance, (peer[0], peer[1]), (local[0], local[1]))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 

@@ -71,6 +71,8 @@ class Session:
     started_at: float
     kind: ClientKind = ClientKind.ANONYMOUS
     rights: Rights = Rights.NONE
+    proxy_ip: str = ""
+    """Who told us the client's address (PROXY header, XCLIENT); "": the client connected to us itself."""
     origin_ip: str = ""
     """The address filters judge: `client_ip`, or what stands behind our own relays."""
     helo: str = ""
