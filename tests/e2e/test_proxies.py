@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,3 +105,31 @@ def test_haproxy_and_gateway_must_agree(gateway: Gateways, haproxy: Haproxies, s
         raise AssertionError("a header was ignored")
     assert "no PROXY header within 0.5 s" in running.process.log_end()
     assert sink.mails == []
+
+
+@pytest.mark.service("swaks")
+@pytest.mark.threat("Q06")
+@pytest.mark.parametrize("trusted", [True, False], ids=["a named peer", "anybody else"])
+def test_swaks_says_who_its_client_is(gateway: Gateways, sink: Sink, trusted: bool) -> None:
+    peers = ('xclient-peers = ["127.0.0.1"]',) if trusted else ()
+    running = gateway(smart_host=f"[127.0.0.1]:{sink.port}", connector=peers)
+    done = subprocess.run(
+        [
+            *("swaks", "--server", f"{running.host}:{running.port}", "-tls", "--helo", "peer.example"),
+            *("--from", "you@there.example", "--to", "ann@ours.example"),
+            *("--xclient-name", "client.example", "--xclient-addr", "192.0.2.7", "--xclient-port", "4711"),
+            *("--xclient-proto", "ESMTP", "--xclient-helo", "client.example"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode == 0) is trusted, done.stdout + done.stderr
+    if not trusted:
+        assert sink.mails == []
+        return
+    (mail,) = wait_until(lambda: sink.mails)
+    assert mail.header("Received").startswith("from client.example ([192.0.2.7])")
+    (record,) = [r for r in running.ask("track", "--sender", "you@there.example") if r["event"] == "RECEIVE"]
+    assert (record["client-ip"], record["original-server-ip"]) == ("192.0.2.7", "127.0.0.1")

@@ -29,6 +29,8 @@ TIMER_S: Final = 15.0
 RATE_GRACE_S: Final = 30.0
 TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
+_OTHER_OFFER: Final = (235, 220)
+"""After AUTH and XCLIENT the client may do other things."""
 
 _TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing transmission channel")
 _TOO_SLOW: Final = Reply(421, "4.4.2", "Data comes too slowly, closing transmission channel")
@@ -55,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_content_since",
         "_conversation",
         "_deadline",
+        "_encrypted",
         "_engine",
         "_eof",
         "_greeted",
@@ -98,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._deadline = self._started + limits.command_timeout_s
         self._content_since = 0.0
         self._content_bytes = 0
-        self._eof = self._stopping = self._write_blocked = self._greeted = False
+        self._eof = self._stopping = self._write_blocked = self._greeted = self._encrypted = False
 
     # What the event loop tells us.
 
@@ -191,7 +194,7 @@ class Connection(asyncio.Protocol):
             return b""
         if answer and self._transport is not None:
             self._transport.write(answer)
-        if pump.established and self._conversation.session.tls is None:
+        if pump.established and not self._encrypted:
             self._tls_started(pump)
         if pump.peer_closed and self._transport is not None:
             # Whatever follows on the socket is not part of the session (threats C13).
@@ -207,6 +210,7 @@ class Connection(asyncio.Protocol):
             self._close()
 
     def _tls_started(self, pump: TlsPump) -> None:
+        self._encrypted = True  # the session's TLS is its client's, which XCLIENT may take away
         implicit = not self._greeted
         self._conversation.tls_started(pump.info)
         if self._transcript is not None:
@@ -294,7 +298,7 @@ class Connection(asyncio.Protocol):
             self._expect_within(self._limits.data_timeout_s)
         else:
             self._expect_within(self._limits.command_timeout_s)
-        if reply.code == 235:
+        if reply.code in _OTHER_OFFER:
             engine.offer = self._conversation.offer
         if self._conversation.wants_to_hang_up or reply.hangs_up:
             self._flush()

@@ -162,6 +162,14 @@ class Hearing:
             self._said.pop(stage, None)
             self._asked.pop(stage, None)
 
+    def forget_client(self) -> None:
+        """After XCLIENT: the client is another one, and nothing was found out or said about it."""
+        self.forget_mail()
+        self._knowledge.forget_client()
+        self._said.clear()
+        self._asked.clear()
+        self._log = []
+
     def close(self) -> None:
         """The session is over."""
         self._knowledge.close()

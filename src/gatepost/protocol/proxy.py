@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from gatepost.model.ip_ranges import plain_ip
+from gatepost.model.ip_ranges import is_of_one_host, plain_ip
 
 V1_LIMIT_BYTES: Final = 107
 """The longest line of version 1, with CR LF (specification, section 2.1)."""
@@ -134,10 +134,10 @@ def _endpoint(address: IPv4Address | IPv6Address, port: int) -> Endpoint:
     """Raises ValueError for what no connection can have."""
     if not 1 <= port <= _HIGHEST_PORT:
         raise ValueError("a port is none")
-    plain = ip_address(plain_ip(str(address)))
-    if plain.is_unspecified or plain.is_multicast or plain == IPv4Address("255.255.255.255"):
+    plain = plain_ip(str(address))
+    if not is_of_one_host(plain):
         raise ValueError("an address is of nobody in particular")
-    return Endpoint(str(plain), port)
+    return Endpoint(plain, port)
 
 
 def _check_extensions(header: bytes, at: int) -> None:
