@@ -207,6 +207,35 @@ DOORS = [
         ),
     ),
     Mistake(
+        "a profile that is none",
+        DOOR + 'profile = "submit"\n',
+        (
+            'g.toml:5: receive-connectors.internet.profile: "submit" is not accepted, did you mean submission? '
+            "(accepted: internet, submission, submissions)",
+        ),
+    ),
+    Mistake(
+        "a profile and no listen",
+        '[receive-connectors.a]\nprofile = "internet"\n',
+        ("g.toml:3: receive-connectors.a.listen: must be given",),
+    ),
+    Mistake(
+        "a submission connector without TLS",
+        '[receive-connectors.a]\nprofile = "submission"\ntls = "none"\n',
+        (
+            "g.toml:3: receive-connectors.a.auth: AUTH is only ever offered under TLS, and tls = none "
+            "offers no TLS (accepted: tls = optional, tls = required, tls = implicit)",
+        ),
+    ),
+    Mistake(
+        "two submission connectors",
+        '[receive-connectors.a]\nprofile = "submission"\n[receive-connectors.b]\nprofile = "submission"\n',
+        (
+            "g.toml:5: receive-connectors.b.remote-ranges: shares address, port and remote range with "
+            "receive-connectors.a: nothing tells which one serves a client",
+        ),
+    ),
+    Mistake(
         "proxies that are everybody",
         DOOR + 'proxies = ["10.0.0.1", "0.0.0.0/0"]\nxclient-peers = ["::/0"]\n',
         (

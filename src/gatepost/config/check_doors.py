@@ -40,6 +40,7 @@ def check_doors(settings: Settings) -> Iterator[Complaint]:
         yield from _certificate(at, door)
         yield from _ranges(at, door)
         yield from _open_relay(at, door)
+        yield from _nobody(at, door)
         yield from _limits((*at, "limits"), door.limits)
     yield from _shared_bindings(settings)
 
@@ -92,6 +93,12 @@ def _identity(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
 
 
 def _certificate(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
+    if door.profile != "internet" and not door.certificate_file:
+        yield Complaint(
+            at=(*at, "certificate-file"),
+            message="is empty: mail programs will not trust a certificate made by ourselves with a password",
+            is_warning=True,
+        )
     if door.key_file and not door.certificate_file:
         yield Complaint(at=(*at, "key-file"), message="stands without a certificate-file")
     if not door.certificate_file or door.tls == "none":
@@ -170,6 +177,15 @@ def _open_relay(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
             yield Complaint(
                 at=where, message="relay is given to addresses that are not internal", is_warning=True
             )
+
+
+def _nobody(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
+    named = (right for r in door.ranges.values() for right in r.rights)
+    held = {*door.anonymous_rights, *(door.authenticated_rights if door.auth else ()), *named}
+    if "submit" not in held:
+        yield Complaint(
+            at=at, message="gives nobody the right submit: no mail comes in here", is_warning=True
+        )
 
 
 def _limits(at: At, limits: Limits) -> Iterator[Complaint]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
+from gatepost.config.profiles import Profile, with_profile
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
@@ -151,9 +152,15 @@ class Limits(Table):
 class ReceiveConnector(Table):
     """[receive-connectors.NAME]: a door: addresses we listen on, clients it serves, what they may do."""
 
+    profile: Profile = setting(
+        "What it is for, which sets other defaults: internet: those of this table; submission: port 587 for "
+        "accounts, TLS demanded, AUTH offered, anonymous clients may nothing; submissions: the same on port 465 with "
+        "TLS from the first byte",
+        default="internet",
+    )
     listen: tuple[str, ...] = setting(
         'Addresses and ports, "0.0.0.0:25", "[::]:25"; several connectors may share one: the most '
-        "specific remote range that contains the client wins",
+        "specific remote range that contains the client wins. A submission profile has its own",
         example='["0.0.0.0:25", "[::]:25"]',
     )
     enabled: bool = setting("Whether the connector listens", default=True)
@@ -227,6 +234,11 @@ class ReceiveConnector(Table):
         "Write every command and reply into the protocol log (RECV files of [wire-logs])", default=False
     )
     limits: Limits = setting("Limits of the connector", default=Limits())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, table: Any) -> Any:
+        return with_profile(table)
 
 
 class SendConnector(Table):
