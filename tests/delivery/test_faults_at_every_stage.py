@@ -7,7 +7,8 @@ from a reply that was never given (threats N05, RFC 1047).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,20 +47,37 @@ class Drill:
     taken: int = 0
 
 
-async def whole_talk() -> dict[Direction, list[bytes]]:
-    """The octets of an undisturbed delivery, in the pieces they were sent in."""
-    heard: dict[Direction, list[bytes]] = {direction: [] for direction in Direction}
-    sink = Sink(ONE_BY_ONE)
+@asynccontextmanager
+async def next_hop(
+    *, to_server: Faults = NO_FAULTS, to_client: Faults = NO_FAULTS, behaviour: Behaviour = ONE_BY_ONE
+) -> AsyncIterator[tuple[Sink, FaultProxy]]:
+    """A mailbox server behind a fault proxy."""
+    sink = Sink(behaviour)
     await sink.start()
-    proxy = FaultProxy(("127.0.0.1", sink.port), watch=lambda _, d, octets: heard[d].append(octets))
+    proxy = FaultProxy(("127.0.0.1", sink.port), to_server=to_server, to_client=to_client)
     await proxy.start()
+    try:
+        yield sink, proxy
+    finally:
+        await proxy.stop()
+        await sink.stop()
+
+
+async def deliver(proxy: FaultProxy) -> None:
+    """A mail that must leave the store at the first attempt."""
     made = yard(to_port(proxy.port))
     made.scheduler.start()
     made.put(mail_to("b@b.example"))
     await until(lambda: made.store.mail(1) is None)
     await made.scheduler.stop(1)
-    await proxy.stop()
-    await sink.stop()
+
+
+async def whole_talk() -> dict[Direction, list[bytes]]:
+    """The octets of an undisturbed delivery, in the pieces they were sent in."""
+    heard: dict[Direction, list[bytes]] = {direction: [] for direction in Direction}
+    async with next_hop() as (_, proxy):
+        proxy.watch = lambda _, direction, octets: heard[direction].append(octets)
+        await deliver(proxy)
     return heard
 
 
@@ -89,35 +107,30 @@ def stages_of(talk: dict[Direction, list[bytes]]) -> list[Stage]:
 
 async def drill(stage: Stage, end: End) -> Drill:
     """Deliver a mail through the fault, then again without."""
-    sink = Sink(ONE_BY_ONE)
-    await sink.start()
-    proxy = FaultProxy(("127.0.0.1", sink.port))
-    if stage.direction is Direction.TO_SERVER:
-        proxy.to_server = Faults(cut_at=stage.cut_at, then=end)
-    else:
-        proxy.to_client = Faults(cut_at=stage.cut_at, then=end)
-    await proxy.start()
-    made = yard(to_port(proxy.port, **(SHORT if end in SILENT else {})))
-    made.scheduler.start()
-    made.put(mail_to("b@b.example"))
-    await until(lambda: has_settled(made))
-    await made.scheduler.stop(1)
-    mail = made.store.mail(1)
-    found = Drill(
-        stage,
-        mail.recipients[0].state.value if mail else "",
-        mail.recipients[0].last_reply if mail else "",
-    )
-    proxy.heal()
-    later = yard(to_port(proxy.port), store=made.store)
-    later.clock.advance(5000)
-    later.scheduler.start()
-    await until(lambda: made.store.mail(1) is None)
-    await later.scheduler.stop(1)
-    found.taken = len(sink.mails)
+    faults = Faults(cut_at=stage.cut_at, then=end)
+    at_server = stage.direction is Direction.TO_SERVER
+    async with next_hop(
+        to_server=faults if at_server else NO_FAULTS, to_client=NO_FAULTS if at_server else faults
+    ) as (sink, proxy):
+        made = yard(to_port(proxy.port, **(SHORT if end in SILENT else {})))
+        made.scheduler.start()
+        made.put(mail_to("b@b.example"))
+        await until(lambda: has_settled(made))
+        await made.scheduler.stop(1)
+        mail = made.store.mail(1)
+        found = Drill(
+            stage,
+            mail.recipients[0].state.value if mail else "",
+            mail.recipients[0].last_reply if mail else "",
+        )
+        proxy.heal()
+        later = yard(to_port(proxy.port), store=made.store)
+        later.clock.advance(5000)
+        later.scheduler.start()
+        await until(lambda: made.store.mail(1) is None)
+        await later.scheduler.stop(1)
+        found.taken = len(sink.mails)
     assert made.notices == later.notices == [], "nobody is told of a failure that was none"
-    await proxy.stop()
-    await sink.stop()
     return found
 
 
@@ -172,18 +185,10 @@ SLOW: Final = {
 @pytest.mark.parametrize("name", SLOW)
 def test_a_next_hop_that_is_slow_gets_the_mail_once(name: str) -> None:
     async def run() -> None:
-        sink = Sink(Behaviour())
-        await sink.start()
-        proxy = FaultProxy(("127.0.0.1", sink.port), to_server=SLOW[name][0], to_client=SLOW[name][1])
-        await proxy.start()
-        made = yard(to_port(proxy.port))
-        made.scheduler.start()
-        made.put(mail_to("b@b.example"))
-        await until(lambda: made.store.mail(1) is None)
-        await made.scheduler.stop(1)
-        assert len(sink.mails) == proxy.connections == 1
-        await proxy.stop()
-        await sink.stop()
+        to_server, to_client = SLOW[name]
+        async with next_hop(to_server=to_server, to_client=to_client, behaviour=Behaviour()) as (sink, proxy):
+            await deliver(proxy)
+            assert len(sink.mails) == proxy.connections == 1
 
     asyncio.run(run())
 
@@ -192,24 +197,19 @@ def test_a_reply_that_came_whole_counts_whatever_happens_then() -> None:
     async def run() -> None:
         whole = b"".join((await whole_talk())[Direction.TO_CLIENT])
         taken = whole.index(b"Kept\r\n") + len(b"Kept\r\n")
-        sink = Sink(ONE_BY_ONE)
-        await sink.start()
-        proxy = FaultProxy(("127.0.0.1", sink.port), to_client=Faults(cut_at=taken, then=End.HALF_CLOSE))
-        await proxy.start()
-        made = yard(to_port(proxy.port))
-        made.scheduler.start()
-        made.put(mail_to("b@b.example"))
-        await until(lambda: made.store.mail(1) is None)
-        assert len(sink.mails) == 1
-        # And the next mail does not suffer from the connection that was kept open
-        proxy.heal()
-        made.put(mail_to("b@b.example", mail_id=2))
-        await until(lambda: made.store.mail(2) is None or has_been_put_off(made))
-        assert made.store.mail(2) is None
-        assert len(sink.mails) == 2
-        await made.scheduler.stop(1)
-        await proxy.stop()
-        await sink.stop()
+        async with next_hop(to_client=Faults(cut_at=taken, then=End.HALF_CLOSE)) as (sink, proxy):
+            made = yard(to_port(proxy.port))
+            made.scheduler.start()
+            made.put(mail_to("b@b.example"))
+            await until(lambda: made.store.mail(1) is None)
+            assert len(sink.mails) == 1
+            # And the next mail does not suffer from the connection that was kept open
+            proxy.heal()
+            made.put(mail_to("b@b.example", mail_id=2))
+            await until(lambda: made.store.mail(2) is None or has_been_put_off(made))
+            assert made.store.mail(2) is None
+            assert len(sink.mails) == 2
+            await made.scheduler.stop(1)
 
     def has_been_put_off(made: Yard) -> bool:
         mail = made.store.mail(2)

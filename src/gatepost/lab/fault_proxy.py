@@ -125,8 +125,8 @@ class FaultProxy:
         relay = _Relay(next(self._numbers), (writer, server_writer), self.watch)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(relay.carry(Direction.TO_SERVER, reader, server_writer, to_server))
-                both.create_task(relay.carry(Direction.TO_CLIENT, server_reader, writer, to_client))
+                both.create_task(relay.carry(_Way(Direction.TO_SERVER, reader, server_writer, to_server)))
+                both.create_task(relay.carry(_Way(Direction.TO_CLIENT, server_reader, writer, to_client)))
         except* _Over:
             pass
         finally:
@@ -135,6 +135,16 @@ class FaultProxy:
 
 class _Over(Exception):
     """The connection has come to its end, in whatever way it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One direction of one connection."""
+
+    direction: Direction
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    faults: Faults
 
 
 class _Relay:
@@ -149,56 +159,45 @@ class _Relay:
         for side in sides:
             side.transport.set_write_buffer_limits(high=0)  # so that a drain means: it is on its way
 
-    async def carry(
-        self,
-        direction: Direction,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        faults: Faults,
-    ) -> None:
+    async def carry(self, way: _Way) -> None:
         """One direction, until its end. Raises _Over when the whole connection ends with it."""
+        faults = way.faults
         left = faults.cut_at
         try:
             while left is None or left > 0:
                 wanted = faults.piece_bytes if left is None else min(faults.piece_bytes, left)
-                piece = await reader.read(wanted)
+                piece = await way.reader.read(wanted)
                 if not piece:
-                    writer.write_eof()
+                    way.writer.write_eof()
                     return
                 await asyncio.sleep(faults.delay_s + faults.every_s)
-                await self._pass(direction, writer, piece)
+                await self._pass(way, piece)
                 left = None if left is None else left - len(piece)
-            self._tell(direction, b"")
-            await self._end(direction, reader, writer, faults)
+            self._tell(way.direction, b"")
+            await self._end(way)
         except (ConnectionError, OSError) as error:
             self.reset()
             raise _Over from error
 
-    async def _pass(self, direction: Direction, writer: asyncio.StreamWriter, piece: bytes) -> None:
-        self._tell(direction, piece)
-        writer.write(piece)
-        await writer.drain()
+    async def _pass(self, way: _Way, piece: bytes) -> None:
+        self._tell(way.direction, piece)
+        way.writer.write(piece)
+        await way.writer.drain()
 
-    async def _end(
-        self,
-        direction: Direction,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        faults: Faults,
-    ) -> None:
-        match faults.then:
+    async def _end(self, way: _Way) -> None:
+        match way.faults.then:
             case End.CLOSE:
                 raise _Over
             case End.RESET:
                 self.reset()
                 raise _Over
             case End.HALF_CLOSE:
-                writer.write_eof()
+                way.writer.write_eof()
             case End.GARBAGE:
-                await self._pass(direction, writer, faults.garbage)
+                await self._pass(way, way.faults.garbage)
             case End.BLACKHOLE:
                 pass
-        while await reader.read(_PIECE_BYTES):  # thrown away, until the sender gives up
+        while await way.reader.read(_PIECE_BYTES):  # thrown away, until the sender gives up
             pass
 
     def _tell(self, direction: Direction, octets: bytes) -> None:
