@@ -91,10 +91,34 @@ RELAYING: list[Case] = [
     Case("an account may relay", "u@foreign.test", "pass", who=ACCOUNT),
     Case("a named range may relay", "u@foreign.test", "pass", who=NAMED),
 ]
-ROWS = [f"F{n:02}" for n in (*range(1, 22), 23, 24, 26)]
 
 
-@pytest.mark.threat(*ROWS)
+@pytest.mark.threat(
+    "F01",
+    "F02",
+    "F03",
+    "F04",
+    "F05",
+    "F06",
+    "F07",
+    "F08",
+    "F09",
+    "F10",
+    "F11",
+    "F12",
+    "F13",
+    "F14",
+    "F15",
+    "F16",
+    "F17",
+    "F18",
+    "F19",
+    "F20",
+    "F21",
+    "F23",
+    "F24",
+    "F26",
+)
 @pytest.mark.parametrize("case", RELAYING, ids=lambda c: c.name)
 def test_relaying(case: Case) -> None:
     """The address as the engine reads it, the domain as the fact has it, the agent as it stands."""

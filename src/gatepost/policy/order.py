@@ -150,6 +150,7 @@ def build(
         dockets[name] = Docket(panels=tuple(panels_for(members, facts, audience) for audience in Audience))
     return PolicyRunner(
         dockets,
+        accepted=accepted,
         scale=Scale.of(settings.policy),
         deadline_s=settings.policy.deadline_s,
         revision=revision,
