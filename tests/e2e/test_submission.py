@@ -51,6 +51,9 @@ def test_587(gateway: Gateways, sink: Sink) -> None:
         assert refusal(client) == (530, b"5.7.0")
         client.login("ann", PASSWORD)
         assert client.mail("boss@ours.example")[0] == 550
+        assert client.mail("ann@ours.example")[0] == 250
+        assert client.rcpt("bob@server")[1].startswith(b"5.1.6")
+        client.rset()
         # A mail without Date and Message-ID, to somebody outside
         client.sendmail("ann@ours.example", ["x@elsewhere.example"], "Subject: short\n\nhello\n")
     (mail,) = wait_until(lambda: sink.mails)

@@ -7,8 +7,13 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 Profile = Literal["internet", "submission", "submissions"]
+DomainKind = Literal["single-label", "reserved-top-level", "reserved-second-level"]
 
-_FOR_ACCOUNTS: Final[Mapping[str, object]] = {"auth": True, "anonymous-rights": ()}
+_FOR_ACCOUNTS: Final[Mapping[str, object]] = {
+    "auth": True,
+    "anonymous-rights": (),
+    "refused-recipient-domains": ("single-label",),  # RFC 6409 §4.2: domains must be fully qualified
+}
 PROFILES: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
     {
         "internet": {},

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
-from gatepost.config.profiles import Profile, with_profile
+from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
@@ -223,6 +223,11 @@ class ReceiveConnector(Table):
     require_tls_extension: bool = setting("Announce REQUIRETLS under TLS (RFC 8689)", default=True)
     blank_after_colon: bool = setting(
         "Tolerate a blank in `MAIL FROM: <a@b>` and `RCPT TO: <a@b>`", default=True
+    )
+    refused_recipient_domains: tuple[DomainKind, ...] = setting(
+        "Domains nobody may send to, accepted domains excepted: single-label: without a dot; reserved-top-level: "
+        ".test, .example, .invalid, .localhost; reserved-second-level: example.com, .net and .org (RFC 2606)",
+        default=(),
     )
     tarpit_s: Duration = setting(
         "Delay of a refusal of an unknown recipient or a relay attempt of an anonymous client",

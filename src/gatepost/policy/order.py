@@ -174,6 +174,7 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         header_size_bytes=limits.header_size_bytes,
         header_fields=limits.header_fields,
         offers_auth=connector.auth,
+        refused_domains=frozenset(connector.refused_recipient_domains),
     )
 
 
