@@ -226,3 +226,13 @@ def test_a_client_that_agents_refuse_ends_the_session(table: dict[str, Any], sai
             await client.close()
 
     asyncio.run(run())
+
+
+def test_the_protocol_log_says_what_was_told() -> None:
+    async def scenario(house: House) -> None:
+        client = await greeted(house)
+        await client.ask(b"XCLIENT ADDR=192.0.2.7 HELO=client.example NAME=[UNAVAILABLE]")
+        await client.close()
+        assert any(",XCLIENT ADDR=192.0.2.7 NAME= HELO=client.example," in line for line in house.lines.said)
+
+    in_house(scenario, {**PEERS, "protocol-log": True})
