@@ -64,6 +64,11 @@ GOOD = [
     Good("1: IPv4", b"PROXY TCP4 192.0.2.7 198.51.100.25 4711 25\r\n", FROM_TO),
     Good("1: IPv6", b"PROXY TCP6 2001:db8::7 2001:DB8::25 4711 25\r\n", FROM_TO6),
     Good("1: IPv4 written as IPv6", b"PROXY TCP6 ::ffff:192.0.2.7 ::ffff:198.51.100.25 4711 25\r\n", FROM_TO),
+    Good(
+        "1: the lowest and the highest port",
+        b"PROXY TCP4 192.0.2.7 198.51.100.25 1 65535\r\n",
+        (Endpoint(CLIENT, 1), Endpoint(SERVER, 65535)),
+    ),
     Good("1: unknown", b"PROXY UNKNOWN\r\n", ITSELF),
     Good("1: unknown, with addresses", b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n", ITSELF),
     Good("1: as long as it may be", b"PROXY UNKNOWN".ljust(V1_LIMIT_BYTES - 2) + b"\r\n", ITSELF),
@@ -76,7 +81,7 @@ GOOD = [
     Good("2: what it tells of TLS is skipped", v2(V4 + SSL_TLV + tlv(0x05, b"id")), FROM_TO),
     Good("2: an extension that loops into itself is skipped", v2(V4 + tlv(0x20, b"\x20\0\x03" * 5)), FROM_TO),
     Good("2: with a right checksum", with_sum(V4 + SSL_TLV), FROM_TO),
-    Good("2: as long as it may be", v2(V4 + tlv(0x04, bytes(V2_LIMIT_BYTES - 15))), FROM_TO),
+    Good("2: as long as it may be", v2(V4 + tlv(0x04, b"\xff" * (V2_LIMIT_BYTES - 15))), FROM_TO),
 ]
 
 
@@ -134,6 +139,7 @@ BAD = {
     "2: an unknown family": v2(V4, family=0x41),
     "2: no addresses": v2(),
     "2: too short for its addresses": v2(V4[:-1]),
+    "2: half its last port": v2(block_of(CLIENT, SERVER, server_port=6425)[:-1]),
     "2: IPv6 in IPv4's room": v2(V4, family=0x21),
     "2: port 0": v2(block_of(CLIENT, SERVER, client_port=0)),
     "2: nobody's address": v2(block_of("0.0.0.0", SERVER)),
@@ -143,6 +149,8 @@ BAD = {
     "2: a wrong checksum": with_sum(V4, wrong=1),
     "2: a checksum of three octets": with_sum(V4, width=3),
     "2: a checksum of five octets": with_sum(V4, width=5),
+    "2: five octets that are right as a number": v2(V4 + b"\x03\0\x05", length=len(V4) + 8)
+    + crc32c(v2(V4 + b"\x03\0\x05", length=len(V4) + 8) + bytes(4)).to_bytes(5, "big"),
 }
 
 
@@ -153,6 +161,10 @@ def test_what_is_no_header_is_told_and_never_guessed_at(header: bytes) -> None:
         read_proxy_header(header)
     with pytest.raises(ValueError):
         read_proxy_header(header + b"\r\nEHLO x\r\n")
+
+
+def test_the_limits_are_the_specifications_and_ours() -> None:
+    assert (V1_LIMIT_BYTES, V2_LIMIT_BYTES) == (107, 4096)
 
 
 def test_the_checksum_is_the_castagnoli_one() -> None:

@@ -12,7 +12,7 @@ from tests.protocol.talk import BANNER, ENVELOPE, HELLO, OFFER, REFUSED, Talk
 from gatepost.model.fault import PeerFault
 from gatepost.protocol.events import Auth, XClient
 from gatepost.protocol.smtp_states import State
-from gatepost.protocol.xclient import ATTRIBUTES, VALUE_LIMIT_CHARACTERS, read_xclient
+from gatepost.protocol.xclient import ATTRIBUTES, read_xclient
 
 TRUSTING = replace(OFFER, xclient=ATTRIBUTES, auth=("PLAIN",))
 YES = {XClient: BANNER}
@@ -34,6 +34,8 @@ GOOD = [
     Good("HELO=odd+20+2B+20name", XClient(helo="odd + name")),
     Good("LOGIN=ann+40ours.example", XClient(login="ann@ours.example")),
     Good("LOGIN=ann@ours.example", XClient(login="ann@ours.example")),
+    Good("HELO=x LOGIN=" + "a" * 255, XClient(helo="x", login="a" * 255)),
+    Good("PORT=1 DESTPORT=65535", XClient(port=1, server_port=65535)),
     Good("DESTADDR=198.51.100.25 DESTPORT=25", XClient(server_ip="198.51.100.25", server_port=25)),
     Good("NAME=[UNAVAILABLE] PORT=[UNAVAILABLE]", XClient(name="", port=0)),
     Good("NAME=[TEMPUNAVAIL] ADDR=192.0.2.7", XClient(ip="192.0.2.7")),
@@ -83,7 +85,7 @@ BAD = [
     "HELO=a+2",
     "HELO=a+zz",
     "HELO=a=b",
-    "HELO=" + "a" * (VALUE_LIMIT_CHARACTERS + 1),
+    "HELO=" + "a" * 256,
     "LOGIN=",
     "LOGIN=a+0Ab",
     "REVERSE_NAME=a.example",
