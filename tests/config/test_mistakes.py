@@ -87,6 +87,11 @@ def test_dangerous_settings_are_refused(name: str) -> None:
             '[receive-connectors.a]\nprofile = "submission"\n',
             "certificate-file: is empty: mail programs will not trust",
         ),
+        (
+            DOOR + 'proxies = ["10.0.0.5"]\n[receive-connectors.partner]\nlisten = ["0.0.0.0:25"]\n'
+            'remote-ranges = ["192.0.2.0/24"]\n',
+            "receive-connectors.partner.proxies: differs from receive-connectors.internet, which shares address",
+        ),
         (DOOR + "internal-clients-by-proxy = true\n", "stands without proxies and xclient-peers"),
         (
             DOOR + 'auth = true\n[users]\nfile = "/nowhere/users"\n',

@@ -216,6 +216,13 @@ def _shared_bindings(settings: Settings) -> Iterator[Complaint]:
     for (one, first), (two, second) in combinations(doors, 2):
         if not set(bindings_of(first)) & set(bindings_of(second)):
             continue
+        if set(first.proxies) != set(second.proxies):
+            yield Complaint(
+                at=("receive-connectors", two, "proxies"),
+                message=f"differs from receive-connectors.{one}, which shares address and port: whoever comes by "
+                "a proxy is served by a connector that names the proxy, and by no other",
+                is_warning=True,
+            )
         shared = set(ranges_of(first.remote_ranges)) & set(ranges_of(second.remote_ranges))
         if shared:
             yield Complaint(
