@@ -166,6 +166,34 @@ def test_a_mail_that_is_cut_off_waits_and_arrives(end: End) -> None:
         assert done.taken in times(done.stage, end), name
 
 
+@pytest.mark.slow
+@pytest.mark.threat("N05")
+@pytest.mark.parametrize("end", [End.CLOSE, End.HALF_CLOSE, End.RESET], ids=lambda e: e.value)
+def test_the_same_at_every_octet(end: End) -> None:
+    async def run() -> list[Drill]:
+        done: list[Drill] = []
+        stages = every_octet(stages_of(await whole_talk()))
+        for at in range(0, len(stages), 40):
+            done += await asyncio.gather(*(drill(stage, end) for stage in stages[at : at + 40]))
+        return done
+
+    for done in asyncio.run(run()):
+        assert done.state == "deferred", done
+        assert done.taken in times(done.stage, end), done
+
+
+def every_octet(stages: list[Stage]) -> list[Stage]:
+    """Each octet from the beginning of a command or reply to its end, as three of the stages know it."""
+    found = []
+    for before, _, at_the_last in zip(stages[::3], stages[1::3], stages[2::3], strict=True):
+        found.append(before)
+        inside = range(before.cut_at + 1, at_the_last.cut_at + 1)
+        found += [
+            Stage(f"octet {n} {before.direction.value}", before.direction, n, before.last) for n in inside
+        ]
+    return found
+
+
 def times(stage: Stage, end: End) -> tuple[int, ...]:
     """How often the next hop has the mail in the end: twice where it had all of it, and its answer was lost."""
     if stage.last:
