@@ -19,6 +19,13 @@ RELAYING_DENIED: Final = Reply(550, "5.7.1", "Relaying denied")
 NOT_A_MAILBOX: Final = Reply(553, "5.1.3", "A recipient has a local part and a domain")
 NOT_ALLOWED: Final = Reply(550, "5.7.1", "You may not send mail here")
 LOG_IN_FIRST: Final = Reply(530, "5.7.0", "Authentication required")
+REFUSED_DOMAINS: Final = {
+    "reserved-top-level": Reply(550, "5.1.4", "Recipient address reserved by RFC 2606"),
+    "reserved-second-level": Reply(550, "5.1.5", "Recipient address reserved by RFC 2606"),
+    "single-label": Reply(550, "5.1.6", "Recipient addresses in single label domains not accepted"),
+}
+_RESERVED_TOP_LEVEL: Final = frozenset({"test", "example", "invalid", "localhost"})
+_RESERVED_SECOND_LEVEL: Final = frozenset({"example.com", "example.net", "example.org"})
 SENDER_NOT_YOURS: Final = Reply(550, "5.7.1", "You may not use this sender address")
 
 
@@ -62,6 +69,15 @@ class RelayRestriction:
         # Nothing about the sender is asked: a local-looking return path gives no right (F03).
         if domain.type is not None or (domain.own_literal and self._literals):
             return self._silent
+        if self._site.refused_domains and (kind := _kind_of(address)) in self._site.refused_domains:
+            return Verdict.reject(
+                self.name,
+                REFUSED_DOMAINS[kind],
+                f"{address.domain} is a {kind} domain, and the connector refuses these",
+                because=(domain,),
+                unless=f"the recipient's domain were an accepted domain, or {kind} were not among "
+                "refused-recipient-domains",
+            )
         if Rights.RELAY in mail.session.rights:
             return self._silent
         return Verdict.reject(
@@ -118,6 +134,18 @@ class RelayRestriction:
 
     def _tarpit_for(self, session: Session) -> tuple[Effect, ...]:
         return self._tarpit if session.kind is ClientKind.ANONYMOUS else ()
+
+
+def _kind_of(address: Address) -> str:
+    """Of the settings' kinds of domains; "" for all others."""
+    labels = address.domain.rsplit(".", 2)
+    if address.is_literal:
+        return ""
+    if len(labels) == 1:
+        return "single-label"
+    if labels[-1] in _RESERVED_TOP_LEVEL:
+        return "reserved-top-level"
+    return "reserved-second-level" if ".".join(labels[-2:]) in _RESERVED_SECOND_LEVEL else ""
 
 
 def _is_postmaster(address: Address) -> bool:

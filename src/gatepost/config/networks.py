@@ -77,6 +77,11 @@ def is_internal(addresses: IpRange) -> bool:
     )
 
 
+def is_internal_ip(address: str) -> bool:
+    """As is_internal, of one address as the operating system writes it."""
+    return is_internal(IpRange.parse(address))
+
+
 def overlap(one: IpRange, other: IpRange) -> bool:
     """Whether an address is in both."""
     return one.version == other.version and one.low <= other.high and other.low <= one.high

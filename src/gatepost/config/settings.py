@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
+from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
@@ -103,15 +104,36 @@ class NamedRange(Table):
 class ReceiveConnector(Table):
     """[receive-connectors.NAME]: a door: addresses we listen on, clients it serves, what they may do."""
 
+    profile: Profile = setting(
+        "What it is for, which sets other defaults: internet: those of this table; submission: port 587 for "
+        "accounts, TLS demanded, AUTH offered, anonymous clients may nothing; submissions: the same on port 465 with "
+        "TLS from the first byte",
+        default="internet",
+    )
     listen: tuple[str, ...] = setting(
         'Addresses and ports, "0.0.0.0:25", "[::]:25"; several connectors may share one: the most '
-        "specific remote range that contains the client wins",
+        "specific remote range that contains the client wins. A submission profile has its own",
         example='["0.0.0.0:25", "[::]:25"]',
     )
     enabled: bool = setting("Whether the connector listens", default=True)
     remote_ranges: tuple[str, ...] = setting(
         "Clients this connector serves: addresses, networks (CIDR) or ranges a-b",
         default=("0.0.0.0/0", "::/0"),
+    )
+    proxies: tuple[str, ...] = setting(
+        "Addresses, networks (CIDR) or ranges a-b whose connections must begin with a PROXY header (version 1 "
+        "or 2), which says who the client is; a header of anybody else ends the session",
+        default=(),
+    )
+    proxy_timeout_s: Duration = setting("Patience with a PROXY header", default=5.0, low=0.1, high=60)
+    xclient_peers: tuple[str, ...] = setting(
+        "Addresses, networks (CIDR) or ranges a-b that may say by XCLIENT who the client is",
+        default=(),
+    )
+    internal_clients_by_proxy: bool = setting(
+        "Believe a proxy or an XCLIENT peer that a client has a loopback, private or link-local address, with "
+        "the rights of that address; false: such clients are not served",
+        default=False,
     )
     hostname: str = setting("Our name on this connector; empty: server.hostname", default="")
     banner: str = setting("Text behind the name in the 220 greeting", default="ESMTP Gatepost")
@@ -154,6 +176,11 @@ class ReceiveConnector(Table):
     blank_after_colon: bool = setting(
         "Tolerate a blank in `MAIL FROM: <a@b>` and `RCPT TO: <a@b>`", default=True
     )
+    refused_recipient_domains: tuple[DomainKind, ...] = setting(
+        "Domains nobody may send to, accepted domains excepted: single-label: without a dot; reserved-top-level: "
+        ".test, .example, .invalid, .localhost; reserved-second-level: example.com, .net and .org (RFC 2606)",
+        default=(),
+    )
     tarpit_s: Duration = setting(
         "Delay of a refusal of an unknown recipient or a relay attempt of an anonymous client",
         default=5.0,
@@ -164,6 +191,11 @@ class ReceiveConnector(Table):
         "Write every command and reply into the protocol log (RECV files of [wire-logs])", default=False
     )
     limits: Limits = setting("Limits of the connector", default=Limits())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, table: Any) -> Any:
+        return with_profile(table)
 
 
 class SendConnector(Table):

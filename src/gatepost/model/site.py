@@ -26,3 +26,5 @@ class Site:
     header_size_bytes: int = 256 << 10
     header_fields: int = 1000
     offers_auth: bool = False
+    refused_domains: frozenset[str] = frozenset()
+    """Kinds of recipients' domains that nobody may send to: the connector's refused-recipient-domains."""

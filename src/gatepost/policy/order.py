@@ -150,6 +150,7 @@ def build(
         dockets[name] = Docket(panels=tuple(panels_for(members, facts, audience) for audience in Audience))
     return PolicyRunner(
         dockets,
+        accepted=accepted,
         scale=Scale.of(settings.policy),
         deadline_s=settings.policy.deadline_s,
         revision=revision,
@@ -173,6 +174,7 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         header_size_bytes=limits.header_size_bytes,
         header_fields=limits.header_fields,
         offers_auth=connector.auth,
+        refused_domains=frozenset(connector.refused_recipient_domains),
     )
 
 
