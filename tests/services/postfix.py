@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.services.foreground import greets, wait_for_end
 from tests.services.gateway import wait_until
 
 from gatepost.lab.ports import free_port
@@ -89,19 +89,14 @@ class PostfixServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._greets)
+        wait_until(lambda: greets(self.port))
 
     def stop(self) -> None:
         """Stop it and remove everything."""
         subprocess.run(
             ["postfix", "-c", str(self.directory / "etc"), "stop"], capture_output=True, check=False
         )
-        if self._process is not None:
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        wait_for_end(self._process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def sendmail(self, message: bytes, *, sender: str, recipients: tuple[str, ...]) -> None:
@@ -125,13 +120,6 @@ class PostfixServer:
             ["postqueue", "-c", str(self.directory / "etc"), "-j"], capture_output=True, check=False
         )
         return done.returncode == 0 and not done.stdout.strip()
-
-    def _greets(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as wire:
-                return wire.recv(3) == b"220"
-        except OSError:
-            return False
 
     def _write(self, *, mailboxes: tuple[str, ...], relayhost: str, hostname: str) -> None:
         base = self.directory

@@ -232,7 +232,7 @@ class SendConnector(Table):
     delivery: Literal["smtp", "lmtp", "maildir"] = setting("How the next hop is spoken to", default="smtp")
     smart_hosts: tuple[str, ...] = setting(
         'Next hops instead of MX: "[192.0.2.10]", "[192.0.2.10]:2525", "mail.example.com" (its MX or address), '
-        '"[mail.example.com]:24" (its address only); tried in turn',
+        '"[mail.example.com]:24" (its address only), "unix:/run/dovecot/lmtp" (a socket); tried in turn',
         default=(),
     )
     maildir: str = setting(
@@ -241,7 +241,16 @@ class SendConnector(Table):
     )
     port: int = setting("Port of next hops that do not name one", default=25, low=1, high=65535)
     hostname: str = setting("Our name in EHLO; empty: server.hostname", default="")
-    source_address: str = setting("Address to send from; empty: the system chooses", default="")
+    source_addresses: tuple[str, ...] = setting(
+        "Addresses to send from, IPv4 and IPv6; hosts of a family that is not here are not tried; 0.0.0.0 and :: "
+        "leave one of the family to the system. Empty: the system chooses",
+        default=(),
+    )
+    source_choice: Literal["by-destination", "round-robin"] = setting(
+        "Which of several source-addresses: one next hop always sees the same (good for greylisting), or each "
+        "connection takes the next",
+        default="by-destination",
+    )
     tls: Literal["none", "opportunistic", "required", "verified"] = setting(
         "none: never; opportunistic: where offered, any certificate; required: any certificate; "
         "verified: a certificate for the next hop's name",

@@ -18,7 +18,7 @@ from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Line, NoHost
 from gatepost.delivery.hop import Hop, HopStatus
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
-from gatepost.delivery.settling import FailuresTogether, Settled, Settling
+from gatepost.delivery.settling import FailuresTogether, Settled, Settling, first_due_at
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import Accept, Change, QueuedMail
@@ -100,6 +100,7 @@ class Scheduler:
         self._kicked = asyncio.Event()
         self._stopping = False
         self._store_has_more = False
+        self._sleeps_until_at = 0.0
 
     def start(self) -> None:
         """Begin to look for due mail."""
@@ -313,6 +314,8 @@ class Scheduler:
         def done(error: BaseException | None) -> None:
             if error is None:
                 self._end(parcel, slot)
+                if first_due_at(changes) < self._sleeps_until_at:
+                    self._kicked.set()  # the pump fell asleep before there was anything to wait for
                 for notice in notices:
                     self.offer(notice.mail, notice.content)
             elif isinstance(error, WorldFault):
@@ -367,6 +370,7 @@ class Scheduler:
         return min(max(next_due_at - self._clock.now(), POLL_S), LONGEST_SLEEP_S)
 
     async def _sleep(self, sleep_s: float) -> None:
+        self._sleeps_until_at = self._clock.now() + sleep_s
         try:
             async with asyncio.timeout(sleep_s):
                 await self._kicked.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -230,6 +231,20 @@ class FailuresTogether:
             return ()
         del self._open[mail_id]
         return tuple(self._failed.pop(mail_id))
+
+
+def first_due_at(changes: Sequence[Change]) -> float:
+    """When the first of the recipients that these changes put off is due; infinity when they put nobody off."""
+    return min(
+        (
+            settlement.due_at
+            for change in changes
+            if isinstance(change, Settle)
+            for settlement in change.settlements
+            if settlement.state is MailState.DEFERRED
+        ),
+        default=math.inf,
+    )
 
 
 def _asked_for_report(outcomes: Sequence[Outcome]) -> tuple[QueuedRecipient, ...]:
