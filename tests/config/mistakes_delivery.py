@@ -26,4 +26,12 @@ DELIVERY = [
         WAY + 'source-addresses = ["127.0.0.1", "mx.example.com"]\n',
         ("g.toml:5: send-connectors.out.source-addresses[1]: 'mx.example.com' is not an IP address",),
     ),
+    Mistake(
+        "destinations that are none, or the same",
+        WAY + '[destinations."a b"]\n[destinations."a.example"]\n[destinations."A.Example."]\n',
+        (
+            'g.toml:5: destinations."a b": not a domain name: labels of letters, digits and hyphens, joined by dots',
+            'g.toml:7: destinations."A.Example.": is the same domain as "a.example"',
+        ),
+    ),
 ]

@@ -434,6 +434,7 @@ def yard(
         attempts=attempts,
         settling=Settling(
             queue=settings.queue,
+            delivery=settings.delivery,
             hostname=OUR_NAME,
             clock=queue_clock,
             randomness=dice,
@@ -443,7 +444,7 @@ def yard(
                 after_s=settings.notices.delay_after_s, store=store, write=write_delay, hostname=OUR_NAME
             ),
         ),
-        queue=settings.queue,
+        settings=settings,
     )
     made = Yard(
         settings=settings,

@@ -197,8 +197,10 @@ def test_the_rests_grow() -> None:
             assert mail is not None
             rests.append(mail.recipients[0].due_at - made.clock.now())
             await made.pass_time(rests[-1] + 500)
-        assert rests[0] < 331
-        assert all(later > earlier * 1.2 for earlier, later in itertools.pairwise(rests))
+        # A minute or so twice, in case it is only a restart; then five, and more each time
+        assert all(60 <= rest <= 72 for rest in rests[:2])
+        assert 300 <= rests[2] <= 360
+        assert all(later > earlier * 1.2 for earlier, later in itertools.pairwise(rests[2:]))
 
     play(test, "b.example")
 
@@ -377,7 +379,7 @@ def test_mail_that_no_connector_carries_waits_as_unreachable() -> None:
 def test_what_was_delivered_is_not_sent_again_when_the_store_fails_to_hear_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gatepost.delivery.scheduler.COMMIT_RETRY_S", 0.01)
+    monkeypatch.setattr("gatepost.delivery.ledger.COMMIT_RETRY_S", 0.01)
 
     async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
         made.put(to("b@b.example", mail_id=1))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from gatepost.config.delivery_settings import Delivery, Destination
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.schema import Duration, Size, Table, setting, size
@@ -268,8 +269,16 @@ class SendConnector(Table):
         default=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"),
     )
     connections: int = setting("Most connections of one worker to one next hop", default=20, low=1, high=1000)
+    messages_per_minute: int = setting(
+        "Most messages a minute of one worker to one next hop, evenly spaced; 0: no limit", default=0, low=0
+    )
     messages_per_connection: int = setting("Messages after which a connection is closed", default=100, low=1)
     idle_timeout_s: Duration = setting("How long an unused connection is kept open", default=10.0, low=0)
+    longest_rest_s: Duration = setting(
+        "Longest wait before a next hop that could not be reached is tried again; 0s: queue.longest-retry",
+        default=0.0,
+        low=0,
+    )
     connect_timeout_s: Duration = setting("Patience with connecting to one address", default=30.0, low=1)
     command_timeout_s: Duration = setting("Patience with one reply", default=300.0, low=1)
     data_timeout_s: Duration = setting("Patience with the reply to the end of data", default=600.0, low=1)
@@ -289,7 +298,11 @@ class SendConnector(Table):
 class Queue(Table):
     """[queue]: how long and how often we try, and what the store may take."""
 
-    first_retry_s: Duration = setting("Wait after the first failed attempt", default=300.0, low=1)
+    first_retry_s: Duration = setting(
+        "Wait after the first answer that puts a mail off; greylisting wants five minutes",
+        default=300.0,
+        low=1,
+    )
     retry_factor: float = setting("Each wait is this many times the last", default=1.7, low=1, high=10)
     longest_retry_s: Duration = setting("Longest wait between attempts", default=4000.0, low=1)
     expiry_s: Duration = setting("Age at which a mail is given up", default=432000.0, low=5, high=7776000)
@@ -397,6 +410,8 @@ class Settings(Table):
     recipients: Recipients = setting("Where recipients are listed", default=Recipients())
     receive_connectors: dict[str, ReceiveConnector] = setting("The doors in", default={})
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
+    delivery: Delivery = setting("How mail leaves", default=Delivery())
+    destinations: dict[str, Destination] = setting("Limits of single domains", default={})
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})

@@ -237,7 +237,12 @@ class NextHopConnection:
             if may_be_stale and not self.engine.mail_was_answered:
                 raise StaleConnection(fault.reason) from fault
             self.broke_in_envelope = pipelined and not content_began
-            return outcomes_of(batch, self.engine.answers_so_far, unknown=f"4.4.2 {fault.reason}")
+            return outcomes_of(
+                batch,
+                self.engine.answers_so_far,
+                unknown=f"4.4.2 {fault.reason}",
+                is_glitch=not content_began,
+            )
         if not isinstance(event, TransactionOver):
             raise AssertionError(f"{type(event).__name__} cannot come here")
         if self.engine.closed and may_be_stale and not self.engine.mail_was_answered:

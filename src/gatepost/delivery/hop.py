@@ -6,6 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 
 from gatepost.config.schedule import Schedule
+from gatepost.delivery.limits import Pace
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.queue.active import Parcel
 
@@ -39,6 +40,11 @@ class Hop:
     lanes_wanted: int = 2
     """Slow start: a dead host is knocked at by two; each success lets one more lane open, each put-off halves them."""
     backing_off_until_at: float = 0.0
+    connections: int = 20
+    """Most lanes."""
+    pace: Pace = field(default_factory=Pace)
+    wakes: bool = False
+    """A timer will open lanes when the pace allows the next message."""
     forced_until_at: float = 0.0
     """An administrator wants attempts now, whatever the connector's schedule says."""
     _heap: list[tuple[float, int, Parcel]] = field(default_factory=list)
@@ -47,9 +53,12 @@ class Hop:
         """Let it wait its turn."""
         heapq.heappush(self._heap, (*parcel.age_key, parcel))
 
-    def take(self) -> Parcel | None:
-        """The oldest parcel; None when nothing waits."""
-        return heapq.heappop(self._heap)[-1] if self._heap else None
+    def take(self, now_s: float) -> Parcel | None:
+        """The parcel whose turn it is; None when nothing waits, or not before a while. now_s: monotonic."""
+        if not self._heap or self.pace.wait_s(now_s):
+            return None
+        self.pace.started(now_s)
+        return heapq.heappop(self._heap)[-1]
 
     def take_all(self) -> list[Parcel]:
         """Everything that waits."""

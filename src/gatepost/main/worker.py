@@ -263,6 +263,7 @@ async def _build(
         attempts=Attempts(store=store, courier=courier, maildir=maildir),
         settling=Settling(
             queue=settings.queue,
+            delivery=settings.delivery,
             hostname=settings.server.hostname,
             clock=clock,
             randomness=randomness,
@@ -275,7 +276,7 @@ async def _build(
                 hostname=settings.server.hostname,
             ),
         ),
-        queue=settings.queue,
+        settings=settings,
     )
     taking_in = TakingIn(
         store,
