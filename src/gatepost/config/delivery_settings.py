@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gatepost.config.schema import Duration, Table, setting
+from typing import Literal
+
+from gatepost.config.schema import Duration, Size, Table, setting, size
 
 
 class Destination(Table):
@@ -34,5 +36,20 @@ class Delivery(Table):
         default=2,
         low=0,
         high=15,
+    )
+    priority_from: Literal["nobody", "authenticated", "everyone"] = setting(
+        "Whose X-Priority, Importance, Priority and Precedence fields are heeded: authenticated: of users and internal "
+        "clients",
+        default="authenticated",
+    )
+    priority_lead_s: Duration = setting(
+        "How much older mail of high priority counts in its next hop's queue, and mail of low priority younger; mass "
+        "mail twice that; 0s: by age only",
+        default=3600.0,
+        low=0,
+        high=604800,
+    )
+    high_priority_size_bytes: Size = setting(
+        "Larger mail of high priority counts as normal", default=size(250, "KiB"), low=0
     )
     glitch_wait_s: Duration = setting("The wait before each of glitch-retries", default=60.0, low=1)

@@ -28,7 +28,7 @@ class HopStatus:
 
 @dataclass(slots=True)
 class Hop:
-    """Parcels that wait, oldest first, and the state of the way. Decides; starts nothing."""
+    """Parcels that wait, in the order of their turns, and the state of the way. Decides; starts nothing."""
 
     key: str
     lanes: int = 0
@@ -42,6 +42,8 @@ class Hop:
     backing_off_until_at: float = 0.0
     connections: int = 20
     """Most lanes."""
+    lead_s: float = 0.0
+    """How much older mail of high priority counts."""
     pace: Pace = field(default_factory=Pace)
     wakes: bool = False
     """A timer will open lanes when the pace allows the next message."""
@@ -51,7 +53,7 @@ class Hop:
 
     def add(self, parcel: Parcel) -> None:
         """Let it wait its turn."""
-        heapq.heappush(self._heap, (*parcel.age_key, parcel))
+        heapq.heappush(self._heap, (*parcel.turn(self.lead_s), parcel))
 
     def take(self, now_s: float) -> Parcel | None:
         """The parcel whose turn it is; None when nothing waits, or not before a while. now_s: monotonic."""

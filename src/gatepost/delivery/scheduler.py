@@ -132,7 +132,10 @@ class Scheduler:
         """A mail that was just committed. Refused silently when there is no room: the store has it."""
         if self._stopping or mail.mail_id in self._withdrawn.until:
             return
-        if any(self._active.is_full_for(r.next_hop) for r in mail.recipients) or not self._active.room:
+        if (
+            any(self._active.is_full_for(r.next_hop, mail.priority) for r in mail.recipients)
+            or not self._active.room
+        ):
             self._store_has_more = True
             return
         self._take_in(mail, content, put_off=frozenset())
@@ -148,7 +151,8 @@ class Scheduler:
         excluding = self._active.mail_ids | self._withdrawn.ids(self._clock.monotonic())
         mails = self._store.due(now=now, limit=limit, excluding=excluding)
         for mail in mails:
-            full = frozenset(r.next_hop for r in mail.recipients if self._active.is_full_for(r.next_hop))
+            hops = {r.next_hop for r in mail.recipients}
+            full = frozenset(hop for hop in hops if self._active.is_full_for(hop, mail.priority))
             self._take_in(mail, None, put_off=full)
         self._store_has_more = len(mails) == limit
         return len(mails)
@@ -185,7 +189,7 @@ class Scheduler:
     def _hop(self, key: str) -> Hop:
         hop = self._hops.get(key)
         if hop is None:
-            hop = self._hops[key] = Hop(key)
+            hop = self._hops[key] = Hop(key, lead_s=self._delivery.priority_lead_s)
             way = self._router.by_key(key)
             if way.kind is not HopKind.UNREACHABLE:
                 limits = self._limits.of(way)
