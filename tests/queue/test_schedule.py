@@ -60,6 +60,11 @@ def test_rests_of_a_next_hop(failure: int, delivery: Delivery, longest_s: float,
     assert found == pytest.approx(wait_s)
 
 
+def test_a_glitch_never_waits_longer_than_an_answer() -> None:
+    quick = Queue.model_validate({"first-retry": "1s"})
+    assert rest_delay_s(1, quick, GENTLE, jitter=0.0) == 1.0
+
+
 @pytest.mark.parametrize("attempt", [0, -1])
 def test_attempts_are_counted_from_1(attempt: int) -> None:
     with pytest.raises(ValueError):

@@ -52,4 +52,6 @@ class Delivery(Table):
     high_priority_size_bytes: Size = setting(
         "Larger mail of high priority counts as normal", default=size(250, "KiB"), low=0
     )
-    glitch_wait_s: Duration = setting("The wait before each of glitch-retries", default=60.0, low=1)
+    glitch_wait_s: Duration = setting(
+        "The wait before each of glitch-retries; queue.first-retry where that is shorter", default=60.0, low=1
+    )

@@ -46,6 +46,11 @@ class Notices(Table):
         default=1000,
         low=1,
     )
+    hourly_limit_per_sender: int = setting(
+        "Most notices of one worker to one address within an hour; what fails beyond it becomes a dead letter",
+        default=200,
+        low=1,
+    )
     copies_to: str = setting("Address that gets a copy of notices with a code of copy-codes", default="")
     copy_codes: tuple[str, ...] = setting(
         "Enhanced codes whose failure notices are copied to copies-to",

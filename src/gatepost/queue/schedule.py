@@ -48,7 +48,7 @@ def rest_delay_s(
     Raises ValueError when failure is below 1.
     """
     if 1 <= failure <= delivery.glitch_retries:
-        wait_s = delivery.glitch_wait_s * (1.0 + 0.2 * jitter)
+        wait_s = min(delivery.glitch_wait_s, queue.first_retry_s) * (1.0 + 0.2 * jitter)
     else:
         wait_s = retry_delay_s(failure - delivery.glitch_retries, queue, jitter=jitter)
     return min(wait_s, longest_s * (1.0 + 0.2 * jitter)) if longest_s else wait_s
