@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, scripted, to_port, yard
+from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, to_port, yard
+from tests.delivery.scripted import scripted
 
 from gatepost.config.settings import Settings
 from gatepost.delivery.authentication import Credentials

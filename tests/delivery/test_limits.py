@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.delivery.fakes import FakeHost, Yard, settings_of
-from tests.delivery.test_scheduler import internet, play, to
+from tests.delivery.playing import internet, play, to
 
 from gatepost.delivery.limits import HopLimits, Limits, Pace, Shares
 from gatepost.model.accepted_domains import AcceptedDomains

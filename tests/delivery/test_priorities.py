@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.delivery.fakes import CONTENT, mail_to, settings_of
-from tests.delivery.test_scheduler import internet
+from tests.delivery.playing import internet
 
 from gatepost.delivery.hop import Hop
 from gatepost.model.queued import Priority, QueuedMail

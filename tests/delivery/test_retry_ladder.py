@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.delivery.fakes import Dice, FakeHost, Yard, mail_to, settings_of
-from tests.delivery.test_scheduler import play, state_of, to
+from tests.delivery.playing import play, state_of, to
 from tests.fakes import FakeClock
 
 from gatepost.config.settings import Settings

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from gatepost.config.settings import SendConnector
 from gatepost.delivery.authentication import Credentials, choose, exchange_for
 from gatepost.delivery.load import Load
-from gatepost.delivery.needs import needs_of, options_for
+from gatepost.delivery.needs import NO_SMTPUTF8, needs_of, options_for
 from gatepost.delivery.outcome import Fate, Outcome, all_alike, outcomes_of
 from gatepost.delivery.watch import Watch
 from gatepost.model.content import Content, SpooledBody
@@ -117,7 +117,12 @@ class NextHopConnection:
         needs = needs_of(mail, [r.recipient for r in recipients], content)
         options = options_for(mail, needs, self.engine.offers, self.settings.when_no_8bitmime)
         if isinstance(options, Reply):
-            return all_alike(recipients, Fate.FAILED, options)
+            plain = [r for r in recipients if r.recipient.address.is_ascii]
+            if options is not NO_SMTPUTF8 or len(plain) in (0, len(recipients)):
+                return all_alike(recipients, Fate.FAILED, options)
+            beyond = [r for r in recipients if not r.recipient.address.is_ascii]
+            others = await self.hand_over(mail, plain, content, bodies, body_path)
+            return (*all_alike(beyond, Fate.FAILED, options), *others)
         command = mail_command(mail.sender, options)
         load = Load(
             content=content, binary=options.body is BodyType.BINARY_MIME, bodies=bodies, body_path=body_path
