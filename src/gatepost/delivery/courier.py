@@ -96,22 +96,36 @@ class Courier:
         Returns what became of everybody, and the line when it can be used again.
         Raises NoHost or NeverThere when no new line could be had.
         """
+        verified = parcel.mail.require_tls and line.connection.may_require_tls
+        if verified and not line.connection.is_verified:
+            # RFC 8689 §4.2.1: only to a host that has shown who it is, whatever the connector's tls says.
+            try:
+                fresh = await self.line_to(line.next_hop, verified=True)
+            except NoHost as fault:
+                text = f"450 4.7.10 REQUIRETLS was asked for, and no host could be verified: {fault.reason}"
+                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, text)), self._kept(line)
+            self.park(line)
+            line = fresh
         for _ in range(_STALE_LIMIT):
             try:
                 attempt = await self._hand_over(parcel, content, line)
             except StaleConnection:
-                line = await self.line_to(line.next_hop)
+                line = await self.line_to(line.next_hop, verified=verified)
                 continue
             if line.connection.broke_in_envelope:
-                line = await self.line_to(line.next_hop, pipelining=False)
+                line = await self.line_to(line.next_hop, pipelining=False, verified=verified)
                 attempt = await self._hand_over(parcel, content, line)
             return attempt, self._kept(line)
         line.connection.close()
         raise NoHost(f"{line.host.name} closes every connection at once")
 
-    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True) -> Line:
-        """A parked connection, or a new one to the first host that will have us. Raises NoHost, NeverThere."""
-        if pipelining and (found := self.parked.of_hop(next_hop.key)):
+    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True, verified: bool = False) -> Line:
+        """A parked connection, or a new one to the first host that will have us. Raises NoHost, NeverThere.
+
+        verified: a new one, to the first host that has a certificate for its name.
+        """
+        may_be_parked = pipelining and not verified
+        if may_be_parked and (found := self.parked.of_hop(next_hop.key)):
             return Line(next_hop, *found)
         hosts = await self._find_hosts(next_hop)
         if isinstance(hosts, Failure):
@@ -128,9 +142,9 @@ class Courier:
                 sources = self._sources.order(
                     next_hop.connector, next_hop.settings, host.ip, destination=next_hop.key
                 )
-                if pipelining and (found := self._parked_at(next_hop, host, sources[0])):
+                if may_be_parked and (found := self._parked_at(next_hop, host, sources[0])):
                     return Line(next_hop, *found)
-                connection = await self._open(next_hop, host, sources, until)
+                connection = await self._open(next_hop, host, sources, until, verified=verified)
             except WorldFault as fault:
                 reasons.append(fault.reason)
                 self._failed(next_hop, host.name, fault.reason)
@@ -185,9 +199,11 @@ class Courier:
         return None
 
     async def _open(
-        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float
+        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float, *, verified: bool
     ) -> NextHopConnection:
-        tls = "none" if host.path else next_hop.settings.tls
+        tls = "verified" if verified else next_hop.settings.tls
+        if host.path:
+            tls = "none"
         try:
             return await self._open_once(next_hop, host, sources, until, tls)
         except TlsFailed as fault:

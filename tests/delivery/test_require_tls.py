@@ -1,0 +1,96 @@
+"""REQUIRETLS: only over TLS, to a host that announces it and has shown a certificate for its name (RFC 8689)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from dataclasses import dataclass, replace
+
+import pytest
+import trustme
+from tests.delivery.fakes import mail_to, parcel_of, to_port, yard
+
+from gatepost.adapters.dialer import LoopDialer
+from gatepost.adapters.tls import MemoryPump, client_pump
+from gatepost.delivery.courier import Line
+from gatepost.delivery.outcome import Attempt, Fate
+from gatepost.lab.sink import EXTENSIONS, Behaviour, Sink
+from gatepost.ports.tls import TlsPump
+
+AUTHORITY = trustme.CA()
+WITH, WITHOUT = (*EXTENSIONS, "REQUIRETLS"), EXTENSIONS
+
+
+def certificate(authority: trustme.CA) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(made)
+    return made
+
+
+def trusting_pump(server_name: str, *, verify: bool) -> TlsPump:
+    """As adapters.tls.client_pump on a machine that trusts AUTHORITY."""
+    if not verify:
+        return client_pump(server_name, verify=False)
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    return MemoryPump(context, server_side=False, server_name=server_name)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    behaviour: Behaviour
+    fate: Fate
+    reply: str
+    tls: str = "opportunistic"
+    connections: int = 1
+
+
+GOOD = Behaviour(tls=certificate(AUTHORITY), extensions=WITH)
+CASES = [
+    Case("verified on a connection of its own", GOOD, Fate.DELIVERED, "250 ", connections=2),
+    Case("the connector verifies anyway", GOOD, Fate.DELIVERED, "250 ", tls="verified"),
+    Case("the connector knows no TLS", GOOD, Fate.DELIVERED, "250 ", tls="none", connections=2),
+    Case(
+        "a certificate nobody vouches for",
+        replace(GOOD, tls=certificate(trustme.CA())),
+        Fate.DEFERRED,
+        "450 4.7.10 ",
+        connections=2,
+    ),
+    Case("TLS without the extension", replace(GOOD, extensions=WITHOUT), Fate.FAILED, "554 5.7.30 "),
+    Case("no TLS", Behaviour(extensions=WITH), Fate.FAILED, "554 5.7.30 "),
+]
+
+
+@pytest.mark.threat("D22")
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_require_tls(case: Case) -> None:
+    async def run() -> tuple[Attempt, Attempt, Sink]:
+        sink = Sink(case.behaviour)
+        await sink.start()
+        made = yard(
+            to_port(sink.port, tls=case.tls), dialer=LoopDialer(trusting_pump), monotonic=time.monotonic
+        )
+        hop = made.router.by_key("out:smart")
+        line: Line | None = None
+        asked, line = await made.attempts.make(
+            parcel_of(replace(mail_to("b@b.example", mail_id=1), require_tls=True)), hop, line
+        )
+        connections = sink.connections
+        # An ordinary mail follows on whatever connection there is now
+        plain, line = await made.attempts.make(parcel_of(mail_to("c@b.example", mail_id=2)), hop, line)
+        assert sink.connections == connections == case.connections
+        made.attempts.courier.parked.close_all()
+        if line is not None:
+            line.connection.close()
+        await sink.stop()
+        return asked, plain, sink
+
+    asked, plain, sink = asyncio.run(run())
+    assert [(o.fate, o.reply[: len(case.reply)]) for o in asked.outcomes] == [(case.fate, case.reply)]
+    assert [o.fate for o in plain.outcomes] == [Fate.DELIVERED]
+    with_promise = [mail for mail in sink.mails if "REQUIRETLS" in mail.mail_parameters]
+    assert [mail.recipients for mail in with_promise] == [("b@b.example",)] * (case.fate is Fate.DELIVERED)
+    assert all(mail.tls for mail in with_promise)
