@@ -160,3 +160,21 @@ def test_next_hops_that_hang_leave_their_turn_when_they_fail() -> None:
         await made.scheduler.stop(0.05)
 
     asyncio.run(run())
+
+
+def test_a_long_queue_hands_its_one_connection_on_after_each_mail() -> None:
+    async def run() -> None:
+        made, hosts = internet("a.example", "b.example", settings=settings_of(delivery={"connections": 1}))
+        before: list[int] = []
+        hosts["b.example"].on_taken = lambda: before.append(len(hosts["a.example"].taken))
+        made.scheduler.start()
+        for mail_id in range(1, 101):
+            made.put(to("x@a.example", mail_id=mail_id))
+        made.put(to("x@b.example", mail_id=200))
+        await made.settle(lambda: bool(before))
+        # Then the other's one mail had its turn at once: the long queue had asked for a second lane before it
+        assert before == [2]
+        await made.settle(lambda: len(hosts["a.example"].taken) == 100)
+        await made.scheduler.stop(0.05)
+
+    asyncio.run(run())

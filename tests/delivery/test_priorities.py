@@ -95,3 +95,19 @@ def test_high_mail_overtakes_a_long_queue() -> None:
         return mail_to(address, mail_id=mail_id, next_hop="")
 
     asyncio.run(run())
+
+
+def test_high_mail_is_taken_into_memory_where_other_mail_is_left_in_the_store() -> None:
+    async def run() -> None:
+        # Given a next hop that has its half of ten
+        made, hosts = internet("b.example", settings=settings_of(queue={"active-mails": 10}))
+        hosts["b.example"].state = "hangs"
+        for mail_id in range(1, 6):
+            made.put(mail_to("x@b.example", mail_id=mail_id, next_hop=""))
+        # When one more comes, and an urgent one
+        made.put(mail_to("x@b.example", mail_id=6, next_hop=""))
+        made.put(replace(mail_to("x@b.example", mail_id=7, next_hop=""), priority=HIGH))
+        assert made.scheduler._active.mail_ids == {1, 2, 3, 4, 5, 7}
+        await made.scheduler.stop(0.0)
+
+    asyncio.run(run())

@@ -94,3 +94,32 @@ def test_require_tls(case: Case) -> None:
     with_promise = [mail for mail in sink.mails if "REQUIRETLS" in mail.mail_parameters]
     assert [mail.recipients for mail in with_promise] == [("b@b.example",)] * (case.fate is Fate.DELIVERED)
     assert all(mail.tls for mail in with_promise)
+
+
+@pytest.mark.threat("D22")
+def test_connections_kept_open_without_a_certificate_are_not_for_such_mail() -> None:
+    async def run() -> None:
+        sink = Sink(GOOD)
+        await sink.start()
+        made = yard(
+            to_port(sink.port, tls="opportunistic"),
+            dialer=LoopDialer(trusting_pump),
+            monotonic=time.monotonic,
+        )
+        courier, hop = made.attempts.courier, made.router.by_key("out:smart")
+        # Given two connections that nobody verified, kept for the next mail
+        first, second = await courier.line_to(hop), await courier.line_to(hop)
+        courier.park(first)
+        courier.park(second)
+        # When a mail with REQUIRETLS comes
+        mail = replace(mail_to("b@b.example"), require_tls=True)
+        attempt, line = await made.attempts.make(parcel_of(mail), hop, None)
+        # Then it has one of its own, and both are there for others
+        assert [o.fate for o in attempt.outcomes] == [Fate.DELIVERED]
+        assert (sink.connections, len(courier.parked)) == (3, 2)
+        courier.parked.close_all()
+        if line is not None:
+            line.connection.close()
+        await sink.stop()
+
+    asyncio.run(run())

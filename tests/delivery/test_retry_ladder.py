@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.delivery.fakes import Dice, FakeHost, Yard, mail_to, settings_of
+from tests.delivery.fakes import Dice, FakeHost, Yard, mail_to, parcel_of, settings_of, to_port, yard
 from tests.delivery.playing import play, state_of, to
+from tests.delivery.scripted import scripted
 from tests.fakes import FakeClock
 
 from gatepost.config.settings import Settings
@@ -101,3 +103,42 @@ def test_a_connector_knocks_at_its_own_mail_server_often() -> None:
 def test_only_those_without_an_answer_had_a_glitch() -> None:
     mail = mail_to("a@b.example", "b@b.example")
     assert not any(o.is_glitch for o in all_alike(mail.recipients, Fate.DEFERRED, GREYLISTED))
+
+
+GREETING = "> 220 x\n<\n> 250 x\n"
+BREAKS = [
+    ("at MAIL", GREETING + "<\n", True),
+    ("at RCPT", GREETING + "<\n> 250 ok\n<\n", True),
+    ("in the content", GREETING + "<\n> 250 ok\n<\n> 250 ok\n<\n> 354 go\n<?", False),
+    ("after the content", GREETING + "<\n> 250 ok\n<\n> 250 ok\n<\n> 354 go\n<.", False),
+    ("not at all: it puts off", GREETING + "<\n> 250 ok\n<\n> 450 4.2.0 later\n<?", False),
+]
+
+
+@pytest.mark.threat("N05")
+@pytest.mark.parametrize(("script", "is_glitch"), [b[1:] for b in BREAKS], ids=[b[0] for b in BREAKS])
+def test_where_the_wire_breaks(script: str, is_glitch: bool) -> None:
+    async def run() -> Attempt:
+        async with scripted(script) as server:
+            made = yard(to_port(server.port))
+            parcel = parcel_of(mail_to("b@b.example"))
+            attempt, line = await made.attempts.make(parcel, made.router.by_key("out:smart"), None)
+            if line is not None:
+                line.connection.close()
+            return attempt
+
+    (outcome,) = asyncio.run(run()).outcomes
+    assert (outcome.fate, outcome.is_glitch) == (Fate.DEFERRED, is_glitch)
+
+
+def test_the_pump_wakes_for_a_retry_that_is_due_before_it_meant_to_look() -> None:
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        # Given a pump that has nothing to wait for, and a mail that is put off for five minutes
+        hosts["b.example"].state = "defers"
+        await made.settle(lambda: made.scheduler._sleeps_until_at > made.clock.now() + 20)
+        made.put(to("b@b.example", mail_id=1))
+        await made.settle(lambda: state_of(made, 1) == [("deferred", 1)])
+        # Then it does not sleep on for half a minute
+        await made.settle(lambda: made.scheduler._sleeps_until_at < made.clock.now() + 2)
+
+    play(test, "b.example", settings=settings_of(queue={"first-retry": "1s"}))

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.delivery.fakes import settings_of, to_port, yard
+from tests.delivery.fakes import FakeResolver, settings_of, to_port, yard
 
 from gatepost.config.settings import SendConnector
 from gatepost.delivery.sources import Sources
 from gatepost.lab.sink import Behaviour, Sink
 from gatepost.model.fault import WorldFault
+from gatepost.ports.resolver import Mx
 
 V4, V6 = ("192.0.2.1", "192.0.2.2", "192.0.2.3"), ("2001:DB8::1", "2001:db8::2")
 
@@ -111,5 +112,39 @@ def test_no_address_left_is_said() -> None:
             made = yard(to_port(sink.port, **{"source-addresses": ["192.0.2.77"]}))
             with pytest.raises(WorldFault, match=r"from 192.0.2.77: it is not an address of this machine"):
                 await made.attempts.courier.line_to(made.router.by_key("out:smart"))
+
+    asyncio.run(run())
+
+
+@pytest.mark.threat("N10")
+def test_two_destinations_on_one_host_share_no_connection_with_different_addresses() -> None:
+    async def run() -> None:
+        async with a_sink() as sink:
+            # Given two domains behind one host, whose addresses of ours differ
+            resolver = FakeResolver()
+            addresses = ["127.0.0.5", "127.0.0.6"]
+            made = yard(
+                settings_of({"source-addresses": addresses, "port": sink.port, "allow-loopback": True}),
+                resolver=resolver,
+            )
+            keys: dict[str, str] = {}
+            for number in range(20):
+                domain = f"d{number}.example"
+                resolver.addresses_of[domain] = ("127.0.0.1",)
+                resolver.exchangers_of[domain] = (Mx(10, "mx.example"),)
+                key = f"out:smtp:{domain}"
+                settings = made.settings.send_connectors["out"]
+                keys.setdefault(Sources().order("out", settings, "127.0.0.1", destination=key)[0], key)
+            resolver.addresses_of["mx.example"] = ("127.0.0.1",)
+            # When one's connection is parked, and the other needs one
+            courier = made.attempts.courier
+            first = await courier.line_to(made.router.by_key(keys["127.0.0.5"]))
+            courier.park(first)
+            second = await courier.line_to(made.router.by_key(keys["127.0.0.6"]))
+            # Then it gets its own, from its own address
+            assert second.connection is not first.connection
+            assert second.connection.wire.local_ip == "127.0.0.6"
+            second.connection.close()
+            courier.parked.close_all()
 
     asyncio.run(run())
