@@ -233,6 +233,7 @@ class Scheduler:
                 self._wake(hop, next_hop, wait_s)
                 return
             if not self._shares.take(hop.key):
+                self._counters.add("delivery_waits", 1, connector=next_hop.connector, why="connections")
                 return
             hop.lanes += 1
             self._spawn(self._lane(hop, next_hop))
@@ -246,6 +247,7 @@ class Scheduler:
 
         if not hop.wakes:
             hop.wakes = True
+            self._counters.add("delivery_waits", 1, connector=next_hop.connector, why="pace")
             asyncio.get_running_loop().call_later(wait_s, awake)
 
     def _pass_on(self) -> None:
