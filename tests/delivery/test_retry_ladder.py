@@ -142,3 +142,24 @@ def test_the_pump_wakes_for_a_retry_that_is_due_before_it_meant_to_look() -> Non
         await made.settle(lambda: made.scheduler._sleeps_until_at < made.clock.now() + 2)
 
     play(test, "b.example", settings=settings_of(queue={"first-retry": "1s"}))
+
+
+def test_after_a_rest_one_mail_knocks_and_the_others_follow() -> None:
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        # Given twenty mails for a next hop that is down
+        hosts["b.example"].state = "down"
+        for mail_id in range(1, 21):
+            made.put(to("b@b.example", mail_id=mail_id))
+        await made.settle(lambda: all(state_of(made, n) == [("deferred", 1)] for n in range(1, 21)))
+        # Then one is due when the rest is over, and the others in the minute after it
+        (hop,) = made.scheduler.status()
+        found = [made.store.mail(n) for n in range(1, 21)]
+        late_s = sorted(m.recipients[0].due_at - hop.backing_off_until_at for m in found if m is not None)
+        assert late_s[0] == pytest.approx(0.0, abs=0.001)
+        assert 0.0 < late_s[1] <= late_s[-1] <= 12.0 * 1.2
+        # And all of them arrive when the host is back
+        hosts["b.example"].state = "well"
+        await made.pass_time(100)
+        await made.settle(lambda: len(hosts["b.example"].taken) == 20)
+
+    play(test, "b.example")

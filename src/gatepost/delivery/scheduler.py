@@ -42,6 +42,8 @@ LONGEST_CLOSED_S: Final = 86400.0
 """After a day a mail looks again whether its connector sends: the schedule may be another by then."""
 FORCED_S: Final = 60.0
 """How long a retry of a next hop by an administrator opens a connector that is closed by its schedule."""
+REST_SPREAD_S: Final = 60.0
+"""Mail of a next hop that rested comes back within a minute of its first mail, which tries whether it is back."""
 STUMBLES_LIMIT: Final = 3
 """Conversations in a row that broke off with everybody deferred, after which the hop rests."""
 WITHDRAWN_S: Final = 10.0
@@ -331,13 +333,13 @@ class Scheduler:
         )
         hop.failed(rest_until_at=now + rest_s)
         self._log.write("warning", "next-hop-down", next_hop=hop.key, why=reply, rest_s=round(rest_s))
+        due_at, spread_s = now + rest_s, min(0.2 * rest_s, REST_SPREAD_S)
         for parcel in parcels:
             attempt = Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, reply))
             self._count(attempt, way.connector)
-            settled = self._settling.after(
-                parcel, attempt, way.connector, into_mailbox=False, due_at=now + rest_s
-            )
+            settled = self._settling.after(parcel, attempt, way.connector, into_mailbox=False, due_at=due_at)
             self._ledger.settle(parcel, settled, None)
+            due_at = now + rest_s + spread_s * self._randomness.uniform()
 
     # -- settling ---------------------------------------------------------------------------------
 
