@@ -96,6 +96,31 @@ def test_a_destination_gets_so_many_messages_a_minute() -> None:
     )
 
 
+def test_a_pace_is_not_forgotten_between_two_mails() -> None:
+    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        # Given one message a minute, and one that has just left
+        made.put(to("x@slow.example", mail_id=1))
+        await made.settle(lambda: len(hosts["slow.example"].taken) == 1)
+        await made.settle(lambda: not made.scheduler.status()[0].connections)
+        # When nothing waits, and the pump looks for hops that nobody needs
+        made.clock.advance(30)
+        made.scheduler._pull()
+        made.put(to("x@slow.example", mail_id=2))
+        await turn_over(made)
+        # Then the next one waits for its minute all the same
+        assert len(hosts["slow.example"].taken) == 1
+        made.clock.advance(30)
+        await turn_over(made)
+        await made.settle(lambda: len(hosts["slow.example"].taken) == 2)
+        # And after another the hop is forgotten
+        await made.settle(lambda: not made.scheduler.status()[0].connections)
+        made.clock.advance(60)
+        made.scheduler._pull()
+        assert made.scheduler.status() == ()
+
+    play(test, "slow.example", settings=settings_of({"messages-per-minute": 1}))
+
+
 async def turn_over(made: Yard) -> None:
     """The clock of the yard stands still while the loop's goes on: fire the timers of paces now."""
     for hop in made.scheduler._hops.values():

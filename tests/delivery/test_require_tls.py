@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 import trustme
 from tests.delivery.fakes import mail_to, parcel_of, to_port, yard
+from tests.delivery.scripted import scripted
 
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.tls import MemoryPump, client_pump
@@ -121,5 +122,19 @@ def test_connections_kept_open_without_a_certificate_are_not_for_such_mail() -> 
         if line is not None:
             line.connection.close()
         await sink.stop()
+
+    asyncio.run(run())
+
+
+def test_a_second_connection_that_leads_back_to_us_leaves_the_first_to_others() -> None:
+    async def run() -> None:
+        ours = "> 220 gate.example\n<?"
+        async with scripted("> 220 x\n<\n> 250-x\n> 250 STARTTLS\n<?", ours) as server:
+            made = yard(to_port(server.port, tls="none"), monotonic=time.monotonic)
+            mail = replace(mail_to("b@b.example"), require_tls=True)
+            attempt, line = await made.attempts.make(parcel_of(mail), made.router.by_key("out:smart"), None)
+            assert [o.reply[:9] for o in attempt.outcomes] == ["554 5.4.6"]
+            assert (line, len(made.attempts.courier.parked)) == (None, 1)
+            made.attempts.courier.parked.close_all()
 
     asyncio.run(run())

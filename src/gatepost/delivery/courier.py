@@ -104,6 +104,9 @@ class Courier:
             except NoHost as fault:
                 text = f"450 4.7.10 REQUIRETLS was asked for, and no host could be verified: {fault.reason}"
                 return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, text)), self._kept(line)
+            except NeverThere:
+                self.park(line)
+                raise
             self.park(line)
             line = fresh
         for _ in range(_STALE_LIMIT):

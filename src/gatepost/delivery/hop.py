@@ -82,9 +82,9 @@ class Hop:
         """Parcels that wait."""
         return len(self._heap)
 
-    def is_unused(self, rested_before_at: float) -> bool:
-        """Nothing would be lost by forgetting it."""
-        in_use = self._heap or self.lanes or self.suspended
+    def is_unused(self, rested_before_at: float, now_s: float) -> bool:
+        """Nothing would be lost by forgetting it. now_s: monotonic."""
+        in_use = self._heap or self.lanes or self.suspended or self.pace.wait_s(now_s)
         return not in_use and max(self.backing_off_until_at, self.forced_until_at) <= rested_before_at
 
     def opens_at(self, schedule: Schedule, now: float) -> float:

@@ -161,8 +161,8 @@ class Scheduler:
 
     def _forget_hops(self, now: float) -> None:
         """Hops that nobody needs; how often one failed is remembered for its longest rest."""
-        longest_s = self._queue.longest_retry_s
-        for key in [k for k, h in self._hops.items() if h.is_unused(now - longest_s)]:
+        rested_before_at, now_s = now - self._queue.longest_retry_s, self._clock.monotonic()
+        for key in [k for k, h in self._hops.items() if h.is_unused(rested_before_at, now_s)]:
             del self._hops[key]
 
     def _take_in(self, mail: QueuedMail, content: Content | None, *, put_off: frozenset[str]) -> None:
