@@ -19,6 +19,7 @@ from tests.config.mistakes import (
     WAYS_OUT,
     Mistake,
 )
+from tests.config.mistakes_delivery import DELIVERY
 
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.errors import ConfigurationErrors
@@ -42,7 +43,7 @@ def loaded(text: str) -> Configuration:
 @pytest.mark.threat("T02")
 @pytest.mark.parametrize(
     "mistake",
-    [*SHAPE, *DOORS, *LIMITS, *LOGINS, *WAYS_OUT, *VALUES, *NOTICES, *SCHEDULES],
+    [*SHAPE, *DOORS, *LIMITS, *LOGINS, *WAYS_OUT, *VALUES, *NOTICES, *SCHEDULES, *DELIVERY],
     ids=lambda m: m.name,
 )
 def test_a_mistake_is_refused_with_its_line(mistake: Mistake) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, scripted, to_port, yard
+from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, to_port, yard
+from tests.delivery.scripted import scripted
 
 from gatepost.config.settings import Settings
 from gatepost.delivery.authentication import Credentials
@@ -334,7 +335,7 @@ def test_a_greylisting_next_hop_sees_the_same_address_at_every_attempt() -> None
             writer.close()
 
         server = await asyncio.start_server(greylist, "127.0.0.1", 0)
-        settings = to_port(server.sockets[0].getsockname()[1], **{"source-address": "127.0.0.3"})
+        settings = to_port(server.sockets[0].getsockname()[1], **{"source-addresses": ["127.0.0.3"]})
         for _ in range(3):
             assert fates(await attempt(settings))[0][0] == "deferred"
         server.close()

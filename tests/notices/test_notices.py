@@ -312,7 +312,7 @@ def test_a_clock_that_goes_back_does_not_silence_us() -> None:
 
 @pytest.mark.threat("L11")
 def test_domains_counted_are_bounded() -> None:
-    rate = NoticeRate(limit=1, domains_limit=3)
+    rate = NoticeRate(limit=1, targets_limit=3)
     assert all(rate.admits(f"d{n}.example", NOW) for n in range(4))
     # The first was forgotten, the others were not.
     assert [rate.admits(f"d{n}.example", NOW) for n in (1, 2, 3, 0)] == [False, False, False, True]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
+from gatepost.config.delivery_settings import Delivery, Destination
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
@@ -216,7 +217,7 @@ class SendConnector(Table):
     delivery: Literal["smtp", "lmtp", "maildir"] = setting("How the next hop is spoken to", default="smtp")
     smart_hosts: tuple[str, ...] = setting(
         'Next hops instead of MX: "[192.0.2.10]", "[192.0.2.10]:2525", "mail.example.com" (its MX or address), '
-        '"[mail.example.com]:24" (its address only); tried in turn',
+        '"[mail.example.com]:24" (its address only), "unix:/run/dovecot/lmtp" (a socket); tried in turn',
         default=(),
     )
     maildir: str = setting(
@@ -225,7 +226,16 @@ class SendConnector(Table):
     )
     port: int = setting("Port of next hops that do not name one", default=25, low=1, high=65535)
     hostname: str = setting("Our name in EHLO; empty: server.hostname", default="")
-    source_address: str = setting("Address to send from; empty: the system chooses", default="")
+    source_addresses: tuple[str, ...] = setting(
+        "Addresses to send from, IPv4 and IPv6; hosts of a family that is not here are not tried; 0.0.0.0 and :: "
+        "leave one of the family to the system. Empty: the system chooses",
+        default=(),
+    )
+    source_choice: Literal["by-destination", "round-robin"] = setting(
+        "Which of several source-addresses: one next hop always sees the same (good for greylisting), or each "
+        "connection takes the next",
+        default="by-destination",
+    )
     tls: Literal["none", "opportunistic", "required", "verified"] = setting(
         "none: never; opportunistic: where offered, any certificate; required: any certificate; "
         "verified: a certificate for the next hop's name",
@@ -243,8 +253,16 @@ class SendConnector(Table):
         default=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"),
     )
     connections: int = setting("Most connections of one worker to one next hop", default=20, low=1, high=1000)
+    messages_per_minute: int = setting(
+        "Most messages a minute of one worker to one next hop, evenly spaced; 0: no limit", default=0, low=0
+    )
     messages_per_connection: int = setting("Messages after which a connection is closed", default=100, low=1)
     idle_timeout_s: Duration = setting("How long an unused connection is kept open", default=10.0, low=0)
+    longest_rest_s: Duration = setting(
+        "Longest wait before a next hop that could not be reached is tried again; 0s: queue.longest-retry",
+        default=0.0,
+        low=0,
+    )
     connect_timeout_s: Duration = setting("Patience with connecting to one address", default=30.0, low=1)
     command_timeout_s: Duration = setting("Patience with one reply", default=300.0, low=1)
     data_timeout_s: Duration = setting("Patience with the reply to the end of data", default=600.0, low=1)
@@ -264,7 +282,11 @@ class SendConnector(Table):
 class Queue(Table):
     """[queue]: how long and how often we try, and what the store may take."""
 
-    first_retry_s: Duration = setting("Wait after the first failed attempt", default=300.0, low=1)
+    first_retry_s: Duration = setting(
+        "Wait after the first answer that puts a mail off; greylisting wants five minutes",
+        default=300.0,
+        low=1,
+    )
     retry_factor: float = setting("Each wait is this many times the last", default=1.7, low=1, high=10)
     longest_retry_s: Duration = setting("Longest wait between attempts", default=4000.0, low=1)
     expiry_s: Duration = setting("Age at which a mail is given up", default=432000.0, low=5, high=7776000)
@@ -374,6 +396,8 @@ class Settings(Table):
     intake: Intake = setting("Limits of all doors together", default=Intake())
     back_pressure: BackPressure = setting("What happens when resources run out", default=BackPressure())
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
+    delivery: Delivery = setting("How mail leaves", default=Delivery())
+    destinations: dict[str, Destination] = setting("Limits of single domains", default={})
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})

@@ -289,6 +289,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         attempts=Attempts(store=store, courier=courier, maildir=maildir),
         settling=Settling(
             queue=settings.queue,
+            delivery=settings.delivery,
             hostname=settings.server.hostname,
             clock=clock,
             randomness=randomness,
@@ -301,7 +302,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
                 hostname=settings.server.hostname,
             ),
         ),
-        queue=settings.queue,
+        settings=settings,
     )
     taking_in = TakingIn(
         store,

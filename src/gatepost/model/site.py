@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.domain_table import DomainTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +29,5 @@ class Site:
     offers_auth: bool = False
     refused_domains: frozenset[str] = frozenset()
     """Kinds of recipients' domains that nobody may send to: the connector's refused-recipient-domains."""
+    automatic_replies: DomainTable[bool] | None = None
+    """Which remote domains may get automatic replies; None: all."""

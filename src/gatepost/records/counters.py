@@ -59,6 +59,11 @@ METRICS: Final = (
     Metric("recipients_deferred", "Recipients to be tried again", ("connector",)),
     Metric("recipients_failed", "Recipients given up", ("connector",)),
     Metric("delivery_connections", "Connections opened to next hops", ("connector",)),
+    Metric(
+        "delivery_waits",
+        "Times mail waited for a limit: connections (delivery.connections) or pace (messages-per-minute)",
+        ("connector", "why"),
+    ),
     Metric("delivery_tls_fallbacks", "Connections opened again without TLS", ("connector",)),
     Metric("notices", "Notices written, by kind", ("kind",)),
     Metric("notices_suppressed", "Notices not written, and why", ("why",)),
