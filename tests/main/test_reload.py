@@ -20,11 +20,13 @@ from gatepost.control.commands import encode as worker_command
 from gatepost.control.gateway import (
     AnyGatewayCommand,
     AnyGatewayReply,
+    AskWorkers,
     ConnectorVerb,
     Held,
     HoldConnector,
     Reload,
     Reloaded,
+    Workers,
     decode_reply,
     encode,
 )
@@ -297,6 +299,9 @@ def test_a_worker_that_is_born_again_keeps_the_states(gateway: Start) -> None:
 
     wait_until(is_another)
     assert banner(running).startswith(b"421 4.3.2 ")
+    said = order(running, AskWorkers())
+    assert isinstance(said, Workers)
+    assert [life.worker for life in said.lives] == [0]
 
 
 def test_the_words_for_a_gateway_that_does_not_run(gateway: Start) -> None:
