@@ -248,6 +248,18 @@ def test_what_needs_a_restart_is_told_and_changes_nothing(gateway: Start) -> Non
     assert banner(running).startswith(b"220 mx.ours.example")
 
 
+def test_a_worker_that_cannot_take_it_is_restarted_and_that_is_said(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE)
+    # Given a file too large for one frame
+    much = "# much to say\n" * 80_000
+    change(running, OLD, f"{NEW}\n{much}")
+    said = reload(running)
+    assert [(one.worker, one.reason) for one in said.restarted] == [
+        (0, "the file is too large to be handed over")
+    ]
+    wait_until(lambda: banner(running).startswith(b"220 new.ours.example"))
+
+
 def status(gateway: GatewayUnderTest) -> WorkerStatus:
     path = gateway.state / "control" / "worker-0.sock"
     said = worker_reply(ask(str(path), worker_command(AskStatus()), timeout_s=60))
