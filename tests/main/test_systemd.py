@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from tests.services.gateway import GatewayUnderTest, gateway_in, wait_until
 
+from gatepost.cli.front import COMMANDS
 from gatepost.config.networks import Binding
+from gatepost.config.settings import Server
 from gatepost.main.systemd import Notifier, handed_over, matched
 from gatepost.model.fault import WorldFault
 
@@ -153,6 +155,16 @@ def test_the_unit_scores_two_or_better() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_unit_fits_the_gateway() -> None:
+    lines = (PACKAGING / "gatepost.service").read_text("utf-8").splitlines()
+    said = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    for name in ("ExecStart", "ExecReload"):
+        assert said[name].split()[1] in COMMANDS
+    stop_timeout_s = Server.model_fields["stop_timeout_s"].default
+    assert float(said["TimeoutStopSec"]) > stop_timeout_s + 30
+    assert said["Type"] == "notify"
 
 
 @pytest.mark.service("systemd-analyze")
