@@ -12,6 +12,7 @@ from gatepost.adapters.log import JsonLog
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.world import SystemClock
 from gatepost.config.settings import Settings
+from gatepost.main.clock_watch import ClockWatch
 from gatepost.main.sockets import bindings_of
 from gatepost.model.content import Content
 from gatepost.model.mail_id import MailIds
@@ -48,6 +49,7 @@ class Lasting:
     log: JsonLog
     store: SqliteStore
     clock: QueueClock
+    clock_watch: ClockWatch
     system_clock: SystemClock
     counters: MemoryCounters
     ids: MailIds

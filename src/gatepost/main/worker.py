@@ -52,6 +52,7 @@ from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
+from gatepost.main.clock_watch import ClockWatch
 from gatepost.main.descriptors import affordable
 from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log
@@ -112,14 +113,16 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     store = await own_store(configuration.settings, number, system_clock, log, loop, stop)
     if store is None:
         return 0
+    clock, counters = QueueClock(system_clock, last_seen_at=store.last_seen_at), MemoryCounters()
     lasting = Lasting(
         number=number,
         sockets=birth.sockets,
         log=log,
         store=store,
-        clock=QueueClock(system_clock, last_seen_at=store.last_seen_at),
+        clock=clock,
+        clock_watch=ClockWatch(clock, log=log, counters=counters),
         system_clock=system_clock,
-        counters=MemoryCounters(),
+        counters=counters,
         ids=MailIds(number, after=store.last_mail_id),
         started_at=system_clock.now(),
     )
@@ -189,6 +192,7 @@ class Worker:
         route_again(self.store, self.router, now=self.clock.now())
         self.scheduler.start()
         self._every(REFRESH_S, self._read_recipients)
+        self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
