@@ -59,6 +59,30 @@ class Lasting:
     """Of the configuration in force."""
     take_configuration: Callable[[str, str], Awaitable[str]] | None = None
 
+    @classmethod
+    def around(
+        cls,
+        store: SqliteStore,
+        number: int,
+        sockets: dict[str, socket.socket],
+        log: JsonLog,
+        system_clock: SystemClock,
+    ) -> Lasting:
+        """At a worker's start. number: the worker's."""
+        clock, counters = QueueClock(system_clock, last_seen_at=store.last_seen_at), MemoryCounters()
+        return cls(
+            number=number,
+            sockets=sockets,
+            log=log,
+            store=store,
+            clock=clock,
+            clock_watch=ClockWatch(clock, log=log, counters=counters),
+            system_clock=system_clock,
+            counters=counters,
+            ids=MailIds(number, after=store.last_mail_id),
+            started_at=system_clock.now(),
+        )
+
     async def take(self, path: str, text: str) -> str:
         """Why this configuration cannot be taken, "" when it was; for control, which is built before the succession."""
         assert self.take_configuration is not None
