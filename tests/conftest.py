@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from tests.services.background import Background
 from tests.services.dovecot import DovecotServer
@@ -18,6 +19,10 @@ from tests.services.postfix import PostfixServer
 from gatepost.lab.dns_server import LabDns
 from gatepost.lab.ports import free_port as a_free_port
 from gatepost.lab.sink import Behaviour, Sink
+
+# A machine may be slow: what a property says of time is no part of it.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
 os.environ["PATH"] = f"{os.environ.get('PATH', '')}:{SBIN}"
