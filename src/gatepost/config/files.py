@@ -30,6 +30,17 @@ def secret_problem(path: str) -> str:
     return ""
 
 
+def authorities_problem(path: str) -> str:
+    """Why a file of certificate authorities cannot be used; "" when it can."""
+    if problem := readable_problem(path) or open_to_others(path):
+        return problem
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cafile=path)
+    except (OSError, ssl.SSLError):
+        return "is no PEM file with certificates"
+    return ""
+
+
 def open_to_others(path: str) -> str:
     """Why others could replace what we read; "" when they cannot. A missing path is no problem of this kind."""
     try:

@@ -17,6 +17,7 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_doors import check_doors
 from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
+from gatepost.config.check_tls import check_tls
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
 from gatepost.config.errors import Complaint, ConfigurationError, ConfigurationErrors, closest, dotted, quoted
@@ -226,6 +227,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_notices(settings)
     yield from check_doors(settings)
     yield from check_logins(settings)
+    yield from check_tls(settings)
     yield from check_ways_out(settings)
 
 

@@ -197,10 +197,11 @@ class Connection(asyncio.Protocol):
 
     def _tls_started(self, pump: TlsPump) -> None:
         implicit = not self._greeted
-        self._conversation.tls_started(pump.info)
+        info = pump.info
+        self._conversation.tls_started(info)
         if self._transcript is not None:
-            self._transcript.note(f"{pump.info.version} {pump.info.cipher}")
-        self._house.counters.add("tls_sessions", version=pump.info.version)
+            self._transcript.note(f"{info.version} {info.cipher}")
+        self._house.counters.add("tls_sessions", version=info.version)
         self._engine.offer = self._conversation.offer
         self._engine.tls_started()
         self._expect_within(self._limits.command_timeout_s)
