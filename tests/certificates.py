@@ -16,9 +16,13 @@ from gatepost.model.fault import WorldFault
 ECDSA = trustme.KeyType.ECDSA
 
 
-@functools.cache
 def authority(name: str = "ours") -> trustme.CA:
-    """One for each name: making keys takes time."""
+    """The same one for the same name."""
+    return _authority(name)
+
+
+@functools.cache
+def _authority(name: str) -> trustme.CA:
     return trustme.CA(organization_name=name, key_type=ECDSA)
 
 
