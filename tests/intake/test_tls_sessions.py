@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -249,3 +250,35 @@ def test_a_bad_certificate_is_told_in_the_log(asking: ServerTls, tmp_path: Path)
         assert "tls_failures" in house.lines.counted
 
     in_house(scenario, SHOWN, asking)
+
+
+@pytest.mark.slow
+@pytest.mark.threat("C06", "D13")
+@pytest.mark.parametrize("mode", ["none", "implicit"])
+def test_what_a_client_sends_that_does_not_read_is_left_with_it(tls: ServerTls, mode: str) -> None:
+    """Neither commands nor whatever TLS answers by itself fill our memory: we stop reading."""
+    commands = b"RSET\r\n" * 10000
+
+    async def scenario(house: House) -> None:
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", house.port))
+        how: dict[str, Any] = (
+            {"ssl": client(), "server_hostname": "mx.ours.example"} if mode == "implicit" else {}
+        )
+        deaf = Client(*await asyncio.open_connection(sock=small, limit=1024, **how))
+        await deaf.reply()
+        await deaf.ask(b"EHLO client.example")
+        transport: Any = deaf.writer.transport
+        transport.pause_reading()
+        taken = 0
+        while house.listener.session_count and taken < 64 << 20:
+            if transport.get_write_buffer_size() < len(commands) and not transport.is_closing():
+                deaf.writer.write(commands)
+                taken += len(commands)
+            await asyncio.sleep(0)
+        assert taken < 12 << 20  # what the sockets hold
+        transport.abort()
+
+    in_house(scenario, {"tls": mode, "limits": {"command-timeout": "3s", "junk-commands": 1 << 30}}, tls)

@@ -142,14 +142,17 @@ class Connection(asyncio.Protocol):
         self._house.gone(self)
 
     def pause_writing(self) -> None:
-        """The client does not read: say nothing more until it does (threats C06, G06)."""
+        """The client does not read: say and read nothing more until it does (threats C06, G06)."""
         self._write_blocked = True
+        if self._transport is not None:
+            self._transport.pause_reading()
         self._expect_within(self._limits.command_timeout_s)
 
     def resume_writing(self) -> None:
         """It reads again."""
         self._write_blocked = False
-        if self._waiting is None:
+        if self._waiting is None and self._transport is not None:
+            self._transport.resume_reading()
             self._go_on()
 
     # What the listener tells us.
@@ -317,7 +320,7 @@ class Connection(asyncio.Protocol):
                 return
             if then is not None:
                 then(result)
-            if self._transport is not None:
+            if not self._write_blocked and self._transport is not None:
                 self._transport.resume_reading()
                 self._go_on()
 
