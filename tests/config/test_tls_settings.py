@@ -155,6 +155,20 @@ WAYS = [
         ),
     ),
     Case(
+        "names for a certificate",
+        WAY + 'tls = "verified"\ncertificate-names = ["mx.bank.example", "*.bank.example"]\n',
+    ),
+    Case(
+        "names for a certificate that nobody looks at",
+        WAY + 'tls = "required"\ncertificate-names = ["mx.bank.example"]\n',
+        ("certificate-names: has no meaning with tls = required (accepted: tls = verified)",),
+    ),
+    Case(
+        "a name that is none",
+        DOMAINS + 'tls = "verified"\ncertificate-names = [".bank.example"]\n',
+        ("[0]: not a domain name: labels of letters, digits and hyphens, joined by dots",),
+    ),
+    Case(
         "a domain that is none",
         WAY + '[send-connectors.out.tls-domains."bank example"]\ntls = "verified"\n',
         ("not a domain name: labels of letters, digits and hyphens, joined by dots",),

@@ -133,6 +133,33 @@ def test_authorities_of_our_own_decide(tmp_path: Path, case: str) -> None:
     at_place(scenario, Behaviour(tls=showing(certificate)), connector)
 
 
+@pytest.mark.threat("D22")
+@pytest.mark.parametrize(
+    ("name", "by", "refusal"),
+    [
+        ("mx1.bank.example", "ours", ""),
+        ("127.0.0.1", "ours", "not for .*bank.example"),
+        ("mx.other.example", "ours", "not for .*bank.example"),
+        ("mx1.bank.example", "stranger", "CERTIFICATE_VERIFY_FAILED"),
+    ],
+)
+def test_names_of_our_own_go_before_what_dns_says(tmp_path: Path, name: str, by: str, refusal: str) -> None:
+    async def scenario(place: Place) -> None:
+        if refusal:
+            with pytest.raises(NoHost, match=refusal):
+                await place.send()
+            assert not place.sink.mails
+        else:
+            done, line = await place.send()
+            assert done.outcomes[0].fate is Fate.DELIVERED
+            assert line is not None
+            assert line.connection.peer_is_proven
+            line.connection.close()
+
+    names = {"certificate-names": ["bank.example", "*.bank.example"], "ca-file": ca_file(tmp_path / "ca.pem")}
+    at_place(scenario, Behaviour(tls=showing(leaf(name, by=by))), {"tls": "verified", **names})
+
+
 def test_new_authorities_count_at_the_next_connection(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
 

@@ -18,7 +18,7 @@ CONNECTOR: dict[str, Any] = {
     "tls-minimum": "1.3",
     "ca-file": "/ca.pem",
     "tls-domains": {
-        "bank.example": {"tls": "verified"},
+        "bank.example": {"tls": "verified", "certificate-names": ["*.Bank.example"]},
         "*.bank.example": {"tls": "required"},
         "*.pins.bank.example": {"tls": "fingerprint", "fingerprints": [PIN]},
         "B\u00fccher.Example": {"tls": "required"},
@@ -55,6 +55,31 @@ def test_the_rest_is_the_connectors() -> None:
     assert link == LinkTls(
         mode=LinkMode.FINGERPRINT, minimum="1.3", ca_file="/ca.pem", fingerprints=frozenset({"ab" * 32})
     )
+
+
+def test_names_are_compared_as_domains_are() -> None:
+    assert link_tls_of(hop_of("bank.example")).names == ("*.bank.example",)
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted", "fits"),
+    [
+        ("mx.bank.example", "mx.bank.example", True),
+        ("mx.bank.example", "bank.example", False),
+        ("*.bank.example", "mx.bank.example", True),
+        ("*.bank.example", "a.mx.bank.example", False),
+        ("*.bank.example", "bank.example", False),
+        ("mx.bank.example", "*.bank.example", True),
+        ("a.mx.bank.example", "*.bank.example", True),
+        ("*.bank.example", "*.bank.example", True),
+        ("bank.example", "*.bank.example", False),
+        ("mx.notbank.example", "*.bank.example", False),
+        ("*.example", "bank.example", True),
+        ("*.example", "*.bank.example", False),
+    ],
+)
+def test_whose_certificate_it_is(shown: str, wanted: str, fits: bool) -> None:
+    assert LinkTls(names=(wanted,)).names_fit(["other.example", shown]) is fits
 
 
 def test_smart_hosts_have_one_link_for_all() -> None:

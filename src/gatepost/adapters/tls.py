@@ -32,6 +32,7 @@ from gatepost.adapters.certificates import (
     signature_of,
 )
 from gatepost.adapters.client_tls import client_context
+from gatepost.config.certificates import dns_names
 from gatepost.model.fault import WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.model.session import TlsInfo
@@ -140,17 +141,22 @@ class MemoryPump:
             return context.end_point if isinstance(context, ServerContext) else b""
         return end_point_of(shown) if shown is not None else b""
 
-    def _check_fingerprint(self, link: LinkTls) -> None:
-        """Raises WorldFault: nothing was sent to whoever this is."""
-        shown = self._shown()
-        if shown is None or link.fingerprints.isdisjoint(fingerprints_of(shown)):
-            raise WorldFault("TLS failed: the certificate has none of the fingerprints we know")
+    def _check_peer(self, link: LinkTls) -> None:
+        """What OpenSSL does not check for us. Raises WorldFault: nothing was sent to whoever this is."""
+        if link.mode is LinkMode.FINGERPRINT:
+            shown = self._shown()
+            if shown is None or link.fingerprints.isdisjoint(fingerprints_of(shown)):
+                raise WorldFault("TLS failed: the certificate has none of the fingerprints we know")
+        elif link.mode is LinkMode.VERIFIED and link.names:
+            shown = self._shown()
+            if shown is None or not link.names_fit(_names_of(shown)):
+                raise WorldFault(f"TLS failed: the certificate is not for {' or '.join(link.names)}")
 
     def _shake_hands(self) -> None:
         try:
             self._tls.do_handshake()
-            if self._link is not None and self._link.mode is LinkMode.FINGERPRINT:
-                self._check_fingerprint(self._link)
+            if self._link is not None:
+                self._check_peer(self._link)
             self._established = True
         except ssl.SSLWantReadError:
             pass
@@ -251,7 +257,7 @@ class _ByName:
 
 def client_pump(server_name: str, link: LinkTls) -> MemoryPump:
     """For one connection to a next hop. Raises WorldFault."""
-    verify = link.mode is LinkMode.VERIFIED
+    verify = link.mode is LinkMode.VERIFIED and not link.names
     name = server_name if len(server_name) <= _SERVER_NAME_LIMIT else ""
     if verify and not name:
         raise WorldFault("the next hop has no name that its certificate could be checked against")
@@ -297,6 +303,13 @@ def _certificate(key: ec.EllipticCurvePrivateKey, hostname: str, now: float) -> 
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
+
+
+def _names_of(shown: x509.Certificate) -> tuple[str, ...]:
+    try:
+        return dns_names(shown)
+    except ValueError:
+        return ()
 
 
 def _sni(name: str, *, verify: bool) -> str:

@@ -124,6 +124,7 @@ def _identity(at: At, identity: CertificateIdentity, *, has_auth: bool) -> Itera
 
 def _link(at: At, way: SendConnector) -> Iterator[Complaint]:
     yield from _fingerprints(at, way)
+    yield from _names_wanted(at, way)
     if way.tls_minimum != "1.2" and way.tls == "opportunistic":
         yield Complaint(
             at=(*at, "tls-minimum"),
@@ -150,6 +151,19 @@ def _domains(at: At, way: SendConnector) -> Iterator[Complaint]:
         if problem := name_problem(pattern.removeprefix("*.")):
             yield Complaint(at=(*at, pattern), message=problem)
         yield from _fingerprints((*at, pattern), domain)
+        yield from _names_wanted((*at, pattern), domain)
+
+
+def _names_wanted(at: At, wanted: SendConnector | TlsDomain) -> Iterator[Complaint]:
+    if wanted.certificate_names and wanted.tls != "verified":
+        yield Complaint(
+            at=(*at, "certificate-names"),
+            message=f"has no meaning with tls = {wanted.tls}",
+            accepted=("tls = verified",),
+        )
+    for number, name in enumerate(wanted.certificate_names):
+        if problem := name_problem(name.removeprefix("*.")):
+            yield Complaint(at=(*at, "certificate-names", number), message=problem)
 
 
 def _fingerprints(at: At, wanted: SendConnector | TlsDomain) -> Iterator[Complaint]:

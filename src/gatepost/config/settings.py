@@ -248,6 +248,11 @@ class SendConnector(Table):
     fingerprints: tuple[str, ...] = setting(
         "For tls = fingerprint: SHA-256 of the certificates or public keys that count, in hex", default=()
     )
+    certificate_names: tuple[str, ...] = setting(
+        "For tls = verified: names one of which the certificate must be for, instead of the next hop's; "
+        '"*.example.com" is all names below',
+        default=(),
+    )
     ca_file: str = setting(
         "PEM file with the authorities that vouch for next hops; empty: those of the system", default=""
     )

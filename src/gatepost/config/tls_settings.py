@@ -61,3 +61,8 @@ class TlsDomain(Table):
     fingerprints: tuple[str, ...] = setting(
         "For tls = fingerprint: SHA-256 of the certificates or public keys that count, in hex", default=()
     )
+    certificate_names: tuple[str, ...] = setting(
+        "For tls = verified: names one of which the certificate must be for, instead of the mail server's that DNS "
+        'gave; "*.example.com" is all names below',
+        default=(),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -24,13 +25,16 @@ class LinkMode(Enum):
 class LinkTls:
     """What TLS with one next hop must be; equal values may share a connection.
 
-    minimum: "1.2" or "1.3". fingerprints: 64 lower-case hex digits each. ca_file: "" for the
-    authorities of the system. certificate_file, key_file: what we show; "" for nothing.
+    minimum: "1.2" or "1.3". fingerprints: 64 lower-case hex digits each. names: what a verified
+    certificate must be for, lower case, "*.example.com" for all names below; () for the next
+    hop's name. ca_file: "" for the authorities of the system. certificate_file, key_file: what we
+    show; "" for nothing.
     """
 
     mode: LinkMode = LinkMode.OPPORTUNISTIC
     minimum: str = "1.2"
     fingerprints: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
@@ -50,7 +54,18 @@ class LinkTls:
         """The same, with a peer that has to prove who it is."""
         return self if self.proves_the_peer else replace(self, mode=LinkMode.VERIFIED)
 
+    def names_fit(self, shown: Iterable[str]) -> bool:
+        """Whether a certificate for these DNS names (lower case) is for one of `names`."""
+        return any(_is_for(name, wanted) for name in shown for wanted in self.names)
+
     @property
     def in_the_clear(self) -> LinkTls:
         """The same, without TLS."""
         return replace(self, mode=LinkMode.NONE)
+
+
+def _is_for(shown: str, wanted: str) -> bool:
+    """A star that is shown stands for one label (RFC 9525 §6.3), one that is wanted for any number."""
+    if wanted.startswith("*."):
+        return shown.endswith(wanted[1:])
+    return shown == wanted or (shown.startswith("*.") and shown[2:] == wanted.partition(".")[2])

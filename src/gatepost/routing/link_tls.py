@@ -37,6 +37,7 @@ def _link(connector: SendConnector, wanted: SendConnector | TlsDomain) -> LinkTl
         mode=LinkMode(wanted.tls),
         minimum=connector.tls_minimum,
         fingerprints=frozenset(plain_fingerprint(text) for text in wanted.fingerprints),
+        names=tuple(canonical_pattern(text) for text in wanted.certificate_names),
         ca_file=connector.ca_file,
         certificate_file=connector.certificate_file,
         key_file=connector.key_file,
