@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from gatepost.config.certificate_match import parse_match
 from gatepost.config.certificates import dns_names, first_certificate
 from gatepost.config.errors import Complaint
-from gatepost.config.files import authorities_problem, certificate_problem, readable_problem, secret_problem
+from gatepost.config.files import (
+    authorities_problem,
+    certificate_problem,
+    closed_to_user,
+    readable_problem,
+    secret_problem,
+)
 from gatepost.config.networks import name_problem
 from gatepost.config.settings import ReceiveConnector, SendConnector, Settings
 from gatepost.config.tls_settings import CertificateIdentity, TlsDomain
@@ -18,37 +25,47 @@ At = tuple[str | int, ...]
 
 def check_tls(settings: Settings) -> Iterator[Complaint]:
     """Every mistake in what the connectors say about TLS."""
+    user = settings.server.user
     for name, door in settings.receive_connectors.items():
         at: At = ("receive-connectors", name)
-        yield from pair_complaints(at, door.certificate_file, door.key_file, unused=door.tls == "none")
-        yield from _certificates(at, door)
+        yield from _pair(at, door, user, unused=door.tls == "none")
+        yield from _certificates(at, door, user)
         yield from _client_certificates((*at, "client-certificates"), door)
     for name, way in settings.send_connectors.items():
         at = ("send-connectors", name)
-        yield from pair_complaints(at, way.certificate_file, way.key_file, unused=way.tls == "none")
+        yield from _pair(at, way, user, unused=way.tls == "none")
         yield from _link(at, way)
         yield from _domains((*at, "tls-domains"), way)
 
 
-def pair_complaints(
-    at: At, certificate_file: str, key_file: str, *, unused: bool = False
-) -> Iterator[Complaint]:
-    """A certificate and its key. unused: nobody will look at the files."""
+class _Pair(Protocol):
+    """Whatever has a certificate."""
+
+    @property
+    def certificate_file(self) -> str: ...
+
+    @property
+    def key_file(self) -> str: ...
+
+
+def _pair(at: At, pair: _Pair, user: str, *, unused: bool) -> Iterator[Complaint]:
+    """A certificate and its key. user: who reads them. unused: nobody will look at the files."""
+    certificate_file, key_file = pair.certificate_file, pair.key_file
     if key_file and not certificate_file:
         yield Complaint(at=(*at, "key-file"), message="stands without a certificate-file")
     if not certificate_file or unused:
         return
-    if problem := readable_problem(certificate_file):
+    if problem := readable_problem(certificate_file) or closed_to_user(certificate_file, user):
         yield Complaint(at=(*at, "certificate-file"), message=f"{certificate_file} {problem}")
         return
     key_at, secret = ("key-file", key_file) if key_file else ("certificate-file", certificate_file)
-    if problem := secret_problem(secret):
+    if problem := secret_problem(secret) or closed_to_user(secret, user):
         yield Complaint(at=(*at, key_at), message=f"{secret} {problem}")
     elif problem := certificate_problem(certificate_file, key_file):
         yield Complaint(at=(*at, "certificate-file"), message=f"{certificate_file}: {problem}")
 
 
-def _certificates(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
+def _certificates(at: At, door: ReceiveConnector, user: str) -> Iterator[Complaint]:
     if door.certificates and not door.certificate_file:
         yield Complaint(
             at=(*at, "certificates"),
@@ -57,7 +74,7 @@ def _certificates(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
     taken = dict.fromkeys(_names(door.certificate_file), "certificate-file") if door.certificates else {}
     for label, more in door.certificates.items():
         here = (*at, "certificates", label)
-        broken = list(pair_complaints(here, more.certificate_file, more.key_file, unused=door.tls == "none"))
+        broken = list(_pair(here, more, user, unused=door.tls == "none"))
         yield from broken
         names = () if broken else _names(more.certificate_file)
         if not broken and not names and door.tls != "none":

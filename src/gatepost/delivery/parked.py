@@ -91,4 +91,5 @@ class ParkedConnections:
 
 def _is_as_safe(place: _Place, link: LinkTls | None) -> bool:
     """Opened for the same demands, or for more. None: any will do."""
-    return link is None or place.connection.link in (link, link.proven)
+    held = place.connection.link
+    return link is None or held == link or held == link.proven

@@ -175,7 +175,15 @@ class Connection(asyncio.Protocol):
             clear, answer = pump.receive(data)
         except WorldFault as fault:
             self._house.counters.add("tls_failures")
-            self._house.log.write("info", "tls-failed", reason=fault.reason)
+            session = self._conversation.session
+            self._house.log.write(
+                "info",
+                "tls-failed",
+                session=session.session_id,
+                client_ip=session.client_ip,
+                connector=session.connector,
+                reason=fault.reason,
+            )
             alert = fault.facts.get("alert")
             if isinstance(alert, bytes) and alert and self._transport is not None:
                 self._transport.write(alert)
