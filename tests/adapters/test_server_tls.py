@@ -324,6 +324,16 @@ def test_a_strange_certificate_is_read_as_it_stands(tmp_path: Path, names: int, 
     assert shown.subject != "CN=relay.partner.example"
 
 
+def test_a_clients_certificate_may_stand_in_the_file_instead_of_its_authority(tmp_path: Path) -> None:
+    file = tmp_path / "relay-alone.pem"
+    file.write_bytes(RELAY.cert_chain_pems[0].bytes())
+    door = server(tmp_path, ask="required", ca_file=str(file))
+    shake_hands(door.pump(), client(shows=RELAY))
+    # Its authority is not believed for anybody else
+    with pytest.raises(WorldFault, match="CERTIFICATE_VERIFY_FAILED"):
+        shake_hands(door.pump(), client(shows=leaf("other.partner.example", by="partner")))
+
+
 @pytest.mark.threat("D18")
 def test_a_chain_without_end_is_refused(tmp_path: Path) -> None:
     endless = tmp_path / "endless.pem"

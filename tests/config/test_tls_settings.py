@@ -102,7 +102,28 @@ DOORS = [
     Case(
         "an account without AUTH",
         WHO.replace("auth = true\n", "") + 'match = ["dns:a.example"]\nuser = "ann"\n',
-        ("user: needs AUTH EXTERNAL on this connector (accepted: auth = true)",),
+        (
+            "user: needs AUTH EXTERNAL on this connector "
+            "(accepted: auth = true, and EXTERNAL among auth-mechanisms)",
+        ),
+    ),
+    Case(
+        "an account without EXTERNAL",
+        WHO.replace("auth = true\n", 'auth = true\nauth-mechanisms = ["PLAIN"]\n')
+        + 'match = ["dns:a.example"]\nuser = "ann"\n',
+        (
+            "user: needs AUTH EXTERNAL on this connector "
+            "(accepted: auth = true, and EXTERNAL among auth-mechanisms)",
+        ),
+    ),
+    Case(
+        "EXTERNAL and nobody",
+        WHO.replace("auth = true\n", 'auth = true\nauth-mechanisms = ["EXTERNAL"]\n')
+        + 'match = ["dns:a.example"]\n',
+        (
+            "auth-mechanisms: offers EXTERNAL only, and no identity of client-certificates has a user: "
+            "nobody could authenticate",
+        ),
     ),
 ]
 

@@ -201,6 +201,23 @@ def test_our_certificate_is_shown(tmp_path: Path) -> None:
     at_place(scenario, Behaviour(tls=asks), {"tls": "required", "certificate-file": own})
 
 
+@pytest.mark.threat("D23")
+def test_a_broken_file_of_ours_is_no_reason_for_the_clear(tmp_path: Path) -> None:
+    """The configuration would refuse it; it broke since."""
+    broken = tmp_path / "own.pem"
+    broken.write_bytes(b"hello")
+
+    async def scenario(place: Place) -> None:
+        with pytest.raises(NoHost, match=r"TLS cannot be prepared with .*own\.pem"):
+            await place.send()
+        assert not place.sink.mails
+        assert place.sink.connections == 1
+
+    at_place(
+        scenario, Behaviour(tls=showing(HOST)), {"tls": "opportunistic", "certificate-file": str(broken)}
+    )
+
+
 # REQUIRETLS.
 
 

@@ -102,6 +102,13 @@ def _names(certificate_file: str) -> tuple[str, ...]:
 
 def _client_certificates(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
     clients = door.client_certificates
+    nobody = not any(identity.user for identity in clients.identities.values())
+    if door.auth and nobody and set(door.auth_mechanisms) == {"EXTERNAL"}:
+        yield Complaint(
+            at=(*at[:-1], "auth-mechanisms"),
+            message="offers EXTERNAL only, and no identity of client-certificates has a user: "
+            "nobody could authenticate",
+        )
     if clients.ask == "no":
         for name, given in (("ca-file", clients.ca_file), ("identities", clients.identities)):
             if given:
@@ -122,10 +129,10 @@ def _client_certificates(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
     elif problem := authorities_problem(clients.ca_file):
         yield Complaint(at=(*at, "ca-file"), message=f"{clients.ca_file} {problem}")
     for who, identity in clients.identities.items():
-        yield from _identity((*at, "identities", who), identity, has_auth=door.auth)
+        yield from _identity((*at, "identities", who), identity, door)
 
 
-def _identity(at: At, identity: CertificateIdentity, *, has_auth: bool) -> Iterator[Complaint]:
+def _identity(at: At, identity: CertificateIdentity, door: ReceiveConnector) -> Iterator[Complaint]:
     if not identity.match:
         yield Complaint(at=(*at, "match"), message="is empty: it names nobody")
     for number, text in enumerate(identity.match):
@@ -133,9 +140,11 @@ def _identity(at: At, identity: CertificateIdentity, *, has_auth: bool) -> Itera
             parse_match(text)
         except ValueError as error:
             yield Complaint(at=(*at, "match", number), message=str(error))
-    if identity.user and not has_auth:
+    if identity.user and not (door.auth and "EXTERNAL" in door.auth_mechanisms):
         yield Complaint(
-            at=(*at, "user"), message="needs AUTH EXTERNAL on this connector", accepted=("auth = true",)
+            at=(*at, "user"),
+            message="needs AUTH EXTERNAL on this connector",
+            accepted=("auth = true, and EXTERNAL among auth-mechanisms",),
         )
 
 

@@ -185,6 +185,8 @@ class NextHopConnection:
             if self.watch is not None:
                 self.watch.note(f"{self.tls.version} {self.tls.cipher}")
         except WorldFault as fault:
+            if "file" in fault.facts:  # our own files: no handshake took place, and none failed
+                raise
             raise TlsFailed(f"TLS with {self.host} failed: {fault.reason}") from fault
         await self._hello(patience_s)
 

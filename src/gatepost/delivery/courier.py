@@ -28,6 +28,7 @@ from gatepost.routing.next_hop import NextHop
 CONNECTING_LIMIT_S: Final = 300.0
 """All hosts of one next hop together (threats N15)."""
 _STALE_LIMIT: Final = 50
+_LINKS_LIMIT: Final = 10_000
 
 FindHosts = Callable[[NextHop], Awaitable[Hosts]]
 """routing.hosts.hosts_of with the resolver and our own names and addresses."""
@@ -89,6 +90,8 @@ class Courier:
         self._log = log
         self._logs = logs
         self.parked = ParkedConnections()
+        self._links: dict[str, LinkTls] = {}
+        """By next hop: worked out once, as the configuration of a courier does not change."""
 
     async def carry(self, parcel: Parcel, content: Content, line: Line) -> tuple[Attempt, Line | None]:
         """One attempt over an open line, or a new one where the old one had died unnoticed.
@@ -120,7 +123,7 @@ class Courier:
 
         proven: to one that proves who it is, whatever the connector says.
         """
-        link = link_tls_of(next_hop).proven if proven else link_tls_of(next_hop)
+        link = self._link(next_hop).proven if proven else self._link(next_hop)
         if pipelining and (found := self.parked.of_hop(next_hop.key, link)):
             return Line(next_hop, *found)
         hosts = await self._find_hosts(next_hop)
@@ -151,6 +154,14 @@ class Courier:
     def park(self, line: Line) -> None:
         """The lane has no more mail: somebody else may."""
         self.parked.park(line.next_hop.key, line.next_hop.connector, line.host, line.connection)
+
+    def _link(self, next_hop: NextHop) -> LinkTls:
+        link = self._links.get(next_hop.key)
+        if link is None:
+            if len(self._links) >= _LINKS_LIMIT:
+                self._links.clear()
+            link = self._links[next_hop.key] = link_tls_of(next_hop)
+        return link
 
     async def _proven(self, line: Line) -> Line | str:
         """A line to the same hop that proves who it is (RFC 8689 §4.2.1); why not, as a reply, when there is none."""
