@@ -89,9 +89,11 @@ def test_nothing_is_compressed(tmp_path: Path, more: dict[str, Any]) -> None:
 
 
 @pytest.mark.threat("D19", "D20")
-def test_no_ticket_is_handed_out(tmp_path: Path) -> None:
-    pump = server(tmp_path).pump()
-    side = shake_hands(pump, client())
+@pytest.mark.parametrize("more", [{}, TLS_1_2])
+def test_no_ticket_is_handed_out(tmp_path: Path, more: dict[str, Any]) -> None:
+    side = shake_hands(server(tmp_path).pump(), client(**more))
+    with pytest.raises(ssl.SSLWantReadError):
+        side.read(1)  # a ticket of TLS 1.3 would come behind the handshake
     assert side.session is None or not side.session.has_ticket
 
 
@@ -129,6 +131,12 @@ def test_the_certificate_follows_the_server_name(tmp_path: Path, case: str) -> N
 def test_a_whole_name_goes_before_a_star(tmp_path: Path) -> None:
     door = server(tmp_path, more=("*.third.example", "smtp.third.example"))
     assert names_shown(shake_hands(door.pump(), client(), "smtp.third.example")) == ("smtp.third.example",)
+
+
+def test_the_first_of_two_certificates_for_a_name_is_shown(tmp_path: Path) -> None:
+    door = server(tmp_path, "mx.ours.example", "mail.second.example", more=("mail.second.example",))
+    shown = names_shown(shake_hands(door.pump(), client(), "mail.second.example"))
+    assert shown == ("mx.ours.example", "mail.second.example")
 
 
 def test_a_login_is_bound_to_the_certificate_that_was_shown(tmp_path: Path) -> None:
@@ -364,6 +372,7 @@ def test_a_new_certificate_is_for_new_sessions(tmp_path: Path) -> None:
     side = shake_hands(old, client())
     replaced(door.pairs[0].certificate_file, leaf("new.ours.example"))
     assert door.refresh(NOW)
+    assert not door.refresh(NOW)
     assert names_shown(shake_hands(door.pump(), client())) == ("new.ours.example",)
     # The session that was open goes on
     assert names_shown(side) == ("old.ours.example",)

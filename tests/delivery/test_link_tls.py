@@ -13,7 +13,7 @@ import pytest
 import trustme
 from cryptography import x509
 from tests.certificates import authority, ca_file, in_file, leaf
-from tests.delivery.fakes import Yard, mail_to, parcel_of, to_port, yard
+from tests.delivery.fakes import CONTENT, PlainBodyFiles, Yard, mail_to, parcel_of, to_port, yard
 
 from gatepost.adapters.certificates import fingerprints_of
 from gatepost.delivery.authentication import Credentials
@@ -278,6 +278,46 @@ def test_requiretls_does_not_fall_back_to_the_clear(tmp_path: Path) -> None:
 
     connector = {"tls": "opportunistic", "tls-minimum": "1.3", "ca-file": ca_file(tmp_path / "ca.pem")}
     at_place(scenario, Behaviour(tls=old, extensions=WITH_REQUIRETLS), connector)
+
+
+@pytest.mark.threat("D22")
+@pytest.mark.parametrize("is_parked", [True, False])
+def test_requiretls_is_proven_again_when_a_connection_has_died(tmp_path: Path, is_parked: bool) -> None:
+    async def scenario(place: Place) -> None:
+        courier, hop = place.yard.attempts.courier, place.yard.router.by_key("out:smart")
+        _, line = await place.send(require_tls=True)
+        if is_parked and line is not None:  # and the lane has one that proves nothing
+            courier.park(line)
+            line = await courier.line_to(hop, pipelining=False)
+        await place.sink.stop()
+        await place.sink.start(port=place.sink.port)
+        done, line = await place.send(line, require_tls=True)
+        assert done.outcomes[0].fate is Fate.DELIVERED
+        assert place.sink.mails[-1].tls
+        assert line is not None
+        assert line.connection.peer_is_proven
+        line.connection.close()
+
+    behaviour = Behaviour(tls=showing(HOST), extensions=WITH_REQUIRETLS)
+    at_place(scenario, behaviour, {"tls": "required", "ca-file": ca_file(tmp_path / "ca.pem")})
+
+
+@pytest.mark.threat("D22")
+def test_a_connection_that_proves_nothing_takes_no_requiretls_from_anybody() -> None:
+    """Whatever the courier does: the connection itself says no."""
+
+    async def scenario(place: Place) -> None:
+        line = await place.yard.attempts.courier.line_to(place.yard.router.by_key("out:smart"))
+        mail = replace(mail_to("b@b.example"), require_tls=True)
+        store = place.yard.store
+        outcomes = await line.connection.hand_over(
+            mail, mail.recipients, CONTENT, PlainBodyFiles(), store.body_path
+        )
+        assert [outcome.fate for outcome in outcomes] == [Fate.DEFERRED]
+        assert not place.sink.mails
+        line.connection.close()
+
+    at_place(scenario, Behaviour(tls=showing(HOST), extensions=WITH_REQUIRETLS), {"tls": "required"})
 
 
 def test_requiretls_fails_where_it_is_not_known() -> None:

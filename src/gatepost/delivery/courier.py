@@ -99,7 +99,7 @@ class Courier:
         Returns what became of everybody, and the line when it can be used again.
         Raises NoHost or NeverThere when no new line could be had.
         """
-        proven = False
+        proven = parcel.mail.require_tls and line.connection.peer_is_proven
         if parcel.mail.require_tls and _would_do_if_proven(line.connection):
             better = await self._proven(line)
             if isinstance(better, str):
