@@ -102,7 +102,9 @@ def test_a_session_of_one_door_is_not_resumed_at_another(tmp_path: Path) -> None
     file = in_file(tmp_path / "one.pem", leaf("mx.ours.example"))
     strict, lax = ServerTls(file), ServerTls(file)
     asking = client(**TLS_1_2)
-    session = shake_hands(lax.pump(), asking).session
+    open_session = lax.pump()
+    session = shake_hands(open_session, asking).session
+    assert shake_hands(lax.pump(), asking, session=session).session_reused
     assert not shake_hands(strict.pump(), asking, session=session).session_reused
 
 

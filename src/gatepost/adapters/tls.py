@@ -32,7 +32,7 @@ from gatepost.adapters.certificates import (
     signature_of,
 )
 from gatepost.adapters.client_tls import client_context
-from gatepost.config.certificates import dns_names
+from gatepost.config.certificates import certificate_of, dns_names
 from gatepost.model.fault import WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.model.session import TlsInfo
@@ -130,7 +130,7 @@ class MemoryPump:
             return None
         shown = self._tls.getpeercert(binary_form=True)
         try:
-            return x509.load_der_x509_certificate(shown) if shown else None
+            return certificate_of(shown) if shown else None
         except ValueError:
             return None
 

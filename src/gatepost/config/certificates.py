@@ -1,4 +1,4 @@
-"""What stands in a certificate file: the names and addresses it is for."""
+"""What stands in a certificate: the names and addresses it is for. A peer may show us anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ def first_certificate(path: str) -> x509.Certificate:
     """The one that is shown; the others are its chain. Raises OSError, ValueError."""
     from cryptography import x509  # only who has several certificates pays for it at the check
 
-    return x509.load_pem_x509_certificate(Path(path).read_bytes())
+    try:
+        return x509.load_pem_x509_certificate(Path(path).read_bytes())
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
+
+
+def certificate_of(der: bytes) -> x509.Certificate:
+    """As a peer shows it. Raises ValueError."""
+    from cryptography import x509
+
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
 
 
 def dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -39,3 +52,5 @@ def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternative
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return None
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(str(error)) from error
