@@ -144,7 +144,8 @@ class Worker:
         await self.control.start()
         await self.listener.start()
         self.certificates.look(self.clock.now())
-        self._every(REFRESH_S, self._read_files)
+        self._every(REFRESH_S, self._read_recipients)
+        self._every(REFRESH_S, self._read_certificates)
         self._every(PURGE_S, self._purge)
 
     async def stop(self, timeout_s: float) -> None:
@@ -158,8 +159,10 @@ class Worker:
         self.wire_logs.close()
         self.store.close()
 
-    async def _read_files(self) -> None:
+    async def _read_recipients(self) -> None:
         await asyncio.to_thread(self.recipients.refresh)
+
+    async def _read_certificates(self) -> None:
         await asyncio.to_thread(self.certificates.look, self.clock.now())
 
     async def _purge(self) -> None:
