@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.certificates import authority, ca_file, client, expired, in_file, leaf, shake_hands
 
 from gatepost.adapters.certificates import Pair, ServerOptions
@@ -428,3 +430,60 @@ def test_new_authorities_are_taken_too(tmp_path: Path) -> None:
     os.utime(ca_file(tmp_path / "ca.pem", "partner"), (9, 9))
     assert door.refresh(NOW)
     shake_hands(door.pump(), client(shows=RELAY))
+
+
+# Whatever comes over the wire.
+
+
+@pytest.mark.threat("D01", "C21")
+@pytest.mark.parametrize("more", [{}, TLS_1_2])
+def test_a_command_behind_the_handshake_is_read_at_every_cut(tmp_path: Path, more: dict[str, Any]) -> None:
+    """The last flight of TLS 1.3 and the first command in one segment, cut in two anywhere."""
+    door = server(tmp_path)
+    place = 1
+    while True:
+        pump = door.pump()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        side = client(**more).wrap_bio(incoming, outgoing)
+        for _ in range(3):
+            try:
+                side.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                incoming.write(pump.receive(outgoing.read())[1])
+        side.write(b"EHLO client.example\r\n")
+        segment = outgoing.read()
+        clear = b"".join(pump.receive(piece)[0] for piece in (segment[:place], segment[place:]) if piece)
+        assert clear == b"EHLO client.example\r\n"
+        place += 7
+        if place >= len(segment):
+            return
+
+
+@pytest.fixture(scope="module")
+def door_for_all(tmp_path_factory: pytest.TempPathFactory) -> ServerTls:
+    return asking(tmp_path_factory.mktemp("door"), "optional")
+
+
+@pytest.mark.threat("D15")
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=5),
+    behind=st.binary(max_size=40),
+    cut=st.integers(1, 500),
+)
+def test_any_hello_is_answered_or_is_an_error(
+    door_for_all: ServerTls, changes: list[tuple[int, int]], behind: bytes, cut: int
+) -> None:
+    hello = bytearray(HELLO)
+    for place, octet in changes:
+        hello[place % len(hello)] = octet
+    octets = bytes(hello) + behind
+    pump = door_for_all.pump()
+    with contextlib.suppress(WorldFault):
+        for piece in (octets[:cut], octets[cut:]):
+            clear, _ = pump.receive(piece)
+            assert clear == b""
+    assert not pump.established
+
+
+HELLO = _hello("mx.ours.example")
