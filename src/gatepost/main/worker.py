@@ -48,7 +48,7 @@ from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.taking_in import TakingIn
-from gatepost.main.logs import open_log, reopen_log
+from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import accounts_file, control_socket, store_directory
 from gatepost.main.server_tls import server_tls
@@ -80,6 +80,7 @@ _PAGE: Final = 500
 def run_worker(configuration: Configuration, number: int, sockets: dict[str, socket.socket]) -> int:
     """A worker's whole life; returns its exit status."""
     log = open_log(configuration.settings.log, f"worker-{number}")
+    tell_unraisable(log)
     try:
         with asyncio.Runner(loop_factory=loop_factory(configuration.settings)) as runner:
             return runner.run(_live(configuration, number, sockets, log))
