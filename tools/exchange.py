@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from gatepost.cli.config import all_tables
-from gatepost.config.settings import Right
+from gatepost.config.rights import Right
 
 TABLE: Final = Path(__file__).with_name("exchange.toml")
 LATER: Final = "comes with a later part"

@@ -360,7 +360,7 @@ WAYS_OUT = [
         WAY + 'user = "us"\npassword-file = "/nowhere"\n',
         (
             "g.toml:5: send-connectors.out.user: a password is not sent with tls = opportunistic "
-            "(accepted: tls = required, tls = verified)",
+            "(accepted: tls = required, tls = verified, tls = fingerprint)",
             "g.toml:6: send-connectors.out.password-file: /nowhere cannot be read: No such file or directory",
         ),
     ),

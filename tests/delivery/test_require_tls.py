@@ -6,18 +6,18 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import trustme
 from tests.delivery.fakes import mail_to, parcel_of, to_port, yard
 from tests.delivery.scripted import scripted
 
-from gatepost.adapters.dialer import LoopDialer
-from gatepost.adapters.tls import MemoryPump, client_pump
+from gatepost.adapters.dialer import ClientPumps, LoopDialer
+from gatepost.adapters.tls import client_pump
 from gatepost.delivery.courier import Line
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.lab.sink import EXTENSIONS, Behaviour, Sink
-from gatepost.ports.tls import TlsPump
 
 AUTHORITY = trustme.CA()
 WITH, WITHOUT = (*EXTENSIONS, "REQUIRETLS"), EXTENSIONS
@@ -29,13 +29,12 @@ def certificate(authority: trustme.CA) -> ssl.SSLContext:
     return made
 
 
-def trusting_pump(server_name: str, *, verify: bool) -> TlsPump:
+@pytest.fixture
+def trusting_pump(tmp_path: Path) -> ClientPumps:
     """As adapters.tls.client_pump on a machine that trusts AUTHORITY."""
-    if not verify:
-        return client_pump(server_name, verify=False)
-    context = ssl.create_default_context()
-    AUTHORITY.configure_trust(context)
-    return MemoryPump(context, server_side=False, server_name=server_name)
+    trusted = tmp_path / "authority.pem"
+    AUTHORITY.cert_pem.write_to_path(trusted)
+    return lambda server_name, link: client_pump(server_name, replace(link, ca_file=str(trusted)))
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ CASES = [
 
 @pytest.mark.threat("D22")
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
-def test_require_tls(case: Case) -> None:
+def test_require_tls(case: Case, trusting_pump: ClientPumps) -> None:
     async def run() -> tuple[Attempt, Attempt, Sink]:
         sink = Sink(case.behaviour)
         await sink.start()
@@ -98,7 +97,9 @@ def test_require_tls(case: Case) -> None:
 
 
 @pytest.mark.threat("D22")
-def test_connections_kept_open_without_a_certificate_are_not_for_such_mail() -> None:
+def test_connections_kept_open_without_a_certificate_are_not_for_such_mail(
+    trusting_pump: ClientPumps,
+) -> None:
     async def run() -> None:
         sink = Sink(GOOD)
         await sink.start()

@@ -16,6 +16,7 @@ from tests.protocol.test_proxy import BAD, CLIENT, SERVER, V4, block_of, v2
 
 from gatepost.adapters.tls import ServerTls, client_pump, self_signed
 from gatepost.intake.listener import INTRODUCTIONS_LIMIT
+from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.model.queued import KeepRecords, StoredRecord
 
 PROXIES: dict[str, Any] = {"proxies": ["127.0.0.1"]}
@@ -283,7 +284,7 @@ def test_the_header_comes_before_tls_and_not_inside(tmp_path: Path) -> None:
 
     async def work() -> None:
         async with open_house(settings_with({**PROXIES, "tls": "implicit"}), tls=tls) as house:
-            pump = client_pump("mx.ours.example", verify=False)
+            pump = client_pump("mx.ours.example", LinkTls(mode=LinkMode.REQUIRED))
             reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
 
             async def hear() -> bytes:

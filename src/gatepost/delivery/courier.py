@@ -15,6 +15,7 @@ from gatepost.delivery.sources import Sources
 from gatepost.delivery.watch import OutgoingLogs, Watch
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import PeerFault, WorldFault
+from gatepost.model.link_tls import LinkTls
 from gatepost.ports.bodies import BodyFiles
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.wire import Dialer, OutgoingWire
@@ -22,11 +23,13 @@ from gatepost.protocol.smtp_client import ClientEngine
 from gatepost.queue.active import Parcel
 from gatepost.records.wire_log import endpoint
 from gatepost.routing.hosts import Failure, Host, Hosts
+from gatepost.routing.link_tls import link_tls_of
 from gatepost.routing.next_hop import NextHop
 
 CONNECTING_LIMIT_S: Final = 300.0
 """All hosts of one next hop together (threats N15)."""
 _STALE_LIMIT: Final = 50
+_LINKS_LIMIT: Final = 10_000
 
 FindHosts = Callable[[NextHop], Awaitable[Hosts]]
 """routing.hosts.hosts_of with the resolver and our own names and addresses."""
@@ -89,6 +92,8 @@ class Courier:
         self._logs = logs
         self._sources = Sources()
         self.parked = ParkedConnections()
+        self._links: dict[str, LinkTls] = {}
+        """By next hop: worked out once, as the configuration of a courier does not change."""
 
     async def carry(self, parcel: Parcel, content: Content, line: Line) -> tuple[Attempt, Line | None]:
         """One attempt over an open line, or a new one where the old one had died unnoticed.
@@ -96,39 +101,32 @@ class Courier:
         Returns what became of everybody, and the line when it can be used again.
         Raises NoHost or NeverThere when no new line could be had.
         """
-        verified = parcel.mail.require_tls and line.connection.may_require_tls
-        if verified and not line.connection.is_verified:
-            # RFC 8689 §4.2.1: only to a host that has shown who it is, whatever the connector's tls says.
-            try:
-                fresh = await self.line_to(line.next_hop, verified=True)
-            except NoHost as fault:
-                text = f"450 4.7.10 REQUIRETLS was asked for, and no host could be verified: {fault.reason}"
-                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, text)), self._kept(line)
-            except NeverThere:
-                self.park(line)
-                raise
-            self.park(line)
-            line = fresh
+        proven = parcel.mail.require_tls and line.connection.peer_is_proven
+        if parcel.mail.require_tls and _would_do_if_proven(line.connection):
+            better = await self._proven(line)
+            if isinstance(better, str):
+                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, better)), self._kept(line)
+            line, proven = better, True
         for _ in range(_STALE_LIMIT):
             try:
                 attempt = await self._hand_over(parcel, content, line)
             except StaleConnection:
-                line = await self.line_to(line.next_hop, verified=verified)
+                line = await self.line_to(line.next_hop, proven=proven)
                 continue
             if line.connection.broke_in_envelope:
-                line = await self.line_to(line.next_hop, pipelining=False, verified=verified)
+                line = await self.line_to(line.next_hop, pipelining=False, proven=proven)
                 attempt = await self._hand_over(parcel, content, line)
             return attempt, self._kept(line)
         line.connection.close()
         raise NoHost(f"{line.host.name} closes every connection at once")
 
-    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True, verified: bool = False) -> Line:
+    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True, proven: bool = False) -> Line:
         """A parked connection, or a new one to the first host that will have us. Raises NoHost, NeverThere.
 
-        verified: a new one, to the first host that has a certificate for its name.
+        proven: to one that proves who it is, whatever the connector says.
         """
-        may_be_parked = pipelining and not verified
-        if may_be_parked and (found := self.parked.of_hop(next_hop.key)):
+        link = self._link(next_hop).proven if proven else self._link(next_hop)
+        if pipelining and (found := self.parked.of_hop(next_hop.key, link)):
             return Line(next_hop, *found)
         hosts = await self._find_hosts(next_hop)
         if isinstance(hosts, Failure):
@@ -145,9 +143,9 @@ class Courier:
                 sources = self._sources.order(
                     next_hop.connector, next_hop.settings, host.ip, destination=next_hop.key
                 )
-                if may_be_parked and (found := self._parked_at(next_hop, host, sources[0])):
+                if pipelining and (found := self._parked_at(next_hop, host, sources[0], link)):
                     return Line(next_hop, *found)
-                connection = await self._open(next_hop, host, sources, until, verified=verified)
+                connection = await self._open(next_hop, host, sources, until, link)
             except WorldFault as fault:
                 reasons.append(fault.reason)
                 self._failed(next_hop, host.name, fault.reason)
@@ -158,13 +156,42 @@ class Courier:
             return Line(next_hop, host, connection)
         raise NoHost(reasons[-1] if reasons else f"no answer within {CONNECTING_LIMIT_S:.0f} s")
 
-    def _parked_at(self, next_hop: NextHop, host: Host, source: str) -> tuple[Host, NextHopConnection] | None:
+    def _parked_at(
+        self, next_hop: NextHop, host: Host, source: str, link: LinkTls
+    ) -> tuple[Host, NextHopConnection] | None:
         any_source = next_hop.settings.source_choice == "round-robin"
-        return self.parked.of_host(next_hop.connector, host, local_ip="" if any_source else source)
+        return self.parked.of_host(next_hop.connector, host, link, local_ip="" if any_source else source)
 
     def park(self, line: Line) -> None:
         """The lane has no more mail: somebody else may."""
         self.parked.park(line.next_hop.key, line.next_hop.connector, line.host, line.connection)
+
+    def _link(self, next_hop: NextHop) -> LinkTls:
+        link = self._links.get(next_hop.key)
+        if link is None:
+            if len(self._links) >= _LINKS_LIMIT:
+                self._links.clear()
+            link = self._links[next_hop.key] = link_tls_of(next_hop)
+        return link
+
+    async def _proven(self, line: Line) -> Line | str:
+        """A line to the same hop that proves who it is (RFC 8689 §4.2.1); why not, as a reply, when there is none."""
+        got = False
+        try:
+            better = await self.line_to(line.next_hop, proven=True)
+            got = True
+        except NoHost as fault:
+            got = True
+            return f"450 4.7.10 REQUIRETLS was asked for: {fault.reason}"
+        except NeverThere:
+            got = True
+            self.park(line)
+            raise
+        finally:
+            if not got:
+                line.connection.close()
+        self.park(line)
+        return better
 
     async def _hand_over(self, parcel: Parcel, content: Content, line: Line) -> Attempt:
         connection = line.connection
@@ -202,15 +229,13 @@ class Courier:
         return None
 
     async def _open(
-        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float, *, verified: bool
+        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float, link: LinkTls
     ) -> NextHopConnection:
-        tls = "verified" if verified else next_hop.settings.tls
-        if host.path:
-            tls = "none"
         try:
-            return await self._open_once(next_hop, host, sources, until, tls)
+            # A Unix socket leads to this machine: nothing is to be hidden there.
+            return await self._open_once(next_hop, host, sources, until, link, in_the_clear=bool(host.path))
         except TlsFailed as fault:
-            if tls != "opportunistic":
+            if link.is_demanded:
                 raise
             # RFC 7435: some encryption is better than none, and none is better than no mail; but
             # the broken conversation is never continued (threats D23).
@@ -218,7 +243,7 @@ class Courier:
             self._log.write(
                 "warning", "tls-fallback", next_hop=next_hop.key, host=host.name, why=fault.reason
             )
-            return await self._open_once(next_hop, host, sources, until, "none")
+            return await self._open_once(next_hop, host, sources, until, link, in_the_clear=True)
 
     async def _dial(
         self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float
@@ -239,7 +264,14 @@ class Courier:
         )
 
     async def _open_once(
-        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float, tls: str
+        self,
+        next_hop: NextHop,
+        host: Host,
+        sources: Sequence[str],
+        until: float,
+        link: LinkTls,
+        *,
+        in_the_clear: bool = False,
     ) -> NextHopConnection:
         settings = next_hop.settings
         our_name = settings.hostname or self._own.hostname
@@ -254,19 +286,33 @@ class Courier:
             settings=settings,
             host=host.name,
             monotonic=self._monotonic,
+            link=link,
             watch=self._watch(next_hop, host, wire),
         )
         opened = False
         try:
             credentials = self._own.credentials.get(next_hop.connector)
             patience_s = max(0.1, until - self._monotonic())
-            await connection.open(our_name, tls=tls, credentials=credentials, timeout_s=patience_s)
+            await connection.open(
+                our_name,
+                link=link.in_the_clear if in_the_clear else link,
+                credentials=credentials,
+                timeout_s=patience_s,
+            )
             opened = True
         finally:
             if not opened:
                 connection.close()
         self._counters.add("delivery_connections", 1, connector=next_hop.connector)
         return connection
+
+
+def _would_do_if_proven(connection: NextHopConnection) -> bool:
+    """A mail with REQUIRETLS needs another connection to this host: this one may lead to anybody."""
+    offers = connection.engine.offers
+    if connection.peer_is_proven:
+        return False
+    return offers.starttls if connection.tls is None else offers.require_tls
 
 
 def refused(parcel: Parcel, fault: NeverThere) -> Attempt:

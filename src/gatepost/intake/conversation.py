@@ -17,12 +17,24 @@ from gatepost.intake.limit_hit import BEYOND, CLOSING, LimitHit, LimitLog, limit
 from gatepost.intake.log_in import LogIn, LogInDesk
 from gatepost.intake.pressure import Pressure
 from gatepost.intake.reception import Reception
+from gatepost.intake.replies import (
+    CHUNK_OK,
+    JUNK,
+    NOT_ACCEPTING,
+    NOT_YOUR_CLIENT,
+    READY_FOR_TLS,
+    RECIPIENT_OK,
+    SENDER_OK,
+    SIMPLE,
+    START_INPUT,
+)
 from gatepost.intake.session_limits import SessionLimits
 from gatepost.intake.taking_in import TakingIn
 from gatepost.intake.transaction import Transaction
 from gatepost.intake.unfinished import TOO_MUCH
 from gatepost.intake.xclient import Told
 from gatepost.message.trace import address_literal
+from gatepost.model.certificate import PeerCertificate
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import Fault
 from gatepost.model.known import MailView
@@ -57,23 +69,8 @@ Answer = Reply | Awaitable[Reply]
 FOLLOW_UP_DELAY_LIMIT_S: Final = 60.0
 VIOLATIONS_LIMIT: Final = 20
 """Breaches of one session that get a record; each rule once (threats S04)."""
+SUBJECT_LIMIT_CHARACTERS: Final = 500
 
-_SENDER_OK: Final = Reply(250, "2.1.0", "Sender OK")
-_RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient OK")
-_START_INPUT: Final = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
-_CHUNK_OK: Final = Reply(250, "2.0.0", "Chunk received")
-_READY_FOR_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
-_NOT_YOUR_CLIENT: Final = Reply(550, "5.7.0", "You may not speak for this client here")
-_NOT_ACCEPTING: Final = Reply(452, "4.3.1", "Insufficient system resources")
-_SIMPLE: Final = {
-    Verb.RSET: Reply(250, "2.0.0", "OK"),
-    Verb.NOOP: Reply(250, "2.0.0", "OK"),
-    Verb.VRFY: Reply(252, "2.5.2", "Cannot verify, but will take the message and try to deliver"),
-    Verb.EXPN: Reply(502, "5.5.1", "Not implemented"),
-    Verb.HELP: Reply(214, "2.0.0", "Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT; see RFC 5321"),
-    Verb.QUIT: Reply(221, "2.0.0", "Service closing transmission channel"),
-}
-_JUNK: Final = frozenset({Verb.RSET, Verb.NOOP, Verb.VRFY, Verb.EXPN, Verb.HELP})
 _UNKNOWN_RECIPIENT: Final = "5.1.1"
 
 
@@ -185,17 +182,13 @@ class Conversation:
             self._told = Told(self._told.own)
             self._become(self._told.own)
         self.session = replace(self.session, tls=info, helo="", esmtp=False, user="")
+        if info.client is not None:
+            self._know(info.client)
 
     def authenticated(self, user: str) -> None:
         """From now on the session is somebody's."""
         self._hearing.forget_connection()
         self._become(replace(self.session, user=user))
-
-    def _limit_by_standing(self) -> None:
-        """Another grant, other limits."""
-        self.limits.limits = self._door.limits_for(self._grant)
-        if self._grant.spared:
-            self.limits.minute = None
 
     def note_breach(self, reply: Reply, what: str, stage: Stage = Stage.REJECT) -> None:
         """Keep a record of a refusal that no agent asked for; what: the rule, in words of ours."""
@@ -226,6 +219,32 @@ class Conversation:
         """The connection is gone: nothing half received stays (threats A22)."""
         self._end_transaction()
 
+    def _know(self, shown: PeerCertificate) -> None:
+        """A certificate the door's authorities vouch for: the client is an identity of ours, or a stranger."""
+        identity = self._door.identity(shown)
+        name = identity.name if identity is not None else ""
+        self._counter.counters.add("client_certificates", connector=self._door.name, identity=name)
+        self._counter.log.write(
+            "info",
+            "client-certificate",
+            session=self.session.session_id,
+            client_ip=self.session.client_ip,
+            identity=name,
+            subject=shown.subject[:SUBJECT_LIMIT_CHARACTERS],
+            fingerprints=" ".join(sorted(shown.fingerprints)),
+        )
+        self._grant_anew()
+
+    def _grant_anew(self) -> None:
+        """Somebody else, or known for somebody now: other rights, other limits."""
+        session = self.session
+        identity = self._door.identity(session.tls.client) if session.tls is not None else None
+        self._grant = self._door.grant(session.client_ip, user=session.user, identity=identity)
+        self.session = replace(session, kind=self._grant.kind, rights=self._grant.rights)
+        self.limits.limits = self._door.limits_for(self._grant)
+        if self._grant.spared:
+            self.limits.minute = None
+
     def _answer(self, event: Event) -> Answer:
         match event:
             case Hello():
@@ -236,14 +255,14 @@ class Conversation:
                 return self._rcpt(event.recipient)
             case Data():
                 return self._after(
-                    self._ask(Stage.DATA), lambda d: self._refusal(d, Stage.DATA) or _START_INPUT
+                    self._ask(Stage.DATA), lambda d: self._refusal(d, Stage.DATA) or START_INPUT
                 )
             case BdatChunk():
-                return _CHUNK_OK
+                return CHUNK_OK
             case EndOfData():
                 return self._end_of_data(event)
             case StartTls():
-                return _READY_FOR_TLS
+                return READY_FOR_TLS
             case Auth() | AuthResponse() | XClient():
                 return self._identity(event)
             case Violation():
@@ -291,7 +310,7 @@ class Conversation:
             or self._door.serves(session.client_ip) is None
             or (told.user and self._counter.log_in.accounts.is_disabled(told.user))
         ):
-            return _NOT_YOUR_CLIENT
+            return NOT_YOUR_CLIENT
         self._end_transaction()
         self._hearing.forget_client()
         self._told = told
@@ -300,9 +319,8 @@ class Conversation:
 
     def _become(self, session: Session) -> None:
         """From now on the session is this one, with the rights of its client."""
-        self._grant = self._door.grant(session.client_ip, user=session.user)
-        self.session = replace(session, kind=self._grant.kind, rights=self._grant.rights)
-        self._limit_by_standing()
+        self.session = session
+        self._grant_anew()
 
     def _mail(self, event: Mail) -> Answer:
         pressure = self._counter.pressure
@@ -329,7 +347,7 @@ class Conversation:
             self._counter.log.write(
                 "warning", "not-accepting", reason=reason, session=self.session.session_id
             )
-            return _NOT_ACCEPTING
+            return NOT_ACCEPTING
         self._transaction = Transaction(
             mail_id=taking_in.next_mail_id(),
             mail=event,
@@ -346,7 +364,7 @@ class Conversation:
         refusal = self._refusal(disposition, Stage.MAIL)
         if refusal is None:
             self.limits.message_begun()
-            return _SENDER_OK
+            return SENDER_OK
         if self._transaction is not None:
             self._transaction.refusals += 1
         self._end_transaction()
@@ -360,7 +378,7 @@ class Conversation:
             refusal = self._refusal(disposition, Stage.RCPT) or self._log_in.over_rate(self.session)
             if refusal is None:
                 transaction.add(recipient)
-                return _RECIPIENT_OK
+                return RECIPIENT_OK
             transaction.refusals += 1
             if refusal.enhanced == _UNKNOWN_RECIPIENT and (hit := self.limits.at_unknown_recipient(now)):
                 return self._over(hit, closes=True)
@@ -396,9 +414,9 @@ class Conversation:
     def _other(self, event: Other) -> Reply:
         if event.verb is Verb.RSET:
             self._end_transaction()
-        if event.verb in _JUNK:
+        if event.verb in JUNK:
             self.limits.junk()
-        return _SIMPLE[event.verb]
+        return SIMPLE[event.verb]
 
     def _ask(self, stage: Stage, recipient: Recipient | None = None) -> Disposition | Awaitable[Disposition]:
         if self._hearing.has_nobody_to_ask(stage, self.session):
@@ -499,7 +517,7 @@ class Conversation:
     def _pressed(self) -> Reply:
         """Back pressure: no mail of this client for now."""
         self._counter.counters.add("mails_not_accepted")
-        return self._over(self._counter.pressure.hit(_NOT_ACCEPTING))
+        return self._over(self._counter.pressure.hit(NOT_ACCEPTING))
 
 
 def _seen(ended: tuple[Transaction, EndOfData] | None, reply: Reply) -> float | str:

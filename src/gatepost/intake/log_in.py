@@ -23,6 +23,7 @@ from gatepost.intake.sasl import (
     ScramExchange,
     Step,
     TokenShown,
+    Vouched,
     exchange_for,
 )
 from gatepost.model.account import folded_user
@@ -78,6 +79,7 @@ class LogIn:
             nonce=self._desk.randomness.token_hex(NONCE_BYTES),
             end_point=session.tls.server_end_point if session.tls is not None else b"",
             offered=self._door.mechanisms(session),
+            vouched_user=self._door.vouched_user(session),
         )
         self.forget()
         self._exchange = exchange_for(event.mechanism, around)
@@ -125,8 +127,10 @@ class LogIn:
 
     async def _looked_into(self, step: Step) -> Reply:
         """What the exchange cannot know by itself."""
-        assert isinstance(step, (Credentials, KeysWanted, TokenShown)), "a step that needs nothing"
+        assert isinstance(step, (Credentials, KeysWanted, TokenShown, Vouched)), "a step that needs nothing"
         try:
+            if isinstance(step, Vouched):
+                return await self._vouched(step.user)
             user = self._user_of(step) if isinstance(step, TokenShown) else step.user
             if stopped := self._start(user):
                 return self._stopped(stopped)
@@ -147,6 +151,12 @@ class LogIn:
         if step.user and folded_user(step.user) != folded_user(user):
             raise PeerFault(CREDENTIALS_INVALID, "a token for somebody else", user=user)  # threats E05
         return user
+
+    async def _vouched(self, user: str) -> Reply:
+        """Nothing was guessed, so nothing counts against the account. Raises WorldFault."""
+        if self._desk.accounts.is_disabled(user):
+            return await self._failed(CREDENTIALS_INVALID, "a certificate for a disabled account")
+        return self._let_in(user)
 
     async def _is_good(self, step: Credentials | TokenShown, user: str) -> bool:
         if isinstance(step, TokenShown):

@@ -1,6 +1,7 @@
 """The server's half of AUTH: responses in; challenges, or what the house has to check, out. Pure exchanges.
 
-PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 with and without -PLUS (RFC 5802, 7677), OAUTHBEARER (RFC 7628), XOAUTH2.
+PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 with and without -PLUS (RFC 5802, 7677), OAUTHBEARER (RFC 7628), XOAUTH2,
+EXTERNAL (RFC 4422 appendix A).
 """
 
 from __future__ import annotations
@@ -62,7 +63,14 @@ class Proven:
     user: str
 
 
-Step = Challenge | Credentials | KeysWanted | TokenShown | Proven
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """The client's certificate says that it is this user; whether the account is open is left to check."""
+
+    user: str
+
+
+Step = Challenge | Credentials | KeysWanted | TokenShown | Proven | Vouched
 
 
 class Exchange(Protocol):
@@ -208,13 +216,31 @@ class BearerExchange:
             raise PeerFault(MALFORMED, "AUTH OAUTHBEARER with a stray = in the name") from error
 
 
+class ExternalExchange:
+    """AUTH EXTERNAL: TLS has proven who the client is; it may only be that. user: who."""
+
+    def __init__(self, user: str) -> None:
+        self._user = user
+
+    def respond(self, response: bytes | None) -> Step:
+        """As Exchange.respond."""
+        if response is None:
+            return Challenge("")
+        _no_other(_text(response), self._user)
+        return Vouched(self._user)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What an exchange needs to know of the session. offered: the mechanisms; end_point: RFC 5929 §4, or b""."""
+    """What an exchange needs to know of the session. offered: the mechanisms; end_point: RFC 5929 §4, or b"".
+
+    vouched_user: whom the client's certificate lets it be; "" for nobody.
+    """
 
     nonce: str
     end_point: bytes
     offered: tuple[str, ...]
+    vouched_user: str = ""
 
 
 def exchange_for(mechanism: str, around: Circumstances) -> Exchange:
@@ -232,6 +258,8 @@ def exchange_for(mechanism: str, around: Circumstances) -> Exchange:
             )
         case "OAUTHBEARER" | "XOAUTH2" as name:
             return BearerExchange(is_google=name == "XOAUTH2")
+        case "EXTERNAL" if around.vouched_user:
+            return ExternalExchange(around.vouched_user)
         case _:
             raise PeerFault(Reply(504, "5.5.4", "Mechanism not offered"), "AUTH mechanism not offered")
 

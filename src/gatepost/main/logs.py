@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from gatepost.adapters.log import DirectLog, JsonLog, open_log_file
 from gatepost.adapters.world import SystemClock
 from gatepost.config.settings import Log
 from gatepost.model.fault import WorldFault
+from gatepost.ports.log import Log as EventLog
+
+TEXT_LIMIT_CHARACTERS: Final = 500
 
 
 def open_log(settings: Log, process: str) -> JsonLog:
@@ -37,6 +40,20 @@ def change_log(log: JsonLog | DirectLog, before: Log, wanted: Log) -> None:
     if wanted.file != before.file:
         log.reopen(_stream(wanted) or sys.stderr.buffer)
     log.level = wanted.level
+
+
+def tell_unraisable(log: EventLog) -> None:
+    """What Python cannot raise goes into the log, not raw to standard error.
+
+    A server name that is not ASCII is such an error (the `ssl` module reads it before we do),
+    so that strangers can cause it.
+    """
+
+    def tell(what: sys.UnraisableHookArgs) -> None:
+        where = repr(what.object)[:TEXT_LIMIT_CHARACTERS]
+        log.write("warning", "unraisable", where=where, error=repr(what.exc_value)[:TEXT_LIMIT_CHARACTERS])
+
+    sys.unraisablehook = tell
 
 
 def _stream(settings: Log) -> BinaryIO | None:

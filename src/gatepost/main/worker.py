@@ -11,13 +11,14 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from gatepost.adapters.accounts import FileAccounts
+from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.control_socket import ControlServer
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
@@ -25,12 +26,12 @@ from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
 from gatepost.adapters.sqlite_store import SqliteStore
-from gatepost.adapters.tls import ServerTls, client_pump, self_signed
+from gatepost.adapters.tls import ServerTls, client_pump
 from gatepost.adapters.token_keys import TokenKeysFile
 from gatepost.adapters.world import SystemClock, SystemRandomness
 from gatepost.config.limit_settings import Intake
 from gatepost.config.load import Configuration
-from gatepost.config.settings import ReceiveConnector, Settings
+from gatepost.config.settings import Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.authentication import Credentials
@@ -53,18 +54,18 @@ from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
 from gatepost.main.lasting import Lasting, unchanged
-from gatepost.main.logs import open_log, reopen_log
+from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
-from gatepost.main.places import accounts_file, control_socket, tls_directory
+from gatepost.main.places import accounts_file, control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
+from gatepost.main.server_tls import server_tls
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.succession import Succession
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
-from gatepost.ports.tls import TlsServer
 from gatepost.ports.world import Clock, Randomness
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
@@ -82,6 +83,7 @@ PURGE_S: Final = 60.0
 def run_worker(configuration: Configuration, number: int, birth: Birth) -> int:
     """A worker's whole life; returns its exit status."""
     log = open_log(configuration.settings.log, f"worker-{number}")
+    tell_unraisable(log)
     try:
         with asyncio.Runner(loop_factory=loop_factory(configuration.settings)) as runner:
             return runner.run(_live(configuration, number, birth, log))
@@ -149,6 +151,7 @@ class Worker:
     wire_logs: WireLogFiles
     watch: PressureWatch
     brake: LogBrake
+    certificates: CertificateWatch
     tasks: set[asyncio.Task[None]]
 
     async def start(self) -> None:
@@ -176,7 +179,9 @@ class Worker:
         self.lasting.commands = self.commands
         route_again(self.store, self.router, now=self.clock.now())
         self.scheduler.start()
+        self.certificates.look(self.clock.now())
         self._every(REFRESH_S, self._read_recipients)
+        self._every(REFRESH_S, self._read_certificates)
         self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
@@ -196,6 +201,9 @@ class Worker:
 
     async def _read_recipients(self) -> None:
         await asyncio.to_thread(self.recipients.refresh)
+
+    async def _read_certificates(self) -> None:
+        await asyncio.to_thread(self.certificates.look, self.clock.now())
 
     async def _purge(self) -> None:
         self.store.purge(self.clock.now(), self.settings.records)
@@ -338,7 +346,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         pressure=pressure,
         protocol_log=wire_logs.protocol,
     )
-    doors = _doors(settings, lasting.sockets, system_clock.now())
+    tls = server_tls(settings, now=system_clock.now())
+    doors = _doors(settings, lasting.sockets, tls)
     intake = affordable(settings.intake, log)
     listener = (
         before.listener
@@ -392,16 +401,17 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         wire_logs=wire_logs,
         watch=watch,
         brake=brake,
+        certificates=CertificateWatch(tls, log=log, counters=counters),
         tasks=set(),
     )
 
 
 def _doors(
-    settings: Settings, sockets: dict[str, socket.socket], now: float
+    settings: Settings, sockets: dict[str, socket.socket], tls: Mapping[str, ServerTls]
 ) -> dict[socket.socket, list[Door]]:
     """Which doors are behind which socket."""
     doors = {
-        name: Door(name, connector, hostname=settings.server.hostname, tls=_tls(settings, connector, now))
+        name: Door(name, connector, hostname=settings.server.hostname, tls=tls.get(name))
         for name, connector in settings.receive_connectors.items()
         if connector.enabled
     }
@@ -409,15 +419,6 @@ def _doors(
     # A former worker, which only delivers what is left, has no sockets.
     served = {sockets[binding]: names for binding, names in bindings.items() if binding in sockets}
     return {listening: [doors[name] for name in names] for listening, names in served.items()}
-
-
-def _tls(settings: Settings, connector: ReceiveConnector, now: float) -> TlsServer | None:
-    if connector.tls == "none":
-        return None
-    if connector.certificate_file:
-        return ServerTls(connector.certificate_file, connector.key_file)
-    hostname = connector.hostname or settings.server.hostname
-    return ServerTls(str(self_signed(tls_directory(settings), hostname, now=now)))
 
 
 def _finder(
@@ -470,7 +471,13 @@ def _credentials(settings: Settings, randomness: Randomness) -> dict[str, Creden
         token = (
             partial(_secret, way.token_file, f"send-connectors.{name}.token-file") if way.token_file else None
         )
-        found[name] = Credentials(way.user, password, token, nonce=partial(randomness.token_hex, 16))
+        found[name] = Credentials(
+            way.user,
+            password,
+            token,
+            nonce=partial(randomness.token_hex, 16),
+            has_certificate=bool(way.certificate_file),
+        )
     return found
 
 
