@@ -15,12 +15,13 @@ from gatepost.protocol import (
     esmtp_parameters,
     events,
     replies,
+    scram,
     smtp_client,
     smtp_client_commands,
     smtp_commands,
 )
 
-MODULES = (data, esmtp_parameters, events, replies, smtp_client, smtp_client_commands, smtp_commands)
+MODULES = (data, esmtp_parameters, events, replies, scram, smtp_client, smtp_client_commands, smtp_commands)
 
 
 def values_of(module: ModuleType) -> list[type]:
