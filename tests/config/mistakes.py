@@ -218,8 +218,8 @@ LOGINS = [
         "tokens without keys",
         DOOR + 'auth = true\nauth-mechanisms = ["XOAUTH2"]\n',
         (
-            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers tokens, and users.tokens.keys-file "
-            "names no keys to check them with",
+            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers tokens, and users.tokens names "
+            "neither keys nor an issuer to check them with",
         ),
     ),
     Mistake(
@@ -240,6 +240,26 @@ LOGINS = [
             "g.toml:3: users.tokens.issuer: must be given: a token made for another service would count here",
             "g.toml:4: users.tokens.keys-file: /nowhere/keys cannot be read: No such file or directory",
             "g.toml:5: users.tokens.algorithms: is empty: no token would count",
+        ),
+    ),
+    Mistake(
+        "tokens checked in two ways",
+        '[users.tokens]\nissuer = "i"\naudience = "a"\nkeys-file = "/etc/passwd"\n'
+        'keys-url = "http://issuer.example/keys"\n',
+        (
+            "g.toml:3: users.tokens: has keys-file and keys-url: a token is checked in one way",
+            "g.toml:7: users.tokens.keys-url: does not begin with https://",
+        ),
+    ),
+    Mistake(
+        "an issuer that tells nobody anything",
+        '[users.tokens]\naudience = "mail"\nca-file = "/etc/passwd"\n'
+        'introspection = { url = "https://u:p@issuer.example/" }\n',
+        (
+            "g.toml:5: users.tokens.ca-file: /etc/passwd holds no certificates in PEM form",
+            "g.toml:6: users.tokens.introspection.client-id: must be given: issuers tell nobody else (RFC 7662)",
+            "g.toml:6: users.tokens.introspection.secret-file: must be given: issuers tell nobody else (RFC 7662)",
+            "g.toml:6: users.tokens.introspection.url: has a user name or a fragment",
         ),
     ),
     Mistake(

@@ -93,6 +93,17 @@ def test_what_is_probably_not_meant_is_pointed_out(text: str, said: str) -> None
     assert any(said in str(warning) for warning in loaded(SERVER + text).warnings)
 
 
+@pytest.mark.threat("E14")
+def test_tokens_for_anybody_are_pointed_out(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    asked = f'introspection = {{ url = "https://i.example/", client-id = "x", secret-file = "{secret}" }}\n'
+    said = "asks for neither audience nor scope: a token made for another service may count here"
+    for tokens, expected in ((asked, True), (f'{asked}scope = "mail"\n', False)):
+        warnings = loaded(f"{SERVER}[users.tokens]\n{tokens}").warnings
+        assert any(said in str(warning) for warning in warnings) is expected
+
+
 @pytest.mark.parametrize(
     ("spaces", "carried"),
     [

@@ -14,6 +14,7 @@ from gatepost.protocol import (
     data,
     esmtp_parameters,
     events,
+    http_client,
     replies,
     scram,
     smtp_client,
@@ -21,7 +22,17 @@ from gatepost.protocol import (
     smtp_commands,
 )
 
-MODULES = (data, esmtp_parameters, events, replies, scram, smtp_client, smtp_client_commands, smtp_commands)
+MODULES = (
+    data,
+    esmtp_parameters,
+    events,
+    http_client,
+    replies,
+    scram,
+    smtp_client,
+    smtp_client_commands,
+    smtp_commands,
+)
 
 
 def values_of(module: ModuleType) -> list[type]:

@@ -167,6 +167,25 @@ def client_pump(server_name: str, *, verify: bool) -> MemoryPump:
     return MemoryPump(context, server_side=False, server_name=_sni(name, verify=verify))
 
 
+class TrustedPumps:
+    """Makes the TLS of connections to services whose certificates are always verified.
+
+    ca_file: the authorities that are believed, and no others; "" for the system's.
+    """
+
+    def __init__(self, ca_file: str) -> None:
+        """Raises WorldFault when the file cannot be used."""
+        try:
+            self._context = ssl.create_default_context(cafile=ca_file) if ca_file else _VERIFYING
+        except (OSError, ssl.SSLError) as error:
+            raise WorldFault(f"certificates {ca_file} cannot be used: {error}", file=ca_file) from error
+        _harden(self._context)
+
+    def __call__(self, server_name: str, *, verify: bool) -> MemoryPump:  # noqa: ARG002  # the protocol's
+        """For one connection, whatever `verify` says."""
+        return MemoryPump(self._context, server_side=False, server_name=server_name)
+
+
 def self_signed(directory: Path, hostname: str, *, now: float) -> Path:
     """The certificate and key we make until one is configured, in one PEM file (mode 0600).
 

@@ -56,3 +56,14 @@ def certificate_problem(certificate_file: str, key_file: str) -> str:
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     return ""
+
+
+def authorities_problem(path: str) -> str:
+    """Why a file of trusted certificates cannot be used; "" when it can."""
+    if problem := readable_problem(path) or open_to_others(path):
+        return problem
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError):
+        return "holds no certificates in PEM form"
+    return ""

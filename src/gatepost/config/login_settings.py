@@ -43,16 +43,61 @@ class Lockout(Table):
     )
 
 
+class Introspection(Table):
+    """[users.tokens.introspection]: the issuer is asked about each token (RFC 7662), instead of keys."""
+
+    url: str = setting(
+        "The issuer's introspection endpoint. Empty: nobody is asked",
+        default="",
+        example="https://login.example.com/oauth2/introspect",
+    )
+    client_id: str = setting("Who we are there", default="")
+    secret_file: str = setting("Our secret there, in the first line; read for each question", default="")
+    cache_time_s: Duration = setting(
+        "How long a yes is believed without asking again, and never after the token's `exp`; 0s: not at all. "
+        "A token that was revoked counts that long",
+        default=60.0,
+        low=0,
+        high=3600,
+    )
+    cache_entries: int = setting("Answers remembered, in one worker", default=10_000, low=1, high=1_000_000)
+    requests_at_once: int = setting(
+        "Questions on their way, from one worker; more logins wait", default=8, low=1, high=256
+    )
+
+
 class Tokens(Table):
-    """[users.tokens]: access tokens for OAUTHBEARER and XOAUTH2."""
+    """[users.tokens]: access tokens for OAUTHBEARER and XOAUTH2, by the issuer's keys or by its word."""
 
     keys_file: str = setting(
-        "The issuer's public keys (JWKS, RFC 7517); read again when it changes. Empty: no tokens", default=""
+        "The issuer's public keys (JWKS, RFC 7517); read again when it changes. Empty: no such file",
+        default="",
+    )
+    keys_url: str = setting(
+        "Where the issuer publishes them (its `jwks_uri`), to be fetched instead of a file. Empty: nothing is",
+        default="",
+        example="https://login.example.com/oauth2/keys",
+    )
+    keys_refresh_s: Duration = setting(
+        "How often `keys-url` is fetched; once a minute while that fails", default=600.0, low=60, high=86400
+    )
+    keys_age_s: Duration = setting(
+        "How long fetched keys are believed when they cannot be fetched again", default=86400.0, low=60
+    )
+    introspection: Introspection = setting("Whom to ask about a token", default=Introspection())
+    ca_file: str = setting(
+        "Certificates (PEM) of the authorities that `keys-url` and `introspection` are trusted by. Empty: the "
+        "system's",
+        default="",
+    )
+    timeout_s: Duration = setting(
+        "How long the issuer may take to answer; then nobody is let in (454)", default=5.0, low=0.1, high=60
     )
     issuer: str = setting(
         "The `iss` a token must have", default="", example="https://login.example.com/realms/mail"
     )
     audience: str = setting("The `aud` a token must have, alone or among others", default="")
+    scope: str = setting("A `scope` a token must have, alone or among others. Empty: any", default="")
     user_claim: str = setting("The claim that is the user's name here", default="email")
     algorithms: tuple[TokenAlgorithm, ...] = setting(
         "Signatures that are believed", default=("RS256", "PS256", "ES256", "EdDSA")
@@ -60,6 +105,16 @@ class Tokens(Table):
     leeway_s: Duration = setting(
         "How far the issuer's clock may differ from ours", default=60.0, low=0, high=600
     )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The settings that say what a token is checked by; none: no token counts."""
+        given = {
+            "keys-file": self.keys_file,
+            "keys-url": self.keys_url,
+            "introspection": self.introspection.url,
+        }
+        return tuple(name for name, value in given.items() if value)
 
 
 class Users(Table):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gatepost.intake.account_rates import AccountRates
-from gatepost.intake.bearer import Bearer
+from gatepost.intake.bearer import TokenCheck
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
 from gatepost.intake.sasl import (
@@ -54,7 +54,7 @@ class LogInDesk:
     randomness: Randomness
     counters: Counters
     log: Log
-    bearer: Bearer | None = None
+    bearer: TokenCheck | None = None
 
 
 class LogIn:
@@ -127,7 +127,7 @@ class LogIn:
         """What the exchange cannot know by itself."""
         assert isinstance(step, (Credentials, KeysWanted, TokenShown)), "a step that needs nothing"
         try:
-            user = self._user_of(step) if isinstance(step, TokenShown) else step.user
+            user = await self._user_of(step) if isinstance(step, TokenShown) else step.user
             if stopped := self._start(user):
                 return self._stopped(stopped)
             if isinstance(step, KeysWanted):
@@ -139,11 +139,11 @@ class LogIn:
             return self._token_refused(fault)
         return self._let_in(user) if good else await self._failed(CREDENTIALS_INVALID)
 
-    def _user_of(self, step: TokenShown) -> str:
+    async def _user_of(self, step: TokenShown) -> str:
         """Whom the token names. Raises PeerFault when it does not count, WorldFault when that is unknown."""
         if self._desk.bearer is None:
             raise PeerFault(CREDENTIALS_INVALID, "no tokens count here")
-        user = self._desk.bearer.user_of(step.token)
+        user = await self._desk.bearer.user_of(step.token)
         if step.user and folded_user(step.user) != folded_user(user):
             raise PeerFault(CREDENTIALS_INVALID, "a token for somebody else", user=user)  # threats E05
         return user

@@ -14,7 +14,6 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from gatepost.adapters.accounts import FileAccounts
@@ -27,7 +26,6 @@ from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
 from gatepost.adapters.sqlite_store import SqliteStore, open_store
 from gatepost.adapters.tls import ServerTls, client_pump, self_signed
-from gatepost.adapters.token_keys import TokenKeysFile
 from gatepost.adapters.world import SystemClock, SystemRandomness
 from gatepost.config.load import Configuration
 from gatepost.config.settings import ReceiveConnector, Settings
@@ -40,7 +38,6 @@ from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.intake.account_rates import AccountRates
-from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
@@ -50,7 +47,9 @@ from gatepost.intake.taking_in import TakingIn
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
+from gatepost.main.secrets import secret_in
 from gatepost.main.sockets import bindings_of, split_binding
+from gatepost.main.tokens import Tokens
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
@@ -58,7 +57,7 @@ from gatepost.model.queued import MailState, Settle, Settlement
 from gatepost.policy import order
 from gatepost.ports.store import MailFilter
 from gatepost.ports.tls import TlsServer
-from gatepost.ports.world import Clock, Randomness
+from gatepost.ports.world import Randomness
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
@@ -132,6 +131,7 @@ class Worker:
     recipients: RecipientFile
     resolver: DnsResolver
     wire_logs: WireLogFiles
+    tokens: Tokens
     tasks: set[asyncio.Task[None]]
 
     async def start(self) -> None:
@@ -140,6 +140,7 @@ class Worker:
         self._route_again()
         self.scheduler.start()
         await self.control.start()
+        self.tasks.update(self.tokens.start())
         await self.listener.start()
         self._every(REFRESH_S, self._read_recipients)
         self._every(PURGE_S, self._purge)
@@ -298,6 +299,7 @@ async def _build(
         counters=counters,
         revision=configuration.revision,
     )
+    tokens = Tokens(settings.users.tokens, resolver, clock=clock, log=log)
     log_in = LogInDesk(
         accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
         failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
@@ -305,7 +307,7 @@ async def _build(
         randomness=randomness,
         counters=counters,
         log=log,
-        bearer=_bearer(settings, clock),
+        bearer=tokens.check,
     )
     desk = Counter(
         taking_in=taking_in,
@@ -347,6 +349,7 @@ async def _build(
         recipients=recipients,
         resolver=resolver,
         wire_logs=wire_logs,
+        tokens=tokens,
         tasks=set(),
     )
 
@@ -430,11 +433,6 @@ def _bindings(settings: Settings) -> Iterable[str]:
     return bindings_of(settings.receive_connectors)
 
 
-def _bearer(settings: Settings, clock: Clock) -> Bearer | None:
-    tokens = settings.users.tokens
-    return Bearer(tokens, TokenKeysFile(tokens.keys_file), clock) if tokens.keys_file else None
-
-
 def _wildcard_ports(settings: Settings) -> frozenset[int]:
     pairs = [split_binding(binding) for binding in _bindings(settings)]
     return frozenset(port for host, port in pairs if host in ("0.0.0.0", "::"))  # noqa: S104  # asks, does not bind
@@ -447,18 +445,12 @@ def _credentials(settings: Settings, randomness: Randomness) -> dict[str, Creden
         if not way.user:
             continue
         password = (
-            _secret(way.password_file, f"send-connectors.{name}.password-file") if way.password_file else ""
+            secret_in(way.password_file, f"send-connectors.{name}.password-file") if way.password_file else ""
         )
         token = (
-            partial(_secret, way.token_file, f"send-connectors.{name}.token-file") if way.token_file else None
+            partial(secret_in, way.token_file, f"send-connectors.{name}.token-file")
+            if way.token_file
+            else None
         )
         found[name] = Credentials(way.user, password, token, nonce=partial(randomness.token_hex, 16))
     return found
-
-
-def _secret(path: str, setting: str) -> str:
-    """The first line of a file. Raises WorldFault."""
-    try:
-        return Path(path).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorldFault(f"{setting} cannot be read: {error}", file=path) from error
