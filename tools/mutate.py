@@ -57,6 +57,7 @@ TESTS = {
     "esmtp_parameters": ("test_parameters", "test_commands"),
     "events": ("test_values", *_SERVER, "test_data", "test_parameters"),
     "http_client": ("test_values", "test_http_client"),
+    "ntlm": ("test_values", "test_ntlm"),
     "outgoing": ("test_client_outgoing",),
     "refusals": (*_SERVER, "test_addresses", "test_data", "test_parameters"),
     "replies": ("test_values", "test_client_replies", "test_client_engine"),

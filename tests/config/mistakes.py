@@ -263,6 +263,26 @@ LOGINS = [
         ),
     ),
     Mistake(
+        "Kerberos without keys and NTLM without hashes",
+        DOOR + 'auth = true\nauth-mechanisms = ["GSSAPI", "NTLM"]\n',
+        (
+            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers GSSAPI, and users.gssapi.keytab-file "
+            "names no keys to check it with",
+            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers NTLM, and users.ntlm.hashes-file "
+            "names no hashes to check it with",
+        ),
+    ),
+    Mistake(
+        "a keytab everybody can read, for no realm",
+        '[users.gssapi]\nkeytab-file = "/etc/passwd"\n[users.ntlm]\nhashes-file = "/nowhere/smbpasswd"\n',
+        (
+            "g.toml:3: users.gssapi.realms: must be given: nobody would be a user",
+            "g.toml:4: users.gssapi.keytab-file: /etc/passwd can be read or changed by others (mode 0644): "
+            "chmod 600 /etc/passwd",
+            "g.toml:6: users.ntlm.hashes-file: /nowhere/smbpasswd cannot be read: No such file or directory",
+        ),
+    ),
+    Mistake(
         "a known network that is none",
         '[users.lockout]\nknown-networks = ["home"]\n',
         (

@@ -34,6 +34,11 @@ class BlockList(AgentTable):
 AGENTS: dict[str, type[Table]] = {"block-list": BlockList}
 
 
+@pytest.fixture(autouse=True)
+def _extras_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.config.check_integrated.find_spec", lambda module: module)
+
+
 def loaded(text: str) -> Configuration:
     return load_text(text, file="g.toml", agent_settings=AGENTS, finding_names=frozenset({"listed"}))
 
@@ -91,6 +96,16 @@ def test_dangerous_settings_are_refused(name: str) -> None:
 @pytest.mark.threat("T02", "F37")
 def test_what_is_probably_not_meant_is_pointed_out(text: str, said: str) -> None:
     assert any(said in str(warning) for warning in loaded(SERVER + text).warnings)
+
+
+def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.config.check_integrated.find_spec", lambda module: None)
+    with pytest.raises(ConfigurationErrors) as caught:
+        loaded(f'{SERVER}[users.gssapi]\nkeytab-file = "/nowhere/keytab"\nrealms = ["A"]\n')
+    assert (
+        "users.gssapi.keytab-file: needs Python packages that are not installed (spnego, gssapi, krb5): "
+        "pip install 'gatepost[kerberos]'"
+    ) in str(caught.value)
 
 
 @pytest.mark.threat("E14")

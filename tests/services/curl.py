@@ -10,9 +10,13 @@ MAIL = "From: ann@ours.example\r\nTo: x@elsewhere.example\r\nSubject: by curl\r\
 
 
 def send(
-    port: int, *how: str, sender: str = "ann@ours.example", environment: Mapping[str, str] | None = None
+    port: int,
+    *how: str,
+    host: str = "127.0.0.1",
+    sender: str = "ann@ours.example",
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """One mail to 127.0.0.1 under STARTTLS, whoever the certificate is from. how: options that say who we are."""
+    """One mail under STARTTLS, whoever the certificate is from. how: options that say who we are."""
     envelope = ("--mail-from", sender, "--mail-rcpt", "x@elsewhere.example", "--upload-file", "-")
     return subprocess.run(
         [
@@ -23,7 +27,7 @@ def send(
             "--ssl-reqd",
             *envelope,
             *how,
-            f"smtp://127.0.0.1:{port}/client.example",
+            f"smtp://{host}:{port}/client.example",
         ],
         input=MAIL,
         capture_output=True,

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_doors import check_doors
+from gatepost.config.check_integrated import check_integrated
 from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
 from gatepost.config.check_values import check_values
@@ -226,6 +227,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_notices(settings)
     yield from check_doors(settings)
     yield from check_logins(settings)
+    yield from check_integrated(settings)
     yield from check_ways_out(settings)
 
 

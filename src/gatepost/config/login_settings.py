@@ -6,7 +6,9 @@ from typing import Literal
 
 from gatepost.config.schema import Duration, Table, setting
 
-Mechanism = Literal["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"]
+Mechanism = Literal[
+    "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "GSSAPI", "NTLM"
+]
 TokenAlgorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]
@@ -117,6 +119,37 @@ class Tokens(Table):
         return tuple(name for name, value in given.items() if value)
 
 
+class Gssapi(Table):
+    """[users.gssapi]: Kerberos, for AUTH GSSAPI. Needs the extra `gatepost[kerberos]`."""
+
+    keytab_file: str = setting(
+        "The keys of our service principals, such as smtp/mx.example.com and SMTPSVC/mx.example.com; any of "
+        "them is taken. Empty: no Kerberos",
+        default="",
+        example="/etc/gatepost/smtp.keytab",
+    )
+    realms: tuple[str, ...] = setting(
+        "Realms whose principals are our users, written as Kerberos writes them", default=()
+    )
+    keep_realm: bool = setting(
+        "The user of ann@EXAMPLE.COM is ann@example.com; otherwise it is ann", default=False
+    )
+
+
+class Ntlm(Table):
+    """[users.ntlm]: NTLMv2, for AUTH NTLM."""
+
+    hashes_file: str = setting(
+        "Accounts with NT hashes, in the format of smbpasswd(5): whoever reads it can log in. Empty: no NTLM",
+        default="",
+        example="/etc/gatepost/smbpasswd",
+    )
+    domain: str = setting(
+        "The domain we say we are of; clients may put any domain before a user's name",
+        default="WORKGROUP",
+    )
+
+
 class Users(Table):
     """[users]: who may authenticate."""
 
@@ -131,3 +164,5 @@ class Users(Table):
     )
     lockout: Lockout = setting("What failures lead to", default=Lockout())
     tokens: Tokens = setting("Whose tokens count", default=Tokens())
+    gssapi: Gssapi = setting("Kerberos", default=Gssapi())
+    ntlm: Ntlm = setting("NTLM", default=Ntlm())

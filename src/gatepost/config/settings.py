@@ -174,7 +174,8 @@ class ReceiveConnector(Table):
     key_file: str = setting("PEM file with the private key; empty: it is in certificate-file", default="")
     auth: bool = setting("Offer AUTH (only ever under TLS)", default=False)
     auth_mechanisms: tuple[Mechanism, ...] = setting(
-        "What AUTH may be done with, in the order it is announced; OAUTHBEARER and XOAUTH2 need users.tokens",
+        "What AUTH may be done with, in the order it is announced; OAUTHBEARER and XOAUTH2 need users.tokens, "
+        "GSSAPI needs users.gssapi, NTLM users.ntlm",
         default=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"),
     )
     auth_tarpit_s: Duration = setting(

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from gatepost.config.login_settings import Tokens
-from gatepost.intake.sasl import CREDENTIALS_INVALID
+from gatepost.intake.exchange import CREDENTIALS_INVALID, is_name
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.reply import Reply
 from gatepost.ports.directory import TokenKeys
 from gatepost.ports.world import Clock
 from gatepost.standards.jwt import Demands, SigningKey, TokenRefused, parse_keys, verified_claims
 
-USER_LIMIT_CHARACTERS: Final = 255
 UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure")
 
 
@@ -69,7 +68,7 @@ def demands_of(settings: Tokens, now: float) -> Demands:
 def user_named(claims: Mapping[str, Any], settings: Tokens) -> str:
     """The user's name here. Raises PeerFault."""
     user = claims.get(settings.user_claim)
-    if not isinstance(user, str) or not _is_name(user):
+    if not isinstance(user, str) or not is_name(user):
         raise PeerFault(CREDENTIALS_INVALID, f"a token without a usable {settings.user_claim}")
     if settings.user_claim == "email" and claims.get("email_verified") is False:
         raise PeerFault(CREDENTIALS_INVALID, "a token whose email was never verified")
@@ -79,7 +78,3 @@ def user_named(claims: Mapping[str, Any], settings: Tokens) -> str:
 def refused(error: TokenRefused) -> PeerFault:
     """What the client hears, and what we write."""
     return PeerFault(CREDENTIALS_INVALID, f"a token is refused: {error}")
-
-
-def _is_name(user: str) -> bool:
-    return 0 < len(user) <= USER_LIMIT_CHARACTERS and user.isprintable() and user == user.strip()

@@ -44,6 +44,7 @@ from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.taking_in import TakingIn
+from gatepost.main.integrated import integrated_logins
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
@@ -308,6 +309,7 @@ async def _build(
         counters=counters,
         log=log,
         bearer=tokens.check,
+        integrated=integrated_logins(settings.users),
     )
     desk = Counter(
         taking_in=taking_in,
