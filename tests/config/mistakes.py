@@ -283,6 +283,14 @@ LOGINS = [
         ),
     ),
     Mistake(
+        "addresses of an account that are none",
+        '[users.addresses]\nann = ["sales@example.com", "*@example.com", "example.com", "a@b c"]\n',
+        (
+            "g.toml:4: users.addresses.ann[2]: 'example.com' is neither a mail address nor *@domain",
+            "g.toml:4: users.addresses.ann[3]: 'a@b c' is neither a mail address nor *@domain",
+        ),
+    ),
+    Mistake(
         "a known network that is none",
         '[users.lockout]\nknown-networks = ["home"]\n',
         (

@@ -114,7 +114,8 @@ def test_guessing_ends_for_the_account_and_not_for_its_owner(gateway: Gateways, 
 
 @pytest.mark.threat("E11")
 def test_an_account_sends_as_itself(gateway: Gateways, sink: Sink) -> None:
-    running = with_ann(gateway, sink, "anonymous-rights = []")
+    more = '[users.addresses]\n"Ann" = ["Sales@ours.example", "*@lists.elsewhere.example"]\n'
+    running = with_ann(gateway, sink, "anonymous-rights = []", more=more)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with smtplib.SMTP(running.host, running.port) as client:
@@ -123,7 +124,9 @@ def test_an_account_sends_as_itself(gateway: Gateways, sink: Sink) -> None:
         client.ehlo()
         assert client.mail("boss@ours.example")[0] == 550
         assert client.mail("ann@elsewhere.example")[0] == 550
-        assert client.mail("ann@ours.example")[0] == 250
+        for sender in ("ann@ours.example", "sales@ours.example", "news@lists.elsewhere.example"):
+            assert client.mail(sender)[0] == 250
+            client.rset()
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"])

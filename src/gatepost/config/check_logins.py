@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gatepost.config.errors import Complaint
 from gatepost.config.files import authorities_problem, open_to_others, readable_problem, secret_problem
 from gatepost.config.login_settings import Tokens
-from gatepost.config.networks import parse_range
+from gatepost.config.networks import is_mail_address, parse_range
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.model.https_url import parse_https_url
 
@@ -19,6 +19,13 @@ def check_logins(settings: Settings) -> Iterator[Complaint]:
     """Every mistake in [users] and in what the connectors offer."""
     yield from _accounts(settings)
     yield from _tokens(settings.users.tokens)
+    for user, addresses in settings.users.addresses.items():
+        for number, address in enumerate(addresses):
+            if not is_mail_address(address):
+                yield Complaint(
+                    at=("users", "addresses", user, number),
+                    message=f"{address!r} is neither a mail address nor *@domain",
+                )
     for number, text in enumerate(settings.users.lockout.known_networks):
         try:
             parse_range(text)

@@ -157,6 +157,9 @@ class Users(Table):
         "Accounts made by `gatepost user add`; empty: users in the state directory", default=""
     )
     password_length: int = setting("Least characters of a new password", default=12, low=8, high=128)
+    addresses: dict[str, tuple[str, ...]] = setting(
+        "What an account may send as besides itself: addresses, or *@domain for all of a domain", default={}
+    )
     recipients_per_hour: int = setting(
         "Recipients of one account in an hour after which more are answered 450, in one worker; 0: no limit",
         default=2000,

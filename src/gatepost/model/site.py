@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gatepost.model.accepted_domains import AcceptedDomains
 
@@ -26,3 +27,5 @@ class Site:
     header_size_bytes: int = 256 << 10
     header_fields: int = 1000
     offers_auth: bool = False
+    sender_addresses: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Folded user -> the keys of addresses it may send as besides its own, "*@domain" for all of a domain."""

@@ -17,6 +17,8 @@ from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.account import folded_user
+from gatepost.model.address import Address
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
 from gatepost.policy.agent import Agent, name_of, settings_of
@@ -28,7 +30,7 @@ from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.resolver import Resolver
-from gatepost.routing.accepted import canonical_pattern
+from gatepost.routing.accepted import canonical_domain, canonical_pattern
 
 ORDER: Final = (
     # agent              stages at which it speaks
@@ -173,7 +175,17 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         header_size_bytes=limits.header_size_bytes,
         header_fields=limits.header_fields,
         offers_auth=connector.auth,
+        sender_addresses={
+            folded_user(user): frozenset(map(_sender_key, addresses))
+            for user, addresses in settings.users.addresses.items()
+        },
     )
+
+
+def _sender_key(text: str) -> str:
+    """What an address of users.addresses is known by: the key of ann@example.com, "*@example.com" as it is."""
+    local, _, domain = text.rpartition("@")
+    return Address(local, canonical_domain(domain)).key
 
 
 def checked_domains(settings: Settings) -> frozenset[str]:
