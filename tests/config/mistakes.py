@@ -273,6 +273,15 @@ LOGINS = [
         ),
     ),
     Mistake(
+        "Kerberos at a smart host with a token",
+        '[send-connectors.out]\naddress-spaces = ["*"]\nsmart-hosts = ["smart.example"]\ntls = "required"\n'
+        'user = "ann"\ntoken-file = "/nowhere/token"\nauth-mechanisms = ["GSSAPI", "XOAUTH2"]\n',
+        (
+            "g.toml:8: send-connectors.out.token-file: /nowhere/token cannot be read: No such file or directory",
+            "g.toml:9: send-connectors.out.auth-mechanisms: has GSSAPI, which needs a password-file",
+        ),
+    ),
+    Mistake(
         "a keytab everybody can read, for no realm",
         '[users.gssapi]\nkeytab-file = "/etc/passwd"\n[users.ntlm]\nhashes-file = "/nowhere/smbpasswd"\n',
         (

@@ -106,6 +106,11 @@ def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
         "users.gssapi.keytab-file: needs Python packages that are not installed (spnego, gssapi, krb5): "
         "pip install 'gatepost[kerberos]'"
     ) in str(caught.value)
+    with pytest.raises(ConfigurationErrors) as caught:
+        loaded(f'{SERVER}[send-connectors.out]\naddress-spaces = ["*"]\nauth-mechanisms = ["NTLM"]\n')
+    assert "out.auth-mechanisms: needs Python packages that are not installed (spnego): pip" in str(
+        caught.value
+    )
 
 
 @pytest.mark.threat("E14")

@@ -36,14 +36,14 @@ def kdc() -> Iterator[Kdc]:
     try:
         made.start()
         made.add("ann", PASSWORD)
-        made.keytab("smtp/mx.ours.example", "SMTPSVC/mx.ours.example")
+        made.keytab("smtp/mx.ours.example", "SMTPSVC/mx.ours.example", "smtp/127.0.0.1")
         yield made
     finally:
         made.stop()
 
 
 def with_kerberos(
-    gateway: Gateways, sink: Sink, kdc: Kdc, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateways, sink: Sink, kdc: Kdc, monkeypatch: pytest.MonkeyPatch, *lines: str
 ) -> GatewayUnderTest:
     for name, value in kdc.environment.items():
         monkeypatch.setenv(name, value)
@@ -54,6 +54,7 @@ def with_kerberos(
             'auth-tarpit = "0s"',
             'auth-mechanisms = ["GSSAPI"]',
             "anonymous-rights = []",
+            *lines,
         ),
         more=f'[users.gssapi]\nkeytab-file = "{kdc.directory}/keytab"\nrealms = ["{REALM}"]\n',
     )
@@ -179,7 +180,7 @@ def test_no_ticket_no_login(gateway: Gateways, sink: Sink, kdc: Kdc, monkeypatch
 # NTLM.
 
 
-def with_ntlm(gateway: Gateways, sink: Sink, tmp_path: Path) -> GatewayUnderTest:
+def with_ntlm(gateway: Gateways, sink: Sink, tmp_path: Path, *lines: str) -> GatewayUnderTest:
     hashes = tmp_path / "smbpasswd"
     hashes.write_text(f"ann:1000:{'X' * 32}:{NT_HASH}:[U          ]:LCT-00000000:\n")
     hashes.chmod(0o600)
@@ -190,6 +191,7 @@ def with_ntlm(gateway: Gateways, sink: Sink, tmp_path: Path) -> GatewayUnderTest
             'auth-tarpit = "0s"',
             'auth-mechanisms = ["NTLM"]',
             "anonymous-rights = []",
+            *lines,
         ),
         more=f'[users.ntlm]\nhashes-file = "{hashes}"\ndomain = "OURS"\n',
     )
@@ -226,3 +228,44 @@ def test_swaks_logs_in_by_the_second_version_only(gateway: Gateways, sink: Sink,
         if "Authen::NTLM" in done.stdout + done.stderr:
             pytest.skip("swaks has no NTLM here (libauthen-ntlm-perl)")
         assert (done.returncode == 0) is is_let_in, done.stdout + done.stderr
+
+
+# A gateway as the client.
+
+SMART = 'hostname = "smart.ours.example"'
+
+
+def send_by(gateway: Gateways, smart: GatewayUnderTest, secret: Path, mechanism: str, user: str) -> None:
+    """One mail over a gateway that logs in at another."""
+    secret.write_text(f"{PASSWORD}\n")
+    secret.chmod(0o600)
+    office = gateway(
+        smart_host=f"[127.0.0.1]:{smart.port}",
+        connector=(
+            "[receive-connectors.test.ranges.office]",
+            'addresses = ["127.0.0.1"]',
+            'rights = ["submit", "relay", "any-sender", "own-domain-sender"]',
+        ),
+        sender=(
+            'tls = "required"',
+            f"user = '{user}'",
+            f'password-file = "{secret}"',
+            f'auth-mechanisms = ["{mechanism}"]',
+        ),
+    )
+    with smtplib.SMTP(office.host, office.port) as client:
+        client.sendmail("ann@ours.example", ["x@elsewhere.example"], "Subject: over two\n\nhello\n")
+
+
+def test_a_gateway_logs_in_by_ntlm(gateway: Gateways, sink: Sink, tmp_path: Path) -> None:
+    send_by(gateway, with_ntlm(gateway, sink, tmp_path, SMART), tmp_path / "password", "NTLM", "OURS\\ann")
+    assert "with ESMTPSA" in wait_until(lambda: sink.mails)[0].header("Received")
+
+
+@KERBEROS
+def test_a_gateway_logs_in_with_a_ticket(
+    gateway: Gateways, sink: Sink, kdc: Kdc, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    smart = with_kerberos(gateway, sink, kdc, monkeypatch, SMART)
+    send_by(gateway, smart, tmp_path / "password", "GSSAPI", f"ann@{REALM}")
+    assert "with ESMTPSA" in wait_until(lambda: sink.mails)[0].header("Received")

@@ -71,17 +71,17 @@ class KerberosContext:
 
     async def unwrap(self, data: bytes) -> bytes:
         """Whatever the client did to it."""
-        return await self._acceptor.in_thread(lambda: _trusted(lambda: self._established().unwrap(data).data))
+        return await self._acceptor.in_thread(lambda: guarded(lambda: self._established().unwrap(data).data))
 
     def _step(self, token: bytes) -> GssStep:
         if self._context is None:
             self._context = _new_context(is_spnego=_SPNEGO in token[:_FRONT_BYTES])
         context = self._context
-        answer = _trusted(lambda: context.step(token)) or b""
+        answer = guarded(lambda: context.step(token)) or b""
         if not context.complete:
             return GssStep(answer, "")
         # SPNEGO can be told by the client that it is complete: only what Kerberos knows counts.
-        principal = _trusted(lambda: context.client_principal)
+        principal = guarded(lambda: context.client_principal)
         if context.negotiated_protocol != "kerberos" or not principal:
             raise ValueError("it ended without Kerberos")
         return GssStep(answer, principal)
@@ -111,7 +111,7 @@ def _new_context(*, is_spnego: bool) -> ContextProxy:
     return spnego.server(protocol="negotiate") if is_spnego else plain
 
 
-def _trusted(work: Callable[[], T]) -> T:
+def guarded(work: Callable[[], T]) -> T:
     """What it returns. Raises ValueError: whatever the peer's octets make the library raise, nobody has logged in."""
     try:
         return work()

@@ -10,7 +10,8 @@ from gatepost.config.errors import Complaint
 from gatepost.config.files import secret_problem
 from gatepost.config.settings import Settings
 
-_MODULES: Final = ("spnego", "gssapi", "krb5")
+_MODULES: Final = {"GSSAPI": ("spnego", "gssapi", "krb5"), "NTLM": ("spnego",)}
+"""What the extra `kerberos` brings, as far as each needs it."""
 
 
 def check_integrated(settings: Settings) -> Iterator[Complaint]:
@@ -33,13 +34,20 @@ def check_integrated(settings: Settings) -> Iterator[Complaint]:
             yield Complaint(at=("users", "gssapi", "keytab-file"), message=f"{gssapi.keytab_file} {problem}")
         if not gssapi.realms:
             yield Complaint(at=("users", "gssapi", "realms"), message="must be given: nobody would be a user")
-        yield from _extra(("users", "gssapi", "keytab-file"))
+        yield from _extra(("users", "gssapi", "keytab-file"), "GSSAPI")
     if ntlm.hashes_file and (problem := secret_problem(ntlm.hashes_file)):
         yield Complaint(at=("users", "ntlm", "hashes-file"), message=f"{ntlm.hashes_file} {problem}")
 
+    for name, way in settings.send_connectors.items():
+        for mechanism in sorted(_MODULES.keys() & set(way.auth_mechanisms)):
+            at = ("send-connectors", name, "auth-mechanisms")
+            if way.token_file:
+                yield Complaint(at=at, message=f"has {mechanism}, which needs a password-file")
+            yield from _extra(at, mechanism)
 
-def _extra(at: tuple[str | int, ...]) -> Iterator[Complaint]:
-    absent = [module for module in _MODULES if find_spec(module) is None]
+
+def _extra(at: tuple[str | int, ...], mechanism: str) -> Iterator[Complaint]:
+    absent = [module for module in _MODULES[mechanism] if find_spec(module) is None]
     if absent:
         yield Complaint(
             at=at,

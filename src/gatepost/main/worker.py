@@ -13,7 +13,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from gatepost.adapters.accounts import FileAccounts
@@ -31,7 +30,6 @@ from gatepost.config.load import Configuration
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
-from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
@@ -48,7 +46,7 @@ from gatepost.main.integrated import integrated_logins
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
-from gatepost.main.secrets import secret_in
+from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.tokens import Tokens
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
@@ -58,7 +56,6 @@ from gatepost.model.queued import MailState, Settle, Settlement
 from gatepost.policy import order
 from gatepost.ports.store import MailFilter
 from gatepost.ports.tls import TlsServer
-from gatepost.ports.world import Randomness
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
@@ -239,7 +236,7 @@ async def _build(
         own=OwnName(
             hostname=settings.server.hostname,
             wildcard_ports=_wildcard_ports(settings),
-            credentials=_credentials(settings, randomness),
+            credentials=smart_host_logins(settings, randomness),
         ),
         counters=counters,
         log=log,
@@ -438,21 +435,3 @@ def _bindings(settings: Settings) -> Iterable[str]:
 def _wildcard_ports(settings: Settings) -> frozenset[int]:
     pairs = [split_binding(binding) for binding in _bindings(settings)]
     return frozenset(port for host, port in pairs if host in ("0.0.0.0", "::"))  # noqa: S104  # asks, does not bind
-
-
-def _credentials(settings: Settings, randomness: Randomness) -> dict[str, Credentials]:
-    """Of the send connectors that authenticate. Raises WorldFault when a password cannot be read."""
-    found = {}
-    for name, way in settings.send_connectors.items():
-        if not way.user:
-            continue
-        password = (
-            secret_in(way.password_file, f"send-connectors.{name}.password-file") if way.password_file else ""
-        )
-        token = (
-            partial(secret_in, way.token_file, f"send-connectors.{name}.token-file")
-            if way.token_file
-            else None
-        )
-        found[name] = Credentials(way.user, password, token, nonce=partial(randomness.token_hex, 16))
-    return found
