@@ -236,6 +236,8 @@ def test_ntlm_that_is_wrong_is_a_failure_of_the_account(tmp_path: Path) -> None:
         await again.ask(b"EHLO client.example")
         assert (await again.ask(answered(await challenged(again), password_hash=bytes(16)))).startswith("535")
         assert (await again.ask(answered(await challenged(again)))).startswith("421 4.7.0")
+        # But whoever has a ticket guesses nothing, and comes in
+        assert (await say(client, b"last", LAYER)).startswith("235 ")
         await again.close()
 
     converse(tmp_path, scenario)

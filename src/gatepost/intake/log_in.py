@@ -21,6 +21,7 @@ from gatepost.intake.exchange import (
     Proven,
     Step,
     TokenShown,
+    Vouched,
 )
 from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
 from gatepost.intake.integrated import Integrated
@@ -137,6 +138,8 @@ class LogIn:
                 step = await step.look()
             if isinstance(step, Challenge):
                 return Reply(334, "", step.text)
+            if isinstance(step, Vouched):
+                return await self._vouched(step.user)
             user = await self._user_of(step) if isinstance(step, TokenShown) else step.user
             if stopped := self._start(user):
                 return self._stopped(stopped)
@@ -157,6 +160,12 @@ class LogIn:
         if step.user and folded_user(step.user) != folded_user(user):
             raise PeerFault(CREDENTIALS_INVALID, "a token for somebody else", user=user)  # threats E05
         return user
+
+    async def _vouched(self, user: str) -> Reply:
+        """Nothing was guessed, so nothing counts against the account. Raises WorldFault."""
+        if self._desk.accounts.is_disabled(user):
+            return await self._failed(CREDENTIALS_INVALID, "a ticket for a disabled account")
+        return self._let_in(user)
 
     async def _is_good(self, step: Step, user: str) -> bool:
         if isinstance(step, Credentials):
