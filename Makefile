@@ -23,17 +23,17 @@ services: ## Debian packages of the real servers some tests talk to (needs root;
 run: venv ## The gateway in a small internet on loopback; ARGS=--once ends after the table
 	@$(PY) -m gatepost lab $(ARGS)
 
-kerberos: dev services ## The extra of the same name, where the headers of MIT krb5 are; without it its tests skip
+kerberos: dev services ## The extra of the same name, compiled in minutes; without it its tests skip
 	@if command -v krb5-config >/dev/null && tools/setup.sh kerberos; then :; else \
 		echo "Not installed: gatepost[kerberos] (needs libkrb5-dev and a compiler); its tests will skip." >&2; fi
 
-test: kerberos ## Every quick test, with real servers where they are installed
+test: dev services ## Every quick test, with real servers where they are installed
 	@$(PY) -m pytest -q -n 2 -m "not slow" $(ARGS)
 
-slow: kerberos ## The tests that take minutes
+slow: dev services ## The tests that take minutes
 	@$(PY) -m pytest -q -m slow $(ARGS)
 
-test-all: kerberos ## All of them
+test-all: dev services ## All of them
 	@$(PY) -m pytest -q -n 2 $(ARGS)
 
 check: format lint types imports quick ## Before every commit: under a minute
