@@ -15,6 +15,7 @@ import uvloop
 from gatepost.adapters.dialer import DialedWire, LoopDialer
 from gatepost.adapters.tls import client_pump
 from gatepost.model.fault import WorldFault
+from gatepost.model.link_tls import LinkMode, LinkTls
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Test = Callable[[DialedWire], Coroutine[Any, Any, None]]
@@ -174,7 +175,7 @@ def test_tls_carries_megabytes_both_ways(loop: str) -> None:
         await reader.read()
 
     async def test(wire: DialedWire) -> None:
-        info = await wire.start_tls("mx.example", verify=False, timeout_s=5)
+        info = await wire.start_tls("mx.example", link=LinkTls(), timeout_s=5)
         assert info.version.startswith("TLSv1.")
         wire.write(b"x" * 3_000_000)
         await wire.drain(timeout_s=5)
@@ -190,7 +191,7 @@ def test_tls_carries_megabytes_both_ways(loop: str) -> None:
 def test_a_certificate_nobody_vouches_for_is_a_fault_when_verified(loop: str) -> None:
     async def test(wire: DialedWire) -> None:
         with pytest.raises(WorldFault):
-            await wire.start_tls("mx.example", verify=True, timeout_s=5)
+            await wire.start_tls("mx.example", link=LinkTls(mode=LinkMode.VERIFIED), timeout_s=5)
 
     meet(loop, is_silent, test, tls=server_context())
 
@@ -201,7 +202,7 @@ def test_bytes_before_the_handshake_are_a_fault(loop: str) -> None:
     async def test(wire: DialedWire) -> None:
         await asyncio.sleep(0.05)
         with pytest.raises(WorldFault, match="handshake"):
-            await wire.start_tls("mx.example", verify=False, timeout_s=5)
+            await wire.start_tls("mx.example", link=LinkTls(), timeout_s=5)
 
     async def speaks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"250 injected\r\n")
@@ -214,7 +215,7 @@ def test_bytes_before_the_handshake_are_a_fault(loop: str) -> None:
 def test_a_handshake_that_never_ends_is_a_fault(loop: str) -> None:
     async def test(wire: DialedWire) -> None:
         with pytest.raises(WorldFault, match="handshake"):
-            await wire.start_tls("mx.example", verify=False, timeout_s=0.1)
+            await wire.start_tls("mx.example", link=LinkTls(), timeout_s=0.1)
 
     meet(loop, is_silent, test)
 

@@ -15,7 +15,7 @@ from tests.services.issuer import IssuerServer, answer
 
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.https import HttpsAsker
-from gatepost.adapters.tls import TrustedPumps
+from gatepost.adapters.tls import client_pump
 from gatepost.adapters.token_keys import RETRY_S, TokenKeysUrl
 from gatepost.model.fault import WorldFault
 from gatepost.model.https_url import HttpsUrl, parse_https_url
@@ -38,8 +38,8 @@ def with_issuer(
         issuer = IssuerServer(tmp_path)
         await issuer.start()
         try:
-            pumps = TrustedPumps(ca_file or str(issuer.ca_file))
-            await scenario(issuer, HttpsAsker(Names(), LoopDialer(pumps)))
+            asker = HttpsAsker(Names(), LoopDialer(client_pump), ca_file=ca_file or str(issuer.ca_file))
+            await scenario(issuer, asker)
         finally:
             await issuer.stop()
 
@@ -119,11 +119,6 @@ def test_a_certificate_for_another_name_or_of_another_authority_is_not_believed(
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     with_issuer(tmp_path, scenario, ca_file=str(other))
-
-
-def test_authorities_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(WorldFault, match="cannot be used"):
-        TrustedPumps(str(tmp_path / "nothing"))
 
 
 @pytest.mark.parametrize(

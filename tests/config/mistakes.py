@@ -256,7 +256,7 @@ LOGINS = [
         '[users.tokens]\naudience = "mail"\nca-file = "/etc/passwd"\n'
         'introspection = { url = "https://u:p@issuer.example/" }\n',
         (
-            "g.toml:5: users.tokens.ca-file: /etc/passwd holds no certificates in PEM form",
+            "g.toml:5: users.tokens.ca-file: /etc/passwd is no PEM file with certificates",
             "g.toml:6: users.tokens.introspection.client-id: must be given: issuers tell nobody else (RFC 7662)",
             "g.toml:6: users.tokens.introspection.secret-file: must be given: issuers tell nobody else (RFC 7662)",
             "g.toml:6: users.tokens.introspection.url: has a user name or a fragment",
@@ -357,7 +357,7 @@ WAYS_OUT = [
         WAY + 'user = "us"\npassword-file = "/nowhere"\n',
         (
             "g.toml:5: send-connectors.out.user: a password is not sent with tls = opportunistic "
-            "(accepted: tls = required, tls = verified)",
+            "(accepted: tls = required, tls = verified, tls = fingerprint)",
             "g.toml:6: send-connectors.out.password-file: /nowhere cannot be read: No such file or directory",
         ),
     ),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,34 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path, certificates: P
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
     said = refusal(written(tmp_path / "cert.pem", b"hello"), None)
     assert "is not a PEM certificate with an unencrypted key that belongs to it" in said
+
+
+@pytest.mark.threat("T06")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_a_key_that_the_account_we_become_cannot_read_is_refused(certificates: Pair) -> None:
+    with tempfile.TemporaryDirectory() as place:  # pytest's own directories are closed to everybody
+        readable_by_nobody(Path(place), certificates)
+
+
+def readable_by_nobody(place: Path, certificates: Pair) -> None:
+    ours, _ = certificates
+    place.chmod(0o755)
+    both = written(place / "both.pem", ours.private_key_and_cert_chain_pem.bytes())
+    text = SERVER + 'user = "nobody"\n' + DOOR + f'certificate-file = "{both}"\n'
+
+    def said() -> str:
+        try:
+            load_text(text, file="g.toml", agent_settings={})
+        except ConfigurationErrors as errors:
+            return str(errors)
+        return ""
+
+    assert f"cannot be read by server.user nobody: {both} is closed to that account" in said()
+    nobody = pwd.getpwnam("nobody")
+    os.chown(both, nobody.pw_uid, nobody.pw_gid)
+    assert said() == ""
+    os.chown(both, 0, nobody.pw_gid)
+    both.chmod(0o640)
+    assert said() == ""
+    place.chmod(0o700)
+    assert f"{place} is closed to that account" in said()

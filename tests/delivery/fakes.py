@@ -30,6 +30,7 @@ from gatepost.model.address import Address
 from gatepost.model.content import Content
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import WorldFault
+from gatepost.model.link_tls import LinkTls
 from gatepost.model.queued import Accept, MailState, QueuedMail, QueuedRecipient
 from gatepost.model.session import TlsInfo
 from gatepost.ports.resolver import Mx
@@ -269,7 +270,7 @@ class FakeWire:
     async def drain(self, *, timeout_s: float) -> None:
         return
 
-    async def start_tls(self, server_name: str, *, verify: bool, timeout_s: float) -> TlsInfo:
+    async def start_tls(self, server_name: str, *, link: LinkTls, timeout_s: float) -> TlsInfo:
         raise WorldFault("no TLS here")
 
     def close(self) -> None:

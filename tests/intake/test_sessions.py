@@ -17,7 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from tests.intake.house import House, open_house, settings_with
 
-from gatepost.adapters.tls import ServerTls, end_point_of, self_signed
+from gatepost.adapters.certificates import end_point_of
+from gatepost.adapters.tls import ServerTls, self_signed
 from gatepost.model.fault import WorldFault
 from gatepost.protocol.sasl_client import BearerClient, ScramClient
 

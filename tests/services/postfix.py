@@ -72,14 +72,19 @@ class PostfixServer:
     """One Postfix instance. Needs root, as Postfix does."""
 
     def __init__(
-        self, *, mailboxes: tuple[str, ...] = (), relayhost: str = "", hostname: str = "postfix.example"
+        self,
+        *,
+        mailboxes: tuple[str, ...] = (),
+        relayhost: str = "",
+        hostname: str = "postfix.example",
+        more: tuple[str, ...] = (),
     ) -> None:
-        """mailboxes: addresses it keeps mail for. relayhost: where everything else goes."""
+        """mailboxes: addresses it keeps mail for. relayhost: where everything else goes. more: lines of main.cf."""
         self.directory = Path(tempfile.mkdtemp(prefix="gp-postfix-"))
         self.port = free_port()
         self.log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._write(mailboxes=mailboxes, relayhost=relayhost, hostname=hostname)
+        self._write(mailboxes=mailboxes, relayhost=relayhost, hostname=hostname, more=more)
 
     def start(self) -> None:
         """Start it in the foreground and wait for its port."""
@@ -133,7 +138,9 @@ class PostfixServer:
         except OSError:
             return False
 
-    def _write(self, *, mailboxes: tuple[str, ...], relayhost: str, hostname: str) -> None:
+    def _write(
+        self, *, mailboxes: tuple[str, ...], relayhost: str, hostname: str, more: tuple[str, ...]
+    ) -> None:
         base = self.directory
         base.chmod(0o755)
         nobody = pwd.getpwnam("nobody")
@@ -150,7 +157,7 @@ class PostfixServer:
             uid=nobody.pw_uid,
             gid=nobody.pw_gid,
         )
-        (base / "etc" / "main.cf").write_text(main)
+        (base / "etc" / "main.cf").write_text(main + "".join(f"{line}\n" for line in more))
         (base / "etc" / "master.cf").write_text(_MASTER.format(port=self.port))
         (base / "etc" / "mailboxes").write_text(
             "".join(f"{one} {one.partition('@')[0]}/\n" for one in mailboxes)

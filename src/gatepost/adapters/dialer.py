@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from gatepost.model.fault import WorldFault
+from gatepost.model.link_tls import LinkTls
 from gatepost.model.session import TlsInfo
 from gatepost.ports.tls import TlsPump
 
@@ -19,8 +20,8 @@ CLOSE_LIMIT_S: Final = 5.0
 class ClientPumps(Protocol):
     """Makes the TLS of one connection: adapters.tls.client_pump."""
 
-    def __call__(self, server_name: str, *, verify: bool) -> TlsPump:
-        """server_name: of the next hop. Raises WorldFault."""
+    def __call__(self, server_name: str, link: LinkTls) -> TlsPump:
+        """server_name: of the next hop. link: what it has to prove. Raises WorldFault."""
 
 
 class DialedWire(asyncio.Protocol):
@@ -129,11 +130,11 @@ class DialedWire(asyncio.Protocol):
                 raise self._fault or WorldFault("connection lost while sending")
             await self._wait(timeout_s, "the next hop takes nothing")
 
-    async def start_tls(self, server_name: str, *, verify: bool, timeout_s: float) -> TlsInfo:
+    async def start_tls(self, server_name: str, *, link: LinkTls, timeout_s: float) -> TlsInfo:
         """Handshake now. Raises WorldFault, also for bytes that came before it (D04)."""
         if self._received:
             raise WorldFault("the next hop sent something between its answer to STARTTLS and the handshake")
-        self._pump = self._pumps(server_name, verify=verify)
+        self._pump = self._pumps(server_name, link)
         if self._transport is not None:
             self._transport.write(self._pump.start())
         deadline = self._loop.time() + timeout_s

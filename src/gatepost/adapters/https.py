@@ -10,6 +10,7 @@ from typing import Final
 from gatepost.adapters.dialer import DialedWire, LoopDialer
 from gatepost.model.fault import Fault, WorldFault
 from gatepost.model.https_url import HttpsUrl
+from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.ports.https import HttpsRequest
 from gatepost.ports.resolver import Resolver
 from gatepost.protocol.http_client import HttpAnswer, HttpExchange
@@ -20,10 +21,11 @@ _ADDRESSES_TRIED: Final = 4
 class HttpsAsker:
     """Keeps the promise of ports.https.HttpsClient."""
 
-    def __init__(self, resolver: Resolver, dialer: LoopDialer) -> None:
-        """dialer: one whose TLS trusts whom the service's certificate is from."""
+    def __init__(self, resolver: Resolver, dialer: LoopDialer, *, ca_file: str) -> None:
+        """ca_file: the authorities that are believed, and no others; "" for the system's."""
         self._resolver = resolver
         self._dialer = dialer
+        self._link = LinkTls(mode=LinkMode.VERIFIED, ca_file=ca_file)
 
     async def ask(self, request: HttpsRequest) -> bytes:
         """The body of a 200. Raises WorldFault."""
@@ -51,7 +53,7 @@ class HttpsAsker:
         )
         wire = await self._connected(request.url, request.timeout_s)
         try:
-            await wire.start_tls(request.url.host, verify=True, timeout_s=request.timeout_s)
+            await wire.start_tls(request.url.host, link=self._link, timeout_s=request.timeout_s)
             wire.write(exchange.opening)
             while True:
                 data = await wire.read(timeout_s=request.timeout_s)

@@ -11,6 +11,7 @@ import datetime
 import ipaddress
 import os
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,18 +20,41 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from gatepost.adapters.certificates import (
+    Pair,
+    ServerContext,
+    ServerOptions,
+    Signature,
+    end_point_of,
+    fingerprints_of,
+    peer_certificate,
+    server_context,
+    signature_of,
+)
+from gatepost.adapters.client_tls import client_context
+from gatepost.config.certificates import dns_names
 from gatepost.model.fault import WorldFault
+from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.model.session import TlsInfo
 
 _READ_BYTES: Final = 16 * 1024
 _SELF_SIGNED_DAYS: Final = 3650
 _SERVER_NAME_LIMIT: Final = 255
+_DEFAULTS: Final = ServerOptions()
 
 
 class MemoryPump:
     """One TLS session between two memory buffers. Keeps the promise of ports.tls.TlsPump."""
 
-    def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_name: str = "") -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_name: str = "",
+        link: LinkTls | None = None,
+    ) -> None:
+        """link: what a next hop has to prove; None on the server's side."""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
@@ -39,6 +63,7 @@ class MemoryPump:
         self._established = False
         self._peer_closed = False
         self._server_name = server_name
+        self._link = link
 
     def start(self) -> bytes:
         """Begin the handshake; what to send (nothing on the server's side)."""
@@ -88,25 +113,50 @@ class MemoryPump:
         if not self._established or cipher is None:
             raise ValueError("nothing is agreed on before the handshake is done")
         name, version, bits = cipher
+        shown = self._shown()
         return TlsInfo(
             version=self._tls.version() or version,
             cipher=name,
             bits=bits,
             server_name=self._server_name,
-            server_end_point=self._end_point(),
+            server_end_point=self._end_point(shown),
+            client=peer_certificate(shown) if shown is not None and self._tls.server_side else None,
+            peer_is_proven=self._link is not None and self._link.proves_the_peer,
         )
 
-    def _end_point(self) -> bytes:
-        """Of the certificate that was shown: ours stands at the context that showed it."""
+    def _shown(self) -> x509.Certificate | None:
+        """The peer's certificate, when it showed one that can be read; of a client only where we ask for it."""
+        if self._tls.server_side and self._tls.context.verify_mode is ssl.CERT_NONE:
+            return None
+        shown = self._tls.getpeercert(binary_form=True)
+        try:
+            return x509.load_der_x509_certificate(shown) if shown else None
+        except ValueError:
+            return None
+
+    def _end_point(self, shown: x509.Certificate | None) -> bytes:
+        """Of the server's certificate: ours stands at the context that showed it."""
         if self._tls.server_side:
             context = self._tls.context
             return context.end_point if isinstance(context, ServerContext) else b""
-        shown = self._tls.getpeercert(binary_form=True)
-        return end_point_of(x509.load_der_x509_certificate(shown)) if shown else b""
+        return end_point_of(shown) if shown is not None else b""
+
+    def _check_peer(self, link: LinkTls) -> None:
+        """What OpenSSL does not check for us. Raises WorldFault: nothing was sent to whoever this is."""
+        if link.mode is LinkMode.FINGERPRINT:
+            shown = self._shown()
+            if shown is None or link.fingerprints.isdisjoint(fingerprints_of(shown)):
+                raise WorldFault("TLS failed: the certificate has none of the fingerprints we know")
+        elif link.mode is LinkMode.VERIFIED and link.names:
+            shown = self._shown()
+            if shown is None or not link.names_fit(_names_of(shown)):
+                raise WorldFault(f"TLS failed: the certificate is not for {' or '.join(link.names)}")
 
     def _shake_hands(self) -> None:
         try:
             self._tls.do_handshake()
+            if self._link is not None:
+                self._check_peer(self._link)
             self._established = True
         except ssl.SSLWantReadError:
             pass
@@ -131,59 +181,89 @@ class MemoryPump:
         return b"".join(clear)
 
 
-class ServerContext(ssl.SSLContext):
-    """A context that knows what its certificate is to be bound to (`end_point_of`)."""
-
-    end_point: bytes = b""
-
-
 class ServerTls:
-    """Makes pumps for the connections of one receive connector. Keeps the promise of ports.tls.TlsServer."""
+    """Makes pumps for the connections of one receive connector. Keeps the promise of ports.tls.TlsServer.
 
-    def __init__(self, certificate_file: str, key_file: str = "") -> None:
-        """Load the pair. Raises WorldFault with the file's name when it cannot be used."""
-        self._context = _server_context()
-        try:
-            self._context.load_cert_chain(certificate_file, key_file or None)
-            self._context.end_point = end_point_of(
-                x509.load_pem_x509_certificate(Path(certificate_file).read_bytes())
-            )
-        except (OSError, ssl.SSLError, ValueError) as error:
-            raise WorldFault(
-                f"certificate {certificate_file} cannot be used: {error}", file=certificate_file
-            ) from error
+    more: certificates for other names of ours, chosen by the server name a client asks for;
+    a client that asks for none, or for another, is shown the first (RFC 6066 §3).
+    """
+
+    def __init__(
+        self,
+        certificate_file: str,
+        key_file: str = "",
+        *,
+        more: Sequence[Pair] = (),
+        options: ServerOptions = _DEFAULTS,
+    ) -> None:
+        """Load everything. Raises WorldFault with the file's name when it cannot be used."""
+        self.pairs = (Pair(certificate_file, key_file), *more)
+        self._options = options
+        self._seen = self._signature()
+        self.contexts = self._loaded()
+        """In the order of `pairs`."""
 
     def pump(self) -> MemoryPump:
         """For one new connection."""
-        return MemoryPump(self._context, server_side=True)
+        return MemoryPump(self.contexts[0], server_side=True)
+
+    def refresh(self, now: float) -> bool:
+        """Load again what has changed on disk; True when it is in force for new connections.
+
+        Sessions that are open keep what they have. now: seconds since the epoch. Raises
+        WorldFault when the new files cannot be used: the old certificates stay in force. May be
+        called in a thread; at most once a second is often enough.
+        """
+        signature = self._signature()
+        if signature == self._seen:
+            return False
+        fresh = self._loaded()
+        if signature != self._signature():
+            raise WorldFault("the files change while they are read", file=self.pairs[0].certificate_file)
+        for pair, old, new in zip(self.pairs, self.contexts, fresh, strict=True):
+            if new.expires_at <= now < old.expires_at:
+                file = pair.certificate_file
+                raise WorldFault(f"certificate {file} cannot be used: it has expired", file=file)
+        self.contexts, self._seen = fresh, signature
+        return True
+
+    def _loaded(self) -> tuple[ServerContext, ...]:
+        contexts = tuple(server_context(pair, self._options) for pair in self.pairs)
+        if len(contexts) > 1:
+            contexts[0].sni_callback = _ByName(contexts)
+        return contexts
+
+    def _signature(self) -> Signature:
+        pairs = [file for pair in self.pairs for file in (pair.certificate_file, pair.key_file) if file]
+        return signature_of((*pairs, self._options.ca_file) if self._options.ca_file else pairs)
 
 
-def client_pump(server_name: str, *, verify: bool) -> MemoryPump:
-    """For one connection to a next hop; verify: its certificate must be good for `server_name`."""
-    context = _VERIFYING if verify else _ENCRYPTING
+class _ByName:
+    """Chooses the certificate for a server name: a whole name before one with a star."""
+
+    def __init__(self, contexts: Sequence[ServerContext]) -> None:
+        self._by_name: dict[str, ServerContext] = {}
+        for context in contexts:
+            for name in context.names:
+                self._by_name.setdefault(name, context)
+
+    def __call__(self, tls: ssl.SSLObject, name: str | None, first: ssl.SSLContext) -> None:
+        """Called by OpenSSL in the handshake; a name is only ever looked up here, never a file (D17)."""
+        asked = (name or "").lower().rstrip(".")
+        found = self._by_name.get(asked) or self._by_name.get("*." + asked.partition(".")[2])
+        if found is not None and found is not first:
+            tls.context = found
+
+
+def client_pump(server_name: str, link: LinkTls) -> MemoryPump:
+    """For one connection to a next hop. Raises WorldFault."""
+    verify = link.mode is LinkMode.VERIFIED and not link.names
     name = server_name if len(server_name) <= _SERVER_NAME_LIMIT else ""
     if verify and not name:
         raise WorldFault("the next hop has no name that its certificate could be checked against")
-    return MemoryPump(context, server_side=False, server_name=_sni(name, verify=verify))
-
-
-class TrustedPumps:
-    """Makes the TLS of connections to services whose certificates are always verified.
-
-    ca_file: the authorities that are believed, and no others; "" for the system's.
-    """
-
-    def __init__(self, ca_file: str) -> None:
-        """Raises WorldFault when the file cannot be used."""
-        try:
-            self._context = ssl.create_default_context(cafile=ca_file) if ca_file else _VERIFYING
-        except (OSError, ssl.SSLError) as error:
-            raise WorldFault(f"certificates {ca_file} cannot be used: {error}", file=ca_file) from error
-        _harden(self._context)
-
-    def __call__(self, server_name: str, *, verify: bool) -> MemoryPump:  # noqa: ARG002  # the protocol's
-        """For one connection, whatever `verify` says."""
-        return MemoryPump(self._context, server_side=False, server_name=server_name)
+    return MemoryPump(
+        client_context(link), server_side=False, server_name=_sni(name, verify=verify), link=link
+    )
 
 
 def self_signed(directory: Path, hostname: str, *, now: float) -> Path:
@@ -225,37 +305,11 @@ def _certificate(key: ec.EllipticCurvePrivateKey, hostname: str, now: float) -> 
     )
 
 
-def end_point_of(certificate: x509.Certificate) -> bytes:
-    """tls-server-end-point (RFC 5929 §4.1); b"" for a signature without a hash of its own, such as Ed25519's."""
-    chosen = certificate.signature_hash_algorithm
-    if chosen is None:
-        return b""
-    weak = chosen.name in ("md5", "sha1")
-    return certificate.fingerprint(hashes.SHA256() if weak else chosen)
-
-
-def _server_context() -> ServerContext:
-    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
-    _harden(context)
-    # Each connector has a context of its own and hands out no tickets: a session of one
-    # door is never resumed at another (threats D19).
-    context.options |= ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_SINGLE_ECDH_USE
-    context.num_tickets = 0
-    return context
-
-
-def _client_context(*, verify: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # RFC 7435: some encryption is better than none
-    _harden(context)
-    return context
-
-
-def _harden(context: ssl.SSLContext) -> None:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+def _names_of(shown: x509.Certificate) -> tuple[str, ...]:
+    try:
+        return dns_names(shown)
+    except ValueError:
+        return ()
 
 
 def _sni(name: str, *, verify: bool) -> str:
@@ -273,7 +327,3 @@ def _fault(error: Exception, last_words: bytes = b"") -> WorldFault:
     """last_words: the alert that tells the peer what was wrong; the caller may still send it."""
     reason = getattr(error, "reason", None) or type(error).__name__
     return WorldFault(f"TLS failed: {reason}", alert=last_words)
-
-
-_VERIFYING: Final = _client_context(verify=True)
-_ENCRYPTING: Final = _client_context(verify=False)

@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Final
 
 from gatepost.config.errors import Complaint
-from gatepost.config.files import certificate_problem, readable_problem, secret_problem
 from gatepost.config.networks import (
     Binding,
     is_everybody,
@@ -37,7 +36,6 @@ def check_doors(settings: Settings) -> Iterator[Complaint]:
         at: At = ("receive-connectors", name)
         yield from _listening(at, door)
         yield from _identity(at, door)
-        yield from _certificate(at, door)
         yield from _ranges(at, door)
         yield from _open_relay(at, door)
         yield from _limits((*at, "limits"), door.limits)
@@ -89,21 +87,6 @@ def _identity(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
             message="AUTH is only ever offered under TLS, and tls = none offers no TLS",
             accepted=tuple(f"tls = {mode}" for mode in _TLS_FOR_AUTH),
         )
-
-
-def _certificate(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
-    if door.key_file and not door.certificate_file:
-        yield Complaint(at=(*at, "key-file"), message="stands without a certificate-file")
-    if not door.certificate_file or door.tls == "none":
-        return
-    if problem := readable_problem(door.certificate_file):
-        yield Complaint(at=(*at, "certificate-file"), message=f"{door.certificate_file} {problem}")
-        return
-    key_at = "key-file" if door.key_file else "certificate-file"
-    if problem := secret_problem(door.key_file or door.certificate_file):
-        yield Complaint(at=(*at, key_at), message=f"{door.key_file or door.certificate_file} {problem}")
-    elif problem := certificate_problem(door.certificate_file, door.key_file):
-        yield Complaint(at=(*at, "certificate-file"), message=f"{door.certificate_file}: {problem}")
 
 
 def _ranges(at: At, door: ReceiveConnector) -> Iterator[Complaint]:

@@ -115,4 +115,4 @@ def _accounts(settings: Settings) -> Iterator[Complaint]:
 
 
 def _asks_for_passwords(door: ReceiveConnector) -> bool:
-    return door.auth and not _BY_TOKEN.issuperset(door.auth_mechanisms)
+    return door.auth and not (_BY_TOKEN | {"EXTERNAL"}).issuperset(door.auth_mechanisms)

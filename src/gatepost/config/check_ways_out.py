@@ -19,6 +19,7 @@ At = tuple[str | int, ...]
 _SPACE: Final = re.compile(r"([^;]+)(?:;([0-9]{1,3}))?")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _SMTP_PORT: Final = 25
+_ENCRYPTED: Final = ("required", "verified", "fingerprint")
 
 
 def check_ways_out(settings: Settings) -> Iterator[Complaint]:
@@ -109,12 +110,15 @@ def _authentication(at: At, way: SendConnector) -> Iterator[Complaint]:
             if path:
                 yield Complaint(at=(*at, name), message="stands without a user")
         return
-    if way.tls not in ("required", "verified"):
+    if way.tls not in _ENCRYPTED:
         yield Complaint(
             at=(*at, "user"),
             message=f"a password is not sent with tls = {way.tls}",
-            accepted=("tls = required", "tls = verified"),
+            accepted=tuple(f"tls = {mode}" for mode in _ENCRYPTED),
         )
+    has_certificate = bool(way.certificate_file) and "EXTERNAL" in way.auth_mechanisms
+    if has_certificate and not way.password_file and not way.token_file:
+        return
     if bool(way.password_file) == bool(way.token_file):
         yield Complaint(at=(*at, "user"), message="needs a password-file or a token-file, one of them")
         return

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import pwd
 import ssl
 import stat
+from collections.abc import Collection
+from typing import Final
 
 Path = tuple[str | int, ...]
+
+_READ: Final = 4
+_SEARCH: Final = 1
 
 
 def readable_problem(path: str) -> str:
@@ -28,6 +34,44 @@ def secret_problem(path: str) -> str:
     if mode & 0o027:
         return f"can be read or changed by others (mode {mode:04o}): chmod 600 {path}"
     return ""
+
+
+def authorities_problem(path: str) -> str:
+    """Why a file of certificate authorities cannot be used; "" when it can."""
+    if problem := readable_problem(path) or open_to_others(path):
+        return problem
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cafile=path)
+    except (OSError, ssl.SSLError):
+        return "is no PEM file with certificates"
+    return ""
+
+
+def closed_to_user(path: str, user: str) -> str:
+    """Why the account we become could not read a file that root can read; "" when it can, or nobody is become."""
+    if not user or os.geteuid() != 0:
+        return ""
+    try:
+        account = pwd.getpwnam(user)
+        groups = os.getgrouplist(user, account.pw_gid)
+        places = [os.path.abspath(path)]
+        while places[-1] != "/":
+            places.append(os.path.dirname(places[-1]))
+        shut = next(
+            (p for p in places if not _may(p, account.pw_uid, groups, _SEARCH if p != places[0] else _READ)),
+            "",
+        )
+    except (KeyError, OSError, ValueError):  # said elsewhere
+        return ""
+    return f"cannot be read by server.user {user}: {shut} is closed to that account" if shut else ""
+
+
+def _may(path: str, uid: int, groups: Collection[int], wanted: int) -> bool:
+    found = os.stat(path)
+    if uid == 0:
+        return True
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode >> shift & wanted)
 
 
 def open_to_others(path: str) -> str:
@@ -55,15 +99,4 @@ def certificate_problem(certificate_file: str, key_file: str) -> str:
         return "is not a PEM certificate with an unencrypted key that belongs to it"
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-    return ""
-
-
-def authorities_problem(path: str) -> str:
-    """Why a file of trusted certificates cannot be used; "" when it can."""
-    if problem := readable_problem(path) or open_to_others(path):
-        return problem
-    try:
-        ssl.create_default_context(cafile=path)
-    except (OSError, ssl.SSLError):
-        return "holds no certificates in PEM form"
     return ""

@@ -18,6 +18,7 @@ from gatepost.config.check_doors import check_doors
 from gatepost.config.check_integrated import check_integrated
 from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
+from gatepost.config.check_tls import check_tls
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
 from gatepost.config.errors import Complaint, ConfigurationError, ConfigurationErrors, closest, dotted, quoted
@@ -228,6 +229,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_doors(settings)
     yield from check_logins(settings)
     yield from check_integrated(settings)
+    yield from check_tls(settings)
     yield from check_ways_out(settings)
 
 

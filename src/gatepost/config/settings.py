@@ -8,22 +8,12 @@ from pydantic import Field
 
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
+from gatepost.config.rights import Right
 from gatepost.config.schema import Duration, Size, Table, setting, size
+from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
 """The limits stand at the number, because "auto" cannot be compared with one."""
-
-Right = Literal[
-    "submit",
-    "relay",
-    "any-sender",
-    "own-domain-sender",
-    "bypass-filters",
-    "bypass-size",
-    "routing-headers",
-    "organization-headers",
-    "internal",
-]
 
 
 class Server(Table):
@@ -172,11 +162,17 @@ class ReceiveConnector(Table):
         default="",
     )
     key_file: str = setting("PEM file with the private key; empty: it is in certificate-file", default="")
+    tls_minimum: TlsVersion = setting("The oldest TLS that is spoken", default="1.2")
+    certificates: dict[str, Certificate] = setting("Certificates for other names of ours", default={})
+    client_certificates: ClientCertificates = setting(
+        "Certificates that clients show", default=ClientCertificates()
+    )
     auth: bool = setting("Offer AUTH (only ever under TLS)", default=False)
     auth_mechanisms: tuple[Mechanism, ...] = setting(
         "What AUTH may be done with, in the order it is announced; OAUTHBEARER and XOAUTH2 need users.tokens, "
-        "GSSAPI needs users.gssapi, NTLM users.ntlm",
-        default=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"),
+        "GSSAPI needs users.gssapi, NTLM users.ntlm, EXTERNAL is offered to clients whose certificate is mapped to an "
+        "account",
+        default=("EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"),
     )
     auth_tarpit_s: Duration = setting(
         "Delay of the answer to a failed AUTH; doubled by each failure before it, up to a minute",
@@ -243,12 +239,31 @@ class SendConnector(Table):
     port: int = setting("Port of next hops that do not name one", default=25, low=1, high=65535)
     hostname: str = setting("Our name in EHLO; empty: server.hostname", default="")
     source_address: str = setting("Address to send from; empty: the system chooses", default="")
-    tls: Literal["none", "opportunistic", "required", "verified"] = setting(
+    tls: OutgoingTls = setting(
         "none: never; opportunistic: where offered, any certificate; required: any certificate; "
-        "verified: a certificate for the next hop's name",
+        "verified: a certificate for the next hop's name; fingerprint: one of fingerprints",
         default="opportunistic",
     )
-    user: str = setting("Name for AUTH at the smart host; needs tls required or verified", default="")
+    tls_minimum: TlsVersion = setting("The oldest TLS that is spoken", default="1.2")
+    tls_domains: dict[str, TlsDomain] = setting("TLS towards single domains", default={})
+    fingerprints: tuple[str, ...] = setting(
+        "For tls = fingerprint: SHA-256 of the certificates or public keys that count, in hex", default=()
+    )
+    certificate_names: tuple[str, ...] = setting(
+        "For tls = verified: names one of which the certificate must be for, instead of the next hop's; "
+        '"*.example.com" is all names below',
+        default=(),
+    )
+    ca_file: str = setting(
+        "PEM file with the authorities that vouch for next hops; empty: those of the system", default=""
+    )
+    certificate_file: str = setting(
+        "PEM file with the certificate we show to next hops; empty: none", default=""
+    )
+    key_file: str = setting("PEM file with its private key; empty: it is in certificate-file", default="")
+    user: str = setting(
+        "Name for AUTH at the smart host; needs tls required, verified or fingerprint", default=""
+    )
     password_file: str = setting("File (mode 0600) with the password for AUTH", default="")
     token_file: str = setting(
         "File (mode 0600) with an access token for OAUTHBEARER and XOAUTH2 instead of a password; read for "
@@ -257,7 +272,15 @@ class SendConnector(Table):
     )
     auth_mechanisms: tuple[Mechanism, ...] = setting(
         "What to log in with: the first of these that the smart host offers and the secret is good for",
-        default=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"),
+        default=(
+            "EXTERNAL",
+            "SCRAM-SHA-256-PLUS",
+            "SCRAM-SHA-256",
+            "PLAIN",
+            "LOGIN",
+            "OAUTHBEARER",
+            "XOAUTH2",
+        ),
     )
     connections: int = setting("Most connections of one worker to one next hop", default=20, low=1, high=1000)
     messages_per_connection: int = setting("Messages after which a connection is closed", default=100, low=1)

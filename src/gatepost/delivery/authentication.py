@@ -10,10 +10,12 @@ from gatepost.model.fault import WorldFault
 from gatepost.model.session import TlsInfo
 from gatepost.protocol import scram
 from gatepost.protocol.sasl_client import (
+    BY_CERTIFICATE,
     BY_PASSWORD,
     BY_TOKEN,
     BearerClient,
     ClientExchange,
+    ExternalClient,
     LoginClient,
     PlainClient,
     ScramClient,
@@ -34,13 +36,19 @@ class Credentials:
     """Chance for SCRAM; without it SCRAM is not used."""
     integrated: Callable[[str, str], ClientExchange] | None = None
     """(mechanism, host) -> what speaks GSSAPI or NTLM; without it neither is used."""
+    has_certificate: bool = False
+    """TLS shows a certificate of ours, and EXTERNAL may stand on it."""
 
 
 def choose(
     wanted: Sequence[str], offered: Sequence[str], credentials: Credentials, tls: TlsInfo
 ) -> str | None:
     """The first mechanism of ours that the server offers and our secret is good for; None: there is none."""
-    usable = BY_TOKEN if credentials.token is not None else BY_PASSWORD
+    usable = (
+        BY_TOKEN if credentials.token is not None else BY_PASSWORD if credentials.password else frozenset()
+    )
+    if credentials.has_certificate:
+        usable = usable | BY_CERTIFICATE
     if credentials.nonce is None:
         usable = usable - {scram.MECHANISM, scram.MECHANISM_PLUS}
     if not tls.server_end_point:
@@ -70,6 +78,8 @@ def exchange_for(
                 end_point=tls.server_end_point if can_bind else b"",
                 plus=mechanism == scram.MECHANISM_PLUS,
             )
+        case "EXTERNAL":
+            return ExternalClient(user)
         case "OAUTHBEARER" | "XOAUTH2" if credentials.token is not None:
             return BearerClient(user, credentials.token(), is_google=mechanism == "XOAUTH2")
         case "GSSAPI" | "NTLM" if credentials.integrated is not None:

@@ -17,6 +17,7 @@ from gatepost.delivery.watch import Watch
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.envelope import BodyType
 from gatepost.model.fault import PeerFault, WorldFault
+from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.model.queued import QueuedMail, QueuedRecipient
 from gatepost.model.reply import Reply
 from gatepost.model.session import TlsInfo
@@ -44,6 +45,9 @@ TRANSACTION_LIMIT_S: Final = 1800.0
 
 _E = TypeVar("_E")
 
+NOT_PROVEN: Final = Reply(
+    450, "4.7.10", "REQUIRETLS was asked for, and the next hop has not proven who it is"
+)
 LOOP: Final = Reply(554, "5.4.6", "The next hop greets with our own name: mail loops")
 
 
@@ -60,6 +64,7 @@ class NextHopConnection:
     """An open conversation. `usable` says whether another mail may follow.
 
     host: its name.  monotonic: for the total time of a transaction, in seconds.
+    link: what was asked of TLS; an opportunistic one may be in the clear all the same.
     """
 
     wire: OutgoingWire
@@ -67,6 +72,7 @@ class NextHopConnection:
     settings: SendConnector
     host: str
     monotonic: Callable[[], float]
+    link: LinkTls
     tls: TlsInfo | None = None
     mails_sent: int = 0
     pipelining: bool = True
@@ -83,10 +89,15 @@ class NextHopConnection:
         """Idle, not closing, and not at the limit of messages."""
         return self.engine.is_idle and self.mails_sent < self.settings.messages_per_connection
 
+    @property
+    def peer_is_proven(self) -> bool:
+        """TLS, with a next hop that proved who it is."""
+        return self.tls is not None and self.tls.peer_is_proven
+
     async def open(
-        self, our_name: str, *, tls: str, credentials: Credentials | None, timeout_s: float
+        self, our_name: str, *, link: LinkTls, credentials: Credentials | None, timeout_s: float
     ) -> None:
-        """Greeting, EHLO, STARTTLS by `tls` (the setting's words), AUTH.
+        """Greeting, EHLO, STARTTLS by `link`, AUTH.
 
         Raises WorldFault when this host will not do now, TlsFailed, PeerFault(5.4.6) for a loop.
         """
@@ -97,8 +108,8 @@ class NextHopConnection:
         if greeted.name == our_name.lower():
             raise PeerFault(LOOP, "the next hop greets with our own name", host=self.host)
         await self._hello(patience_s)
-        if tls != "none":
-            await self._secure(tls, patience_s)
+        if link.mode is not LinkMode.NONE:
+            await self._secure(link, patience_s)
         if credentials is not None:
             await self._log_in(credentials, patience_s)
 
@@ -114,6 +125,8 @@ class NextHopConnection:
 
         Raises StaleConnection, and no other fault of the world: those are in the outcomes.
         """
+        if mail.require_tls and self.engine.offers.require_tls and not self.peer_is_proven:
+            return all_alike(recipients, Fate.DEFERRED, NOT_PROVEN)
         needs = needs_of(mail, [r.recipient for r in recipients], content)
         options = options_for(mail, needs, self.engine.offers, self.settings.when_no_8bitmime)
         if isinstance(options, Reply):
@@ -154,11 +167,11 @@ class NextHopConnection:
         self.engine.hello()
         _agreed((await self._expect(Introduced, patience_s)).reply, "EHLO")
 
-    async def _secure(self, tls: str, patience_s: float) -> None:
-        demanded = tls in ("required", "verified")
+    async def _secure(self, link: LinkTls, patience_s: float) -> None:
+        demanded = link.is_demanded
         if not self.engine.offers.starttls:
             if demanded:
-                raise WorldFault(f"{self.host} does not offer STARTTLS, and TLS is {tls}")
+                raise WorldFault(f"{self.host} does not offer STARTTLS, and TLS is {link.mode.value}")
             return
         self.engine.start_tls()
         answer = await self._expect(TlsAnswered, patience_s)
@@ -168,12 +181,12 @@ class NextHopConnection:
             return
         try:
             self.engine.tls_started()
-            self.tls = await self.wire.start_tls(
-                self.host, verify=tls == "verified", timeout_s=self._patience(patience_s)
-            )
+            self.tls = await self.wire.start_tls(self.host, link=link, timeout_s=self._patience(patience_s))
             if self.watch is not None:
                 self.watch.note(f"{self.tls.version} {self.tls.cipher}")
         except WorldFault as fault:
+            if "file" in fault.facts:  # our own files: no handshake took place, and none failed
+                raise
             raise TlsFailed(f"TLS with {self.host} failed: {fault.reason}") from fault
         await self._hello(patience_s)
 

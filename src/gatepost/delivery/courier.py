@@ -14,6 +14,7 @@ from gatepost.delivery.parked import ParkedConnections
 from gatepost.delivery.watch import OutgoingLogs, Watch
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import PeerFault, WorldFault
+from gatepost.model.link_tls import LinkTls
 from gatepost.ports.bodies import BodyFiles
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.wire import Dialer, OutgoingWire
@@ -21,11 +22,13 @@ from gatepost.protocol.smtp_client import ClientEngine
 from gatepost.queue.active import Parcel
 from gatepost.records.wire_log import endpoint
 from gatepost.routing.hosts import Failure, Host, Hosts
+from gatepost.routing.link_tls import link_tls_of
 from gatepost.routing.next_hop import NextHop
 
 CONNECTING_LIMIT_S: Final = 300.0
 """All hosts of one next hop together (threats N15)."""
 _STALE_LIMIT: Final = 50
+_LINKS_LIMIT: Final = 10_000
 
 FindHosts = Callable[[NextHop], Awaitable[Hosts]]
 """routing.hosts.hosts_of with the resolver and our own names and addresses."""
@@ -87,6 +90,8 @@ class Courier:
         self._log = log
         self._logs = logs
         self.parked = ParkedConnections()
+        self._links: dict[str, LinkTls] = {}
+        """By next hop: worked out once, as the configuration of a courier does not change."""
 
     async def carry(self, parcel: Parcel, content: Content, line: Line) -> tuple[Attempt, Line | None]:
         """One attempt over an open line, or a new one where the old one had died unnoticed.
@@ -94,22 +99,32 @@ class Courier:
         Returns what became of everybody, and the line when it can be used again.
         Raises NoHost or NeverThere when no new line could be had.
         """
+        proven = parcel.mail.require_tls and line.connection.peer_is_proven
+        if parcel.mail.require_tls and _would_do_if_proven(line.connection):
+            better = await self._proven(line)
+            if isinstance(better, str):
+                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, better)), self._kept(line)
+            line, proven = better, True
         for _ in range(_STALE_LIMIT):
             try:
                 attempt = await self._hand_over(parcel, content, line)
             except StaleConnection:
-                line = await self.line_to(line.next_hop)
+                line = await self.line_to(line.next_hop, proven=proven)
                 continue
             if line.connection.broke_in_envelope:
-                line = await self.line_to(line.next_hop, pipelining=False)
+                line = await self.line_to(line.next_hop, pipelining=False, proven=proven)
                 attempt = await self._hand_over(parcel, content, line)
             return attempt, self._kept(line)
         line.connection.close()
         raise NoHost(f"{line.host.name} closes every connection at once")
 
-    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True) -> Line:
-        """A parked connection, or a new one to the first host that will have us. Raises NoHost, NeverThere."""
-        if pipelining and (found := self.parked.of_hop(next_hop.key)):
+    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True, proven: bool = False) -> Line:
+        """A parked connection, or a new one to the first host that will have us. Raises NoHost, NeverThere.
+
+        proven: to one that proves who it is, whatever the connector says.
+        """
+        link = self._link(next_hop).proven if proven else self._link(next_hop)
+        if pipelining and (found := self.parked.of_hop(next_hop.key, link)):
             return Line(next_hop, *found)
         hosts = await self._find_hosts(next_hop)
         if isinstance(hosts, Failure):
@@ -120,12 +135,12 @@ class Courier:
         until = self._monotonic() + CONNECTING_LIMIT_S
         reasons: list[str] = []
         for host in hosts.hosts:
-            if pipelining and (found := self.parked.of_host(next_hop.connector, host)):
+            if pipelining and (found := self.parked.of_host(next_hop.connector, host, link)):
                 return Line(next_hop, *found)
             if self._monotonic() >= until:
                 break
             try:
-                connection = await self._open(next_hop, host, until)
+                connection = await self._open(next_hop, host, until, link)
             except WorldFault as fault:
                 reasons.append(fault.reason)
                 self._failed(next_hop, host.name, fault.reason)
@@ -139,6 +154,29 @@ class Courier:
     def park(self, line: Line) -> None:
         """The lane has no more mail: somebody else may."""
         self.parked.park(line.next_hop.key, line.next_hop.connector, line.host, line.connection)
+
+    def _link(self, next_hop: NextHop) -> LinkTls:
+        link = self._links.get(next_hop.key)
+        if link is None:
+            if len(self._links) >= _LINKS_LIMIT:
+                self._links.clear()
+            link = self._links[next_hop.key] = link_tls_of(next_hop)
+        return link
+
+    async def _proven(self, line: Line) -> Line | str:
+        """A line to the same hop that proves who it is (RFC 8689 §4.2.1); why not, as a reply, when there is none."""
+        got = False
+        try:
+            better = await self.line_to(line.next_hop, proven=True)
+            got = True
+        except NoHost as fault:
+            got = True
+            return f"450 4.7.10 REQUIRETLS was asked for: {fault.reason}"
+        finally:
+            if not got:
+                line.connection.close()
+        self.park(line)
+        return better
 
     async def _hand_over(self, parcel: Parcel, content: Content, line: Line) -> Attempt:
         connection = line.connection
@@ -175,12 +213,11 @@ class Courier:
         line.connection.close()
         return None
 
-    async def _open(self, next_hop: NextHop, host: Host, until: float) -> NextHopConnection:
-        tls = next_hop.settings.tls
+    async def _open(self, next_hop: NextHop, host: Host, until: float, link: LinkTls) -> NextHopConnection:
         try:
-            return await self._open_once(next_hop, host, until, tls)
+            return await self._open_once(next_hop, host, until, link)
         except TlsFailed as fault:
-            if tls != "opportunistic":
+            if link.is_demanded:
                 raise
             # RFC 7435: some encryption is better than none, and none is better than no mail; but
             # the broken conversation is never continued (threats D23).
@@ -188,9 +225,11 @@ class Courier:
             self._log.write(
                 "warning", "tls-fallback", next_hop=next_hop.key, host=host.name, why=fault.reason
             )
-            return await self._open_once(next_hop, host, until, "none")
+            return await self._open_once(next_hop, host, until, link, in_the_clear=True)
 
-    async def _open_once(self, next_hop: NextHop, host: Host, until: float, tls: str) -> NextHopConnection:
+    async def _open_once(
+        self, next_hop: NextHop, host: Host, until: float, link: LinkTls, *, in_the_clear: bool = False
+    ) -> NextHopConnection:
         settings = next_hop.settings
         our_name = settings.hostname or self._own.hostname
         timeout_s = min(settings.connect_timeout_s, max(0.1, until - self._monotonic()))
@@ -207,19 +246,33 @@ class Courier:
             settings=settings,
             host=host.name,
             monotonic=self._monotonic,
+            link=link,
             watch=self._watch(next_hop, host, wire),
         )
         opened = False
         try:
             credentials = self._own.credentials.get(next_hop.connector)
             patience_s = max(0.1, until - self._monotonic())
-            await connection.open(our_name, tls=tls, credentials=credentials, timeout_s=patience_s)
+            await connection.open(
+                our_name,
+                link=link.in_the_clear if in_the_clear else link,
+                credentials=credentials,
+                timeout_s=patience_s,
+            )
             opened = True
         finally:
             if not opened:
                 connection.close()
         self._counters.add("delivery_connections", 1, connector=next_hop.connector)
         return connection
+
+
+def _would_do_if_proven(connection: NextHopConnection) -> bool:
+    """A mail with REQUIRETLS needs another connection to this host: this one may lead to anybody."""
+    offers = connection.engine.offers
+    if connection.peer_is_proven:
+        return False
+    return offers.require_tls or (connection.tls is None and offers.starttls)
 
 
 def refused(parcel: Parcel, fault: NeverThere) -> Attempt:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gatepost.delivery.connection import NextHopConnection
+from gatepost.model.link_tls import LinkTls
 from gatepost.routing.hosts import Host
 
 PARKED_LIMIT: Final = 500
@@ -48,14 +49,16 @@ class ParkedConnections:
         self._places.setdefault(next_hop, []).append(place)
         self._count += 1
 
-    def of_hop(self, next_hop: str) -> tuple[Host, NextHopConnection] | None:
-        """The one parked last: the others grow old and close."""
-        places = self._places.get(next_hop)
-        return self._taken(places[-1]) if places else None
+    def of_hop(self, next_hop: str, link: LinkTls | None = None) -> tuple[Host, NextHopConnection] | None:
+        """The one parked last that is as safe as `link`: the others grow old and close."""
+        for place in reversed(self._places.get(next_hop, ())):
+            if _is_as_safe(place, link):
+                return self._taken(place)
+        return None
 
-    def of_host(self, connector: str, host: Host) -> tuple[Host, NextHopConnection] | None:
-        """Any connection of this connector to this host and address."""
-        return self._first(lambda p: p.connector == connector and p.host == host)
+    def of_host(self, connector: str, host: Host, link: LinkTls) -> tuple[Host, NextHopConnection] | None:
+        """Any connection of this connector to this host and address that is as safe as `link`."""
+        return self._first(lambda p: p.connector == connector and p.host == host and _is_as_safe(p, link))
 
     def close_all(self) -> None:
         """At the stop, or when routing changes."""
@@ -84,3 +87,9 @@ class ParkedConnections:
     def _expire(self, place: _Place) -> None:
         self._taken(place)
         place.connection.close()
+
+
+def _is_as_safe(place: _Place, link: LinkTls | None) -> bool:
+    """Opened for the same demands, or for more. None: any will do."""
+    held = place.connection.link
+    return link is None or held == link or held == link.proven

@@ -142,14 +142,17 @@ class Connection(asyncio.Protocol):
         self._house.gone(self)
 
     def pause_writing(self) -> None:
-        """The client does not read: say nothing more until it does (threats C06, G06)."""
+        """The client does not read: say and read nothing more until it does (threats C06, G06)."""
         self._write_blocked = True
+        if self._transport is not None:
+            self._transport.pause_reading()
         self._expect_within(self._limits.command_timeout_s)
 
     def resume_writing(self) -> None:
         """It reads again."""
         self._write_blocked = False
-        if self._waiting is None:
+        if self._waiting is None and self._transport is not None:
+            self._transport.resume_reading()
             self._go_on()
 
     # What the listener tells us.
@@ -172,7 +175,15 @@ class Connection(asyncio.Protocol):
             clear, answer = pump.receive(data)
         except WorldFault as fault:
             self._house.counters.add("tls_failures")
-            self._house.log.write("info", "tls-failed", reason=fault.reason)
+            session = self._conversation.session
+            self._house.log.write(
+                "info",
+                "tls-failed",
+                session=session.session_id,
+                client_ip=session.client_ip,
+                connector=session.connector,
+                reason=fault.reason,
+            )
             alert = fault.facts.get("alert")
             if isinstance(alert, bytes) and alert and self._transport is not None:
                 self._transport.write(alert)
@@ -197,10 +208,11 @@ class Connection(asyncio.Protocol):
 
     def _tls_started(self, pump: TlsPump) -> None:
         implicit = not self._greeted
-        self._conversation.tls_started(pump.info)
+        info = pump.info
+        self._conversation.tls_started(info)
         if self._transcript is not None:
-            self._transcript.note(f"{pump.info.version} {pump.info.cipher}")
-        self._house.counters.add("tls_sessions", version=pump.info.version)
+            self._transcript.note(f"{info.version} {info.cipher}")
+        self._house.counters.add("tls_sessions", version=info.version)
         self._engine.offer = self._conversation.offer
         self._engine.tls_started()
         self._expect_within(self._limits.command_timeout_s)
@@ -316,7 +328,7 @@ class Connection(asyncio.Protocol):
                 return
             if then is not None:
                 then(result)
-            if self._transport is not None:
+            if not self._write_blocked and self._transport is not None:
                 self._transport.resume_reading()
                 self._go_on()
 

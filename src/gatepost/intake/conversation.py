@@ -18,6 +18,7 @@ from gatepost.intake.reception import Reception
 from gatepost.intake.taking_in import TakingIn
 from gatepost.intake.transaction import Transaction
 from gatepost.message.trace import address_literal
+from gatepost.model.certificate import PeerCertificate
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import Fault
 from gatepost.model.known import MailView
@@ -50,6 +51,7 @@ Answer = Reply | Awaitable[Reply]
 FOLLOW_UP_DELAY_LIMIT_S: Final = 60.0
 VIOLATIONS_LIMIT: Final = 20
 """Breaches of one session that get a record; each rule once (threats S04)."""
+SUBJECT_LIMIT_CHARACTERS: Final = 500
 
 _SENDER_OK: Final = Reply(250, "2.1.0", "Sender OK")
 _RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient OK")
@@ -161,12 +163,14 @@ class Conversation:
         self._end_transaction()
         self._hearing.forget_connection()
         self.session = replace(self.session, tls=info, helo="", esmtp=False, user="")
+        if info.client is not None:
+            self._know(info.client)
 
     def authenticated(self, user: str) -> None:
         """From now on the session is somebody's."""
-        self._grant = self._door.grant(self.session.client_ip, user=user)
         self._hearing.forget_connection()
-        self.session = replace(self.session, user=user, kind=self._grant.kind, rights=self._grant.rights)
+        self.session = replace(self.session, user=user)
+        self._grant_anew()
 
     def note_breach(self, reply: Reply, what: str, stage: Stage = Stage.REJECT) -> None:
         """Keep a record of a refusal that no agent asked for; what: the rule, in words of ours."""
@@ -177,6 +181,28 @@ class Conversation:
     def over(self) -> None:
         """The connection is gone: nothing half received stays (threats A22)."""
         self._end_transaction()
+
+    def _know(self, shown: PeerCertificate) -> None:
+        """A certificate the door's authorities vouch for: the client is an identity of ours, or a stranger."""
+        identity = self._door.identity(shown)
+        name = identity.name if identity is not None else ""
+        self._counter.counters.add("client_certificates", connector=self._door.name, identity=name)
+        self._counter.log.write(
+            "info",
+            "client-certificate",
+            session=self.session.session_id,
+            client_ip=self.session.client_ip,
+            identity=name,
+            subject=shown.subject[:SUBJECT_LIMIT_CHARACTERS],
+            fingerprints=" ".join(sorted(shown.fingerprints)),
+        )
+        self._grant_anew()
+
+    def _grant_anew(self) -> None:
+        session = self.session
+        identity = self._door.identity(session.tls.client) if session.tls is not None else None
+        self._grant = self._door.grant(session.client_ip, user=session.user, identity=identity)
+        self.session = replace(session, kind=self._grant.kind, rights=self._grant.rights)
 
     def _answer(self, event: Event) -> Answer:
         match event:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from gatepost.config.settings import NamedRange, ReceiveConnector, Right
+from gatepost.config.certificate_match import CertificateMatch, readable_matches
+from gatepost.config.rights import Right
+from gatepost.config.settings import NamedRange, ReceiveConnector
+from gatepost.config.tls_settings import CertificateIdentity
+from gatepost.model.certificate import PeerCertificate
 from gatepost.model.ip_ranges import IpRange, IpRanges
 from gatepost.model.session import ClientKind, Rights, Session
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.events import EngineLimits, Offer
 from gatepost.protocol.scram import MECHANISM_PLUS
+
+EXTERNAL: Final = "EXTERNAL"
 
 
 def rights_of(names: Sequence[Right]) -> Rights:
@@ -30,6 +37,15 @@ class Grant:
     normalize_newlines: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A client known by its certificate. user: whom it may be with AUTH EXTERNAL; "" for nobody."""
+
+    name: str
+    grant: Grant
+    user: str
+
+
 class Door:
     """One receive connector. Made once per configuration, shared by all its sessions.
 
@@ -47,6 +63,10 @@ class Door:
         self._named = tuple((IpRanges(r.addresses), _grant_of(r)) for r in settings.ranges.values())
         self._anonymous = Grant(ClientKind.ANONYMOUS, rights_of(settings.anonymous_rights))
         self._authenticated = rights_of(settings.authenticated_rights)
+        self._identities = tuple(
+            (readable_matches(known.match), Identity(name, _grant_of(known), known.user))
+            for name, known in settings.client_certificates.identities.items()
+        )
         self._offers: dict[tuple[Grant, bool, tuple[str, ...]], Offer] = {}
         """One for each kind of client we know, in the clear and under TLS: as many as the file makes."""
         limits = settings.limits
@@ -60,9 +80,16 @@ class Door:
         """The most specific of our remote ranges that holds the client; None: not our client."""
         return self._serves.most_specific(client_ip)
 
-    def grant(self, client_ip: str, *, user: str = "") -> Grant:
-        """What this client may do: by its named range, plus what authentication gives."""
-        grant = self._named_grant(client_ip) or self._anonymous
+    def identity(self, shown: PeerCertificate | None) -> Identity | None:
+        """Whose certificate it is: the first identity of the file that it fits; None: a stranger's, or none."""
+        if shown is None:
+            return None
+        return next((who for words, who in self._identities if _fits(words, shown)), None)
+
+    def grant(self, client_ip: str, *, user: str = "", identity: Identity | None = None) -> Grant:
+        """What this client may do: by its certificate or its named range, plus what authentication gives."""
+        known = identity.grant if identity is not None else self._named_grant(client_ip)
+        grant = known or self._anonymous
         if not user:
             return grant
         return Grant(ClientKind.AUTHENTICATED, grant.rights | self._authenticated, grant.normalize_newlines)
@@ -100,8 +127,18 @@ class Door:
         """What AUTH may be done with now: nothing without TLS, -PLUS only where there is something to bind to."""
         if not self.settings.auth or session.tls is None or session.user:
             return ()
-        bindable = bool(session.tls.server_end_point)
-        return tuple(m for m in self.settings.auth_mechanisms if bindable or m != MECHANISM_PLUS)
+        missing = set()
+        if not session.tls.server_end_point:
+            missing.add(MECHANISM_PLUS)
+        if not self.vouched_user(session):
+            missing.add(EXTERNAL)
+        return tuple(m for m in self.settings.auth_mechanisms if m not in missing)
+
+    def vouched_user(self, session: Session) -> str:
+        """Whom the client's certificate lets it be with AUTH EXTERNAL; "" for nobody."""
+        shown = session.tls.client if session.tls is not None else None
+        identity = self.identity(shown)
+        return identity.user if identity is not None else ""
 
     def _named_grant(self, client_ip: str) -> Grant | None:
         """Of the named ranges that hold the client, the grant of the most specific."""
@@ -127,5 +164,9 @@ def choose_door(doors: Sequence[Door], client_ip: str) -> Door | None:
     return best[1] if best else None
 
 
-def _grant_of(named: NamedRange) -> Grant:
+def _fits(words: Sequence[CertificateMatch], shown: PeerCertificate) -> bool:
+    return any(word.fits(shown) for word in words)
+
+
+def _grant_of(named: NamedRange | CertificateIdentity) -> Grant:
     return Grant(ClientKind.NAMED, rights_of(named.rights), named.bare_newlines == "normalize")

@@ -86,6 +86,7 @@ class LogIn:
             offered=self._door.mechanisms(session),
             hostname=self._door.hostname,
             integrated=self._desk.integrated,
+            vouched_user=self._door.vouched_user(session),
         )
         self.forget()
         self._exchange = exchange_for(event.mechanism, around)
@@ -164,7 +165,7 @@ class LogIn:
     async def _vouched(self, user: str) -> Reply:
         """Nothing was guessed, so nothing counts against the account. Raises WorldFault."""
         if self._desk.accounts.is_disabled(user):
-            return await self._failed(CREDENTIALS_INVALID, "a ticket for a disabled account")
+            return await self._failed(CREDENTIALS_INVALID, "a certificate or ticket for a disabled account")
         return self._let_in(user)
 
     async def _is_good(self, step: Step, user: str) -> bool:

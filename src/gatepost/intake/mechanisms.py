@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gatepost.intake.exchange import Exchange
 from gatepost.intake.integrated import GssapiExchange, Integrated, NtlmExchange
-from gatepost.intake.sasl import BearerExchange, LoginExchange, PlainExchange, ScramExchange
+from gatepost.intake.sasl import BearerExchange, ExternalExchange, LoginExchange, PlainExchange, ScramExchange
 from gatepost.model.fault import PeerFault
 from gatepost.model.reply import Reply
 from gatepost.protocol import ntlm, scram
@@ -23,6 +23,8 @@ class Circumstances:
     nonce: str
     end_point: bytes
     offered: tuple[str, ...]
+    vouched_user: str = ""
+    """Whom the client's certificate lets it be; "" for nobody."""
     hostname: str = ""
     integrated: Integrated | None = None
     """None: neither NTLM nor GSSAPI."""
@@ -43,6 +45,8 @@ def exchange_for(mechanism: str, around: Circumstances) -> Exchange:
             )
         case "OAUTHBEARER" | "XOAUTH2" as name:
             return BearerExchange(is_google=name == "XOAUTH2")
+        case "EXTERNAL" if around.vouched_user:
+            return ExternalExchange(around.vouched_user)
         case "NTLM" if around.integrated is not None:
             return NtlmExchange(
                 around.integrated,

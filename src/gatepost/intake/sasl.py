@@ -1,6 +1,7 @@
 """The server's half of AUTH: responses in; challenges, or what the house has to check, out. Pure exchanges.
 
-PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 with and without -PLUS (RFC 5802, 7677), OAUTHBEARER (RFC 7628), XOAUTH2.
+PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 with and without -PLUS (RFC 5802, 7677), OAUTHBEARER (RFC 7628), XOAUTH2,
+EXTERNAL (RFC 4422 appendix A).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gatepost.intake.exchange import (
     Proven,
     Step,
     TokenShown,
+    Vouched,
     challenge,
     no_other,
     text_of,
@@ -167,6 +169,20 @@ class BearerExchange:
             return scram.read_name(text_of(match[1] or b""))
         except ValueError as error:
             raise PeerFault(MALFORMED, "AUTH OAUTHBEARER with a stray = in the name") from error
+
+
+class ExternalExchange:
+    """AUTH EXTERNAL: TLS has proven who the client is; it may only be that. user: who."""
+
+    def __init__(self, user: str) -> None:
+        self._user = user
+
+    def respond(self, response: bytes | None) -> Step:
+        """As Exchange.respond."""
+        if response is None:
+            return Challenge("")
+        no_other(text_of(response), self._user)
+        return Vouched(self._user)
 
 
 def _credentials(user: str, password: str) -> Credentials:

@@ -26,6 +26,7 @@ def smart_host_logins(settings: Settings, randomness: Randomness) -> dict[str, C
             password,
             partial(secret_in, way.token_file, f"{at}.token-file") if way.token_file else None,
             nonce=partial(randomness.token_hex, 16),
+            has_certificate=bool(way.certificate_file),
             integrated=_integrated(way, password),
         )
     return found

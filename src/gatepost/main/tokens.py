@@ -8,7 +8,7 @@ from functools import partial
 
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.https import HttpsAsker
-from gatepost.adapters.tls import TrustedPumps
+from gatepost.adapters.tls import client_pump
 from gatepost.adapters.token_keys import FILE_LIMIT_BYTES, TokenKeysFile, TokenKeysUrl
 from gatepost.config import login_settings
 from gatepost.intake.bearer import Bearer, TokenCheck
@@ -24,7 +24,7 @@ from gatepost.standards.jwt import parse_keys
 
 
 class Tokens:
-    """One worker's. check: None when no token counts. Raises WorldFault when users.tokens.ca-file cannot be used."""
+    """One worker's. check: None when no token counts."""
 
     def __init__(
         self, settings: login_settings.Tokens, resolver: Resolver, *, clock: Clock, log: Log
@@ -54,7 +54,7 @@ class Tokens:
 
 
 def _https(settings: login_settings.Tokens, resolver: Resolver) -> HttpsClient:
-    return HttpsAsker(resolver, LoopDialer(TrustedPumps(settings.ca_file)))
+    return HttpsAsker(resolver, LoopDialer(client_pump), ca_file=settings.ca_file)
 
 
 async def _fetched(settings: login_settings.Tokens, https: HttpsClient) -> bytes:

@@ -11,11 +11,12 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from gatepost.adapters.accounts import FileAccounts
+from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.control_socket import ControlServer
 from gatepost.adapters.counters import MemoryCounters
 from gatepost.adapters.dialer import LoopDialer
@@ -24,10 +25,10 @@ from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
 from gatepost.adapters.sqlite_store import SqliteStore, open_store
-from gatepost.adapters.tls import ServerTls, client_pump, self_signed
+from gatepost.adapters.tls import ServerTls, client_pump
 from gatepost.adapters.world import SystemClock, SystemRandomness
 from gatepost.config.load import Configuration
-from gatepost.config.settings import ReceiveConnector, Settings
+from gatepost.config.settings import Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Courier, OwnName
@@ -45,7 +46,8 @@ from gatepost.intake.taking_in import TakingIn
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
-from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
+from gatepost.main.places import accounts_file, control_socket, store_directory
+from gatepost.main.server_tls import server_tls
 from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.tokens import Tokens
@@ -55,7 +57,6 @@ from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import MailState, Settle, Settlement
 from gatepost.policy import order
 from gatepost.ports.store import MailFilter
-from gatepost.ports.tls import TlsServer
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
@@ -130,6 +131,7 @@ class Worker:
     resolver: DnsResolver
     wire_logs: WireLogFiles
     tokens: Tokens
+    certificates: CertificateWatch
     tasks: set[asyncio.Task[None]]
 
     async def start(self) -> None:
@@ -140,7 +142,8 @@ class Worker:
         await self.control.start()
         self.tasks.update(self.tokens.start())
         await self.listener.start()
-        self._every(REFRESH_S, self._read_recipients)
+        self.certificates.look(self.clock.now())
+        self._every(REFRESH_S, self._read_files)
         self._every(PURGE_S, self._purge)
 
     async def stop(self, timeout_s: float) -> None:
@@ -154,8 +157,9 @@ class Worker:
         self.wire_logs.close()
         self.store.close()
 
-    async def _read_recipients(self) -> None:
+    async def _read_files(self) -> None:
         await asyncio.to_thread(self.recipients.refresh)
+        await asyncio.to_thread(self.certificates.look, self.clock.now())
 
     async def _purge(self) -> None:
         self.store.purge(self.clock.now(), self.settings.records)
@@ -316,9 +320,8 @@ async def _build(
         log=log,
         protocol_log=wire_logs.protocol,
     )
-    listener = Listener(
-        _doors(settings, sockets, system_clock.now()), runner, desk, clock=clock, randomness=randomness
-    )
+    tls = server_tls(settings, now=system_clock.now())
+    listener = Listener(_doors(settings, sockets, tls), runner, desk, clock=clock, randomness=randomness)
     commands = WorkerCommands(
         store,
         face=WorkerFace(
@@ -349,6 +352,7 @@ async def _build(
         resolver=resolver,
         wire_logs=wire_logs,
         tokens=tokens,
+        certificates=CertificateWatch(tls, log=log, counters=counters),
         tasks=set(),
     )
 
@@ -383,25 +387,16 @@ async def _own_store(
 
 
 def _doors(
-    settings: Settings, sockets: dict[str, socket.socket], now: float
+    settings: Settings, sockets: dict[str, socket.socket], tls: Mapping[str, ServerTls]
 ) -> dict[socket.socket, list[Door]]:
     """Which doors are behind which socket."""
     doors = {
-        name: Door(name, connector, hostname=settings.server.hostname, tls=_tls(settings, connector, now))
+        name: Door(name, connector, hostname=settings.server.hostname, tls=tls.get(name))
         for name, connector in settings.receive_connectors.items()
         if connector.enabled
     }
     bindings = bindings_of(settings.receive_connectors)
     return {sockets[binding]: [doors[name] for name in names] for binding, names in bindings.items()}
-
-
-def _tls(settings: Settings, connector: ReceiveConnector, now: float) -> TlsServer | None:
-    if connector.tls == "none":
-        return None
-    if connector.certificate_file:
-        return ServerTls(connector.certificate_file, connector.key_file)
-    hostname = connector.hostname or settings.server.hostname
-    return ServerTls(str(self_signed(tls_directory(settings), hostname, now=now)))
 
 
 def _finder(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Flag, auto
 
+from gatepost.model.certificate import PeerCertificate
+
 
 class Rights(Flag):
     """What a client may do (Exchange's receive connector permissions, in our words)."""
@@ -53,6 +55,10 @@ class TlsInfo:
     server_name: str = ""
     server_end_point: bytes = b""
     """Hash of the server's certificate, to bind a login to this channel (RFC 5929 §4); b"": it has none."""
+    client: PeerCertificate | None = None
+    """What a client of ours showed where we ask for it; None: nothing."""
+    peer_is_proven: bool = False
+    """A next hop proved to be who it should be, by its name or by a fingerprint we know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+from gatepost.model.link_tls import LinkTls
 from gatepost.model.session import TlsInfo
 
 
@@ -20,8 +21,8 @@ class OutgoingWire(Protocol):
     async def drain(self, *, timeout_s: float) -> None:
         """Wait until the peer took enough of what was written."""
 
-    async def start_tls(self, server_name: str, *, verify: bool, timeout_s: float) -> TlsInfo:
-        """Handshake now. Bytes received before it are an error (D04): WorldFault."""
+    async def start_tls(self, server_name: str, *, link: LinkTls, timeout_s: float) -> TlsInfo:
+        """Handshake now. WorldFault: a peer that does not prove what `link` asks for, bytes before it (D04)."""
 
     def close(self) -> None:
         """Close at once."""

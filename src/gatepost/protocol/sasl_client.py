@@ -9,6 +9,7 @@ from gatepost.model.fault import WorldFault
 from gatepost.protocol import scram
 
 BY_PASSWORD: Final = frozenset({scram.MECHANISM_PLUS, scram.MECHANISM, "PLAIN", "LOGIN"})
+BY_CERTIFICATE: Final = frozenset({"EXTERNAL"})
 BY_TOKEN: Final = frozenset({"OAUTHBEARER", "XOAUTH2"})
 
 
@@ -51,6 +52,20 @@ class LoginClient:
         if not self._answers:
             raise WorldFault("AUTH LOGIN goes on after its end")
         return self._answers.pop(0)
+
+    def accepted(self) -> None:
+        """The server owes nothing."""
+
+
+class ExternalClient:
+    """EXTERNAL (RFC 4422 appendix A): TLS has shown our certificate; only the name is said."""
+
+    def __init__(self, user: str) -> None:
+        self.initial: bytes | None = user.encode()
+
+    def answer(self, challenge: bytes) -> bytes:  # noqa: ARG002  # the protocol's
+        """Nothing more may be asked."""
+        raise WorldFault("AUTH EXTERNAL goes on after its end")
 
     def accepted(self) -> None:
         """The server owes nothing."""

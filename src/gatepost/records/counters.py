@@ -39,6 +39,18 @@ METRICS: Final = (
     Metric("sessions_closed", "Sessions we closed for a limit", ("connector", "limit")),
     Metric("tls_sessions", "TLS handshakes done, by version", ("version",)),
     Metric("tls_failures", "TLS handshakes that failed"),
+    Metric("certificate_failed", "1 while new certificate files cannot be used", ("connector",), _GAUGE),
+    Metric(
+        "certificate_expires",
+        "When the first certificate ends, in seconds since 1970",
+        ("connector",),
+        _GAUGE,
+    ),
+    Metric(
+        "client_certificates",
+        "Certificates that clients showed, by what we know them as",
+        ("connector", "identity"),
+    ),
     Metric("authentications", "AUTH attempts that succeeded, by mechanism", ("connector", "mechanism")),
     Metric("authentication_failures", "AUTH attempts that failed", ("connector",)),
     Metric("logins_stopped", "AUTH attempts refused unread, and by which limit", ("connector", "limit")),

@@ -1,0 +1,42 @@
+"""The contexts of connections to next hops: made once for each kind of link, again when a file changes."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from gatepost.adapters.certificates import Signature, harden, signature_of
+from gatepost.model.fault import WorldFault
+from gatepost.model.link_tls import LinkMode, LinkTls
+
+_CONTEXTS_LIMIT: Final = 64
+
+
+def client_context(link: LinkTls) -> ssl.SSLContext:
+    """For one connection. Raises WorldFault when a file of the setting cannot be used."""
+    verify = link.mode is LinkMode.VERIFIED
+    ca_file = link.ca_file if verify else ""
+    files = tuple(file for file in (ca_file, link.certificate_file, link.key_file) if file)
+    plain = replace(link, ca_file=ca_file, fingerprints=frozenset(), names=link.names if verify else ())
+    return _context(plain, signature_of(files))
+
+
+@lru_cache(maxsize=_CONTEXTS_LIMIT)
+def _context(link: LinkTls, files: Signature) -> ssl.SSLContext:  # noqa: ARG001  # a changed file is another context
+    try:
+        if link.mode is LinkMode.VERIFIED:
+            context = ssl.create_default_context(cafile=link.ca_file or None)
+            context.check_hostname = not link.names  # the pump looks for those
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE  # RFC 7435: some encryption is better than none
+        harden(context, link.minimum)
+        if link.certificate_file:
+            context.load_cert_chain(link.certificate_file, link.key_file or None, password=lambda: b"")
+    except (OSError, ssl.SSLError) as error:
+        names = ", ".join(file for file in (link.ca_file, link.certificate_file, link.key_file) if file)
+        raise WorldFault(f"TLS cannot be prepared with {names}: {error}", file=names) from error
+    return context
