@@ -8,10 +8,12 @@ import pytest
 
 from gatepost.model.fault import WorldFault
 from gatepost.protocol.sasl_client import (
+    BY_CERTIFICATE,
     BY_PASSWORD,
     BY_TOKEN,
     BearerClient,
     ClientExchange,
+    ExternalClient,
     LoginClient,
     PlainClient,
     ScramClient,
@@ -27,6 +29,7 @@ from gatepost.protocol.scram import (
 SAID: list[tuple[str, Callable[[], ClientExchange], tuple[bytes | None, ...]]] = [
     ("PLAIN: everything at once", lambda: PlainClient("jürgen", "secret"), ("\0jürgen\0secret".encode(),)),
     ("LOGIN: nothing, name, password", lambda: LoginClient("ann", "secret"), (None, b"ann", b"secret")),
+    ("EXTERNAL: who we are by our certificate", lambda: ExternalClient("jürgen"), ("jürgen".encode(),)),
     (
         "OAUTHBEARER: the token, then one octet for the error",
         lambda: BearerClient("a=b,c", "t0ken", is_google=False),
@@ -53,11 +56,13 @@ def test_what_is_said_and_that_nothing_follows(
 def test_which_secret_is_for_which_mechanism() -> None:
     assert {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"} == BY_PASSWORD
     assert {"OAUTHBEARER", "XOAUTH2"} == BY_TOKEN
+    assert {"EXTERNAL"} == BY_CERTIFICATE
 
 
 def test_a_server_that_owes_nothing_is_believed() -> None:
     PlainClient("ann", "secret").accepted()
     LoginClient("ann", "secret").accepted()
+    ExternalClient("ann").accepted()
     BearerClient("ann", "t0ken", is_google=False).accepted()
     with pytest.raises(WorldFault):
         ScramClient("ann", "secret", nonce="abc", end_point=b"", plus=False).accepted()
