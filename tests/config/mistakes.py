@@ -256,7 +256,7 @@ LOGINS = [
         '[users.tokens]\naudience = "mail"\nca-file = "/etc/passwd"\n'
         'introspection = { url = "https://u:p@issuer.example/" }\n',
         (
-            "g.toml:5: users.tokens.ca-file: /etc/passwd holds no certificates in PEM form",
+            "g.toml:5: users.tokens.ca-file: /etc/passwd is no PEM file with certificates",
             "g.toml:6: users.tokens.introspection.client-id: must be given: issuers tell nobody else (RFC 7662)",
             "g.toml:6: users.tokens.introspection.secret-file: must be given: issuers tell nobody else (RFC 7662)",
             "g.toml:6: users.tokens.introspection.url: has a user name or a fragment",

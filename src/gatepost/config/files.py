@@ -59,11 +59,11 @@ def certificate_problem(certificate_file: str, key_file: str) -> str:
 
 
 def authorities_problem(path: str) -> str:
-    """Why a file of trusted certificates cannot be used; "" when it can."""
+    """Why a file of certificate authorities cannot be used; "" when it can."""
     if problem := readable_problem(path) or open_to_others(path):
         return problem
     try:
-        ssl.create_default_context(cafile=path)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cafile=path)
     except (OSError, ssl.SSLError):
-        return "holds no certificates in PEM form"
+        return "is no PEM file with certificates"
     return ""

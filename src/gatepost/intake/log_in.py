@@ -164,7 +164,7 @@ class LogIn:
     async def _vouched(self, user: str) -> Reply:
         """Nothing was guessed, so nothing counts against the account. Raises WorldFault."""
         if self._desk.accounts.is_disabled(user):
-            return await self._failed(CREDENTIALS_INVALID, "a ticket for a disabled account")
+            return await self._failed(CREDENTIALS_INVALID, "a certificate or ticket for a disabled account")
         return self._let_in(user)
 
     async def _is_good(self, step: Step, user: str) -> bool:
