@@ -97,7 +97,7 @@ def test_guessing_ends_for_the_account_and_not_for_its_owner(gateway: Gateways, 
     log_in("wrong")
     # Then the right password is not even looked at
     assert log_in(PASSWORD) == 421
-    assert '"limit":"account-failures"' in running.process.log_end()
+    assert wait_until(lambda: '"limit":"account-failures"' in running.process.log_end())
 
 
 @pytest.mark.threat("E11")

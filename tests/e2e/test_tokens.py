@@ -72,7 +72,7 @@ def test_the_issuer_is_asked_about_tokens(
     assert status != 0
     assert "454 4.7.0" in said
     assert len(wait_until(lambda: sink.mails[1:])) == 1
-    assert "accounts-unavailable" in running.process.log_end()
+    assert wait_until(lambda: "accounts-unavailable" in running.process.log_end())
 
 
 def test_keys_are_fetched_from_the_issuer(gateway: Gateways, sink: Sink, issuer: IssuerServer) -> None:

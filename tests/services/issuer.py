@@ -31,13 +31,18 @@ class IssuerServer:
         """(head, body) -> everything it says; None: nothing, until the client goes away."""
         self.asked: list[tuple[str, bytes]] = []
         self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
 
     async def stop(self) -> None:
+        """Hear nobody any more; may be called again."""
         assert self._server is not None, "not started"
         self._server.close()
+        for task in self._talks:
+            task.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
 
     @property
     def port(self) -> int:
@@ -48,20 +53,31 @@ class IssuerServer:
         return f"https://127.0.0.1:{self.port}{path}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = next(
-                (int(line[15:]) for line in head.split("\r\n") if line.startswith("Content-Length:")), 0
-            )
-            body = await reader.readexactly(length)
-            self.asked.append((head, body))
-            said = self.answer(head, body)
-            if said is None:
-                await reader.read()
-            else:
-                writer.write(said)
-                await writer.drain()
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None, "served by nobody"
+        self._talks.add(task)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await self._talk(reader, writer)
+        finally:
+            self._talks.discard(task)
+            writer.transport.abort()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(
+            (int(line[15:]) for line in head.split("\r\n") if line.startswith("Content-Length:")), 0
+        )
+        body = await reader.readexactly(length)
+        self.asked.append((head, body))
+        said = self.answer(head, body)
+        if said is not None:
+            writer.write(said)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        else:
+            await reader.read()
 
     def _answer(self, head: str, body: bytes) -> bytes:
         if head.startswith("GET "):
