@@ -6,7 +6,7 @@ ARGS ?=
 KILLS ?= 500
 CODE := $(wildcard src tests tools bench crash examples)
 
-.PHONY: help venv dev services run test test-all slow check format lint types imports quick bench crash mutate docs lock clean
+.PHONY: help venv dev services run test test-all slow check format lint types imports quick kerberos bench crash mutate docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ services: ## Debian packages of the real servers some tests talk to (needs root;
 
 run: venv ## The gateway in a small internet on loopback; ARGS=--once ends after the table
 	@$(PY) -m gatepost lab $(ARGS)
+
+kerberos: dev services ## The extra of the same name, compiled in minutes; without it its tests skip
+	@if command -v krb5-config >/dev/null && tools/setup.sh kerberos; then :; else \
+		echo "Not installed: gatepost[kerberos] (needs libkrb5-dev and a compiler); its tests will skip." >&2; fi
 
 test: dev services ## Every quick test, with real servers where they are installed
 	@$(PY) -m pytest -q -n 2 -m "not slow" $(ARGS)
@@ -68,6 +72,8 @@ lock: dev ## Resolves the dependencies again into requirements/*.lock
 		--python-version 3.11 pyproject.toml -o requirements/run.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 pyproject.toml --group dev -o requirements/dev.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 pyproject.toml --extra kerberos -c requirements/dev.lock -o requirements/kerberos.lock
 
 clean: ## Everything that was made here, but .venv
 	@rm -rf .lab .services .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache mutants dist build .coverage*

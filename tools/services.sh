@@ -2,7 +2,9 @@
 # Installs the Debian packages whose servers and tools some tests talk to, and starts none of them.
 # Without root or apt it changes nothing: those tests skip and say so.
 set -euo pipefail
-packages=(haproxy systemd postfix dovecot-core dovecot-lmtpd swaks openssl libnet-ssleay-perl libio-socket-ssl-perl)
+packages=(haproxy systemd postfix dovecot-core dovecot-lmtpd swaks curl openssl)
+packages+=(libnet-ssleay-perl libio-socket-ssl-perl libauthen-ntlm-perl)
+packages+=(krb5-kdc krb5-admin-server krb5-user libkrb5-dev)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -18,7 +18,13 @@ from gatepost.model.session import ClientKind, Rights, Session
 from gatepost.model.verdict import DelayReply, Stage, Verdict
 from gatepost.protocol.addresses import parse_recipient
 
-SITE = site(accepted_domains=AcceptedDomains(DOMAINS))
+SITE = site(
+    accepted_domains=AcceptedDomains(DOMAINS),
+    sender_addresses={
+        "ann": frozenset({"sales@gate.test", "x@client.test"}),
+        "printer": frozenset({"*@far.test"}),
+    },
+)
 NAMED = session(kind=ClientKind.NAMED, rights=ANONYMOUS | Rights.RELAY)
 
 
@@ -203,6 +209,15 @@ SENDING = [
     Sending("E11 a short name", "ann@gate.test", "pass", S, "ann"),
     Sending("E11 a short name elsewhere", "ann@client.test", "550 5.7.1", S, "ann"),
     Sending("E11 a short name of another", "bob@gate.test", "550 5.7.1", S, "ann"),
+    Sending("E11 an address it was given", "Sales@gate.test", "pass", S, "ANN"),
+    Sending("E11 one elsewhere it was given", "x@client.test", "pass", S, "ann"),
+    Sending("E11 an address another was given", "sales@gate.test", "550 5.7.1", S, "bob"),
+    Sending("E11 a domain it was given", "any@far.test", "pass", S, "printer"),
+    Sending("E11 beside the domain it was given", "any@sub.far.test", "550 5.7.1", S, "printer"),
+    Sending("E11 nobody was given anything", "sales@gate.test", "550 5.7.1", S),
+    Sending("E11 with the right to more", "boss@client.test", "pass", S | ANY, "ann"),
+    Sending("E11 with the right to ours", "boss@gate.test", "pass", S | OWN, "ann"),
+    Sending("E11 with the right to ours only", "boss@client.test", "550 5.7.1", S | OWN, "ann"),
 ]
 
 

@@ -278,8 +278,8 @@ LOGINS = [
         "tokens without keys",
         DOOR + 'auth = true\nauth-mechanisms = ["XOAUTH2"]\n',
         (
-            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers tokens, and users.tokens.keys-file "
-            "names no keys to check them with",
+            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers tokens, and users.tokens names "
+            "neither keys nor an issuer to check them with",
         ),
     ),
     Mistake(
@@ -300,6 +300,63 @@ LOGINS = [
             "g.toml:3: users.tokens.issuer: must be given: a token made for another service would count here",
             "g.toml:4: users.tokens.keys-file: /nowhere/keys cannot be read: No such file or directory",
             "g.toml:5: users.tokens.algorithms: is empty: no token would count",
+        ),
+    ),
+    Mistake(
+        "tokens checked in two ways",
+        '[users.tokens]\nissuer = "i"\naudience = "a"\nkeys-file = "/etc/passwd"\n'
+        'keys-url = "http://issuer.example/keys"\n',
+        (
+            "g.toml:3: users.tokens: has keys-file and keys-url: a token is checked in one way",
+            "g.toml:7: users.tokens.keys-url: does not begin with https://",
+        ),
+    ),
+    Mistake(
+        "an issuer that tells nobody anything",
+        '[users.tokens]\naudience = "mail"\nca-file = "/etc/passwd"\n'
+        'introspection = { url = "https://u:p@issuer.example/" }\n',
+        (
+            "g.toml:5: users.tokens.ca-file: /etc/passwd is no PEM file with certificates",
+            "g.toml:6: users.tokens.introspection.client-id: must be given: issuers tell nobody else (RFC 7662)",
+            "g.toml:6: users.tokens.introspection.secret-file: must be given: issuers tell nobody else (RFC 7662)",
+            "g.toml:6: users.tokens.introspection.url: has a user name or a fragment",
+        ),
+    ),
+    Mistake(
+        "Kerberos without keys and NTLM without hashes",
+        DOOR + 'auth = true\nauth-mechanisms = ["GSSAPI", "NTLM"]\n',
+        (
+            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers GSSAPI, and users.gssapi.keytab-file "
+            "names no keys to check it with",
+            "g.toml:6: receive-connectors.internet.auth-mechanisms: offers NTLM, and users.ntlm.hashes-file "
+            "names no hashes to check it with",
+        ),
+    ),
+    Mistake(
+        "Kerberos at a smart host with a token",
+        '[send-connectors.out]\naddress-spaces = ["*"]\nsmart-hosts = ["smart.example"]\ntls = "required"\n'
+        'user = "ann"\ntoken-file = "/nowhere/token"\nauth-mechanisms = ["GSSAPI", "XOAUTH2"]\n',
+        (
+            "g.toml:8: send-connectors.out.token-file: /nowhere/token cannot be read: No such file or directory",
+            "g.toml:9: send-connectors.out.auth-mechanisms: has GSSAPI, which needs a password-file",
+        ),
+    ),
+    Mistake(
+        "a keytab everybody can read, for no realm",
+        '[users.gssapi]\nkeytab-file = "/etc/passwd"\n[users.ntlm]\nhashes-file = "/nowhere/smbpasswd"\n',
+        (
+            "g.toml:3: users.gssapi.realms: must be given: nobody would be a user",
+            "g.toml:4: users.gssapi.keytab-file: /etc/passwd can be read or changed by others (mode 0644): "
+            "chmod 600 /etc/passwd",
+            "g.toml:6: users.ntlm.hashes-file: /nowhere/smbpasswd cannot be read: No such file or directory",
+        ),
+    ),
+    Mistake(
+        "addresses of an account that are none",
+        '[users.addresses]\nann = ["sales@example.com", "*@example.com", "example.com", "a@b c"]\n',
+        (
+            "g.toml:4: users.addresses.ann[2]: 'example.com' is neither a mail address nor *@domain",
+            "g.toml:4: users.addresses.ann[3]: 'a@b c' is neither a mail address nor *@domain",
         ),
     ),
     Mistake(

@@ -36,6 +36,11 @@ class BlockList(AgentTable):
 AGENTS: dict[str, type[Table]] = {"block-list": BlockList}
 
 
+@pytest.fixture(autouse=True)
+def _extras_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.config.check_integrated.find_spec", lambda module: module)
+
+
 def loaded(text: str) -> Configuration:
     return load_text(text, file="g.toml", agent_settings=AGENTS, finding_names=frozenset({"listed"}))
 
@@ -106,6 +111,32 @@ def test_dangerous_settings_are_refused(name: str) -> None:
 @pytest.mark.threat("T02", "F37")
 def test_what_is_probably_not_meant_is_pointed_out(text: str, said: str) -> None:
     assert any(said in str(warning) for warning in loaded(SERVER + text).warnings)
+
+
+def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.config.check_integrated.find_spec", lambda module: None)
+    with pytest.raises(ConfigurationErrors) as caught:
+        loaded(f'{SERVER}[users.gssapi]\nkeytab-file = "/nowhere/keytab"\nrealms = ["A"]\n')
+    assert (
+        "users.gssapi.keytab-file: needs Python packages that are not installed (spnego, gssapi, krb5): "
+        "pip install 'gatepost[kerberos]'"
+    ) in str(caught.value)
+    with pytest.raises(ConfigurationErrors) as caught:
+        loaded(f'{SERVER}[send-connectors.out]\naddress-spaces = ["*"]\nauth-mechanisms = ["NTLM"]\n')
+    assert "out.auth-mechanisms: needs Python packages that are not installed (spnego): pip" in str(
+        caught.value
+    )
+
+
+@pytest.mark.threat("E14")
+def test_tokens_for_anybody_are_pointed_out(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    asked = f'introspection = {{ url = "https://i.example/", client-id = "x", secret-file = "{secret}" }}\n'
+    said = "asks for neither audience nor scope: a token made for another service may count here"
+    for tokens, expected in ((asked, True), (f'{asked}scope = "mail"\n', False)):
+        warnings = loaded(f"{SERVER}[users.tokens]\n{tokens}").warnings
+        assert any(said in str(warning) for warning in warnings) is expected
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from gatepost.intake.bearer import Bearer
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
+from gatepost.intake.integrated import Integrated
 from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
@@ -205,6 +206,7 @@ async def open_house(
     tls: TlsServer | None = None,
     agents: dict[str, Any] | None = None,
     keys: TokenKeys | None = None,
+    integrated: Integrated | None = None,
 ) -> AsyncIterator[House]:
     """One door on a free port of 127.0.0.1."""
     settings = settings or settings_with()
@@ -246,6 +248,7 @@ async def open_house(
         counters=lines,
         log=lines,
         bearer=Bearer(settings.users.tokens, keys, clock) if keys is not None else None,
+        integrated=integrated,
     )
     pressure = Pressure(marks_of(settings.back_pressure))
     desk = Counter(

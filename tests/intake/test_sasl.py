@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gatepost.intake.sasl import (
-    Challenge,
-    Circumstances,
-    Credentials,
-    LoginExchange,
-    PlainExchange,
-    exchange_for,
-)
+from gatepost.intake.exchange import Challenge, Credentials
+from gatepost.intake.mechanisms import Circumstances, exchange_for
+from gatepost.intake.sasl import LoginExchange, PlainExchange
 from gatepost.model.fault import PeerFault
 
 

@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from gatepost.delivery.authentication import Credentials as Secret
 from gatepost.delivery.authentication import choose, exchange_for
-from gatepost.intake.sasl import (
-    BearerExchange,
-    Challenge,
-    KeysWanted,
-    Proven,
-    ScramExchange,
-    Step,
-    TokenShown,
-)
+from gatepost.intake.exchange import Challenge, KeysWanted, Proven, Step, TokenShown
+from gatepost.intake.sasl import BearerExchange, ScramExchange
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.session import TlsInfo
 from gatepost.protocol.sasl_client import ScramClient

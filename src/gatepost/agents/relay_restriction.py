@@ -8,6 +8,7 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import setting
 from gatepost.facts.recipient_domain import RecipientDomain
 from gatepost.model.accepted_domains import DomainType
+from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
@@ -139,9 +140,12 @@ class RelayRestriction:
         return self._site.accepted_domains.type_of(sender.domain) is DomainType.AUTHORITATIVE
 
     def _owns(self, user: str, sender: Address) -> bool:
-        """Whether the account is the address, or its local part in an authoritative domain (threats E11)."""
+        """Whether the account is the address, its local part in an authoritative domain, or was given it (E11)."""
         if not user:
             return False
+        given = self._site.sender_addresses.get(folded_user(user))
+        if given is not None and (sender.key in given or f"*@{sender.domain}" in given):
+            return True
         local, at, domain = user.rpartition("@")
         if not at:
             return self._is_ours(sender) and Address(user, sender.domain).key == sender.key

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 
 from gatepost.config.errors import Complaint
-from gatepost.config.files import open_to_others, readable_problem, secret_problem
+from gatepost.config.files import authorities_problem, open_to_others, readable_problem, secret_problem
 from gatepost.config.login_settings import Tokens
-from gatepost.config.networks import parse_range
+from gatepost.config.networks import is_mail_address, parse_range
 from gatepost.config.settings import ReceiveConnector, Settings
+from gatepost.model.https_url import parse_https_url
 
 _BY_TOKEN = frozenset({"OAUTHBEARER", "XOAUTH2"})
 
@@ -18,13 +19,20 @@ def check_logins(settings: Settings) -> Iterator[Complaint]:
     """Every mistake in [users] and in what the connectors offer."""
     yield from _accounts(settings)
     yield from _tokens(settings.users.tokens)
+    for user, addresses in settings.users.addresses.items():
+        for number, address in enumerate(addresses):
+            if not is_mail_address(address):
+                yield Complaint(
+                    at=("users", "addresses", user, number),
+                    message=f"{address!r} is neither a mail address nor *@domain",
+                )
     for number, text in enumerate(settings.users.lockout.known_networks):
         try:
             parse_range(text)
         except ValueError as error:
             yield Complaint(at=("users", "lockout", "known-networks", number), message=str(error))
     for name, door in settings.receive_connectors.items():
-        yield from _mechanisms(name, door, has_tokens=bool(settings.users.tokens.keys_file))
+        yield from _mechanisms(name, door, has_tokens=bool(settings.users.tokens.sources))
 
 
 def _mechanisms(name: str, door: ReceiveConnector, *, has_tokens: bool) -> Iterator[Complaint]:
@@ -35,16 +43,31 @@ def _mechanisms(name: str, door: ReceiveConnector, *, has_tokens: bool) -> Itera
         yield Complaint(at=at, message="names a mechanism twice")
     if door.auth and not has_tokens and not _BY_TOKEN.isdisjoint(door.auth_mechanisms):
         yield Complaint(
-            at=at, message="offers tokens, and users.tokens.keys-file names no keys to check them with"
+            at=at,
+            message="offers tokens, and users.tokens names neither keys nor an issuer to check them with",
         )
 
 
 def _tokens(tokens: Tokens) -> Iterator[Complaint]:
-    if not tokens.keys_file:
-        return
     at = ("users", "tokens")
-    if problem := readable_problem(tokens.keys_file) or open_to_others(tokens.keys_file):
+    if not tokens.sources:
+        return
+    if len(tokens.sources) > 1:
+        words = " and ".join(tokens.sources)
+        yield Complaint(at=at, message=f"has {words}: a token is checked in one way")
+    if tokens.keys_file and (
+        problem := readable_problem(tokens.keys_file) or open_to_others(tokens.keys_file)
+    ):
         yield Complaint(at=(*at, "keys-file"), message=f"{tokens.keys_file} {problem}")
+    if tokens.ca_file and (problem := authorities_problem(tokens.ca_file)):
+        yield Complaint(at=(*at, "ca-file"), message=f"{tokens.ca_file} {problem}")
+    if tokens.keys_url:
+        yield from _url((*at, "keys-url"), tokens.keys_url)
+    yield from _asked(tokens) if tokens.introspection.url else _by_keys(tokens)
+
+
+def _by_keys(tokens: Tokens) -> Iterator[Complaint]:
+    at = ("users", "tokens")
     for name, value in (("issuer", tokens.issuer), ("audience", tokens.audience)):
         if not value:
             yield Complaint(
@@ -52,6 +75,29 @@ def _tokens(tokens: Tokens) -> Iterator[Complaint]:
             )
     if not tokens.algorithms:
         yield Complaint(at=(*at, "algorithms"), message="is empty: no token would count")
+
+
+def _asked(tokens: Tokens) -> Iterator[Complaint]:
+    at = ("users", "tokens", "introspection")
+    yield from _url((*at, "url"), tokens.introspection.url)
+    if not tokens.introspection.client_id:
+        yield Complaint(at=(*at, "client-id"), message="must be given: issuers tell nobody else (RFC 7662)")
+    path = tokens.introspection.secret_file
+    if problem := secret_problem(path) if path else "must be given: issuers tell nobody else (RFC 7662)":
+        yield Complaint(at=(*at, "secret-file"), message=f"{path} {problem}".lstrip())
+    if not tokens.audience and not tokens.scope:
+        yield Complaint(
+            at=("users", "tokens"),
+            message="asks for neither audience nor scope: a token made for another service may count here",
+            is_warning=True,
+        )
+
+
+def _url(at: tuple[str, ...], text: str) -> Iterator[Complaint]:
+    try:
+        parse_https_url(text)
+    except ValueError as error:
+        yield Complaint(at=at, message=str(error))
 
 
 def _accounts(settings: Settings) -> Iterator[Complaint]:

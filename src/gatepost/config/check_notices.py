@@ -8,13 +8,12 @@ from typing import Final
 
 from gatepost.config.check_delivery import domain_names
 from gatepost.config.errors import Complaint, closest, quoted
-from gatepost.config.networks import name_problem
+from gatepost.config.networks import is_mail_address
 from gatepost.config.settings import Settings
 
 TEXT_LIMIT_CHARS: Final = 2000
 LANGUAGES_LIMIT: Final = 50
 OPENINGS: Final = ("failed", "delayed", "delivered", "relayed")
-_MAILBOX: Final = re.compile(r"[^\s@<>\"\x00-\x1f]{1,64}@([^\s@]{1,253})")
 _CODE: Final = re.compile(r"[245](\.[0-9]{1,3}){0,2}")
 _WHOLE_CODE: Final = re.compile(r"[45]\.[0-9]{1,3}\.[0-9]{1,3}")
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})?")
@@ -44,8 +43,7 @@ def check_notices(settings: Settings) -> Iterator[Complaint]:
 def _addresses(settings: Settings) -> Iterator[Complaint]:
     for name in ("postmaster", "copies_to"):
         address = getattr(settings.notices, name)
-        match = _MAILBOX.fullmatch(address)
-        if address and (not match or name_problem(match[1])):
+        if address and not is_mail_address(address):
             yield Complaint(
                 at=("notices", name.replace("_", "-")), message=f"{address!r} is not a mail address"
             )

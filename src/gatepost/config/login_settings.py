@@ -7,7 +7,15 @@ from typing import Literal
 from gatepost.config.schema import Duration, Table, setting
 
 Mechanism = Literal[
-    "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"
+    "EXTERNAL",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-256",
+    "PLAIN",
+    "LOGIN",
+    "OAUTHBEARER",
+    "XOAUTH2",
+    "GSSAPI",
+    "NTLM",
 ]
 TokenAlgorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
@@ -45,22 +53,108 @@ class Lockout(Table):
     )
 
 
+class Introspection(Table):
+    """[users.tokens.introspection]: the issuer is asked about each token (RFC 7662), instead of keys."""
+
+    url: str = setting(
+        "The issuer's introspection endpoint. Empty: nobody is asked",
+        default="",
+        example="https://login.example.com/oauth2/introspect",
+    )
+    client_id: str = setting("Who we are there", default="")
+    secret_file: str = setting("Our secret there, in the first line; read for each question", default="")
+    cache_time_s: Duration = setting(
+        "How long a yes is believed without asking again, and never after the token's `exp`; 0s: not at all. "
+        "A token that was revoked counts that long",
+        default=60.0,
+        low=0,
+        high=3600,
+    )
+    cache_entries: int = setting("Answers remembered, in one worker", default=10_000, low=1, high=1_000_000)
+    requests_at_once: int = setting(
+        "Questions on their way, from one worker; more logins wait", default=8, low=1, high=256
+    )
+
+
 class Tokens(Table):
-    """[users.tokens]: access tokens for OAUTHBEARER and XOAUTH2."""
+    """[users.tokens]: access tokens for OAUTHBEARER and XOAUTH2, by the issuer's keys or by its word."""
 
     keys_file: str = setting(
-        "The issuer's public keys (JWKS, RFC 7517); read again when it changes. Empty: no tokens", default=""
+        "The issuer's public keys (JWKS, RFC 7517); read again when it changes. Empty: no such file",
+        default="",
+    )
+    keys_url: str = setting(
+        "Where the issuer publishes them (its `jwks_uri`), to be fetched instead of a file. Empty: nothing is",
+        default="",
+        example="https://login.example.com/oauth2/keys",
+    )
+    keys_refresh_s: Duration = setting(
+        "How often `keys-url` is fetched; once a minute while that fails", default=600.0, low=60, high=86400
+    )
+    keys_age_s: Duration = setting(
+        "How long fetched keys are believed when they cannot be fetched again", default=86400.0, low=60
+    )
+    introspection: Introspection = setting("Whom to ask about a token", default=Introspection())
+    ca_file: str = setting(
+        "Certificates (PEM) of the authorities that `keys-url` and `introspection` are trusted by. Empty: the "
+        "system's",
+        default="",
+    )
+    timeout_s: Duration = setting(
+        "How long the issuer may take to answer; then nobody is let in (454)", default=5.0, low=0.1, high=60
     )
     issuer: str = setting(
         "The `iss` a token must have", default="", example="https://login.example.com/realms/mail"
     )
     audience: str = setting("The `aud` a token must have, alone or among others", default="")
+    scope: str = setting("A `scope` a token must have, alone or among others. Empty: any", default="")
     user_claim: str = setting("The claim that is the user's name here", default="email")
     algorithms: tuple[TokenAlgorithm, ...] = setting(
         "Signatures that are believed", default=("RS256", "PS256", "ES256", "EdDSA")
     )
     leeway_s: Duration = setting(
         "How far the issuer's clock may differ from ours", default=60.0, low=0, high=600
+    )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The settings that say what a token is checked by; none: no token counts."""
+        given = {
+            "keys-file": self.keys_file,
+            "keys-url": self.keys_url,
+            "introspection": self.introspection.url,
+        }
+        return tuple(name for name, value in given.items() if value)
+
+
+class Gssapi(Table):
+    """[users.gssapi]: Kerberos, for AUTH GSSAPI. Needs the extra `gatepost[kerberos]`."""
+
+    keytab_file: str = setting(
+        "The keys of our service principals, such as smtp/mx.example.com and SMTPSVC/mx.example.com; any of "
+        "them is taken. Empty: no Kerberos",
+        default="",
+        example="/etc/gatepost/smtp.keytab",
+    )
+    realms: tuple[str, ...] = setting(
+        "Realms whose principals are our users, written as Kerberos writes them", default=()
+    )
+    keep_realm: bool = setting(
+        "The user of ann@EXAMPLE.COM is ann@example.com; otherwise it is ann", default=False
+    )
+
+
+class Ntlm(Table):
+    """[users.ntlm]: NTLMv2, for AUTH NTLM."""
+
+    hashes_file: str = setting(
+        "Accounts with NT hashes, in the format of smbpasswd(5): whoever reads it can log in. Empty: no NTLM",
+        default="",
+        example="/etc/gatepost/smbpasswd",
+    )
+    domain: str = setting(
+        "The domain we say we are of; clients may put any domain before a user's name",
+        default="WORKGROUP",
     )
 
 
@@ -71,6 +165,9 @@ class Users(Table):
         "Accounts made by `gatepost user add`; empty: users in the state directory", default=""
     )
     password_length: int = setting("Least characters of a new password", default=12, low=8, high=128)
+    addresses: dict[str, tuple[str, ...]] = setting(
+        "What an account may send as besides itself: addresses, or *@domain for all of a domain", default={}
+    )
     recipients_per_hour: int = setting(
         "Recipients of one account in an hour after which more are answered 450, in one worker; 0: no limit",
         default=2000,
@@ -78,3 +175,5 @@ class Users(Table):
     )
     lockout: Lockout = setting("What failures lead to", default=Lockout())
     tokens: Tokens = setting("Whose tokens count", default=Tokens())
+    gssapi: Gssapi = setting("Kerberos", default=Gssapi())
+    ntlm: Ntlm = setting("NTLM", default=Ntlm())

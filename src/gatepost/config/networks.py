@@ -13,6 +13,7 @@ IpAddress = IPv4Address | IPv6Address
 
 NAME_LIMIT: Final = 253  # RFC 1035 §2.3.4
 UNIX_PATH_LIMIT_BYTES: Final = 107  # sun_path of Linux, with its NUL
+_MAILBOX: Final = re.compile(r"[^\s@<>\"\x00-\x1f]{1,64}@([^\s@]{1,253})")
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _BITS: Final = {4: 32, 6: 128}
 _INTERNAL: Final = {
@@ -145,6 +146,12 @@ def is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_mail_address(text: str) -> bool:
+    """Whether this can be user@domain, as settings write it: no quotes, no literals."""
+    match = _MAILBOX.fullmatch(text)
+    return match is not None and not name_problem(match[1])
 
 
 def name_problem(name: str) -> str:

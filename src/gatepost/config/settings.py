@@ -145,7 +145,8 @@ class ReceiveConnector(Table):
     auth: bool = setting("Offer AUTH (only ever under TLS)", default=False)
     auth_mechanisms: tuple[Mechanism, ...] = setting(
         "What AUTH may be done with, in the order it is announced; OAUTHBEARER and XOAUTH2 need users.tokens, "
-        "EXTERNAL is offered to clients whose certificate is mapped to an account",
+        "GSSAPI needs users.gssapi, NTLM users.ntlm, EXTERNAL is offered to clients whose certificate is mapped to an "
+        "account",
         default=("EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"),
     )
     auth_tarpit_s: Duration = setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from gatepost.model.fault import WorldFault
 from gatepost.model.session import TlsInfo
@@ -20,6 +21,8 @@ from gatepost.protocol.sasl_client import (
     ScramClient,
 )
 
+INTEGRATED: Final = frozenset({"GSSAPI", "NTLM"})
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -31,6 +34,8 @@ class Credentials:
     """Raises WorldFault when there is none."""
     nonce: Callable[[], str] | None = None
     """Chance for SCRAM; without it SCRAM is not used."""
+    integrated: Callable[[str, str], ClientExchange] | None = None
+    """(mechanism, host) -> what speaks GSSAPI or NTLM; without it neither is used."""
     has_certificate: bool = False
     """TLS shows a certificate of ours, and EXTERNAL may stand on it."""
 
@@ -48,13 +53,15 @@ def choose(
         usable = usable - {scram.MECHANISM, scram.MECHANISM_PLUS}
     if not tls.server_end_point:
         usable = usable - {scram.MECHANISM_PLUS}
+    if credentials.integrated is not None:
+        usable = usable | INTEGRATED
     return next((m for m in wanted if m in usable and m in offered), None)
 
 
 def exchange_for(
-    mechanism: str, offered: Sequence[str], credentials: Credentials, tls: TlsInfo
+    mechanism: str, offered: Sequence[str], credentials: Credentials, tls: TlsInfo, *, host: str = ""
 ) -> ClientExchange:
-    """What speaks it. Raises WorldFault when there is no token."""
+    """What speaks it. host: the smart host's name. Raises WorldFault when there is no token."""
     user, password = credentials.user, credentials.password
     match mechanism:
         case "PLAIN":
@@ -75,5 +82,7 @@ def exchange_for(
             return ExternalClient(user)
         case "OAUTHBEARER" | "XOAUTH2" if credentials.token is not None:
             return BearerClient(user, credentials.token(), is_google=mechanism == "XOAUTH2")
+        case "GSSAPI" | "NTLM" if credentials.integrated is not None:
+            return credentials.integrated(mechanism, host)
         case _:
             raise WorldFault(f"there is no secret for AUTH {mechanism}")

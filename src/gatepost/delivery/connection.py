@@ -206,7 +206,7 @@ class NextHopConnection:
             raise WorldFault(
                 f"{self.host} offers no AUTH that we may use: {' '.join(offered)[:200] or 'none'}"
             )
-        exchange = exchange_for(mechanism, offered, credentials, self.tls)
+        exchange = exchange_for(mechanism, offered, credentials, self.tls, host=self.host)
         self.engine.authenticate(mechanism, exchange.initial)
         event = await self._next(patience_s)
         try:

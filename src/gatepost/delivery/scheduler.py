@@ -132,9 +132,9 @@ class Scheduler:
     def follow(self, before: Scheduler) -> None:
         """Take over from an older configuration's scheduler, which finishes what it has in work."""
         self._before = before
-        self._hops |= {
-            hop.key: Hop(hop.key, suspended=True) for hop in before._hops.values() if hop.suspended
-        }
+        for hop in before._hops.values():
+            if hop.suspended:
+                self._hop(hop.key).suspended = True
 
     async def retire(self) -> None:
         """Another scheduler follows: let go of what only waits, finish what is in work, however long it takes."""

@@ -7,25 +7,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from gatepost.intake.account_rates import AccountRates
-from gatepost.intake.bearer import Bearer
+from gatepost.intake.bearer import TokenCheck
 from gatepost.intake.door import Door
-from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
-from gatepost.intake.limit_hit import LimitHit, LimitLog
-from gatepost.intake.sasl import (
+from gatepost.intake.exchange import (
     CREDENTIALS_INVALID,
-    BearerExchange,
     Challenge,
-    Circumstances,
     Credentials,
     Exchange,
+    GssShown,
     KeysWanted,
+    NtlmShown,
     Proven,
-    ScramExchange,
     Step,
     TokenShown,
     Vouched,
-    exchange_for,
 )
+from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
+from gatepost.intake.integrated import Integrated
+from gatepost.intake.limit_hit import LimitHit, LimitLog
+from gatepost.intake.mechanisms import Circumstances, exchange_for
+from gatepost.intake.sasl import BearerExchange, ScramExchange
 from gatepost.model.account import folded_user
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.reply import Reply
@@ -47,7 +48,10 @@ _TOO_MANY_ERRORS: Final = Reply(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogInDesk:
-    """What a login needs of the house: made once a worker. bearer: None when no tokens count."""
+    """What a login needs of the house: made once a worker.
+
+    bearer: None when no tokens count. integrated: None without NTLM and GSSAPI.
+    """
 
     accounts: Accounts
     failures: FailedLogins
@@ -55,7 +59,8 @@ class LogInDesk:
     randomness: Randomness
     counters: Counters
     log: Log
-    bearer: Bearer | None = None
+    bearer: TokenCheck | None = None
+    integrated: Integrated | None = None
 
 
 class LogIn:
@@ -79,6 +84,8 @@ class LogIn:
             nonce=self._desk.randomness.token_hex(NONCE_BYTES),
             end_point=session.tls.server_end_point if session.tls is not None else b"",
             offered=self._door.mechanisms(session),
+            hostname=self._door.hostname,
+            integrated=self._desk.integrated,
             vouched_user=self._door.vouched_user(session),
         )
         self.forget()
@@ -127,11 +134,14 @@ class LogIn:
 
     async def _looked_into(self, step: Step) -> Reply:
         """What the exchange cannot know by itself."""
-        assert isinstance(step, (Credentials, KeysWanted, TokenShown, Vouched)), "a step that needs nothing"
         try:
+            if isinstance(step, GssShown):
+                step = await step.look()
+            if isinstance(step, Challenge):
+                return Reply(334, "", step.text)
             if isinstance(step, Vouched):
                 return await self._vouched(step.user)
-            user = self._user_of(step) if isinstance(step, TokenShown) else step.user
+            user = await self._user_of(step) if isinstance(step, TokenShown) else step.user
             if stopped := self._start(user):
                 return self._stopped(stopped)
             if isinstance(step, KeysWanted):
@@ -140,14 +150,14 @@ class LogIn:
         except WorldFault as fault:
             return self._unavailable(fault)
         except PeerFault as fault:
-            return self._token_refused(fault)
+            return await self._nobody(fault)
         return self._let_in(user) if good else await self._failed(CREDENTIALS_INVALID)
 
-    def _user_of(self, step: TokenShown) -> str:
+    async def _user_of(self, step: TokenShown) -> str:
         """Whom the token names. Raises PeerFault when it does not count, WorldFault when that is unknown."""
         if self._desk.bearer is None:
             raise PeerFault(CREDENTIALS_INVALID, "no tokens count here")
-        user = self._desk.bearer.user_of(step.token)
+        user = await self._desk.bearer.user_of(step.token)
         if step.user and folded_user(step.user) != folded_user(user):
             raise PeerFault(CREDENTIALS_INVALID, "a token for somebody else", user=user)  # threats E05
         return user
@@ -155,13 +165,15 @@ class LogIn:
     async def _vouched(self, user: str) -> Reply:
         """Nothing was guessed, so nothing counts against the account. Raises WorldFault."""
         if self._desk.accounts.is_disabled(user):
-            return await self._failed(CREDENTIALS_INVALID, "a certificate for a disabled account")
+            return await self._failed(CREDENTIALS_INVALID, "a certificate or ticket for a disabled account")
         return self._let_in(user)
 
-    async def _is_good(self, step: Credentials | TokenShown, user: str) -> bool:
-        if isinstance(step, TokenShown):
-            return not self._desk.accounts.is_disabled(user)
-        return await self._desk.accounts.check(user, step.password)
+    async def _is_good(self, step: Step, user: str) -> bool:
+        if isinstance(step, Credentials):
+            return await self._desk.accounts.check(user, step.password)
+        if isinstance(step, NtlmShown) and not step.is_good():
+            return False
+        return not self._desk.accounts.is_disabled(user)
 
     def _ask_for_proof(self, user: str) -> Reply:
         assert isinstance(self._exchange, ScramExchange), "only SCRAM asks for keys"
@@ -202,11 +214,12 @@ class LogIn:
             return self._failed(fault.reply, fault.reason)
         return self._counted(fault.reply, fault.reason)
 
-    def _token_refused(self, fault: PeerFault) -> Reply:
-        """Nobody's account failed: the client did. It hears why before it hears 535."""
-        assert isinstance(self._exchange, BearerExchange), "only tokens are refused so"
+    async def _nobody(self, fault: PeerFault) -> Reply:
+        """Nobody's account failed: the client did. With a token, it hears why before it hears 535."""
         if stopped := self._start(""):
             return self._stopped(stopped)
+        if not isinstance(self._exchange, BearerExchange):
+            return await self._failed(fault.reply, fault.reason)
         self._note("token-refused", reason=fault.reason)
         return Reply(334, "", self._exchange.refuse().text)
 

@@ -14,7 +14,6 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from gatepost.adapters.accounts import FileAccounts
@@ -27,21 +26,18 @@ from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import ServerTls, client_pump
-from gatepost.adapters.token_keys import TokenKeysFile
 from gatepost.adapters.world import SystemClock, SystemRandomness
 from gatepost.config.limit_settings import Intake
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
-from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.intake.account_rates import AccountRates
-from gatepost.intake.bearer import Bearer
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
@@ -53,6 +49,7 @@ from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
+from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
@@ -60,13 +57,14 @@ from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import accounts_file, control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.server_tls import server_tls
+from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.succession import Succession
+from gatepost.main.tokens import Tokens
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
-from gatepost.ports.world import Clock, Randomness
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
@@ -151,6 +149,7 @@ class Worker:
     wire_logs: WireLogFiles
     watch: PressureWatch
     brake: LogBrake
+    tokens: Tokens
     certificates: CertificateWatch
     tasks: set[asyncio.Task[None]]
 
@@ -179,6 +178,7 @@ class Worker:
         self.lasting.commands = self.commands
         route_again(self.store, self.router, now=self.clock.now())
         self.scheduler.start()
+        self.tasks.update(self.tokens.start())
         self.certificates.look(self.clock.now())
         self._every(REFRESH_S, self._read_recipients)
         self._every(REFRESH_S, self._read_certificates)
@@ -256,7 +256,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         own=OwnName(
             hostname=settings.server.hostname,
             wildcard_ports=_wildcard_ports(settings),
-            credentials=_credentials(settings, randomness),
+            credentials=smart_host_logins(settings, randomness),
         ),
         counters=counters,
         log=log,
@@ -318,19 +318,20 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         revision=configuration.revision,
     )
-    log_in = (
-        before.desk.log_in
-        if before and unchanged(old, settings, "users")
-        else LogInDesk(
+    if before and unchanged(old, settings, "users", "dns"):
+        tokens, log_in = before.tokens, before.desk.log_in
+    else:
+        tokens = Tokens(settings.users.tokens, resolver, clock=clock, log=log)
+        log_in = LogInDesk(
             accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
             failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
             rates=AccountRates(settings.users.recipients_per_hour, monotonic=system_clock.monotonic),
             randomness=randomness,
             counters=counters,
             log=log,
-            bearer=_bearer(settings, clock),
+            bearer=tokens.check,
+            integrated=integrated_logins(settings.users),
         )
-    )
     brake = before.brake if before else LogBrake(log)
     if before and unchanged(old, settings, "back_pressure"):
         pressure, watch = before.desk.pressure, before.watch
@@ -401,6 +402,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         wire_logs=wire_logs,
         watch=watch,
         brake=brake,
+        tokens=tokens,
         certificates=CertificateWatch(tls, log=log, counters=counters),
         tasks=set(),
     )
@@ -449,41 +451,6 @@ def _bindings(settings: Settings) -> Iterable[str]:
     return bindings_of(settings.receive_connectors)
 
 
-def _bearer(settings: Settings, clock: Clock) -> Bearer | None:
-    tokens = settings.users.tokens
-    return Bearer(tokens, TokenKeysFile(tokens.keys_file), clock) if tokens.keys_file else None
-
-
 def _wildcard_ports(settings: Settings) -> frozenset[int]:
     pairs = [split_binding(binding) for binding in _bindings(settings)]
     return frozenset(port for host, port in pairs if host in ("0.0.0.0", "::"))  # noqa: S104  # asks, does not bind
-
-
-def _credentials(settings: Settings, randomness: Randomness) -> dict[str, Credentials]:
-    """Of the send connectors that authenticate. Raises WorldFault when a password cannot be read."""
-    found = {}
-    for name, way in settings.send_connectors.items():
-        if not way.user:
-            continue
-        password = (
-            _secret(way.password_file, f"send-connectors.{name}.password-file") if way.password_file else ""
-        )
-        token = (
-            partial(_secret, way.token_file, f"send-connectors.{name}.token-file") if way.token_file else None
-        )
-        found[name] = Credentials(
-            way.user,
-            password,
-            token,
-            nonce=partial(randomness.token_hex, 16),
-            has_certificate=bool(way.certificate_file),
-        )
-    return found
-
-
-def _secret(path: str, setting: str) -> str:
-    """The first line of a file. Raises WorldFault."""
-    try:
-        return Path(path).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorldFault(f"{setting} cannot be read: {error}", file=path) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+CHALLENGE_CODE: Final = 334
 REPLY_LINE_LIMIT_BYTES: Final = 512  # RFC 5321 §4.5.3.1.5
 POSITIVE_BELOW: Final = 400
 HANG_UP_CODES: Final = frozenset({221, 421, 521})
@@ -58,7 +59,7 @@ class Reply:
         return self.code in HANG_UP_CODES
 
     def encode(self) -> bytes:
-        """The bytes for the wire, each line within 512 octets (RFC 5321 §4.5.3.1.5)."""
+        """The bytes for the wire, each line within 512 octets (RFC 5321 §4.5.3.1.5) unless it is a challenge."""
         wire = self._wire
         if not wire:
             wire = _encoded(self)
@@ -70,6 +71,8 @@ class Reply:
 
 
 def _encoded(reply: Reply) -> bytes:
+    if reply.code == CHALLENGE_CODE:  # the blank is part of it, and a challenge may be long (RFC 4954 §4)
+        return f"{CHALLENGE_CODE} {reply.text}\r\n".encode("ascii", "replace")
     enhanced = f"{reply.enhanced} " if reply.enhanced else ""
     *before, last = (reply.text, *reply.more)
     lines = [f"{reply.code}-{enhanced}{line}" for line in before]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.domain_table import DomainTable
@@ -31,3 +32,5 @@ class Site:
     """Kinds of recipients' domains that nobody may send to: the connector's refused-recipient-domains."""
     automatic_replies: DomainTable[bool] | None = None
     """Which remote domains may get automatic replies; None: all."""
+    sender_addresses: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Folded user -> the keys of addresses it may send as besides its own, "*@domain" for all of a domain."""

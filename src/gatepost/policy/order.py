@@ -18,6 +18,8 @@ from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.account import folded_user
+from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
@@ -30,7 +32,7 @@ from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.resolver import Resolver
-from gatepost.routing.accepted import canonical_pattern
+from gatepost.routing.accepted import canonical_domain, canonical_pattern
 
 ORDER: Final = (
     # agent              stages at which it speaks
@@ -179,12 +181,22 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         offers_auth=connector.auth,
         refused_domains=frozenset(connector.refused_recipient_domains),
         automatic_replies=_automatic_replies(settings),
+        sender_addresses={
+            folded_user(user): frozenset(map(_sender_key, addresses))
+            for user, addresses in settings.users.addresses.items()
+        },
     )
 
 
 def _automatic_replies(settings: Settings) -> DomainTable[bool] | None:
     entries = {canonical_pattern(n): d.automatic_replies for n, d in settings.remote_domains.items()}
     return None if all(entries.values()) else DomainTable(entries, otherwise=True)
+
+
+def _sender_key(text: str) -> str:
+    """What an address of users.addresses is known by: the key of ann@example.com, "*@example.com" as it is."""
+    local, _, domain = text.rpartition("@")
+    return Address(local, canonical_domain(domain)).key
 
 
 def checked_domains(settings: Settings) -> frozenset[str]:

@@ -39,3 +39,10 @@ class TokenKeys(Protocol):
 
     def read(self) -> bytes:
         """The same object as long as nothing changed. Answers at once. Raises WorldFault."""
+
+
+class NtHashes(Protocol):
+    """What NTLM knows of passwords."""
+
+    def nt_hash(self, user: str) -> bytes | None:
+        """16 octets; None for nobody and for disabled accounts. Answers at once. Raises WorldFault."""

@@ -45,10 +45,11 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demands:
-    """What a token must show. now, leeway_s: seconds."""
+    """What a token must show. now, leeway_s: seconds. issuer, audience, scope: "" asks for none."""
 
     issuer: str
     audience: str
+    scope: str = ""
     algorithms: tuple[str, ...]
     now: float
     leeway_s: float
@@ -83,27 +84,48 @@ def verified_claims(token: str, keys: Sequence[SigningKey], demands: Demands) ->
     if not any(_is_signed(key.key, algorithm, signed, signature) for key in candidates):
         raise TokenRefused("none of the issuer's keys signed it")
     claims = _part(parts[1])
-    _check(claims, demands)
+    if time_of(claims, "exp") is None:
+        raise TokenRefused("it never expires")
+    check_claims(claims, demands)
     return claims
 
 
-def _check(claims: Mapping[str, Any], demands: Demands) -> None:
-    if claims.get("iss") != demands.issuer:
+def read_introspection(answer: bytes) -> Mapping[str, Any] | None:
+    """What a token's issuer says of it (RFC 7662 §2.2); None: it does not count. Raises ValueError."""
+    said = _object(answer, "the answer")
+    if not isinstance(said.get("active"), bool):
+        raise ValueError('the answer has no "active"')
+    return said if said["active"] else None
+
+
+def check_claims(claims: Mapping[str, Any], demands: Demands) -> None:
+    """Whether they are for us and for now; a token without `exp` does not expire. Raises TokenRefused."""
+    if demands.issuer and claims.get("iss") != demands.issuer:
         raise TokenRefused("it is from another issuer")
     audience = claims.get("aud")
     meant = audience if isinstance(audience, list) else [audience]
-    if demands.audience not in meant:
+    if demands.audience and demands.audience not in meant:
         raise TokenRefused("it is for somebody else")
-    expires_at = _time(claims, "exp")
-    if expires_at is None or demands.now >= expires_at + demands.leeway_s:
+    if demands.scope and demands.scope not in _words(claims.get("scope")):
+        raise TokenRefused("it has not the scope that is needed")
+    expires_at = time_of(claims, "exp")
+    if expires_at is not None and demands.now >= expires_at + demands.leeway_s:
         raise TokenRefused("it has expired")
     for name in ("nbf", "iat"):
-        begins_at = _time(claims, name)
+        begins_at = time_of(claims, name)
         if begins_at is not None and begins_at > demands.now + demands.leeway_s:
             raise TokenRefused("it is not valid yet")
 
 
-def _time(claims: Mapping[str, Any], name: str) -> float | None:
+def _words(scope: object) -> list[object]:
+    """Words in one text (RFC 8693 §4.2), or a list of them, as some issuers write it."""
+    if isinstance(scope, str):
+        return list(scope.split(" "))
+    return scope if isinstance(scope, list) else []
+
+
+def time_of(claims: Mapping[str, Any], name: str) -> float | None:
+    """Seconds since the epoch; None when the claim is not there. Raises TokenRefused."""
     value = claims.get(name)
     if value is None:
         return None

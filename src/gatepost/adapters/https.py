@@ -1,0 +1,98 @@
+"""HTTPS questions over our own dialer: the names by our resolver, the certificates verified, one connection each."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+from gatepost.adapters.dialer import DialedWire, LoopDialer
+from gatepost.model.fault import Fault, WorldFault
+from gatepost.model.https_url import HttpsUrl
+from gatepost.model.link_tls import LinkMode, LinkTls
+from gatepost.ports.https import HttpsRequest
+from gatepost.ports.resolver import Resolver
+from gatepost.protocol.http_client import HttpAnswer, HttpExchange
+
+_ADDRESSES_TRIED: Final = 4
+
+
+class HttpsAsker:
+    """Keeps the promise of ports.https.HttpsClient."""
+
+    def __init__(self, resolver: Resolver, dialer: LoopDialer, *, ca_file: str) -> None:
+        """ca_file: the authorities that are believed, and no others; "" for the system's."""
+        self._resolver = resolver
+        self._dialer = dialer
+        self._link = LinkTls(mode=LinkMode.VERIFIED, ca_file=ca_file)
+
+    async def ask(self, request: HttpsRequest) -> bytes:
+        """The body of a 200. Raises WorldFault."""
+        url = request.url
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                answer = await self._answer(request)
+        except TimeoutError as error:
+            raise WorldFault(f"{url.authority}: no answer within {request.timeout_s:g} s") from error
+        except Fault as fault:
+            raise WorldFault(f"{url.authority}: {fault.reason}") from fault
+        if 300 <= answer.status < 400:
+            raise WorldFault(f"{url.authority}: answered {answer.status}, and redirects are not followed")
+        if answer.status != 200:
+            raise WorldFault(f"{url.authority}: answered {answer.status}")
+        return answer.body
+
+    async def _answer(self, request: HttpsRequest) -> HttpAnswer:
+        exchange = HttpExchange(
+            "POST" if request.body else "GET",
+            request.url.target,
+            _fields(request),
+            request.body,
+            body_limit_bytes=request.answer_limit_bytes,
+        )
+        wire = await self._connected(request.url, request.timeout_s)
+        try:
+            await wire.start_tls(request.url.host, link=self._link, timeout_s=request.timeout_s)
+            wire.write(exchange.opening)
+            while True:
+                data = await wire.read(timeout_s=request.timeout_s)
+                answer = exchange.receive(data)
+                if answer is not None:
+                    return answer
+                if not data:
+                    raise WorldFault("the connection ended before the answer did")
+        finally:
+            wire.close()
+
+    async def _connected(self, url: HttpsUrl, timeout_s: float) -> DialedWire:
+        addresses = await self._addresses(url.host, timeout_s)
+        if not addresses:
+            raise WorldFault(f"{url.host} has no address")
+        last: WorldFault | None = None
+        for address in addresses[:_ADDRESSES_TRIED]:
+            try:
+                return await self._dialer.connect(address, url.port, source_address="", timeout_s=timeout_s)
+            except WorldFault as fault:
+                last = fault
+        assert last is not None, "every address failed, and none did"
+        raise last
+
+    async def _addresses(self, host: str, timeout_s: float) -> Sequence[str]:
+        try:
+            return (str(ipaddress.ip_address(host)),)
+        except ValueError:
+            return await self._resolver.addresses(host, timeout_s=timeout_s)
+
+
+def _fields(request: HttpsRequest) -> list[tuple[str, str]]:
+    fields = [
+        ("Host", request.url.authority),
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+    ]
+    if request.body:
+        fields.append(("Content-Type", "application/x-www-form-urlencoded"))
+    if request.authorization:
+        fields.append(("Authorization", request.authorization))
+    return fields
