@@ -15,8 +15,8 @@ from gatepost.intake.limit_hit import LimitHit
 from gatepost.intake.rates import Doing, Minute, Rates
 from gatepost.model.reply import Reply
 
-SOURCE_BITS: Final = {4: 32, 6: 64}
-"""One source is an IPv4 address or an IPv6 /64: a client owns all of it (threats G15)."""
+SOURCE_BITS: Final = 64
+"""One source of IPv6 is a /64: a client owns all of it (threats G15). Of IPv4 it is the address."""
 NETWORK_BITS: Final = {4: 24, 6: 56}
 SITE_BITS: Final = 48
 """What one customer may have of IPv6."""
@@ -42,13 +42,15 @@ class Origin:
 @lru_cache(maxsize=4096)
 def origin_of(client_ip: str) -> Origin:
     """client_ip: without zone, IPv4-mapped addresses as IPv4."""
-    version = 6 if ":" in client_ip else 4
-    source = (
-        str(ip_network(f"{client_ip}/{SOURCE_BITS[version]}", strict=False)) if version == 6 else client_ip
+    if ":" not in client_ip:
+        return Origin(client_ip, _block(client_ip, NETWORK_BITS[4]))
+    return Origin(
+        _block(client_ip, SOURCE_BITS), _block(client_ip, NETWORK_BITS[6]), _block(client_ip, SITE_BITS)
     )
-    network = str(ip_network(f"{client_ip}/{NETWORK_BITS[version]}", strict=False))
-    site = str(ip_network(f"{client_ip}/{SITE_BITS}", strict=False)) if version == 6 else ""
-    return Origin(source, network, site)
+
+
+def _block(client_ip: str, bits: int) -> str:
+    return str(ip_network(f"{client_ip}/{bits}", strict=False))
 
 
 class Admission:
