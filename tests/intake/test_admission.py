@@ -12,9 +12,10 @@ from tests.fakes import FakeClock
 from tests.intake.house import settings_with
 
 from gatepost.config.limit_settings import Intake
-from gatepost.intake.admission import Admission, Origin, origin_of
+from gatepost.intake.admission import Admission
 from gatepost.intake.door import Door
 from gatepost.intake.limit_hit import LimitHit
+from gatepost.intake.origin import Origin, origin_of
 
 FREE = {
     "connections": 1000,

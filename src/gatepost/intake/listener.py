@@ -9,10 +9,11 @@ from functools import partial
 from typing import Final, cast
 
 from gatepost.config.limit_settings import Intake
-from gatepost.intake.admission import Admission, Origin, origin_of
+from gatepost.intake.admission import Admission
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation, Counter
 from gatepost.intake.door import Door, choose_door
+from gatepost.intake.origin import Origin, origin_of
 from gatepost.intake.pressure import Level
 from gatepost.model.ip_ranges import plain_ip
 from gatepost.model.reply import Reply
