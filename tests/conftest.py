@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from tests.services.background import Background
 from tests.services.gateway import GatewayUnderTest, gateway_in
@@ -19,6 +20,9 @@ from gatepost.lab.ports import free_port as a_free_port
 from gatepost.lab.sink import Behaviour, Sink
 
 SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
+# A slow machine is no failure: pytest's own timeout ends what hangs.
+hypothesis.settings.register_profile("gatepost", deadline=None)
+hypothesis.settings.load_profile("gatepost")
 os.environ["PATH"] = f"{os.environ.get('PATH', '')}:{SBIN}"
 
 

@@ -36,6 +36,7 @@ def pages() -> dict[Path, str]:
         "records.md": records_page(),
         "agents.md": agents_page(),
         "threats.md": threats_page(),
+        "exchange.md": exchange_page(),
     }
     return {DOCS / name: MADE + text for name, text in made.items()}
 
@@ -208,6 +209,30 @@ def agents_page() -> str:
             table(("finding", "points", "agent", "means"), findings),
         )
     )
+
+
+# -- Exchange -----------------------------------------------------------------------------------------
+
+
+def exchange_page() -> str:
+    """Exchange's words and ours."""
+    sys.path.append(str(ROOT))  # started as a file, its neighbours are not found otherwise
+    from tools import exchange
+
+    settings = exchange.setting_names()
+    parts = [
+        "# For people who know Exchange\n",
+        "What Exchange calls a thing, from the SMTP virtual server of 2003 to the Edge Transport of 2019, and "
+        "what it is called here. `-` means that there is none, and why. Settings are explained in "
+        "[settings.md](settings.md), commands in [cli.md](cli.md).\n",
+    ]
+    for section in exchange.sections():
+        heads = ("Exchange", "Gatepost", "note")
+        intro = f"{section.intro}\n" if section.intro else ""
+        parts += [f"## {section.title}\n", intro, table(heads, list(exchange.lines_of(section, settings)))]
+    lines = [(r.situation, f"`{r.exchange}`", f"`{r.ours}`") for r in exchange.replies()]
+    parts += ["## Replies\n", table(("situation", "Exchange's code", "ours"), lines)]
+    return "\n".join(part for part in parts if part)
 
 
 # -- threats ------------------------------------------------------------------------------------------

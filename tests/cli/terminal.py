@@ -14,6 +14,7 @@ from gatepost.adapters.accounts import AccountsFile
 from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
+from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
 from gatepost.policy.order import agent_settings, finding_names
 
 
@@ -30,6 +31,8 @@ class Terminal:
     up: bool = True
     ran: list[str] = field(default_factory=list)
     lab: list[Sequence[str]] = field(default_factory=list)
+    orders: list[AnyGatewayCommand] = field(default_factory=list)
+    gateway_says: AnyGatewayReply = field(default_factory=lambda: Reloaded(revision="abc", workers=(0, 1)))
 
     def __post_init__(self) -> None:
         self.configure()
@@ -63,9 +66,14 @@ class Terminal:
             readers=lambda settings: contextlib.nullcontext([w.store for w in self.workers]),
             links=lambda configuration: contextlib.nullcontext(list(self.workers)),
             running=lambda settings: list(self.workers) if self.up else [],
+            gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
             now=lambda: NOW,
         )
+
+    def gateway(self, command: AnyGatewayCommand) -> AnyGatewayReply:
+        self.orders.append(command)
+        return self.gateway_says
 
     def type(self, *words: str, said: str = "") -> Result:
         """Without a terminal: what a script would get."""

@@ -386,7 +386,7 @@ def test_without_a_configuration_it_says_what_to_do(terminal: Terminal, words: l
     result = terminal.type(*words)
     assert result.exit_code == 1
     assert "there is no configuration to work with" in result.output
-    assert "hostname = " in result.output
+    assert "gatepost init" in result.output
 
 
 @pytest.mark.threat("T02")

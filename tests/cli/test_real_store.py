@@ -78,6 +78,7 @@ def typed(place: Path, *words: str) -> Result:
         readers=stores.readers,
         links=stores.links,
         running=stores.running,
+        gateway=stores.tell_gateway,
         accounts=_accounts,
         now=lambda: NOW,
     )

@@ -25,7 +25,7 @@ DOOR = '[receive-connectors.internet]\nlisten = ["0.0.0.0:25"]\n'
 WAY = '[send-connectors.out]\naddress-spaces = ["*"]\n'
 
 SHAPE = [
-    Mistake("nothing at all", "", ("g.toml: server: must be given",), whole=True),
+    Mistake("nothing at all", "", ("g.toml: server: must be given, with hostname",), whole=True),
     Mistake(
         "a misspelt setting of an agent",
         '[agents.block-list]\nlookup-timout = "3s"\n',
@@ -88,7 +88,7 @@ SHAPE = [
     Mistake(
         "more workers than there may be",
         '[server]\nhostname = "mx.example.com"\nworkers = 65\n',
-        ("g.toml:3: server.workers: 65 is not accepted (accepted: auto, must be at most 64)",),
+        ("g.toml:3: server.workers: 65 is not accepted (accepted: auto, at most 64)",),
         whole=True,
     ),
     Mistake(
@@ -108,9 +108,18 @@ SHAPE = [
     ),
     Mistake("no TOML", "a = = 1\n", ("g.toml:3: not TOML: Invalid value",)),
     Mistake(
-        "a name twice", "[log]\nfile = ''\nfile = ''\n", ("g.toml:5: not TOML: Cannot overwrite a value",)
+        "a name twice",
+        "[log]\nfile = ''\nfile = ''\n",
+        ("g.toml:5: not TOML: Cannot overwrite a value: file is there already, in line 4",),
     ),
-    Mistake("a table twice", "[log]\n[log]\n", ("g.toml:4: not TOML: Cannot declare ('log',) twice",)),
+    Mistake(
+        "a table twice",
+        "[log]\n[log]\n",
+        (
+            "g.toml:4: not TOML: Cannot declare ('log',) twice: [log] is there already, in line 3: "
+            "put both together",
+        ),
+    ),
     Mistake("too deep", "a = " + "[" * 5000, ("g.toml: not TOML: nested too deeply",)),
 ]
 

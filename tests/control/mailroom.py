@@ -12,6 +12,7 @@ from gatepost.control.commands import AnyCommand, AnyReply, ResourceState
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.hop import HopStatus
 from gatepost.model.address import NULL_SENDER, Address
+from gatepost.model.connector_state import ConnectorState
 from gatepost.model.content import Content
 from gatepost.model.envelope import Recipient
 from gatepost.model.mail_id import MailIds
@@ -75,6 +76,8 @@ class Worker:
         self.clock = FakeClock(NOW)
         self.ids = MailIds(number)
         self.deliveries = FakeDeliveries()
+        self.doors = {"internet": ConnectorState.RUNNING}
+        self.jump_s = 0.0
         self.resources: tuple[ResourceState, ...] = ()
         self.stressed: tuple[str, ...] = ()
         self.commands = WorkerCommands(
@@ -84,6 +87,11 @@ class Worker:
                 process_id=100 + number,
                 started_at=NOW - 60,
                 revision="abc",
+                connectors=lambda: [(name, state, 3) for name, state in self.doors.items()],
+                set_connector=self.set_connector,
+                take_configuration=self.take_configuration if running else None,
+                clock_jump_s=lambda: self.jump_s,
+                confirm_clock=self.confirm_clock,
                 resources=lambda: self.resources,
                 stressed=lambda: self.stressed,
             ),
@@ -92,6 +100,17 @@ class Worker:
             notice_about=self.notice,
             deliveries=self.deliveries if running else None,
         )
+
+    def set_connector(self, name: str, state: ConnectorState) -> bool:
+        known = name in self.doors
+        self.doors |= {name: state} if known else {}
+        return known
+
+    async def take_configuration(self, path: str, text: str) -> str:
+        return "" if text else f"{path} is empty"
+
+    def confirm_clock(self) -> None:
+        self.jump_s = 0.0
 
     def put(
         self,

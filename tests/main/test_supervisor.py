@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import smtplib
@@ -92,8 +93,29 @@ def test_sighup_reads_the_file_again_and_keeps_what_runs_when_it_is_wrong(gatewa
     assert takes_mail(running)
 
 
+@pytest.mark.threat("O25")
+def test_a_second_sigterm_ends_at_once_and_loses_nothing(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE)
+    assert takes_mail(running)
+    # Given a session in the middle of a message, which a stop would wait for
+    with contextlib.closing(smtplib.SMTP(running.host, running.port, timeout=60)) as client:
+        client.ehlo()
+        client.mail("ann@client.example")
+        client.rcpt("ann@ours.example")
+        assert client.docmd("DATA")[0] == 354
+        running.process.signal(signal.SIGTERM)
+        wait_until(lambda: "stopping" in running.process.log_end())
+        running.process.signal(signal.SIGTERM)
+        # Then it is cut off
+        wait_until(lambda: not running.process.is_running)
+    # And what was answered 250 is there, the other is not
+    assert len(running.ask("queue", "list")) == 1
+    running.start()
+    assert takes_mail(running)
+
+
 @pytest.mark.threat("O11")
-def test_a_second_gateway_on_the_same_port_does_not_start(gateway: Start) -> None:
+def test_a_second_gateway_on_the_same_state_directory_does_not_start(gateway: Start) -> None:
     running = gateway(smart_host=NOWHERE)
     second = subprocess.run(
         [sys.executable, "-m", "gatepost", "run"],
@@ -104,7 +126,7 @@ def test_a_second_gateway_on_the_same_port_does_not_start(gateway: Start) -> Non
         check=False,
     )
     assert second.returncode != 0
-    assert "cannot listen on" in second.stdout + second.stderr
+    assert "is used by another gateway that runs" in second.stdout + second.stderr
     assert "Traceback" not in second.stderr
 
 

@@ -22,6 +22,7 @@ def test_waits_grow_to_the_longest(attempt: int, wait_s: float) -> None:
     assert retry_delay_s(attempt, QUEUE, jitter=0.5) == pytest.approx(wait_s)
 
 
+@pytest.mark.threat("P12")
 @given(attempt=st.integers(1, 10**9), jitter=st.floats(0, 1))
 def test_jitter_spreads_by_a_tenth(attempt: int, jitter: float) -> None:
     middle_s = retry_delay_s(attempt, QUEUE, jitter=0.5)
@@ -41,6 +42,7 @@ NEXT = {
 }
 
 
+@pytest.mark.threat("P13")
 @pytest.mark.parametrize("name", NEXT)
 def test_the_next_attempt(name: str) -> None:
     expires_at, expected = NEXT[name]

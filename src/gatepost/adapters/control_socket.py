@@ -20,6 +20,8 @@ FRAME_LIMIT_BYTES: Final = 1 << 20
 REPLY_LIMIT_BYTES: Final = 16 << 20
 ASK_TIMEOUT_S: Final = 5.0
 """Patience with a client that connects and does not ask."""
+SHORT_TIMEOUT_S: Final = 1.0
+"""The same patience where everything else waits meanwhile."""
 CONVERSATIONS: Final = 16
 _LENGTH: Final = struct.Struct("!I")
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
@@ -77,6 +79,51 @@ class ControlServer:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+
+class WaitingSocket:
+    """The same for a process without an event loop: `converse` when the socket is readable.
+
+    Raises OSError when the socket cannot be made. An old socket file of ours is replaced.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        self._socket = _listening(path)
+
+    def fileno(self) -> int:
+        """For select()."""
+        return self._socket.fileno()
+
+    def converse(self, answer: Callable[[bytes], bytes]) -> None:
+        """Answer one client; one that is gone, slow or speaks something else gets a closed connection."""
+        try:
+            wire, _ = self._socket.accept()
+        except OSError:
+            return
+        with wire:
+            wire.settimeout(SHORT_TIMEOUT_S)
+            try:
+                if _peer_uid(wire) not in (0, os.geteuid()):
+                    return
+                (length,) = _LENGTH.unpack(_exactly(wire, _LENGTH.size))
+                if length > FRAME_LIMIT_BYTES:
+                    return
+                reply = answer(_exactly(wire, length))
+                wire.sendall(_LENGTH.pack(len(reply)) + reply)
+            except (OSError, WorldFault):
+                return
+
+    def leave(self) -> None:
+        """In a child: the socket is the parent's."""
+        self._socket.close()
+
+    def close(self) -> None:
+        """Close, and remove the socket file."""
+        self._socket.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
 
 
 def ask(path: str, request: bytes, *, timeout_s: float) -> bytes:

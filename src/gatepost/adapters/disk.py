@@ -113,6 +113,10 @@ class DiskRoom:
         self.free_bytes = 0
         self.free_inodes = 0
 
+    def adopt(self, queue: Queue) -> None:
+        """Other limits, from the next look on."""
+        self._queue = queue
+
     def sample(self) -> None:
         """Look at the disk: set `why_low` with hysteresis, give up or restore the reserve."""
         try:

@@ -19,7 +19,22 @@ WAITING_LINES_LIMIT: Final = 10_000
 VALUE_LIMIT_CHARACTERS: Final = 1024
 
 
-class JsonLog:
+class _Level:
+    """The least important line that is written."""
+
+    _lowest = 0
+
+    @property
+    def level(self) -> str:
+        """Its name."""
+        return LEVELS[self._lowest]
+
+    @level.setter
+    def level(self, name: str) -> None:
+        self._lowest = LEVELS.index(name)
+
+
+class JsonLog(_Level):
     """Keeps the promise of ports.log.Log.
 
     stream: where lines go; kept open. level: the least important line that is written.
@@ -32,7 +47,7 @@ class JsonLog:
     ) -> None:
         self._clock = clock
         self._stream = stream if stream is not None else sys.stderr.buffer
-        self._lowest = LEVELS.index(level)
+        self.level = level
         self._process = process
         self._fresh: BinaryIO | None = None
         self._told = 0
@@ -61,8 +76,7 @@ class JsonLog:
         """In the thread, which alone writes and changes the stream."""
         if self._fresh is not None:
             before, self._stream, self._fresh = self._stream, self._fresh, None
-            with contextlib.suppress(OSError):
-                before.close()
+            _close(before)
         self._stream.write(b"".join(lines))
         lost = self._thread.dropped - self._told
         if lost:
@@ -74,7 +88,7 @@ class JsonLog:
         self._stream.flush()
 
 
-class DirectLog:
+class DirectLog(_Level):
     """The same lines without a thread: for a process that forks, where a line may wait for its reader."""
 
     def __init__(
@@ -82,7 +96,7 @@ class DirectLog:
     ) -> None:
         self._clock = clock
         self._stream = stream if stream is not None else sys.stderr.buffer
-        self._lowest = LEVELS.index(level)
+        self.level = level
         self._process = process
 
     def write(self, level: str, event: str, /, **fields: object) -> None:
@@ -96,8 +110,13 @@ class DirectLog:
     def reopen(self, stream: BinaryIO) -> None:
         """As JsonLog.reopen."""
         before, self._stream = self._stream, stream
+        _close(before)
+
+
+def _close(stream: BinaryIO) -> None:
+    if stream is not sys.stderr.buffer:  # there may be a way back to it
         with contextlib.suppress(OSError):
-            before.close()
+            stream.close()
 
 
 def encode_line(at: float, process: str, level: str, event: str, fields: Mapping[str, object]) -> bytes:

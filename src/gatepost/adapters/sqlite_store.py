@@ -107,6 +107,10 @@ class SqliteStore(SqliteReader, Owner):
         broken = self._groups.broken_by
         return broken.reason if broken else self._room.why_low
 
+    def adopt(self, queue: Queue) -> None:
+        """Go on with other limits of the disk (queue.disk-low, reserve, resume-margin)."""
+        self._room.adopt(queue)
+
     @property
     def last_mail_id(self) -> int:
         """The largest mail id ever stored."""

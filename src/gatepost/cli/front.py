@@ -30,6 +30,9 @@ DEFAULT_CONFIGURATION: Final = "/etc/gatepost/gatepost.toml"
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("gatepost.cli.run", "Run the gateway in the foreground until it is told to stop."),
+    "init": ("gatepost.cli.init", "Ask five questions and write a first configuration."),
+    "reload": ("gatepost.cli.reload", "Have the running gateway go on with the configuration as it is now."),
+    "connector": ("gatepost.cli.connector", "Pause, drain, stop and start receive connectors."),
     "status": ("gatepost.cli.status", "Show whether the gateway runs, and how its workers are."),
     "config": ("gatepost.cli.config", "Check, show and explain the configuration."),
     "queue": ("gatepost.cli.queue", "See and change what waits to be delivered."),
@@ -40,6 +43,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "explain": ("gatepost.cli.explain", "Show why a mail was treated as it was."),
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
+    "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),
     "version": ("gatepost.cli.version", "Print the version."),
 }
@@ -165,8 +169,7 @@ def _advice(error: object) -> str:
     if len(mistakes) == 1 and not mistakes[0].line and "cannot be read" in mistakes[0].message:
         return (
             "gatepost: there is no configuration to work with. Name one with --config PATH or GATEPOST_CONFIG,\n"
-            "or begin with the smallest one:\n\n"
-            '    [server]\n    hostname = "mx.example.com"\n\n'
-            "and `gatepost config reference` for everything else. `gatepost lab` shows a gateway at work without one."
+            "or write a first one with `gatepost init`, which asks five questions. `gatepost config reference`\n"
+            "explains everything else, and `gatepost lab` shows a gateway at work without one."
         )
     return f"gatepost: {len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}; nothing was started or changed."

@@ -10,6 +10,7 @@ from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table, span
 from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
 from gatepost.control.mails import summary_of
+from gatepost.model.connector_state import ConnectorState
 from gatepost.model.fault import WorldFault
 
 _HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "PRESSURE", "TAKES MAIL")
@@ -19,7 +20,10 @@ _HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "PRESSURE", "TAKES
 @json_option
 @click.pass_obj
 def command(face: Face, as_json: bool) -> None:
-    """Show whether the gateway runs, how its workers are, and what waits. Exit status 1 when it is down."""
+    """Show whether the gateway runs, how its workers and connectors are, and what waits.
+
+    Exit status 1 when it is down, and when a worker takes no mail.
+    """
     settings = face.configuration.settings
     workers = []
     for link in face.world.running(settings):
@@ -39,7 +43,7 @@ def command(face: Face, as_json: bool) -> None:
         now = face.world.now()
         rows = [_row(w, now) for w in workers]
         say_table(_HEADS, rows, empty="")
-        for line in _pressed(workers):
+        for line in (*_troubles(workers), *_pressed(workers)):
             say(line)
     else:
         say("the gateway does not run")
@@ -49,8 +53,24 @@ def command(face: Face, as_json: bool) -> None:
             say(
                 f"the configuration file was changed since it was loaded: revision {face.configuration.revision}"
             )
-    if not workers:
+    if not workers or any(w.not_accepting for w in workers):
         raise click.exceptions.Exit(EXIT_NO)
+
+
+def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:
+    """What is not as usual."""
+    states: dict[str, set[str]] = {}
+    for worker in workers:
+        for door in worker.connectors:
+            states.setdefault(door.name, set()).add(door.state)
+        if worker.clock_jump_s:
+            yield (
+                f"worker {worker.worker}: the clock jumped by {span(abs(worker.clock_jump_s))} and is not believed; "
+                "`gatepost clock confirm` when it is right"
+            )
+    for name, found in states.items():
+        if found != {ConnectorState.RUNNING}:
+            yield f"receive connector {name} is {'/'.join(sorted(found))}: new clients are answered 421"
 
 
 def _row(worker: WorkerStatus, now: float) -> tuple[object, ...]:
@@ -105,6 +125,10 @@ def _json(worker: WorkerStatus) -> dict[str, object]:
         "revision": worker.revision,
         "sessions": worker.sessions,
         "not_accepting": worker.not_accepting,
+        "clock_jump_s": worker.clock_jump_s,
+        "connectors": [
+            {"name": door.name, "state": door.state, "sessions": door.sessions} for door in worker.connectors
+        ],
         "pressure": _pressure(worker),
         "resources": [
             {

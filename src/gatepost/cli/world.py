@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.config.load import Configuration
     from gatepost.config.settings import Settings
+    from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
     from gatepost.ports.store import StoreReader
 
@@ -68,6 +69,8 @@ class ControlWorld:
     """The workers, for changing: by their sockets while they run, else by opening their stores under the lock."""
     running: Callable[[Settings], Sequence[WorkerLink]]
     """Only the workers that run and answer now; empty when the gateway is down."""
+    gateway: Callable[[Settings, AnyGatewayCommand], AnyGatewayReply]
+    """Tell the running gateway something and wait for its answer. Raises WorldFault when there is none."""
     accounts: Callable[[Settings], AccountBook]
     """The accounts file."""
     now: Callable[[], float]

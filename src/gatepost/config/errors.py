@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -55,9 +56,17 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 def quoted(value: object) -> str:
     """A value of the file for a message: printable, one line, at most 200 characters."""
-    text = ascii(value) if not isinstance(value, str) else f'"{value}"'
+    text = _as_written(value) if not isinstance(value, str) else f'"{value}"'
     clean = "".join(c if c.isprintable() else "?" for c in text[: _TEXT_LIMIT + 1])
     return clean if len(text) <= _TEXT_LIMIT else f"{clean[:_TEXT_LIMIT]}..."
+
+
+def _as_written(value: object) -> str:
+    """Lists and truth as the file has them, not as Python does."""
+    try:
+        return json.dumps(value, default=str)
+    except (ValueError, TypeError, RecursionError):
+        return ascii(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,15 @@ import os
 import ssl
 import stat
 
+from gatepost.config.credentials import is_elsewhere
+
 Path = tuple[str | int, ...]
 
 
 def readable_problem(path: str) -> str:
-    """Why a file cannot be read; "" when it can."""
+    """Why a file cannot be read; "" when it can, or when it is a credential only the service sees."""
+    if is_elsewhere(path):
+        return ""
     try:
         with open(path, "rb"):
             return ""
@@ -22,6 +26,8 @@ def readable_problem(path: str) -> str:
 
 def secret_problem(path: str) -> str:
     """Why a file with a key or password is not safe; "" when it is: mode 0600, or 0640 for a group of ours."""
+    if is_elsewhere(path):
+        return ""
     if problem := readable_problem(path):
         return problem
     mode = stat.S_IMODE(os.stat(path).st_mode)
@@ -46,6 +52,8 @@ def open_to_others(path: str) -> str:
 
 def certificate_problem(certificate_file: str, key_file: str) -> str:
     """Why the certificate and the key cannot be used together; "" when they can."""
+    if is_elsewhere(certificate_file) or is_elsewhere(key_file):
+        return ""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate_file, key_file or None, password=lambda: b"")

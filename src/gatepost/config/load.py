@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,18 +20,21 @@ from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
+from gatepost.config.credentials import Credentials, resolved
 from gatepost.config.errors import Complaint, ConfigurationError, ConfigurationErrors, closest, dotted, quoted
 from gatepost.config.files import open_to_others
 from gatepost.config.schema import Table, frozen
 from gatepost.config.settings import Settings
 from gatepost.config.shape import Path, complaints_of, without
 from gatepost.config.toml_lines import DEPTH_LIMIT, KeyPath, lines_of
+from gatepost.config.toml_mistakes import remedy
 
 SIZE_LIMIT_BYTES: Final = 4 << 20
 REVISION_LENGTH: Final = 12
 _PLACE: Final = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 
 AgentSettings = Mapping[str, type[Table]]
+NO_CREDENTIALS: Final = Credentials()
 FindingNames = frozenset[str] | Callable[[str], frozenset[str]]
 
 
@@ -45,6 +48,8 @@ class Configuration:
     revision: str
     """12 hex digits of the text's SHA-256: recorded with every mail."""
     path: str
+    text: str = field(repr=False)
+    """The file as it was read."""
     warnings: tuple[ConfigurationError, ...] = ()
     """What is probably not meant, but no reason to refuse."""
 
@@ -54,16 +59,24 @@ def load(
     *,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
     finding_names: FindingNames | None = None,
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> Configuration:
     """Read and check a file.
 
     agent_settings: agent name -> its table; or what makes that of policy.agents-directory
                     ("" when not set), and may raise ValueError about what it finds there.
     finding_names:  what policy.points may name, made in the same way; None: not checked.
+    credentials:    where settings such as key-file = "credential:NAME" find their files.
 
     Raises ConfigurationErrors with every mistake, never anything else.
     """
-    return load_text(_read(path), file=path, agent_settings=agent_settings, finding_names=finding_names)
+    return load_text(
+        _read(path),
+        file=path,
+        agent_settings=agent_settings,
+        finding_names=finding_names,
+        credentials=credentials,
+    )
 
 
 def load_text(
@@ -72,11 +85,11 @@ def load_text(
     file: str,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
     finding_names: FindingNames | None = None,
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> Configuration:
     """As load(), of a text; `file` is for the messages."""
-    data = _parse(text, file)
+    data, complaints = resolved(_parse(text, file), credentials)
     lines = _lines(text)
-    complaints: list[Complaint] = []
     folder = _agents_directory(data)
     tables = _agent_tables(folder, agent_settings, complaints)
     settings, shape = _settings(data)
@@ -96,6 +109,7 @@ def load_text(
         agents=MappingProxyType(agents),
         revision=sha256(text.encode()).hexdigest()[:REVISION_LENGTH],
         path=file,
+        text=text,
         warnings=tuple(warnings),
     )
 
@@ -128,8 +142,9 @@ def _parse(text: str, file: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         match = _PLACE.search(str(error))
         line = int(match[1]) if match and match[1] else text.count("\n") + 1
-        message = _PLACE.sub("", str(error)).strip()
-        raise _whole_file(file, f"not TOML: {quoted(message).strip(chr(34))}", line) from None
+        message = quoted(_PLACE.sub("", str(error)).strip()).strip('"')
+        hint = quoted(remedy(text, line, message))[1:-1]
+        raise _whole_file(file, f"not TOML: {message}" + (f": {hint}" if hint else ""), line) from None
     except RecursionError:
         raise _whole_file(file, "not TOML: nested too deeply") from None
     except ValueError as error:  # numbers of thousands of digits, dates that cannot be

@@ -93,6 +93,10 @@ def parse_binding(text: str, *, default_port: int | None = None) -> Binding:
     try:
         return Binding(str(ip_address(match[1].strip("[]"))), port)
     except ValueError:
+        if match[1] == "*":
+            raise ValueError(
+                'every address is written "0.0.0.0:PORT" (IPv4) and "[::]:PORT" (IPv6)'
+            ) from None
         raise ValueError(f"{match[1]!r} is not an IP address; names are not looked up here") from None
 
 

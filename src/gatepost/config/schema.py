@@ -17,6 +17,11 @@ _DURATION_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 
 _SIZE_UNITS_BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE: Final = re.compile(r"(\d+)(B|KiB|MiB|GiB)")
+_ROUGHLY_A_DURATION: Final = re.compile(
+    r"(\d{1,9}) *(s|m|h|d|sec|second|min|minute|hour|day)s?", re.IGNORECASE | re.ASCII
+)
+_ROUGHLY_A_SIZE: Final = re.compile(r"(\d{1,9}) *([kmg])(?:i?b?|bytes?)", re.IGNORECASE | re.ASCII)
+_MEANT_UNITS: Final = {"k": "KiB", "m": "MiB", "g": "GiB"}
 
 
 def file_name_of(code_name: str) -> str:
@@ -30,7 +35,9 @@ def parse_duration(value: object) -> object:
         return value
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise ValueError(f"{value!r} is not a duration such as 90s, 5m, 2h or 4d")
+        raise ValueError(
+            f"{value!r} is not a duration such as 90s, 5m, 2h or 4d{_meant(value, _ROUGHLY_A_DURATION)}"
+        )
     return float(match[1]) * _DURATION_UNITS_S[match[2]]
 
 
@@ -40,8 +47,19 @@ def parse_size(value: object) -> object:
         return int(value)
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise ValueError(f"{value!r} is not a size such as 512B, 64KiB, 36MiB or 1GiB")
+        raise ValueError(
+            f"{value!r} is not a size such as 512B, 64KiB, 36MiB or 1GiB{_meant(value, _ROUGHLY_A_SIZE)}"
+        )
     return int(match[1]) * _SIZE_UNITS_BYTES[match[2]]
+
+
+def _meant(value: object, roughly: re.Pattern[str]) -> str:
+    """The same in our units, when it is clear."""
+    match = roughly.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return ""
+    unit = match[2][0].lower()
+    return f", did you mean {match[1]}{_MEANT_UNITS[unit] if roughly is _ROUGHLY_A_SIZE else unit}?"
 
 
 class _CodeSize(int):

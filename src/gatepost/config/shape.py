@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gatepost.config.errors import Complaint, closest, quoted
+from gatepost.config.errors import Complaint, closest, dotted, quoted
 from gatepost.config.schema import Table, fields_of, file_name_of
 
 Path = tuple[str | int, ...]
@@ -46,7 +48,10 @@ def complaints_of(
         complaint = _complaint(detail, at, table, below)
         earlier = found.get(at)
         if earlier:  # one setting, several accepted types: each of them complained
-            accepted = (*earlier.accepted, *(complaint.accepted or (complaint.message,)))
+            wanted = complaint.message.removeprefix("must be ").removesuffix(
+                f", not {quoted(detail['input'])}"
+            )
+            accepted = (*earlier.accepted, *(complaint.accepted or (wanted,)))
             message = f"{quoted(detail['input'])} is not accepted"
             complaint = Complaint(at=at, message=message, accepted=accepted)
         found[at] = complaint
@@ -106,12 +111,11 @@ def _complaint(detail: ErrorDetails, at: Path, table: type[Table], below: Path) 
     kind, context = detail["type"], detail.get("ctx") or {}
     value = quoted(detail["input"])
     if kind == "extra_forbidden":
-        known = _names_at(table, at[len(below) : -1])
-        return Complaint(
-            at=at, message="unknown setting", did_you_mean=closest(str(at[-1]), known), accepted=_few(known)
-        )
+        return _unknown(detail["input"], at, table, below)
     if kind == "missing":
-        return Complaint(at=at, message="must be given")
+        inside = _table_at(table, at[len(below) :])
+        needs = [name for name, info in fields_of(inside).items() if info.is_required()] if inside else []
+        return Complaint(at=at, message="must be given" + (f", with {', '.join(needs)}" if needs else ""))
     if kind == "literal_error":
         accepted = tuple(p.strip("' ") for p in str(context["expected"]).replace(" or ", ", ").split(", "))
         return Complaint(
@@ -126,9 +130,74 @@ def _complaint(detail: ErrorDetails, at: Path, table: type[Table], below: Path) 
         return Complaint(at=at, message=f"{words} {amount(context[limit], unit)}")
     if kind == "value_error":
         return Complaint(at=at, message=_printable(str(context["error"])))
+    if kind in ("model_type", "dict_type") and (named := _named_table(at, table, below)):
+        return Complaint(at=at, message=f"stands below a name of your choice: {named}")
     if kind in _WANTED:
         return Complaint(at=at, message=f"{_WANTED[kind]}, not {value}")
     return Complaint(at=at, message=_printable(detail["msg"]))
+
+
+def _unknown(value: object, at: Path, table: type[Table], below: Path) -> Complaint:
+    """A name that no table here has: misspelt, in the wrong table, or a name with dots that lacks its quotes."""
+    known = _names_at(table, at[len(below) : -1])
+    name = str(at[-1])
+    if isinstance(value, Mapping) and len(at) > 2 and _is_named(table, at[len(below) : -2]):
+        whole = ".".join(map(str, _dotted_end(at[-2:], value)))
+        above = ".".join(map(str, at[:-2]))
+        return Complaint(
+            at=at, message=f'unknown setting; a name with dots stands in quotes: [{above}."{whole}"]'
+        )
+    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", name).lower()  # MaxHopCount, max_hop_count
+    near = closest(name, known) or closest(plain, known)
+    if not near and (elsewhere := _elsewhere(plain, at, table, below)):
+        return Complaint(at=at, message="unknown setting here", did_you_mean=elsewhere)
+    return Complaint(at=at, message="unknown setting", did_you_mean=near, accepted=_few(known))
+
+
+def _dotted_end(start: Path, value: Mapping[str, Any]) -> Path:
+    """example, co, uk of [accepted-domains.example.co.uk]: as long as a table holds one table and nothing else."""
+    here: Any = value
+    while isinstance(here, Mapping) and len(here) == 1:
+        name, here = next(iter(here.items()))
+        if not isinstance(here, Mapping):
+            break
+        start = (*start, name)
+    return start
+
+
+def _elsewhere(name: str, at: Path, table: type[Table], below: Path) -> str:
+    """Where a setting of this name stands: in a table inside this one, else in one of the whole file's."""
+    inside = _table_at(table, at[len(below) : -1])
+    tables = [(dotted((*at[:-1], inner)), _inner_table(info.annotation)) for inner, info in _fields(inside)]
+    tables += [] if below else [(inner, _inner_table(info.annotation)) for inner, info in _fields(table)]
+    found = (
+        (path, get_close_matches(name, fields_of(inner), n=1, cutoff=0.8)) for path, inner in tables if inner
+    )
+    return next((f"{path}.{near[0]}" for path, near in found if near), "")
+
+
+def _fields(table: type[Table] | None) -> list[tuple[str, Any]]:
+    return list(fields_of(table).items()) if table else []
+
+
+def _inner_table(annotation: Any) -> type[Table] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Table) else None
+
+
+def _is_named(table: type[Table], path: Path) -> bool:
+    """Whether there are tables below names of one's choice at this path: accepted-domains, ranges."""
+    above = _table_at(table, path[:-1])
+    info = fields_of(above).get(str(path[-1])) if above and path else None
+    return info is not None and any(_inner_table(part) for part in get_args(info.annotation)[1:])
+
+
+def _named_table(at: Path, table: type[Table], below: Path) -> str:
+    """[receive-connectors.NAME], when a setting or a list stands where that belongs."""
+    path = at[len(below) :]
+    for length in (len(path), len(path) - 1):
+        if length > 0 and _is_named(table, path[:length]):
+            return f"[{dotted((*below, *path[:length]))}.NAME]"
+    return ""
 
 
 def _few(names: tuple[str, ...]) -> tuple[str, ...]:

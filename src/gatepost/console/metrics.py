@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -27,6 +28,8 @@ class WorkerReport:
     worker: int
     samples: Sequence[Sample] | None
     why_not_accepting: str = ""
+    connectors: tuple[tuple[str, str], ...] = ()
+    """Each enabled receive connector and its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,15 @@ class MetricsServer:
         """Status, content type, body for one request."""
         if method != "GET":
             return 405, "text/plain", b"only GET\n"
-        reports = await self._reports()
-        match path.split("?", 1)[0]:
+        place, _, question = path.partition("?")
+        match place:
             case "/metrics":
-                return 200, "text/plain; version=0.0.4; charset=utf-8", _exposition(reports, self._known)
-            case "/healthz":
+                page = _exposition(await self._reports(), self._known)
+                return 200, "text/plain; version=0.0.4; charset=utf-8", page
+            case "/healthz":  # asks nobody: a worker that hangs is not our death
                 return 200, "text/plain", b"ok\n"
             case "/readyz":
-                return _readiness(reports)
+                return _readiness(await self._reports(), parse_qs(question).get("connector", [""])[0])
             case _:
                 return 404, "text/plain", b"there are /metrics, /healthz and /readyz\n"
 
@@ -102,15 +106,24 @@ class MetricsServer:
 _REASONS: Final = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 
 
-def _readiness(reports: Sequence[WorkerReport]) -> tuple[int, str, bytes]:
-    troubles = [
-        f"worker {r.worker}: {'does not answer' if r.samples is None else r.why_not_accepting}"
-        for r in reports
-        if r.samples is None or r.why_not_accepting
-    ]
+def _readiness(reports: Sequence[WorkerReport], connector: str) -> tuple[int, str, bytes]:
+    """connector: the one that is asked about; "": all that are enabled."""
+    troubles = [f"worker {r.worker}: {why}" for r in reports for why in _troubles(r, connector)]
     if troubles or not reports:
         return 503, "text/plain", ("\n".join(troubles) or "no worker").encode() + b"\n"
     return 200, "text/plain", b"ready\n"
+
+
+def _troubles(report: WorkerReport, connector: str) -> Iterator[str]:
+    if report.samples is None:
+        yield "does not answer"
+        return
+    if report.why_not_accepting:
+        yield report.why_not_accepting
+    asked = [(name, state) for name, state in report.connectors if connector in ("", name)]
+    if connector and not asked:
+        yield "has no enabled receive connector of this name"
+    yield from (f"receive connector {name} is {state}" for name, state in asked if state != "running")
 
 
 def _exposition(reports: Iterable[WorkerReport], known: Mapping[str, MetricInfo]) -> bytes:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from gatepost.model.connector_state import ConnectorState
+
 COMMAND_LIMIT_BYTES: Final = 1 << 20
 TARGETS_LIMIT: Final = 5_000
 """Most mails in one command: the caller sends more in several commands."""
@@ -101,6 +103,24 @@ class ReopenLog(Command, frozen=True, tag="reopen-log"):
     """Close the log file and open the one of that name: for log rotation."""
 
 
+class TakeConfiguration(Command, frozen=True, tag="take-configuration"):
+    """Go on with this configuration, keeping sessions and deliveries. text: the file's, path: for messages."""
+
+    path: str
+    text: str
+
+
+class SetConnector(Command, frozen=True, tag="set-connector"):
+    """Have a receive connector run, pause, drain or stop."""
+
+    name: Text
+    state: ConnectorState
+
+
+class ConfirmClock(Command, frozen=True, tag="confirm-clock"):
+    """Believe the wall clock, however far it jumped (threats O17)."""
+
+
 AnyCommand = (
     RetryMail
     | RetryHop
@@ -114,6 +134,9 @@ AnyCommand = (
     | AskStatus
     | AskMetrics
     | ReopenLog
+    | TakeConfiguration
+    | SetConnector
+    | ConfirmClock
 )
 
 
@@ -160,6 +183,14 @@ class HopState(Struct, frozen=True):
     last_reply: str = ""
 
 
+class ConnectorStatus(Struct, frozen=True):
+    """One receive connector of a worker. sessions: those that are open."""
+
+    name: str
+    state: ConnectorState
+    sessions: int = 0
+
+
 LEVELS: Final = ("normal", "medium", "high")
 """Of a resource's back pressure."""
 
@@ -187,6 +218,10 @@ class WorkerStatus(Struct, frozen=True, tag="status"):
     not_accepting: str = ""
     """Why no new mail is taken; "" while it is."""
     hops: tuple[HopState, ...] = ()
+    connectors: tuple[ConnectorStatus, ...] = ()
+    """The enabled receive connectors."""
+    clock_jump_s: float = 0.0
+    """How far the wall clock is from the time the queue believes; 0: it is believed."""
     resources: tuple[ResourceState, ...] = ()
     stressed: tuple[str, ...] = ()
     """Receive connectors whose stress profile is in force."""
@@ -212,15 +247,16 @@ def encode(message: AnyCommand | AnyReply) -> bytes:
 
 def decode_command(data: bytes) -> AnyCommand:
     """Raises ValueError for anything that is not a command: unknown tag, wrong type, too long, too many."""
-    return _decoded(_commands, data)  # type: ignore[no-any-return]
+    return decoded(_commands, data)  # type: ignore[no-any-return]
 
 
 def decode_reply(data: bytes) -> AnyReply:
     """Raises ValueError for anything that is not an answer."""
-    return _decoded(_replies, data)  # type: ignore[no-any-return]
+    return decoded(_replies, data)  # type: ignore[no-any-return]
 
 
-def _decoded(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
+def decoded(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
+    """Raises ValueError for octets that are not what the decoder knows."""
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -94,6 +94,13 @@ def tell_all(links: Sequence[WorkerLink], command: AnyCommand) -> Changed:
     return done
 
 
+def refused_by(reply: object) -> str:
+    """Why an order was not carried out. Raises WorldFault for an answer to something else."""
+    if isinstance(reply, Refused):
+        return reply.reason
+    raise WorldFault("the gateway answered something else")
+
+
 def changed(reply: AnyReply) -> Changed:
     """The answer to a command that changes something. Raises WorldFault for any other."""
     match reply:

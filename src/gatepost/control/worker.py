@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from gatepost.control.commands import (
     AskMetrics,
     AskStatus,
     Changed,
+    ConfirmClock,
+    ConnectorStatus,
     DeleteQuarantine,
     HopState,
     Refused,
@@ -26,9 +28,11 @@ from gatepost.control.commands import (
     RetryHop,
     RetryMail,
     Samples,
+    SetConnector,
     Skipped,
     SuspendHop,
     SuspendMail,
+    TakeConfiguration,
     Target,
     WorkerStatus,
     decode_command,
@@ -36,6 +40,7 @@ from gatepost.control.commands import (
 )
 from gatepost.delivery.hop import HopStatus
 from gatepost.model.address import Address
+from gatepost.model.connector_state import ConnectorState
 from gatepost.model.content import Content
 from gatepost.model.fault import Fault
 from gatepost.model.queued import (
@@ -99,6 +104,14 @@ class WorkerFace:
     sessions: Callable[[], int] = lambda: 0
     samples: Callable[[], Iterable[tuple[str, tuple[tuple[str, str], ...], float]]] = tuple
     reopen_log: Callable[[], None] = lambda: None
+    connectors: Callable[[], Iterable[tuple[str, ConnectorState, int]]] = tuple
+    """Name, state and open sessions of each receive connector."""
+    set_connector: Callable[[str, ConnectorState], bool] = lambda _name, _state: False
+    """False when there is none of the name."""
+    take_configuration: Callable[[str, str], Awaitable[str]] | None = None
+    """(path, text) -> why it cannot be taken without a restart, "" when it was."""
+    clock_jump_s: Callable[[], float] = lambda: 0.0
+    confirm_clock: Callable[[], None] = lambda: None
     resources: Callable[[], tuple[ResourceState, ...]] = tuple
     stressed: Callable[[], tuple[str, ...]] = tuple
     why_not_accepting: Callable[[], str] = str
@@ -172,12 +185,32 @@ class WorkerCommands:
             case ReopenLog():
                 self._face.reopen_log()
                 return Changed()
+            case TakeConfiguration() | SetConnector() | ConfirmClock():
+                return await self._operate(command)
             case SuspendHop() | ResumeHop():
                 return await self._hop(command)
             case RetryHop():
                 return await self._retry_hop(command.next_hop)
             case _:
                 return await self._change(command)
+
+    async def _operate(self, command: TakeConfiguration | SetConnector | ConfirmClock) -> AnyReply:
+        """What is about the worker itself."""
+        face = self._face
+        match command:
+            case TakeConfiguration(path=path, text=text):
+                if face.take_configuration is None:
+                    return Refused("the gateway is down: it reads the file when it starts")
+                why_not = await face.take_configuration(path, text)
+                return Refused(why_not) if why_not else Changed()
+            case SetConnector(name=name, state=state):
+                done = face.set_connector(name, state)
+                return Changed() if done else Refused(f"there is no receive connector {name!r}")
+            case ConfirmClock():
+                face.confirm_clock()
+                if self._deliveries is not None:
+                    self._deliveries.retry_now(mail_ids=(0,))  # nothing of that number: look for what is due
+                return Changed()
 
     def _status(self) -> WorkerStatus:
         return WorkerStatus(
@@ -190,6 +223,8 @@ class WorkerCommands:
             resources=self._face.resources(),
             stressed=self._face.stressed(),
             hops=tuple(_hop_state(hop) for hop in self._deliveries.status()) if self._deliveries else (),
+            connectors=tuple(ConnectorStatus(*door) for door in self._face.connectors()),
+            clock_jump_s=self._face.clock_jump_s(),
         )
 
     async def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:

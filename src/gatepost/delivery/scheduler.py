@@ -100,6 +100,7 @@ class Scheduler:
         self._kicked = asyncio.Event()
         self._stopping = False
         self._store_has_more = False
+        self._before: Scheduler | None = None
 
     def start(self) -> None:
         """Begin to look for due mail."""
@@ -116,6 +117,39 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         self._attempts.courier.parked.close_all()
+
+    def follow(self, before: Scheduler) -> None:
+        """Take over from an older configuration's scheduler, which finishes what it has in work."""
+        self._before = before
+        self._hops |= {
+            hop.key: Hop(hop.key, suspended=True) for hop in before._hops.values() if hop.suspended
+        }
+
+    async def retire(self) -> None:
+        """Another scheduler follows: let go of what only waits, finish what is in work, however long it takes."""
+        self._stopping = True
+        self._kicked.set()
+        self._let_go()
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+            self._let_go()
+        self._attempts.courier.parked.close_all()
+
+    def _let_go(self) -> None:
+        for hop in self._hops.values():
+            for parcel in hop.take_all():
+                self._together.decided(parcel.mail.mail_id, ())
+                self._active.end_lease(parcel)
+
+    def _busy(self) -> frozenset[int]:
+        """Mails that an older scheduler still has in work, and those of the one before it."""
+        before = self._before
+        if before is None:
+            return frozenset()
+        busy = before._active.mail_ids | before._busy()
+        if not busy and not before._tasks:
+            self._before = None
+        return busy
 
     # -- mail comes ---------------------------------------------------------------------------
 
@@ -136,7 +170,7 @@ class Scheduler:
             return 0
         now = self._clock.now()
         self._forget_hops(now)
-        excluding = self._active.mail_ids | self._withdrawn.ids(self._clock.monotonic())
+        excluding = self._active.mail_ids | self._withdrawn.ids(self._clock.monotonic()) | self._busy()
         mails = self._store.due(now=now, limit=limit, excluding=excluding)
         for mail in mails:
             full = frozenset(r.next_hop for r in mail.recipients if self._active.is_full_for(r.next_hop))
@@ -392,6 +426,8 @@ class Scheduler:
 
         A withdrawn mail is not leased again for 10 seconds, or until `retry_now` names it.
         """
+        if mail_id in self._busy():
+            return False
         parcels = [(hop, parcel) for hop in self._hops.values() if (parcel := hop.take_mail(mail_id))]
         if mail_id in self._active and not self._is_only(mail_id, [parcel for _, parcel in parcels]):
             for hop, parcel in parcels:

@@ -35,6 +35,10 @@ class Admission:
         self._rates = Rates(monotonic=monotonic)
         self._door_rates: dict[str, Minute] = {}
 
+    def use(self, intake: Intake) -> None:
+        """Other limits from now on; what was counted stays."""
+        self._intake = intake
+
     def sessions(self, door: Door) -> int:
         """Open sessions of a connector."""
         return self._doors[door.name]

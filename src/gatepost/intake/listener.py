@@ -15,6 +15,7 @@ from gatepost.intake.conversation import Conversation, Counter
 from gatepost.intake.door import Door, choose_door
 from gatepost.intake.origin import Origin, origin_of
 from gatepost.intake.pressure import Level
+from gatepost.model.connector_state import ConnectorState
 from gatepost.model.ip_ranges import plain_ip
 from gatepost.model.reply import Reply
 from gatepost.model.session import Session
@@ -26,6 +27,7 @@ from gatepost.records.wire_log import Transcript, endpoint
 
 BACKLOG: Final = 2048
 
+_NOT_ACTIVE: Final = Reply(421, "4.3.2", "Service not active, try again later")
 _PRESSED: Final = Reply(421, "4.3.2", "Insufficient system resources, closing transmission channel")
 _NOT_SERVED: Final = Reply(554, "5.7.1", "No service for you here")
 
@@ -69,17 +71,19 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._empty: asyncio.Future[None] | None = None
         self._sessions: dict[Connection, tuple[Door, Origin]] = {}
-        intake = intake or Intake()
-        self._admission = Admission(intake, monotonic=clock.monotonic)
-        for door in (door for served in doors.values() for door in served):
-            door.fit(intake.connections)
+        self._intake = intake or Intake()
+        self._admission = Admission(self._intake, monotonic=clock.monotonic)
+        self._awaited: list[tuple[set[Connection], asyncio.Future[None]]] = []
+        self._held: dict[str, ConnectorState] = {}
+        """Doors that an administrator does not let run, by name; they keep their state over a reload."""
+        self._in_force = self._fitted()
 
     async def start(self) -> None:
         """Accept from now on."""
         loop = asyncio.get_running_loop()
-        for listening, doors in self._doors.items():
+        for listening in self._doors:
             server = await loop.create_server(
-                partial(_Arriving, self, doors), sock=listening, backlog=BACKLOG
+                partial(_Arriving, self, listening), sock=listening, backlog=BACKLOG
             )
             self._servers.append(server)
 
@@ -95,14 +99,86 @@ class Listener:
         for connection in list(self._sessions):
             connection.abort()
 
+    def change(
+        self,
+        doors: Mapping[socket.socket, Sequence[Door]],
+        runner: PolicyRunner,
+        desk: Counter,
+        intake: Intake,
+    ) -> frozenset[Connection]:
+        """New connections meet these doors on the same sockets; those that are open, returned, go on as they began."""
+        self._doors, self._runner, self._desk, self._intake = doors, runner, desk, intake
+        self.log = desk.log
+        self._admission.use(intake)
+        self._in_force = self._fitted()
+        self._held = {name: state for name, state in self._held.items() if name in self._in_force}
+        for door in self._in_force.values():
+            self._weigh_load(door)
+        return frozenset(self._sessions)
+
+    def _fitted(self) -> dict[str, Door]:
+        """Every door by name, told how many sessions all of them together may have."""
+        doors = {door.name: door for behind in self._doors.values() for door in behind}
+        for door in doors.values():
+            door.fit(self._intake.connections)
+        return doors
+
+    async def over(self, connections: frozenset[Connection]) -> None:
+        """Wait until all of these have ended."""
+        left = set(connections) & self._sessions.keys()
+        if left:
+            ended = asyncio.get_running_loop().create_future()
+            self._awaited.append((left, ended))
+            await ended
+
+    def hold(self, name: str, state: ConnectorState, *, timeout_s: float) -> bool:
+        """Let a door run, pause, drain or stop; False when there is none. timeout_s: what stopping leaves sessions."""
+        if name not in self._in_force:
+            return False
+        if state is ConnectorState.RUNNING:
+            self._held.pop(name, None)
+            return True
+        self._held[name] = state
+        if state is ConnectorState.PAUSED:
+            return True
+        through = [c for c, (door, _) in self._sessions.items() if door.name == name]
+        for connection in through:
+            connection.stop()
+        if state is ConnectorState.STOPPED:
+            asyncio.get_running_loop().call_later(timeout_s, self._close, name, through)
+        return True
+
+    def _close(self, name: str, connections: Sequence[Connection]) -> None:
+        """What a stopped door still has; unless it runs again by now."""
+        for connection in connections if self._held.get(name) is ConnectorState.STOPPED else ():
+            if connection in self._sessions:
+                connection.abort()
+
+    def status(self) -> list[tuple[str, ConnectorState, int]]:
+        """Name, state and open sessions of every door."""
+        running, sessions = ConnectorState.RUNNING, self._admission.sessions
+        return [
+            (name, self._held.get(name, running), sessions(door)) for name, door in self._in_force.items()
+        ]
+
     def gone(self, connection: Connection) -> None:
         """A session is over."""
         counted = self._sessions.pop(connection, None)
         if counted is not None:
-            self._admission.gone(*counted)
-            self._weigh_load(counted[0])
+            door, origin = counted
+            self._admission.gone(door, origin)
+            self._weigh_load(self._in_force.get(door.name, door))
+        if self._awaited:
+            self._tell_over(connection)
         if not self._sessions and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
+
+    def _tell_over(self, connection: Connection) -> None:
+        for left, ended in self._awaited:
+            left.discard(connection)
+            if not left and not ended.done():
+                ended.set_result(None)
+        self._awaited = [(left, ended) for left, ended in self._awaited if left]
 
     @property
     def session_count(self) -> int:
@@ -112,19 +188,21 @@ class Listener:
     @property
     def stressed(self) -> tuple[str, ...]:
         """Connectors whose stress profile is in force."""
-        doors = {door.name: door for doors in self._doors.values() for door in doors}
-        return tuple(name for name, door in doors.items() if door.is_stressed)
+        return tuple(name for name, door in self._in_force.items() if door.is_stressed)
 
     def welcome(
-        self, doors: Sequence[Door], peer: tuple[str, int], local: tuple[str, int]
+        self, listening: socket.socket, peer: tuple[str, int], local: tuple[str, int]
     ) -> asyncio.Protocol:
         """A protocol for one new connection, or the one that turns it away."""
         client_ip = plain_ip(peer[0])
-        door = choose_door(doors, client_ip)
+        door = choose_door(self._doors[listening], client_ip)
         if door is None:
             self.counters.add("connections_refused", connector="", limit="remote-ranges")
             self.log.write("info", "connection-refused", client_ip=client_ip, limit="remote-ranges")
             return _Turned(_NOT_SERVED)
+        if self._held and door.name in self._held:
+            self.counters.add("connections_refused", connector=door.name, limit="not-running")
+            return _Turned(_NOT_ACTIVE)
         origin, spared = origin_of(client_ip), door.grant(client_ip).spared
         hit = self._admission.refusal(door, origin, spared=spared)
         if hit is None and self._desk.pressure.level is Level.HIGH:
@@ -159,7 +237,7 @@ class Listener:
             actual=round(sessions * 100 / door.capacity, 1),
         )
         for connection, (its_door, _) in list(self._sessions.items()):
-            if its_door is door:
+            if its_door.name == door.name:
                 connection.use_limits(door.limits)
 
     def _connection(self, door: Door, client_ip: str, client_port: int, local: tuple[str, int]) -> Connection:
@@ -197,11 +275,11 @@ class Listener:
 class _Arriving(asyncio.Protocol):
     """Learns who connected, then hands the transport to the protocol that serves it."""
 
-    __slots__ = ("_doors", "_listener")
+    __slots__ = ("_listener", "_listening")
 
-    def __init__(self, listener: Listener, doors: Sequence[Door]) -> None:
+    def __init__(self, listener: Listener, listening: socket.socket) -> None:
         self._listener = listener
-        self._doors = doors
+        self._listening = listening
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
@@ -210,6 +288,6 @@ class _Arriving(asyncio.Protocol):
         if not peer or not local:
             transport.abort()  # it was gone before we looked
             return
-        protocol = self._listener.welcome(self._doors, (peer[0], peer[1]), (local[0], local[1]))
+        protocol = self._listener.welcome(self._listening, (peer[0], peer[1]), (local[0], local[1]))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

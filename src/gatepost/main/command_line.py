@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from gatepost.cli import build
 from gatepost.cli.world import AccountBook, ControlWorld
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
-from gatepost.control.links import WorkerLink
 from gatepost.ports.store import StoreReader
+
+if TYPE_CHECKING:
+    from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
+    from gatepost.control.links import WorkerLink
 
 # Each function imports what it needs when it is called: `gatepost version` must not pay for a mail server.
 
@@ -26,6 +30,7 @@ def main() -> None:
             readers=_readers,
             links=_links,
             running=_running,
+            gateway=_gateway,
             accounts=_accounts,
             now=time.time,
         )
@@ -66,6 +71,12 @@ def _running(settings: Settings) -> Sequence[WorkerLink]:
     from gatepost.main.stores import running
 
     return running(settings)
+
+
+def _gateway(settings: Settings, command: AnyGatewayCommand) -> AnyGatewayReply:
+    from gatepost.main.stores import tell_gateway
+
+    return tell_gateway(settings, command)
 
 
 def _accounts(settings: Settings) -> AccountBook:

@@ -1,11 +1,45 @@
-"""Reading the configuration with everything that is known about agents, ours and third parties'."""
+"""Reading the configuration with everything that is known about agents, ours and third parties', and credentials."""
 
 from __future__ import annotations
 
-from gatepost.config.load import Configuration, load
+import os
+
+from gatepost.config import load as loading
+from gatepost.config.credentials import Credentials
+from gatepost.config.load import Configuration
 from gatepost.policy import order
 
 
 def load_configuration(path: str) -> Configuration:
-    """Read and check the file. Raises ConfigurationErrors with every mistake."""
-    return load(path, agent_settings=order.agent_settings, finding_names=order.finding_names)
+    """Read and check the file, to look at it. Raises ConfigurationErrors with every mistake."""
+    return loading.load(
+        path,
+        agent_settings=order.agent_settings,
+        finding_names=order.finding_names,
+        credentials=_credentials(needed=False),
+    )
+
+
+def load_to_run(path: str) -> Configuration:
+    """As load_configuration, for a gateway that starts or reloads with it: credentials must be there."""
+    return loading.load(
+        path,
+        agent_settings=order.agent_settings,
+        finding_names=order.finding_names,
+        credentials=_credentials(needed=True),
+    )
+
+
+def load_text(path: str, text: str) -> Configuration:
+    """As load_to_run, of the text that was read from the path already."""
+    return loading.load_text(
+        text,
+        file=path,
+        agent_settings=order.agent_settings,
+        finding_names=order.finding_names,
+        credentials=_credentials(needed=True),
+    )
+
+
+def _credentials(*, needed: bool) -> Credentials:
+    return Credentials(os.environ.get("CREDENTIALS_DIRECTORY", ""), needed=needed)

@@ -62,4 +62,5 @@ def _report(number: int, link: WorkerLink | None) -> WorkerReport:
         return WorkerReport(number, None)
     if not isinstance(samples, Samples) or not isinstance(status, WorkerStatus):
         return WorkerReport(number, None)
-    return WorkerReport(number, samples.samples, status.not_accepting)
+    doors = tuple((door.name, door.state.value) for door in status.connectors)
+    return WorkerReport(number, samples.samples, status.not_accepting, doors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import BinaryIO
 
 from gatepost.adapters.log import DirectLog, JsonLog, open_log_file
@@ -29,6 +30,13 @@ def reopen_log(log: JsonLog | DirectLog, settings: Log) -> None:
         return
     if stream is not None:
         log.reopen(stream)
+
+
+def change_log(log: JsonLog | DirectLog, before: Log, wanted: Log) -> None:
+    """Go on as other settings say. Raises WorldFault when the file cannot be opened, and nothing is changed."""
+    if wanted.file != before.file:
+        log.reopen(_stream(wanted) or sys.stderr.buffer)
+    log.level = wanted.level
 
 
 def _stream(settings: Log) -> BinaryIO | None:

@@ -38,6 +38,16 @@ def control_socket(settings: Settings, worker: int) -> Path:
     return state_directory(settings) / "control" / f"worker-{worker}.sock"
 
 
+def gateway_socket(settings: Settings) -> Path:
+    """The socket of the supervisor."""
+    return state_directory(settings) / "control" / "gateway.sock"
+
+
+def gateway_lock(settings: Settings) -> Path:
+    """What one gateway holds while it runs."""
+    return state_directory(settings) / "lock"
+
+
 def tls_directory(settings: Settings) -> Path:
     """Certificates made by ourselves."""
     return state_directory(settings) / "tls"

@@ -17,10 +17,12 @@ from gatepost.adapters.sqlite_store import open_store
 from gatepost.adapters.world import SystemClock, SystemRandomness
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
+from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, decode_reply, encode
 from gatepost.control.links import SocketLink, StoreLink, WorkerLink
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.main.notice_writer import NoticeWriter, house_of
-from gatepost.main.places import control_socket, store_directories
+from gatepost.main.places import control_socket, gateway_socket, store_directories
+from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
 from gatepost.ports.store import MailFilter, StoreReader
 from gatepost.queue.states import settled
@@ -28,6 +30,8 @@ from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.next_hop import Router
 
 ASK_TIMEOUT_S: Final = 30.0
+ORDER_TIMEOUT_S: Final = 300.0
+"""Patience with the supervisor, which asks every worker."""
 
 
 @contextmanager
@@ -80,6 +84,17 @@ def running(settings: Settings) -> Sequence[WorkerLink]:
         if is_answered(str(socket_path)):
             found.append(_socket_link(number, socket_path))
     return found
+
+
+def tell_gateway(settings: Settings, command: AnyGatewayCommand) -> AnyGatewayReply:
+    """One order to the supervisor. Raises WorldFault when no gateway runs or it does not answer."""
+    path = gateway_socket(settings)
+    if not is_answered(str(path)):
+        raise WorldFault(f"the gateway does not run: nobody answers at {path}")
+    try:
+        return decode_reply(ask(str(path), encode(command), timeout_s=ORDER_TIMEOUT_S))
+    except ValueError as error:
+        raise WorldFault(f"the gateway answered something else: {error}") from error
 
 
 def _socket_link(number: int, path: Path) -> SocketLink:

@@ -1,4 +1,4 @@
-"""The supervisor: binds ports, drops privileges, starts workers, restarts what dies, passes signals on.
+"""The supervisor: binds ports, drops privileges, starts workers, restarts what dies, reloads, passes orders on.
 
 It does as little as it can: no event loop, no store, no mail. What it forks has
 everything already imported, so a dead worker is back within a few hundredths of a second.
@@ -6,21 +6,24 @@ everything already imported, so a dead worker is back within a few hundredths of
 
 from __future__ import annotations
 
-import ctypes
 import os
-import pwd
 import signal
 import socket
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from gatepost.config.errors import ConfigurationErrors
+from gatepost.adapters.control_socket import WaitingSocket
 from gatepost.config.load import Configuration
+from gatepost.main.children import Birth, Child
+from gatepost.main.ears import Ears
+from gatepost.main.orders import Orders
+from gatepost.main.places import gateway_socket
+from gatepost.main.privileges import become, die_with
 from gatepost.main.sockets import bind, bindings_of, in_use
+from gatepost.main.systemd import Notifier
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Log
 
@@ -28,62 +31,60 @@ _SIGNALS: Final = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGALRM}
 )
 TRACE_LIMIT_CHARACTERS: Final = 1000
-_PR_SET_PDEATHSIG: Final = 1
 _QUICK_DEATH_S: Final = 2.0
 _RESTART_LIMIT_S: Final = 5.0
 _STOP_MARGIN_S: Final = 5.0
 
 _FORMER: Final = "server.workers is smaller now: its store still holds mail, which is delivered from there"
 
-WorkerMain = Callable[[Configuration, int, "dict[str, socket.socket]"], int]
+WorkerMain = Callable[[Configuration, int, Birth], int]
 ControlMain = Callable[[Configuration], int]
-
-
-@dataclass(slots=True)
-class Child:
-    """One process of ours. number: of the worker; -1 for the control process."""
-
-    number: int
-    pid: int = 0
-    started_at: float = 0.0
-    quick_deaths: int = 0
-    restart_at: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """For the log."""
-        return "control" if self.number < 0 else f"worker-{self.number}"
 
 
 @dataclass(slots=True)
 class Supervisor:
     """Runs the gateway until it is told to stop.
 
-    load: reads the configuration again (SIGHUP). worker, control: what the children run.
+    orders: what administrators want. worker, control: what the children run. handed: listening
+    sockets that systemd opened, by listen address.
     """
 
-    configuration: Configuration
-    load: Callable[[], Configuration]
+    orders: Orders
     worker: WorkerMain
     control: ControlMain
     log: Log
     workers: int
+    notifier: Notifier
     former: tuple[int, ...] = ()
     """Numbers of workers there are no more, whose stores still hold mail: they deliver, and listen to nobody."""
+    handed: dict[str, socket.socket] = field(default_factory=dict)
     reopen_log: Callable[[], None] = lambda: None
     """SIGUSR1: the log file was rotated."""
+    leave: Callable[[], None] = lambda: None
+    """In a child: let go of what only the supervisor holds."""
     _sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
     _children: list[Child] = field(default_factory=list)
     _stopping_since: float | None = None
+    _announced: bool = False
+    _ears: Ears = field(init=False, repr=False)
+    _desk: WaitingSocket = field(init=False, repr=False)
+
+    @property
+    def configuration(self) -> Configuration:
+        """In force."""
+        return self.orders.configuration
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT. Returns the exit status; raises WorldFault when it cannot start."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self._ears = Ears(_SIGNALS)
+        settings = self.configuration.settings
         self._bind()
-        become(self.configuration.settings.server.user)
+        become(settings.server.user)
+        self._desk = self._open_desk()
         self._children = [Child(number) for number in (*range(self.workers), *self.former)]
-        if self.configuration.settings.metrics.listen:
+        if settings.metrics.listen:
             self._children.append(Child(-1))
+        self.orders.children = self._children
         for child in self._children:
             self._start(child)
         self.log.write("info", "started", workers=self.workers, listening=", ".join(self._sockets))
@@ -94,15 +95,22 @@ class Supervisor:
         for copies in self._sockets.values():
             for listening in copies:
                 listening.close()
+        self._desk.close()
         self.log.write("info", "stopped")
         return 0
 
     def _bind(self) -> None:
         bindings = bindings_of(self.configuration.settings.receive_connectors)
         for binding in bindings:
-            if in_use(binding) and not self._wait_until_free(binding):
+            if binding not in self.handed and in_use(binding) and not self._wait_until_free(binding):
                 raise WorldFault(f"cannot listen on {binding}: another program listens there")
-        self._sockets = {binding: bind(binding, self.workers) for binding in bindings}
+        # A socket that was handed over is one for all workers: whoever is free takes the next connection.
+        self._sockets = {
+            binding: [self.handed[binding]] * self.workers
+            if binding in self.handed
+            else bind(binding, self.workers)
+            for binding in bindings
+        }
 
     def _wait_until_free(self, binding: str) -> bool:
         """A gateway that was killed leaves workers that finish: give them a moment."""
@@ -113,34 +121,47 @@ class Supervisor:
                 return True
         return False
 
+    def _open_desk(self) -> WaitingSocket:
+        path = gateway_socket(self.configuration.settings)
+        try:
+            return WaitingSocket(str(path))
+        except OSError as error:
+            raise WorldFault(f"{path} cannot be made: {error.strerror}") from error
+
     def _start(self, child: Child) -> None:
-        child.started_at = time.monotonic()
+        child.started_at = child.heard_at = time.monotonic()
         child.restart_at = 0.0
+        child.hang_up()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
         supervisor = os.getpid()
+        self._ears.block()
         child.pid = os.fork()
         if child.pid:
+            self._ears.unblock()
+            theirs.close()
+            child.line = ours
             return
         status = 1
         try:
-            status = self._in_child(child, supervisor)
+            ours.close()
+            status = self._in_child(child, supervisor, theirs)
         except BaseException as error:  # noqa: BLE001  # the edge of a process: say why it ends
             trace = "".join(traceback.format_exception(error))[-TRACE_LIMIT_CHARACTERS:]
             self.log.write("error", "child-failed", child=child.name, error=repr(error), trace=trace)
         finally:
             os._exit(status)  # never back into the supervisor's code
 
-    def _in_child(self, child: Child, supervisor: int) -> int:
-        _die_with(supervisor)
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+    def _in_child(self, child: Child, supervisor: int, line: socket.socket) -> int:
+        die_with(supervisor)
+        self._ears.close()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; we pass on SIGTERM
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        if child.number < 0:
-            for copies in self._sockets.values():
-                for listening in copies:
-                    listening.close()
-            return self.control(self.configuration)
+        self._ears.unblock()
+        self._desk.leave()
+        self.leave()
+        for other in self._children:
+            other.hang_up()
         mine: dict[str, socket.socket] = {}
         for binding, copies in self._sockets.items():
             for owner, listening in enumerate(copies):
@@ -148,22 +169,55 @@ class Supervisor:
                     mine[binding] = listening
                 else:
                     listening.close()
-        return self.worker(self.configuration, child.number, mine)
+        if child.number < 0:
+            line.close()
+            return self.control(self.configuration)
+        birth = Birth(sockets=mine, held=dict(self.orders.held), line=line)
+        return self.worker(self.configuration, child.number, birth)
 
     def _wait(self) -> None:
-        """One signal, or a second without."""
-        got = signal.sigtimedwait(_SIGNALS, 1.0 if not self._due_soon() else 0.05)
-        number = got.si_signo if got is not None else None
-        if number in (signal.SIGTERM, signal.SIGINT):
-            self._stop()
-        elif number == signal.SIGHUP:
-            self._reload()
-        elif number == signal.SIGUSR1:
-            self.reopen_log()
-            self._tell(signal.SIGUSR1)
+        """Signals, orders and signs of life, or a second without."""
+        ears: list[Child | WaitingSocket] = [child for child in self._children if child.line is not None]
+        numbers, heard = self._ears.listen(
+            [*ears, self._desk], 0.05 if self._due_soon() else self._patience_s()
+        )
+        for number in numbers:
+            self._obey(number)
+        now = time.monotonic()
+        for one in heard:
+            if isinstance(one, Child):
+                one.hear(now)
+            elif self._stopping_since is None:
+                self.orders.take(one)
         self._reap()
         self._restart_due()
         self._lose_patience()
+        self._tell_systemd(now)
+
+    def _patience_s(self) -> float:
+        return min(1.0, self.notifier.watchdog_s / 4) if self.notifier.watchdog_s else 1.0
+
+    def _obey(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._stop()
+        elif number == signal.SIGHUP and self._stopping_since is None:
+            self.orders.reload()
+        elif number == signal.SIGUSR1:
+            self.reopen_log()
+            for child in self._children:
+                if child.pid:
+                    os.kill(child.pid, signal.SIGUSR1)
+
+    def _tell_systemd(self, now: float) -> None:
+        """READY once every worker serves; WATCHDOG while none of those that serve is silent for too long."""
+        workers = [child for child in self._children if child.number >= 0]
+        if not self._announced and workers and all(child.is_ready for child in workers):
+            self._announced = True
+            self.notifier.ready(self.orders.status)
+        if self.notifier.watchdog_s and all(
+            now - child.heard_at < self.notifier.watchdog_s for child in workers if child.is_ready
+        ):
+            self.notifier.alive()
 
     def _due_soon(self) -> bool:
         return any(child.restart_at for child in self._children)
@@ -172,6 +226,7 @@ class Supervisor:
         again = self._stopping_since is not None
         self._stopping_since = self._stopping_since or time.monotonic()
         self.log.write("info", "stopping", at_once=again)
+        self.notifier.stopping()
         for child in list(self._children):
             if child.pid:
                 os.kill(child.pid, signal.SIGKILL if again else signal.SIGTERM)
@@ -182,26 +237,6 @@ class Supervisor:
         limit_s = self.configuration.settings.server.stop_timeout_s + _STOP_MARGIN_S
         if self._stopping_since is not None and time.monotonic() - self._stopping_since > limit_s:
             self._stop()
-
-    def _reload(self) -> None:
-        """Validate first; then each worker finishes its sessions and starts anew with the new file."""
-        try:
-            fresh = self.load()
-        except ConfigurationErrors as errors:
-            for error in errors.errors:
-                self.log.write("error", "reload-refused", error=str(error))
-            return
-        if set(bindings_of(fresh.settings.receive_connectors)) != set(self._sockets):
-            self.log.write("error", "reload-refused", error="other addresses to listen on need a restart")
-            return
-        self.configuration = fresh
-        self.log.write("info", "reloading", revision=fresh.revision)
-        self._tell(signal.SIGTERM)
-
-    def _tell(self, number: signal.Signals) -> None:
-        for child in self._children:
-            if child.pid:
-                os.kill(child.pid, number)
 
     def _reap(self) -> None:
         while True:
@@ -218,6 +253,7 @@ class Supervisor:
     def _bury(self, child: Child, status: int) -> None:
         lived_s = time.monotonic() - child.started_at
         child.pid = 0
+        child.hang_up()
         if self._stopping_since is not None:
             self._children.remove(child)
             return
@@ -233,40 +269,3 @@ class Supervisor:
         for child in self._children:
             if child.restart_at and not child.pid and now >= child.restart_at:
                 self._start(child)
-
-
-def become(user: str) -> None:
-    """Give up root for `user` for good; nothing when there is no user or we are not root.
-
-    Raises WorldFault when the account does not exist.
-    """
-    if not user or os.getuid() != 0:
-        return
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError:
-        raise WorldFault(f"server.user: there is no account {user!r}", user=user) from None
-    os.initgroups(user, account.pw_gid)
-    os.setgid(account.pw_gid)
-    os.setuid(account.pw_uid)
-
-
-def prepare_state(directory: Path, user: str) -> None:
-    """Make the state directory (0700), owned by the account that will use it. Raises WorldFault."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if user and os.getuid() == 0:
-            account = pwd.getpwnam(user)
-            os.chown(directory, account.pw_uid, account.pw_gid)
-    except (OSError, KeyError) as error:
-        raise WorldFault(f"state directory {directory} cannot be used: {error}") from error
-
-
-def _die_with(supervisor: int) -> None:
-    """SIGTERM for us when the supervisor dies, however it dies (Linux)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    prctl = getattr(libc, "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != supervisor:
-        os._exit(1)

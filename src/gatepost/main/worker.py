@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,11 @@ from gatepost.adapters.dns import DnsResolver
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
-from gatepost.adapters.sqlite_store import SqliteStore, open_store
+from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import ServerTls, client_pump, self_signed
 from gatepost.adapters.token_keys import TokenKeysFile
 from gatepost.adapters.world import SystemClock, SystemRandomness
+from gatepost.config.limit_settings import Intake
 from gatepost.config.load import Configuration
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
@@ -41,6 +42,7 @@ from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.bearer import Bearer
+from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
@@ -49,43 +51,42 @@ from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
+from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
+from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log
 from gatepost.main.notice_writer import NoticeWriter, house_of
-from gatepost.main.places import accounts_file, control_socket, store_directory, tls_directory
+from gatepost.main.own_store import own_store, route_again
+from gatepost.main.places import accounts_file, control_socket, tls_directory
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.sockets import bindings_of, split_binding
+from gatepost.main.succession import Succession
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
-from gatepost.model.queued import MailState, Settle, Settlement
 from gatepost.policy import order
-from gatepost.ports.store import MailFilter
+from gatepost.policy.runner import PolicyRunner
 from gatepost.ports.tls import TlsServer
 from gatepost.ports.world import Clock, Randomness
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
-from gatepost.queue.states import settled
 from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.hosts import Hosts, hosts_of
 from gatepost.routing.next_hop import NextHop, Router
 
-LOCK_PATIENCE_S: Final = 40.0
-"""How long a store may still belong to a worker that is finishing."""
 REFRESH_S: Final = 1.0
 GC_THRESHOLDS: Final = (20_000, 20, 50)
 """A mail makes some hundred short-lived objects and hardly a cycle: look for cycles rarely."""
 PURGE_S: Final = 60.0
-_PAGE: Final = 500
 
 
-def run_worker(configuration: Configuration, number: int, sockets: dict[str, socket.socket]) -> int:
+def run_worker(configuration: Configuration, number: int, birth: Birth) -> int:
     """A worker's whole life; returns its exit status."""
     log = open_log(configuration.settings.log, f"worker-{number}")
     try:
         with asyncio.Runner(loop_factory=loop_factory(configuration.settings)) as runner:
-            return runner.run(_live(configuration, number, sockets, log))
+            return runner.run(_live(configuration, number, birth, log))
     except WorldFault as fault:
         log.write("error", "worker-cannot-run", reason=fault.reason)
         return 1
@@ -102,31 +103,53 @@ def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
     return asyncio.new_event_loop
 
 
-async def _live(
-    configuration: Configuration, number: int, sockets: dict[str, socket.socket], log: JsonLog
-) -> int:
+async def _live(configuration: Configuration, number: int, birth: Birth, log: JsonLog) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, reopen_log, log, configuration.settings.log)
-    worker = await _build(configuration, number, sockets, log, loop, stop)
-    if worker is None:
+    system_clock = SystemClock()
+    store = await own_store(configuration.settings, number, system_clock, log, loop, stop)
+    if store is None:
         return 0
+    lasting = Lasting(
+        number=number,
+        sockets=birth.sockets,
+        log=log,
+        store=store,
+        clock=QueueClock(system_clock, last_seen_at=store.last_seen_at),
+        system_clock=system_clock,
+        counters=MemoryCounters(),
+        ids=MailIds(number, after=store.last_mail_id),
+        started_at=system_clock.now(),
+    )
+    worker = _build(configuration, lasting, None)
+    succession = Succession(worker, lasting, _build)
+    for name, state in birth.held.items():
+        worker.listener.hold(name, state, timeout_s=0.0)
     await worker.start()
     gc.collect()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.freeze()  # what is built now lives as long as the worker: not to be looked at again
     log.write("info", "worker-ready", worker=number, queued_from=worker.store.last_mail_id)
+    beating = loop.create_task(beat(birth.line))
     await stop.wait()
-    await worker.stop(configuration.settings.server.stop_timeout_s)
+    beating.cancel()
+    await succession.stop(succession.worker.settings.server.stop_timeout_s)
     return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """The parts that start, tick and stop."""
+    """The parts of one configuration that start, tick and stop."""
 
     settings: Settings
+    lasting: Lasting
+    desk: Counter
+    runner: PolicyRunner
+    doors: dict[socket.socket, list[Door]]
+    intake: Intake
+    commands: WorkerCommands
     store: SqliteStore
     clock: QueueClock
     router: Router
@@ -143,21 +166,38 @@ class Worker:
     async def start(self) -> None:
         """From the inside out: deliveries first, doors last."""
         self.recipients.refresh()
-        self._route_again()
-        self.scheduler.start()
+        self._begin()
         await self.control.start()
         self.watch.start()
         await self.listener.start()
+
+    def take_over(self, before: Worker) -> frozenset[Connection]:
+        """Go on where an older configuration is; the sessions that are open, and stay its own."""
+        for task in before.tasks:
+            task.cancel()
+        if before.watch is not self.watch:
+            before.watch.stop()
+            self.watch.start()
+        self.scheduler.follow(before.scheduler)
+        self.store.adopt(self.settings.queue)
+        self._begin()
+        return self.listener.change(self.doors, self.runner, self.desk, self.intake)
+
+    def _begin(self) -> None:
+        self.lasting.deliveries.scheduler = self.scheduler
+        self.lasting.commands = self.commands
+        route_again(self.store, self.router, now=self.clock.now())
+        self.scheduler.start()
         self._every(REFRESH_S, self._read_recipients)
         self._every(PURGE_S, self._purge)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
-    async def stop(self, timeout_s: float) -> None:
-        """Doors first; what was accepted stays in the store."""
+    async def stop(self, timeout_s: float, *, elders: Sequence[Worker] = ()) -> None:
+        """Doors first; what was accepted stays in the store. elders: older configurations with work in hand."""
         for task in self.tasks:
             task.cancel()
         await self.listener.stop(timeout_s)
-        await self.scheduler.stop(timeout_s)
+        await asyncio.gather(*(w.scheduler.stop(timeout_s) for w in (self, *elders)))
         await self.control.stop()
         self.watch.stop()
         self.brake.tell()
@@ -183,50 +223,20 @@ class Worker:
         task = asyncio.get_running_loop().create_task(beat())
         self.tasks.add(task)
 
-    def _route_again(self) -> None:
-        """Mail that had no way out may have one with this configuration."""
-        after = 0
-        wanted = MailFilter(state=MailState.UNREACHABLE)
-        while page := self.store.find(wanted, limit=_PAGE, after=after):
-            after = page[-1].mail_id
-            for mail in page:
-                found = []
-                for recipient in mail.recipients:
-                    hop = self.router.next_hop_for(recipient.recipient.address)
-                    if recipient.state is MailState.UNREACHABLE and hop.first_state is MailState.READY:
-                        found.append(
-                            Settlement(
-                                number=recipient.number,
-                                state=MailState.READY,
-                                due_at=self.clock.now(),
-                                attempts=recipient.attempts,
-                                last_reply=recipient.last_reply,
-                                next_hop=hop.key,
-                            )
-                        )
-                if found:
-                    self.store.commit([Settle(mail_id=mail.mail_id, settlements=tuple(found))])
 
-
-async def _build(
-    configuration: Configuration,
-    number: int,
-    sockets: dict[str, socket.socket],
-    log: JsonLog,
-    loop: asyncio.AbstractEventLoop,
-    stop: asyncio.Event,
-) -> Worker | None:
-    """Join everything. None when we were told to stop while the store still belonged to somebody."""
-    settings = configuration.settings
-    counters, randomness, system_clock = MemoryCounters(), SystemRandomness(), SystemClock()
-    store = await _own_store(settings, number, system_clock, log, loop, stop)
-    if store is None:
-        return None
-    clock = QueueClock(system_clock, last_seen_at=store.last_seen_at)
+def _build(configuration: Configuration, lasting: Lasting, before: Worker | None) -> Worker:
+    """Join everything. before: the parts in force, of which those whose settings are the same are kept."""
+    settings, old = configuration.settings, before.settings if before else None
+    number, log, counters, store = lasting.number, lasting.log, lasting.counters, lasting.store
+    clock, system_clock, randomness, ids = (
+        lasting.clock,
+        lasting.system_clock,
+        SystemRandomness(),
+        lasting.ids,
+    )
     accepted = accepted_domains(settings)
     router = Router(settings, accepted)
-    resolver = DnsResolver(settings.dns)
-    ids = MailIds(number, after=store.last_mail_id)
+    resolver = before.resolver if before and unchanged(old, settings, "dns") else DnsResolver(settings.dns)
     notices = NoticeWriter(
         house=house_of(settings, accepted, router),
         clock=clock,
@@ -234,10 +244,16 @@ async def _build(
         ids=ids,
         counters=counters,
     )
-    recipients = RecipientFile(
-        settings.recipients.file, parse_mailbox=parse_mailbox, log=log, counters=counters
+    recipients = (
+        before.recipients  # with the last good list
+        if before and unchanged(old, settings, "recipients")
+        else RecipientFile(settings.recipients.file, parse_mailbox=parse_mailbox, log=log, counters=counters)
     )
-    wire_logs = open_wire_logs(settings, number, system_clock)
+    wire_logs = (
+        before.wire_logs
+        if before and unchanged(old, settings, "wire_logs", "receive_connectors", "send_connectors")
+        else open_wire_logs(settings, number, system_clock)
+    )
     courier = Courier(
         dialer=LoopDialer(client_pump),
         find_hosts=_finder(settings, resolver, randomness),
@@ -291,7 +307,7 @@ async def _build(
         store,
         router,
         ids,
-        scheduler,
+        lasting.deliveries,
         settings,
         clock=clock,
         counters=counters,
@@ -308,17 +324,25 @@ async def _build(
         counters=counters,
         revision=configuration.revision,
     )
-    log_in = LogInDesk(
-        accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
-        failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
-        rates=AccountRates(settings.users.recipients_per_hour, monotonic=system_clock.monotonic),
-        randomness=randomness,
-        counters=counters,
-        log=log,
-        bearer=_bearer(settings, clock),
+    log_in = (
+        before.desk.log_in
+        if before and unchanged(old, settings, "users")
+        else LogInDesk(
+            accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
+            failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
+            rates=AccountRates(settings.users.recipients_per_hour, monotonic=system_clock.monotonic),
+            randomness=randomness,
+            counters=counters,
+            log=log,
+            bearer=_bearer(settings, clock),
+        )
     )
-    brake, pressure = LogBrake(log), Pressure(marks_of(settings.back_pressure))
-    watch = watch_of(settings, number, pressure, store, clock=clock, counters=counters, log=log)
+    brake = before.brake if before else LogBrake(log)
+    if before and unchanged(old, settings, "back_pressure"):
+        pressure, watch = before.desk.pressure, before.watch
+    else:
+        pressure = Pressure(marks_of(settings.back_pressure))
+        watch = watch_of(settings, number, pressure, store, clock=clock, counters=counters, log=log)
     desk = Counter(
         taking_in=taking_in,
         log_in=log_in,
@@ -328,25 +352,29 @@ async def _build(
         pressure=pressure,
         protocol_log=wire_logs.protocol,
     )
-    listener = Listener(
-        _doors(settings, sockets, system_clock.now()),
-        runner,
-        desk,
-        clock=clock,
-        randomness=randomness,
-        intake=affordable(settings.intake, log),
+    doors = _doors(settings, lasting.sockets, system_clock.now())
+    intake = affordable(settings.intake, log)
+    listener = (
+        before.listener
+        if before
+        else Listener(doors, runner, desk, clock=clock, randomness=randomness, intake=intake)
     )
     commands = WorkerCommands(
         store,
         face=WorkerFace(
             worker=number,
             process_id=os.getpid(),
-            started_at=system_clock.now(),
+            started_at=lasting.started_at,
             revision=configuration.revision,
             hostname=settings.server.hostname,
             sessions=lambda: listener.session_count,
             samples=counters.samples,
             reopen_log=lambda: reopen_log(log, settings.log),
+            connectors=listener.status,
+            set_connector=partial(listener.hold, timeout_s=settings.server.stop_timeout_s),
+            take_configuration=lasting.take,
+            clock_jump_s=lambda: clock.jump_s,
+            confirm_clock=clock.confirm,
             resources=partial(resource_states, pressure),
             stressed=lambda: listener.stressed,
             why_not_accepting=partial(why_no_mail, pressure),
@@ -359,12 +387,20 @@ async def _build(
     )
     return Worker(
         settings=settings,
+        lasting=lasting,
+        desk=desk,
+        runner=runner,
+        doors=doors,
+        intake=intake,
+        commands=commands,
         store=store,
         clock=clock,
         router=router,
         scheduler=scheduler,
         listener=listener,
-        control=ControlServer(str(control_socket(settings, number)), commands.answer),
+        control=before.control
+        if before
+        else ControlServer(str(control_socket(settings, number)), lasting.answer),
         recipients=recipients,
         resolver=resolver,
         wire_logs=wire_logs,
@@ -372,35 +408,6 @@ async def _build(
         brake=brake,
         tasks=set(),
     )
-
-
-async def _own_store(
-    settings: Settings,
-    number: int,
-    clock: SystemClock,
-    log: JsonLog,
-    loop: asyncio.AbstractEventLoop,
-    stop: asyncio.Event,
-) -> SqliteStore | None:
-    """Open the store; wait a while for a worker that is still finishing with it. Raises WorldFault."""
-    until = clock.monotonic() + LOCK_PATIENCE_S
-    while not stop.is_set():
-        try:
-            return open_store(
-                store_directory(settings, number),
-                settings.queue,
-                clock,
-                log,
-                loop=loop,
-                settled=settled,
-                allow_volatile=settings.queue.allow_volatile,
-            )
-        except WorldFault as fault:
-            if not fault.facts.get("locked") or clock.monotonic() > until:
-                raise
-            log.write("info", "store-in-use", reason=fault.reason)
-            await asyncio.sleep(0.25)
-    return None
 
 
 def _doors(

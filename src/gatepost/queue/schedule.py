@@ -105,6 +105,12 @@ class QueueClock:
         """Queue time: seconds since the epoch."""
         return self.time.at(self._clock.now(), self._clock.monotonic())
 
+    @property
+    def jump_s(self) -> float:
+        """How far the wall clock is from the time the queue believes; 0.0 while it is believed."""
+        self.now()
+        return self.time.jump.by_s if self.time.jump is not None else 0.0
+
     def monotonic(self) -> float:
         """As the clock beneath."""
         return self._clock.monotonic()

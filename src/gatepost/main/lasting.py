@@ -1,0 +1,90 @@
+"""What a worker keeps when its configuration changes: its store, its clock, its numbers, its sessions."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gatepost.adapters.counters import MemoryCounters
+from gatepost.adapters.log import JsonLog
+from gatepost.adapters.sqlite_store import SqliteStore
+from gatepost.adapters.world import SystemClock
+from gatepost.config.settings import Settings
+from gatepost.main.sockets import bindings_of
+from gatepost.model.content import Content
+from gatepost.model.mail_id import MailIds
+from gatepost.model.queued import QueuedMail
+from gatepost.queue.schedule import Held, QueueClock
+
+if TYPE_CHECKING:
+    from gatepost.control.worker import WorkerCommands
+    from gatepost.delivery.scheduler import Scheduler
+
+
+class DeliveriesInForce:
+    """The scheduler of the configuration in force, for sessions that began under an older one, too."""
+
+    __slots__ = ("scheduler",)
+
+    scheduler: Scheduler
+
+    def offer(self, mail: QueuedMail, content: Content) -> None:
+        """A mail that was just committed."""
+        self.scheduler.offer(mail, content)
+
+    def held(self, next_hop: str) -> Held | None:
+        """Why mail for this next hop would only wait now."""
+        return self.scheduler.held(next_hop)
+
+
+@dataclass(slots=True, kw_only=True)
+class Lasting:
+    """Made once in a worker's life; every configuration is built around it."""
+
+    number: int
+    sockets: dict[str, socket.socket]
+    log: JsonLog
+    store: SqliteStore
+    clock: QueueClock
+    system_clock: SystemClock
+    counters: MemoryCounters
+    ids: MailIds
+    started_at: float
+    deliveries: DeliveriesInForce = field(default_factory=DeliveriesInForce)
+    commands: WorkerCommands | None = None
+    """Of the configuration in force."""
+    take_configuration: Callable[[str, str], Awaitable[str]] | None = None
+
+    async def take(self, path: str, text: str) -> str:
+        """Why this configuration cannot be taken, "" when it was; for control, which is built before the succession."""
+        assert self.take_configuration is not None
+        return await self.take_configuration(path, text)
+
+    async def answer(self, request: bytes) -> bytes:
+        """For the control socket, which outlives configurations."""
+        assert self.commands is not None
+        return await self.commands.answer(request)
+
+
+_FIXED = ("state_directory", "workers", "user", "event_loop")
+
+
+def needs_restart(now: Settings, wanted: Settings) -> str:
+    """Why a running gateway cannot go on with these settings; "" when it can."""
+    for name in _FIXED:
+        if getattr(now.server, name) != getattr(wanted.server, name):
+            return f"server.{name.replace('_', '-')} is another: that needs a restart"
+    if now.queue.batch_mails != wanted.queue.batch_mails:
+        return "queue.batch-mails is another: that needs a restart"
+    before, after = (set(bindings_of(s.receive_connectors)) for s in (now, wanted))
+    if before != after:
+        others = ", ".join(sorted(before ^ after))
+        return f"other addresses to listen on ({others}) need a restart"
+    return ""
+
+
+def unchanged(now: Settings | None, wanted: Settings, *tables: str) -> bool:
+    """Whether what was built for these tables of the file may be kept. now: None at the start."""
+    return now is not None and all(getattr(now, name) == getattr(wanted, name) for name in tables)

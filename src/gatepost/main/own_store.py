@@ -1,0 +1,75 @@
+"""A worker's own store: opened when nobody else has it any more; its mail without a way out is routed again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gatepost.adapters.log import JsonLog
+from gatepost.adapters.sqlite_store import SqliteStore, open_store
+from gatepost.adapters.world import SystemClock
+from gatepost.config.settings import Settings
+from gatepost.main.places import store_directory
+from gatepost.model.fault import WorldFault
+from gatepost.model.queued import MailState, Settle, Settlement
+from gatepost.ports.store import MailFilter
+from gatepost.queue.states import settled
+from gatepost.routing.next_hop import Router
+
+LOCK_PATIENCE_S: Final = 40.0
+"""How long a store may still belong to a worker that is finishing."""
+_PAGE: Final = 500
+
+
+async def own_store(
+    settings: Settings,
+    number: int,
+    clock: SystemClock,
+    log: JsonLog,
+    loop: asyncio.AbstractEventLoop,
+    stop: asyncio.Event,
+) -> SqliteStore | None:
+    """Open the store; wait a while for a worker that is still finishing with it. Raises WorldFault."""
+    until = clock.monotonic() + LOCK_PATIENCE_S
+    while not stop.is_set():
+        try:
+            return open_store(
+                store_directory(settings, number),
+                settings.queue,
+                clock,
+                log,
+                loop=loop,
+                settled=settled,
+                allow_volatile=settings.queue.allow_volatile,
+            )
+        except WorldFault as fault:
+            if not fault.facts.get("locked") or clock.monotonic() > until:
+                raise
+            log.write("info", "store-in-use", reason=fault.reason)
+            await asyncio.sleep(0.25)
+    return None
+
+
+def route_again(store: SqliteStore, router: Router, *, now: float) -> None:
+    """Mail that had no way out may have one with this configuration. now: queue time."""
+    after = 0
+    wanted = MailFilter(state=MailState.UNREACHABLE)
+    while page := store.find(wanted, limit=_PAGE, after=after):
+        after = page[-1].mail_id
+        for mail in page:
+            found = []
+            for recipient in mail.recipients:
+                hop = router.next_hop_for(recipient.recipient.address)
+                if recipient.state is MailState.UNREACHABLE and hop.first_state is MailState.READY:
+                    found.append(
+                        Settlement(
+                            number=recipient.number,
+                            state=MailState.READY,
+                            due_at=now,
+                            attempts=recipient.attempts,
+                            last_reply=recipient.last_reply,
+                            next_hop=hop.key,
+                        )
+                    )
+            if found:
+                store.commit([Settle(mail_id=mail.mail_id, settlements=tuple(found))])
