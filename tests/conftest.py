@@ -12,12 +12,17 @@ from typing import Any
 import hypothesis
 import pytest
 from tests.services.background import Background
+from tests.services.dovecot import DovecotServer
 from tests.services.gateway import GatewayUnderTest, gateway_in
 from tests.services.postfix import PostfixServer
 
 from gatepost.lab.dns_server import LabDns
 from gatepost.lab.ports import free_port as a_free_port
 from gatepost.lab.sink import Behaviour, Sink
+
+# A machine may be slow: what a property says of time is no part of it.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
 # A slow machine is no failure: pytest's own timeout ends what hangs.
@@ -30,8 +35,8 @@ def missing_service(name: str) -> str:
     """Why a service cannot be used here; "" when it can."""
     if shutil.which(name) is None:
         return f"{name} is not installed (tools/services.sh installs it)"
-    if name == "postfix" and os.geteuid() != 0:
-        return "postfix needs root"
+    if name in ("postfix", "dovecot") and os.geteuid() != 0:
+        return f"{name} needs root"
     return ""
 
 
@@ -113,6 +118,22 @@ def postfix() -> Iterator[Callable[..., PostfixServer]]:
 
     def start(**wishes: Any) -> PostfixServer:
         made = PostfixServer(**wishes)
+        started.append(made)
+        made.start()
+        return made
+
+    yield start
+    for made in started:
+        made.stop()
+
+
+@pytest.fixture
+def dovecot() -> Iterator[Callable[..., DovecotServer]]:
+    """Starts Dovecot instances: dovecot(mailboxes={"ann": "", "bob": "*:storage=1K"})."""
+    started: list[DovecotServer] = []
+
+    def start(**wishes: Any) -> DovecotServer:
+        made = DovecotServer(**wishes)
         started.append(made)
         made.start()
         return made

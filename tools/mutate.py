@@ -52,11 +52,12 @@ _SCRAM = "intake/test_scram_and_tokens"
 # The tests that must notice, close ones first.
 TESTS = {
     "addresses": ("test_addresses", "test_commands"),
-    "announcement": ("test_announcement", "test_order"),
+    "announcement": ("test_announcement", "test_order", "test_xclient"),
     "data": ("test_values", "test_data", "test_end_of_data_exhaustive", "test_chunks"),
     "esmtp_parameters": ("test_parameters", "test_commands"),
     "events": ("test_values", *_SERVER, "test_data", "test_parameters"),
     "outgoing": ("test_client_outgoing",),
+    "proxy": ("test_proxy", "test_values"),
     "refusals": (*_SERVER, "test_addresses", "test_data", "test_parameters"),
     "replies": ("test_values", "test_client_replies", "test_client_engine"),
     "sasl_client": (_SCRAM,),
@@ -64,8 +65,9 @@ TESTS = {
     "smtp_client": ("test_values", *_CLIENT),
     "smtp_client_commands": ("test_values", *_CLIENT),
     "smtp_commands": ("test_values", "test_commands", "test_parameters", *_SERVER),
-    "smtp_server": (*_SERVER, "test_data", "test_parameters", "test_engine_machine"),
+    "smtp_server": (*_SERVER, "test_data", "test_parameters", "test_xclient", "test_engine_machine"),
     "smtp_states": ("test_smtp_states", "test_order"),
+    "xclient": ("test_xclient",),
     "xtext": ("test_xtext", "test_parameters"),
 }
 

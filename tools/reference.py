@@ -7,6 +7,7 @@ python tools/reference.py --check    exit 1 and name the pages that are stale
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -244,6 +245,10 @@ def threats_page() -> str:
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for row, test in marked(path.read_text(encoding="utf-8")):
             shown.setdefault(row, set()).add(f"`{path.relative_to(ROOT)}` {test}".strip())
+    for path in sorted((ROOT / "tests" / "dialogs").glob("*.txt")):
+        for line in re.findall(r"^# threat: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            for row in line.split():
+                shown.setdefault(row, set()).add(f"`{path.relative_to(ROOT)}`")
     lines = [(row, "<br>".join(sorted(shown[row]))) for row in sorted(shown)]
     return "\n".join(
         (

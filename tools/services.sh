@@ -2,7 +2,7 @@
 # Installs the Debian packages whose servers and tools some tests talk to, and starts none of them.
 # Without root or apt it changes nothing: those tests skip and say so.
 set -euo pipefail
-packages=(systemd postfix swaks openssl libnet-ssleay-perl libio-socket-ssl-perl)
+packages=(haproxy systemd postfix dovecot-core dovecot-lmtpd swaks openssl libnet-ssleay-perl libio-socket-ssl-perl)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -140,6 +140,7 @@ BREAKAGES = {
 }
 
 
+@pytest.mark.threat("P15")
 @pytest.mark.parametrize("broken", BREAKAGES.values(), ids=BREAKAGES.keys())
 def test_a_list_that_breaks_leaves_the_last_one_in_force(tmp_path: Path, broken: object) -> None:
     path = tmp_path / "list"

@@ -405,7 +405,7 @@ def test_a_good_configuration_is_summed_up(terminal: Terminal) -> None:
         '[send-connectors.box]\naddress-spaces = ["--"]\nsmart-hosts = ["[192.0.2.1]:24"]\ndelivery = "lmtp"\n'
     )
     lines = terminal.type("config", "check").output.splitlines()
-    assert "in   internet: 0.0.0.0:25, TLS optional, for 0.0.0.0/0, ::/0" in lines
+    assert "in   internet: 0.0.0.0:25, TLS optional, for 0.0.0.0/0, ::/0, profile internet" in lines
     assert "for  example.com: authoritative" in lines
     assert "out  box: -- to [192.0.2.1]:24, lmtp, TLS opportunistic" in lines
     assert lines[-1].startswith(f"{terminal.file}: ok, revision ")
@@ -413,10 +413,37 @@ def test_a_good_configuration_is_summed_up(terminal: Terminal) -> None:
     assert json.loads(terminal.type("config", "check", "--json").output)["ok"]
 
 
+def test_a_submission_connector_is_one_line(terminal: Terminal) -> None:
+    terminal.configure(
+        '[receive-connectors.internet]\nlisten = ["0.0.0.0:25"]\nproxies = ["10.0.0.5"]\nxclient-peers = ["10.0.0.7"]\n'
+        '[receive-connectors.submission]\nprofile = "submission"\n'
+        '[receive-connectors.submissions]\nprofile = "submissions"\ntls = "required"\nauth = false\n'
+    )
+    said = terminal.type("config", "check").output
+    assert (
+        "in   submission: 0.0.0.0:587, [::]:587, TLS required, AUTH, for 0.0.0.0/0, ::/0, profile submission\n"
+        "       strangers may: nothing\n"
+        "       accounts may: submit, relay, bypass-filters, routing-headers, internal\n"
+    ) in said
+    assert "proxies name the client (PROXY): 10.0.0.5" in said
+    assert "peers name the client (XCLIENT): 10.0.0.7" in said
+    # And what the file says itself stands, shown with all the profile stands for
+    shown = terminal.type("config", "show").output.partition("[receive-connectors.submissions]\n")[2]
+    assert shown.splitlines()[:6] == [
+        'profile = "submissions"',
+        'listen = ["0.0.0.0:465", "[::]:465"]',
+        'tls = "required"',
+        "auth = false",
+        "anonymous-rights = []",
+        'refused-recipient-domains = ["single-label"]',
+    ]
+
+
 def test_the_configuration_shown_is_a_configuration(terminal: Terminal, tmp_path: Path) -> None:
     terminal.configure(
         '[accepted-domains."example.com"]\n[receive-connectors.a]\nlisten = ["127.0.0.1:25"]\n'
-        'limits = { errors-soft = 5 }\n[receive-connectors.a.ranges.us]\naddresses = ["10.0.0.0/8"]\n'
+        'limits = { errors-soft = 5 }\n[receive-connectors.b]\nprofile = "submission"\nauth = false\n'
+        '[receive-connectors.a.ranges.us]\naddresses = ["10.0.0.0/8"]\n'
         '[policy.points]\nnul = 2.5\n[queue]\nexpiry = "2h"\n'
     )
     before = json.loads(terminal.type("config", "show", "--json").output)

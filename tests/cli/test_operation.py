@@ -9,7 +9,17 @@ import pytest
 from tests.cli.terminal import Terminal
 
 from gatepost.control.commands import Refused
-from gatepost.control.gateway import Held, HoldConnector, Mistake, Mistakes, Reload, Reloaded, Restarted
+from gatepost.control.gateway import (
+    Held,
+    HoldConnector,
+    Life,
+    Mistake,
+    Mistakes,
+    Reload,
+    Reloaded,
+    Restarted,
+    Workers,
+)
 from gatepost.model.connector_state import ConnectorState
 
 DOORS = (
@@ -113,6 +123,15 @@ def test_status_fails_when_a_worker_takes_no_mail(
     monkeypatch.setattr(terminal.workers[1].store, "why_not_accepting", lambda: "disk low: 3 MiB free")
     done = terminal.type("status")
     assert (done.exit_code, "no: disk low: 3 MiB free" in done.output) == (1, True)
+
+
+def test_status_fails_when_a_worker_is_missing(terminal: Terminal) -> None:
+    terminal.gateway_says = Workers(
+        lives=(Life(0, ready=True), Life(1, ready=True), Life(2, ready=False, deaths=3))
+    )
+    done = terminal.type("status")
+    assert (done.exit_code, "worker 2 does not answer, and died 3 times in a row" in done.output) == (1, True)
+    assert json.loads(terminal.type("status", "--json").output)["missing"] == [2]
 
 
 @pytest.mark.threat("O17")

@@ -216,6 +216,57 @@ DOORS = [
         ),
     ),
     Mistake(
+        "a profile that is none",
+        DOOR + 'profile = "submit"\n',
+        (
+            'g.toml:5: receive-connectors.internet.profile: "submit" is not accepted, did you mean submission? '
+            "(accepted: internet, submission, submissions)",
+        ),
+    ),
+    Mistake(
+        "a profile and no listen",
+        '[receive-connectors.a]\nprofile = "internet"\n',
+        ("g.toml:3: receive-connectors.a.listen: must be given",),
+    ),
+    Mistake(
+        "a submission connector without TLS",
+        '[receive-connectors.a]\nprofile = "submission"\ntls = "none"\n',
+        (
+            "g.toml:3: receive-connectors.a.auth: AUTH is only ever offered under TLS, and tls = none "
+            "offers no TLS (accepted: tls = optional, tls = required, tls = implicit)",
+        ),
+    ),
+    Mistake(
+        "two submission connectors",
+        '[receive-connectors.a]\nprofile = "submission"\n[receive-connectors.b]\nprofile = "submission"\n',
+        (
+            "g.toml:5: receive-connectors.b.remote-ranges: shares address, port and remote range with "
+            "receive-connectors.a: nothing tells which one serves a client",
+        ),
+    ),
+    Mistake(
+        "proxies that are everybody",
+        DOOR + 'proxies = ["10.0.0.1", "0.0.0.0/0"]\nxclient-peers = ["::/0"]\n',
+        (
+            "g.toml:5: receive-connectors.internet.proxies: is everybody: any client could name any address as its own",
+            "g.toml:6: receive-connectors.internet.xclient-peers: is everybody: "
+            "any client could name any address as its own",
+        ),
+    ),
+    Mistake(
+        "a proxy by name",
+        DOOR + 'proxies = ["haproxy"]\n',
+        (
+            "g.toml:5: receive-connectors.internet.proxies[0]: 'haproxy' is no address, network or range a-b: "
+            "'haproxy' does not appear to be an IPv4 or IPv6 network",
+        ),
+    ),
+    Mistake(
+        "no patience with a proxy",
+        DOOR + 'proxy-timeout = "0s"\n',
+        ("g.toml:5: receive-connectors.internet.proxy-timeout: must be at least 0.1s",),
+    ),
+    Mistake(
         "metrics on a door's port",
         '[receive-connectors.a]\nlisten = ["127.0.0.1:25"]\n[metrics]\nlisten = "127.0.0.1:25"\n',
         ("g.toml:6: metrics.listen: receive-connectors.a listens there",),

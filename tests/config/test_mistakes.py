@@ -19,6 +19,7 @@ from tests.config.mistakes import (
     WAYS_OUT,
     Mistake,
 )
+from tests.config.mistakes_delivery import DELIVERY
 
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.errors import ConfigurationErrors
@@ -42,7 +43,7 @@ def loaded(text: str) -> Configuration:
 @pytest.mark.threat("T02")
 @pytest.mark.parametrize(
     "mistake",
-    [*SHAPE, *DOORS, *LIMITS, *LOGINS, *WAYS_OUT, *VALUES, *NOTICES, *SCHEDULES],
+    [*SHAPE, *DOORS, *LIMITS, *LOGINS, *WAYS_OUT, *VALUES, *NOTICES, *SCHEDULES, *DELIVERY],
     ids=lambda m: m.name,
 )
 def test_a_mistake_is_refused_with_its_line(mistake: Mistake) -> None:
@@ -85,6 +86,17 @@ def test_dangerous_settings_are_refused(name: str) -> None:
         ('[metrics]\nlisten = "0.0.0.0:9925"\n', "can be reached from other machines"),
         ('[recipients]\nfile = "/nowhere/list"\n', "recipients are answered 451 until it can be read"),
         ("[policy]\nquarantine-at = 7\nreject-at = 5\n", "is never reached: mail is refused at 5"),
+        (DOOR + "anonymous-rights = []\n", "gives nobody the right submit: no mail comes in here"),
+        (
+            '[receive-connectors.a]\nprofile = "submission"\n',
+            "certificate-file: is empty: mail programs will not trust",
+        ),
+        (
+            DOOR + 'proxies = ["10.0.0.5"]\n[receive-connectors.partner]\nlisten = ["0.0.0.0:25"]\n'
+            'remote-ranges = ["192.0.2.0/24"]\n',
+            "receive-connectors.partner.proxies: differs from receive-connectors.internet, which shares address",
+        ),
+        (DOOR + "internal-clients-by-proxy = true\n", "stands without proxies and xclient-peers"),
         (
             DOOR + 'auth = true\n[users]\nfile = "/nowhere/users"\n',
             "nobody can authenticate at internet (gatepost user add)",

@@ -92,7 +92,7 @@ def test_the_oldest_mail_goes_first() -> None:
     for mail_id, at in ((1, 30.0), (2, 10.0), (3, 20.0), (4, 10.0)):
         hop.add(parcel(mail_id, at=at))
     order = []
-    while (taken := hop.take()) is not None:
+    while (taken := hop.take(0.0)) is not None:
         order.append(taken.mail.mail_id)
     assert order == [2, 4, 3, 1]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.delivery.fakes import CONTENT, FakeHost, Yard, mail_to, settings_of
-from tests.delivery.test_scheduler import play, to
+from tests.delivery.playing import play, to
 from tests.fakes import FakeStore
 
 from gatepost.delivery.delays import A_SECOND_LIMIT, Delays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.delivery.fakes import FakeHost, Yard, mail_to, settings_of
-from tests.delivery.test_scheduler import play, state_of, to
+from tests.delivery.playing import play, state_of, to
 
 from gatepost.delivery.hop import Hop
 from gatepost.delivery.outcome import Attempt, Fate, all_alike

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, scripted, to_port, yard
+from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, to_port, yard
+from tests.delivery.scripted import scripted
 
 from gatepost.config.settings import Settings
 from gatepost.delivery.authentication import Credentials
@@ -317,3 +318,27 @@ def test_bare_newlines_and_dots_never_reach_the_next_hop() -> None:
     assert asyncio.run(run()) == (
         b"S: x\r\n\r\na\r\n..\r\nMAIL FROM:<x>\r\n..\r\nb\r\n..\r\nRCPT TO:<y>\r\n.\r\n"
     )
+
+
+@pytest.mark.threat("N10")
+def test_a_greylisting_next_hop_sees_the_same_address_at_every_attempt() -> None:
+    async def run() -> list[str]:
+        seen: list[str] = []
+
+        async def greylist(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen.append(writer.get_extra_info("peername")[0])
+            writer.write(b"220 mx.example\r\n")
+            await reader.readuntil(b"\r\n")
+            writer.write(b"250 mx.example\r\n")
+            await reader.readuntil(b"\r\n")
+            writer.write(b"451 4.7.1 greylisted\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(greylist, "127.0.0.1", 0)
+        settings = to_port(server.sockets[0].getsockname()[1], **{"source-addresses": ["127.0.0.3"]})
+        for _ in range(3):
+            assert fates(await attempt(settings))[0][0] == "deferred"
+        server.close()
+        return seen
+
+    assert asyncio.run(run()) == ["127.0.0.3"] * 3

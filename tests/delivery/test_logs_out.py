@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 from tests.delivery.fakes import CONTENT, FakeHost, Yard, settings_of
-from tests.delivery.test_scheduler import play, to
+from tests.delivery.playing import play, to
 
 from gatepost.records.wire_log import CONNECTIVITY_FIELDS, PROTOCOL_FIELDS
 

@@ -4,65 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.delivery.fakes import CONTENT, FakeDialer, FakeHost, FakeResolver, Yard, mail_to, settings_of, yard
+from tests.delivery.fakes import CONTENT, FakeHost, Yard, mail_to, settings_of
+from tests.delivery.playing import internet, play, records_of, state_of, to
 from tests.fakes import FakeStore
 
-from gatepost.config.settings import Settings
 from gatepost.delivery.needs import needs_of
 from gatepost.model.address import NULL_SENDER
 from gatepost.model.envelope import Notify
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import MailState, QueuedMail
-from gatepost.ports.resolver import Mx
-
-Play = Callable[[Yard, dict[str, FakeHost]], Coroutine[Any, Any, None]]
-
-
-def internet(
-    *domains: str, settings: Settings | None = None, store: FakeStore | None = None
-) -> tuple[Yard, dict[str, FakeHost]]:
-    """A yard with DNS routing where each domain has a host of its own."""
-    resolver, dialer = FakeResolver(), FakeDialer()
-    hosts = {}
-    for number, domain in enumerate(domains):
-        ip = f"8.8.1.{number + 1}"
-        resolver.exchangers_of[domain] = (Mx(10, f"mx.{domain}"),)
-        resolver.addresses_of[f"mx.{domain}"] = (ip,)
-        hosts[domain] = dialer.hosts[ip] = FakeHost()
-    return yard(settings or settings_of(), dialer=dialer, resolver=resolver, store=store), hosts
-
-
-def play(test: Play, *domains: str, settings: Settings | None = None) -> None:
-    """Run a test with a started scheduler; at the end it must stop in time and owe nothing."""
-
-    async def run() -> None:
-        made, hosts = internet(*domains, settings=settings)
-        made.scheduler.start()
-        await test(made, hosts)
-        await made.scheduler.stop(0.05)
-        assert all(host.connections == 0 for host in hosts.values())
-
-    asyncio.run(run())
-
-
-def to(*addresses: str, mail_id: int, **fields: Any) -> QueuedMail:
-    return mail_to(*addresses, mail_id=mail_id, next_hop="", **fields)
-
-
-def state_of(made: Yard, mail_id: int) -> list[tuple[str, int]]:
-    mail = made.store.mail(mail_id)
-    return [(r.state.value, r.attempts) for r in mail.recipients] if mail else []
-
-
-def records_of(made: Yard) -> list[str]:
-    from gatepost.ports.store import RecordFilter
-
-    return [r.event for r in reversed(made.store.records(RecordFilter(), limit=100000))]
 
 
 def test_an_offered_mail_is_delivered_and_leaves_the_store() -> None:
@@ -86,36 +40,6 @@ def test_mail_found_in_the_store_at_the_start_is_delivered() -> None:
         await made.scheduler.stop(1)
 
     asyncio.run(run())
-
-
-def test_a_connection_is_kept_open_for_the_next_mail() -> None:
-    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
-        for mail_id in range(1, 6):
-            made.put(to("b@b.example", mail_id=mail_id))
-            await made.settle(lambda mail_id=mail_id: made.store.mail(mail_id) is None)  # type: ignore[misc]
-        assert hosts["b.example"].attempts == 1
-
-    play(test, "b.example")
-
-
-def test_a_connection_is_closed_after_its_number_of_mails() -> None:
-    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
-        for mail_id in range(1, 7):
-            made.put(to("b@b.example", mail_id=mail_id))
-            await made.settle(lambda mail_id=mail_id: made.store.mail(mail_id) is None)  # type: ignore[misc]
-        assert hosts["b.example"].attempts == 3
-
-    play(test, "b.example", settings=settings_of({"messages-per-connection": 2}))
-
-
-def test_never_more_connections_than_the_setting_says() -> None:
-    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
-        for mail_id in range(1, 200):
-            made.put(to("b@b.example", mail_id=mail_id))
-        await made.settle(lambda: len(hosts["b.example"].taken) == 199)
-        assert 1 < hosts["b.example"].most_connections <= 3
-
-    play(test, "b.example", settings=settings_of({"connections": 3}))
 
 
 @pytest.mark.threat("G11")
@@ -197,8 +121,10 @@ def test_the_rests_grow() -> None:
             assert mail is not None
             rests.append(mail.recipients[0].due_at - made.clock.now())
             await made.pass_time(rests[-1] + 500)
-        assert rests[0] < 331
-        assert all(later > earlier * 1.2 for earlier, later in itertools.pairwise(rests))
+        # A minute or so twice, in case it is only a restart; then five, and more each time
+        assert all(60 <= rest <= 72 for rest in rests[:2])
+        assert 300 <= rests[2] <= 360
+        assert all(later > earlier * 1.2 for earlier, later in itertools.pairwise(rests[2:]))
 
     play(test, "b.example")
 
@@ -377,7 +303,7 @@ def test_mail_that_no_connector_carries_waits_as_unreachable() -> None:
 def test_what_was_delivered_is_not_sent_again_when_the_store_fails_to_hear_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gatepost.delivery.scheduler.COMMIT_RETRY_S", 0.01)
+    monkeypatch.setattr("gatepost.delivery.ledger.COMMIT_RETRY_S", 0.01)
 
     async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
         made.put(to("b@b.example", mail_id=1))
@@ -504,41 +430,6 @@ def test_a_hop_whose_conversations_all_break_off_rests_as_a_whole() -> None:
         assert hosts["b.example"].attempts == 3
 
     play(test, "b.example", settings=settings)
-
-
-def test_connections_of_an_idle_hop_are_closed_after_the_setting() -> None:
-    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
-        made.put(to("b@b.example", mail_id=1))
-        await made.settle(lambda: made.store.mail(1) is None)
-        assert hosts["b.example"].connections == 1
-        await made.settle(lambda: hosts["b.example"].connections == 0)
-
-    play(test, "b.example", settings=settings_of({"idle-timeout": "50ms"}))
-
-
-def test_a_kept_connection_that_died_costs_no_attempt() -> None:
-    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
-        made.put(to("a@b.example", mail_id=1))
-        await made.settle(lambda: made.store.mail(1) is None)
-        hosts["b.example"].drop_connections()
-        made.put(to("b@b.example", mail_id=2))
-        await made.settle(lambda: made.store.mail(2) is None)
-        assert records_of(made) == ["SEND", "SEND"]
-        assert hosts["b.example"].attempts == 2
-
-    play(test, "b.example")
-
-
-def test_two_domains_with_one_host_share_a_connection() -> None:
-    async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
-        made.resolver.exchangers_of["c.example"] = (Mx(10, "mx.b.example"),)
-        made.put(to("a@b.example", mail_id=1))
-        await made.settle(lambda: made.store.mail(1) is None)
-        made.put(to("a@c.example", mail_id=2))
-        await made.settle(lambda: made.store.mail(2) is None)
-        assert hosts["b.example"].attempts == 1
-
-    play(test, "b.example")
 
 
 @pytest.mark.threat("G11")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.delivery.fakes import mail_to, parcel_of, scripted, to_port, yard
+from tests.delivery.fakes import mail_to, parcel_of, to_port, yard
+from tests.delivery.scripted import scripted
 
 from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import NoHost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.delivery.fakes import FakeHost, Yard, settings_of
-from tests.delivery.test_scheduler import play, state_of, to
+from tests.delivery.playing import play, state_of, to
 
 # The clock of the fakes stands at 2027-01-15 08:00 UTC, a Friday.
 EVENINGS = settings_of({"schedule": ["20:00-21:00"], "connections": 1})

@@ -97,6 +97,17 @@ def test_ipv6_addresses_are_compared_as_addresses() -> None:
     assert asyncio.run(find_reverse_dns(mail, names, timeout_s=1)).confirmed == ("a.test",)
 
 
+@pytest.mark.parametrize(
+    ("told", "found"), [("mail.there.test", ("mail.there.test",)), ("", ()), ("not a name", ())]
+)
+def test_a_name_that_a_trusted_peer_told_is_not_looked_up(told: str, found: tuple[str, ...]) -> None:
+    names = pointing("other.test", hosts={"other.test": [CLIENT]})
+    mail = view(Stage.CONNECT, who=session(client_name=told))
+    fact = asyncio.run(find_reverse_dns(mail, names, timeout_s=1))
+    assert (fact.address, fact.names, fact.confirmed) == (CLIENT, found, found)
+    assert names.asked == []
+
+
 # Recipients
 
 DOMAIN = [

@@ -20,11 +20,13 @@ from gatepost.control.commands import encode as worker_command
 from gatepost.control.gateway import (
     AnyGatewayCommand,
     AnyGatewayReply,
+    AskWorkers,
     ConnectorVerb,
     Held,
     HoldConnector,
     Reload,
     Reloaded,
+    Workers,
     decode_reply,
     encode,
 )
@@ -246,6 +248,18 @@ def test_what_needs_a_restart_is_told_and_changes_nothing(gateway: Start) -> Non
     assert banner(running).startswith(b"220 mx.ours.example")
 
 
+def test_a_worker_that_cannot_take_it_is_restarted_and_that_is_said(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE)
+    # Given a file too large for one frame
+    much = "# much to say\n" * 80_000
+    change(running, OLD, f"{NEW}\n{much}")
+    said = reload(running)
+    assert [(one.worker, one.reason) for one in said.restarted] == [
+        (0, "the file is too large to be handed over")
+    ]
+    wait_until(lambda: banner(running).startswith(b"220 new.ours.example"))
+
+
 def status(gateway: GatewayUnderTest) -> WorkerStatus:
     path = gateway.state / "control" / "worker-0.sock"
     said = worker_reply(ask(str(path), worker_command(AskStatus()), timeout_s=60))
@@ -297,6 +311,9 @@ def test_a_worker_that_is_born_again_keeps_the_states(gateway: Start) -> None:
 
     wait_until(is_another)
     assert banner(running).startswith(b"421 4.3.2 ")
+    said = order(running, AskWorkers())
+    assert isinstance(said, Workers)
+    assert [life.worker for life in said.lives] == [0]
 
 
 def test_the_words_for_a_gateway_that_does_not_run(gateway: Start) -> None:

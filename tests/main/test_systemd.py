@@ -8,12 +8,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.delivery.fakes import ListLog
 from tests.services.gateway import GatewayUnderTest, gateway_in, wait_until
 
+from gatepost.cli.front import COMMANDS
+from gatepost.config.load import load_text
 from gatepost.config.networks import Binding
+from gatepost.config.settings import Server
+from gatepost.main.children import Child
+from gatepost.main.orders import Orders
+from gatepost.main.supervisor import Supervisor
 from gatepost.main.systemd import Notifier, handed_over, matched
 from gatepost.model.fault import WorldFault
 
@@ -65,6 +73,55 @@ def test_systemd_hears_of_start_life_reload_and_stop(watched: Manager, gateway: 
     watched.hears("READY=1")
     running.stop()
     watched.hears("STOPPING=1")
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    silent_s: float
+    is_ready: bool
+    alive: bool
+
+
+LIVES = (
+    Case("a worker was heard a moment ago", 1.0, is_ready=True, alive=True),
+    Case("a worker hangs", 11.0, is_ready=True, alive=False),
+    Case("one that starts may take its time", 11.0, is_ready=False, alive=True),
+)
+
+
+@pytest.mark.parametrize("case", LIVES, ids=lambda c: c.name)
+def test_a_sign_of_life_is_one_of_every_worker(manager: Manager, tmp_path: Path, case: Case) -> None:
+    environment = {
+        "NOTIFY_SOCKET": f"@gatepost-test-{tmp_path.name}-{os.getpid()}",
+        "WATCHDOG_USEC": "10000000",
+    }
+    notifier = Notifier(environment)
+    configuration = load_text('[server]\nhostname = "mx.example.com"\n', file="g", agent_settings={})
+    log = ListLog()
+    orders = Orders(
+        configuration=configuration,
+        load=lambda: configuration,
+        ask=lambda worker, command: "",
+        log=log,
+        change_log=lambda before, wanted: None,
+        notifier=notifier,
+        is_announced=True,
+    )
+    supervisor = Supervisor(
+        orders=orders,
+        worker=lambda configuration, number, birth: 0,
+        control=lambda configuration: 0,
+        log=log,
+        workers=2,
+        notifier=notifier,
+    )
+    healthy = Child(0, pid=1, is_ready=True, heard_at=1000.0)
+    supervisor._children = [healthy, Child(1, pid=2, is_ready=case.is_ready, heard_at=1000.0 - case.silent_s)]
+    supervisor._tell_systemd(1000.0)
+    notifier.stopping()
+    manager.hears("STOPPING")
+    assert ("WATCHDOG=1" in manager.heard) is case.alive
 
 
 def test_nobody_who_is_not_asked_speaks() -> None:
@@ -153,6 +210,16 @@ def test_the_unit_scores_two_or_better() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_unit_fits_the_gateway() -> None:
+    lines = (PACKAGING / "gatepost.service").read_text("utf-8").splitlines()
+    said = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    for name in ("ExecStart", "ExecReload"):
+        assert said[name].split()[1] in COMMANDS
+    stop_timeout_s = Server.model_fields["stop_timeout_s"].default
+    assert float(said["TimeoutStopSec"]) > stop_timeout_s + 30
+    assert said["Type"] == "notify"
 
 
 @pytest.mark.service("systemd-analyze")

@@ -254,6 +254,14 @@ def test_a_bounce_is_never_answered_by_a_bounce(mail: QueuedMail) -> None:
     assert wants_grave(mail.recipients[0])
 
 
+@pytest.mark.threat("F33")
+def test_a_recipient_that_the_next_hop_refuses_later_is_told_to_senders_we_know_only() -> None:
+    # Given recipients of a domain that is not ours to check, refused when we tried to deliver
+    assert failure(MAIL) is not None
+    assert failure(STRANGER) is None
+    assert wants_grave(STRANGER.recipients[0])
+
+
 @pytest.mark.threat("L05")
 def test_undeliverable_spam_of_a_stranger_is_not_thrown_at_its_sender() -> None:
     everyone = settings(to="everyone")
@@ -304,7 +312,7 @@ def test_a_clock_that_goes_back_does_not_silence_us() -> None:
 
 @pytest.mark.threat("L11")
 def test_domains_counted_are_bounded() -> None:
-    rate = NoticeRate(limit=1, domains_limit=3)
+    rate = NoticeRate(limit=1, targets_limit=3)
     assert all(rate.admits(f"d{n}.example", NOW) for n in range(4))
     # The first was forgotten, the others were not.
     assert [rate.admits(f"d{n}.example", NOW) for n in (1, 2, 3, 0)] == [False, False, False, True]

@@ -203,7 +203,54 @@ def test_filters_are_asked_about_some_clients_only(
 ) -> None:
     agent = an_agent(refuses, {Stage.DATA: ()}, filters=True, table=FilterTable)
     used = hearing(agent, agents={"tester": FilterTable.model_validate(given)})
-    assert (at_once(used.ask(view(Stage.DATA, who=who))).reply == NO) is asked
+    assert (at_once(used.ask(view(Stage.DATA, who=who, sender="bob@gate.test"))).reply == NO) is asked
+
+
+INTERNAL = session(rights=Rights.SUBMIT | Rights.INTERNAL)
+SENDERS = [
+    ("one of ours", "bob@gate.test", True),
+    ("one of ours, in a branch", "eve@north.branch.test", True),
+    ("one on another system of ours", "x@relay.test", True),
+    ("nobody", "", True),
+    ("somebody at a system of others", "x@far.test", False),
+    ("a stranger, passed on by a system of ours", "spam@foreign.test", False),
+]
+
+
+@pytest.mark.parametrize(("name", "sender", "is_internal"), SENDERS, ids=[row[0] for row in SENDERS])
+@pytest.mark.parametrize(
+    "stage", [Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END_OF_DATA], ids=lambda s: s.value
+)
+def test_internal_mail_is_of_our_clients_and_from_our_senders(
+    name: str, sender: str, is_internal: bool, stage: Stage
+) -> None:
+    for table, asked in ({"internal-mail": True, "external-mail": False}, is_internal), ({}, not is_internal):
+        agent = an_agent(finds, {stage: ()}, filters=True, table=FilterTable)
+        used = hearing(agent, agents={"tester": FilterTable.model_validate(table)})
+        assert not used.has_nobody_to_ask(stage, INTERNAL)
+        mail = view(
+            stage,
+            who=INTERNAL,
+            sender=sender,
+            recipient="bob@gate.test" if stage is Stage.RCPT else None,
+            recipients=("bob@gate.test",),
+        )
+        if stage is Stage.END_OF_DATA:
+            (decision,) = decided(used.decide(mail))
+            said = decision.disposition.verdicts
+        else:
+            said = at_once(used.ask(mail)).verdicts
+        assert ("tester" in {v.agent for v in said}) is asked, name
+
+
+def test_the_next_mail_of_an_internal_client_is_looked_at_anew() -> None:
+    agent = an_agent(refuses, {Stage.DATA: ()}, filters=True, table=FilterTable)
+    used = hearing(agent, agents={"tester": FilterTable.model_validate({})})
+    for sender, reply in (("spam@foreign.test", NO), ("bob@gate.test", None), ("spam@foreign.test", NO)):
+        assert at_once(used.ask(view(Stage.DATA, who=INTERNAL, sender=sender))).reply == reply
+        used.forget_mail()
+        # Between two mails nothing is external about it
+        assert at_once(used.ask(view(Stage.HELO, who=INTERNAL))).reply is None
 
 
 def test_bypassing_clients_have_no_level_and_others_do() -> None:

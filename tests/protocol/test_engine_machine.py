@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.protocol.talk import HELLO, LATER, OFFER, REFUSED, Taken, Talk
+from tests.protocol.talk import BANNER, HELLO, LATER, OFFER, REFUSED, Taken, Talk
 
 from gatepost.model.reply import Reply
-from gatepost.protocol.events import BdatChunk, Data, EndOfData, Event, Hello, Mail, Rcpt, Verb
+from gatepost.protocol.events import BdatChunk, Data, EndOfData, Event, Hello, Mail, Rcpt, Verb, XClient
 
 NAMES = st.sampled_from(["ann", "bob", "eve"])
 WORDS = st.sampled_from(
@@ -25,7 +25,7 @@ class Conversation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.talk = Talk(offer=replace(OFFER, size_bytes=1000))
+        self.talk = Talk(offer=replace(OFFER, size_bytes=1000, xclient=("ADDR",)))
         self.ready = False
         self.sender: str | None = None
         self.recipients: list[str] = []
@@ -103,6 +103,12 @@ class Conversation(RuleBasedStateMachine):
             assert code[:3] == "250"
             self.chunks = kept
 
+    @rule(cut=CUTS, refused=st.booleans())
+    def xclient(self, cut: int, refused: bool) -> None:
+        code = self.say(b"XCLIENT ADDR=192.0.2.7\r\n", cut, XClient, REFUSED if refused else BANNER)
+        assert code[:3] == ("503" if self.sender is not None else "550" if refused else "220")
+        self.ready = self.ready and (refused or self.sender is not None)
+
     @rule(cut=CUTS)
     def reset(self, cut: int) -> None:
         assert self.say(b"RSET\r\n", cut)[:3] == "250"
@@ -176,10 +182,13 @@ SCRAPS = st.sampled_from(
         b" ",
         b"AUTH PLAIN\r\n",
         b"STARTTLS\r\n",
+        b"XCLIENT ",
+        b"ADDR=192.0.2.7",
+        b"LOGIN=+",
         b"*\r\n",
     ]
 )
-EVERYTHING = replace(OFFER, starttls=True, auth=("PLAIN",), size_bytes=50)
+EVERYTHING = replace(OFFER, starttls=True, auth=("PLAIN",), xclient=("ADDR", "LOGIN"), size_bytes=50)
 
 
 @settings(max_examples=150)

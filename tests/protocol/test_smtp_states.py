@@ -11,12 +11,12 @@ import pytest
 from tests.protocol.talk import BANNER, ENVELOPE, HELLO, LIMITS, OFFER, Talk
 
 from gatepost.model.reply import Reply
-from gatepost.protocol.events import Auth, Verb
+from gatepost.protocol.events import Auth, Verb, XClient
 from gatepost.protocol.smtp_server import ServerEngine
 from gatepost.protocol.smtp_states import TABLE, State, after, read_table
 
 MANUAL = Path(__file__).parents[2] / "docs" / "smtp.md"
-WIDE_OFFER = replace(OFFER, starttls=True, auth=("PLAIN",))
+WIDE_OFFER = replace(OFFER, starttls=True, auth=("PLAIN",), xclient=("ADDR",))
 
 WAY_TO: dict[State, list[bytes]] = {
     State.FRESH: [],
@@ -34,6 +34,7 @@ SAYING: dict[Verb, bytes] = {
     Verb.HELO: b"HELO client.example\r\n",
     Verb.STARTTLS: b"STARTTLS\r\n",
     Verb.AUTH: b"AUTH PLAIN\r\n",
+    Verb.XCLIENT: b"XCLIENT ADDR=192.0.2.7\r\n",
     Verb.MAIL: b"MAIL FROM:<>\r\n",
     Verb.RCPT: b"RCPT TO:<bob@ours.example>\r\n",
     Verb.DATA: b"DATA\r\n",
@@ -47,7 +48,7 @@ SAYING: dict[Verb, bytes] = {
     Verb.HELP: b"HELP\r\n",
     Verb.QUIT: b"QUIT\r\n",
 }
-CHALLENGE = {Auth: Reply(334, "", "")}
+CHALLENGE = {Auth: Reply(334, "", ""), XClient: BANNER}
 
 
 def talk_in(state: State) -> Talk:
@@ -135,7 +136,7 @@ BROKEN_TABLES = [
     (
         "a cell is missing",
         TABLE.replace(
-            "READY  READY  -          -         -     -     -     -     -      -      FRESH",
+            "READY  READY  -          -         FRESH    -     -     -     -     -      -      FRESH",
             "READY  READY  -",
             1,
         ),

@@ -14,13 +14,14 @@ from gatepost.protocol import (
     data,
     esmtp_parameters,
     events,
+    proxy,
     replies,
     smtp_client,
     smtp_client_commands,
     smtp_commands,
 )
 
-MODULES = (data, esmtp_parameters, events, replies, smtp_client, smtp_client_commands, smtp_commands)
+MODULES = (data, esmtp_parameters, events, proxy, replies, smtp_client, smtp_client_commands, smtp_commands)
 
 
 def values_of(module: ModuleType) -> list[type]:

@@ -7,8 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes import FakeClock
 
+from gatepost.config.delivery_settings import Delivery
 from gatepost.config.settings import Queue
-from gatepost.queue.schedule import JUMP_LIMIT_S, Jump, QueueClock, QueueTime, next_attempt_at, retry_delay_s
+from gatepost.queue.schedule import (
+    JUMP_LIMIT_S,
+    Jump,
+    QueueClock,
+    QueueTime,
+    next_attempt_at,
+    rest_delay_s,
+    retry_delay_s,
+)
 
 QUEUE = Queue()
 HOUR_S, DAY_S = 3600.0, 86400.0
@@ -19,20 +28,50 @@ WAITS = [(1, 300.0), (2, 510.0), (3, 867.0), (5, 2505.63), (6, 4000.0), (7, 4000
 
 @pytest.mark.parametrize(("attempt", "wait_s"), WAITS)
 def test_waits_grow_to_the_longest(attempt: int, wait_s: float) -> None:
-    assert retry_delay_s(attempt, QUEUE, jitter=0.5) == pytest.approx(wait_s)
+    assert retry_delay_s(attempt, QUEUE, jitter=0.0) == pytest.approx(wait_s)
 
 
 @pytest.mark.threat("P12")
 @given(attempt=st.integers(1, 10**9), jitter=st.floats(0, 1))
-def test_jitter_spreads_by_a_tenth(attempt: int, jitter: float) -> None:
-    middle_s = retry_delay_s(attempt, QUEUE, jitter=0.5)
-    assert 0.8999 * middle_s <= retry_delay_s(attempt, QUEUE, jitter=jitter) <= 1.1001 * middle_s
+def test_jitter_makes_a_wait_up_to_a_fifth_longer_and_never_shorter(attempt: int, jitter: float) -> None:
+    wait_s = retry_delay_s(attempt, QUEUE, jitter=0.0)
+    assert wait_s <= retry_delay_s(attempt, QUEUE, jitter=jitter) <= 1.2001 * wait_s
+
+
+GENTLE = Delivery()
+PATIENT = Delivery.model_validate({"glitch-retries": 0})
+RESTS = [
+    ("a restart takes a minute", 1, GENTLE, 0.0, 60.0),
+    ("two of them", 2, GENTLE, 0.0, 60.0),
+    ("then as an answer that puts off", 3, GENTLE, 0.0, 300.0),
+    ("and longer", 4, GENTLE, 0.0, 510.0),
+    ("to the longest", 50, GENTLE, 0.0, 4000.0),
+    ("no quick retries", 1, PATIENT, 0.0, 300.0),
+    ("the connector's longest rest", 50, GENTLE, 600.0, 600.0),
+    ("is no shortest", 3, GENTLE, 600.0, 300.0),
+]
+
+
+@pytest.mark.threat("N08")
+@pytest.mark.parametrize(
+    ("failure", "delivery", "longest_s", "wait_s"), [r[1:] for r in RESTS], ids=[r[0] for r in RESTS]
+)
+def test_rests_of_a_next_hop(failure: int, delivery: Delivery, longest_s: float, wait_s: float) -> None:
+    found = rest_delay_s(failure, QUEUE, delivery, jitter=0.0, longest_s=longest_s)
+    assert found == pytest.approx(wait_s)
+
+
+def test_a_glitch_never_waits_longer_than_an_answer() -> None:
+    quick = Queue.model_validate({"first-retry": "1s"})
+    assert rest_delay_s(1, quick, GENTLE, jitter=0.0) == 1.0
 
 
 @pytest.mark.parametrize("attempt", [0, -1])
 def test_attempts_are_counted_from_1(attempt: int) -> None:
     with pytest.raises(ValueError):
         retry_delay_s(attempt, QUEUE, jitter=0.5)
+    with pytest.raises(ValueError):
+        rest_delay_s(attempt, QUEUE, GENTLE, jitter=0.5)
 
 
 NEXT = {
@@ -46,7 +85,7 @@ NEXT = {
 @pytest.mark.parametrize("name", NEXT)
 def test_the_next_attempt(name: str) -> None:
     expires_at, expected = NEXT[name]
-    assert next_attempt_at(NOW, 1, QUEUE, jitter=0.5, expires_at=expires_at) == expected
+    assert next_attempt_at(NOW, 300.0, expires_at=expires_at) == expected
 
 
 JUMPS = {

@@ -69,7 +69,7 @@ SECRETS = [
 ]
 
 
-@pytest.mark.threat("E15")
+@pytest.mark.threat("E15", "S07")
 @pytest.mark.parametrize("said", [s[1] for s in SECRETS], ids=[s[0] for s in SECRETS])
 def test_no_secret_is_written(said: list[tuple[str, bytes]]) -> None:
     made, lines = transcript()

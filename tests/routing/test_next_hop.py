@@ -205,6 +205,7 @@ def test_what_is_no_address_space(text: str) -> None:
         ("mail.example.com:2525", SmartHost("mail.example.com", 2525, by_mx=True)),
         ("[mail.example.com]:24", SmartHost("mail.example.com", 24)),
         ("localhost", SmartHost("localhost", by_mx=True)),
+        ("unix:/run/dovecot/lmtp", SmartHost("unix:/run/dovecot/lmtp", path="/run/dovecot/lmtp")),
     ],
 )
 def test_smart_hosts_are_written(text: str, smart_host: SmartHost) -> None:
@@ -228,10 +229,14 @@ def test_smart_hosts_are_written(text: str, smart_host: SmartHost) -> None:
         "a..b",
         "a;b",
         "[a]:",
+        "unix:run/lmtp",
+        "unix:",
+        "unix:/" + "x" * 107,
+        "unix:/a\0b",
     ],
 )
 def test_what_is_no_smart_host(text: str) -> None:
-    with pytest.raises(ValueError, match=r"smart host|port|host name|domain"):
+    with pytest.raises(ValueError, match=r"smart host|port|host name|domain|Unix socket"):
         parse_smart_host(text)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.services.foreground import greets, wait_for_end
 from tests.services.gateway import wait_until
 
 from gatepost.lab.ports import free_port
@@ -72,14 +72,19 @@ class PostfixServer:
     """One Postfix instance. Needs root, as Postfix does."""
 
     def __init__(
-        self, *, mailboxes: tuple[str, ...] = (), relayhost: str = "", hostname: str = "postfix.example"
+        self,
+        *,
+        mailboxes: tuple[str, ...] = (),
+        relayhost: str = "",
+        hostname: str = "postfix.example",
+        more: tuple[str, ...] = (),
     ) -> None:
-        """mailboxes: addresses it keeps mail for. relayhost: where everything else goes."""
+        """mailboxes: addresses it keeps mail for. relayhost: where everything else goes. more: lines of main.cf."""
         self.directory = Path(tempfile.mkdtemp(prefix="gp-postfix-"))
         self.port = free_port()
         self.log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._write(mailboxes=mailboxes, relayhost=relayhost, hostname=hostname)
+        self._write(mailboxes=mailboxes, relayhost=relayhost, hostname=hostname, more=more)
 
     def start(self) -> None:
         """Start it in the foreground and wait for its port."""
@@ -89,25 +94,31 @@ class PostfixServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._greets)
+        wait_until(lambda: greets(self.port))
 
     def stop(self) -> None:
         """Stop it and remove everything."""
         subprocess.run(
             ["postfix", "-c", str(self.directory / "etc"), "stop"], capture_output=True, check=False
         )
-        if self._process is not None:
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        wait_for_end(self._process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def sendmail(self, message: bytes, *, sender: str, recipients: tuple[str, ...]) -> None:
-        """Hand a message to its queue as a local program would."""
+    def sendmail(
+        self, message: bytes, *, sender: str, recipients: tuple[str, ...], options: tuple[str, ...] = ()
+    ) -> None:
+        """Hand a message to its queue as a local program would. options: of sendmail(1)."""
         subprocess.run(
-            ["/usr/sbin/sendmail", "-C", str(self.directory / "etc"), "-i", "-f", sender, *recipients],
+            [
+                "/usr/sbin/sendmail",
+                "-C",
+                str(self.directory / "etc"),
+                "-i",
+                *options,
+                "-f",
+                sender,
+                *recipients,
+            ],
             input=message,
             check=True,
             capture_output=True,
@@ -126,14 +137,9 @@ class PostfixServer:
         )
         return done.returncode == 0 and not done.stdout.strip()
 
-    def _greets(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as wire:
-                return wire.recv(3) == b"220"
-        except OSError:
-            return False
-
-    def _write(self, *, mailboxes: tuple[str, ...], relayhost: str, hostname: str) -> None:
+    def _write(
+        self, *, mailboxes: tuple[str, ...], relayhost: str, hostname: str, more: tuple[str, ...]
+    ) -> None:
         base = self.directory
         base.chmod(0o755)
         nobody = pwd.getpwnam("nobody")
@@ -150,7 +156,7 @@ class PostfixServer:
             uid=nobody.pw_uid,
             gid=nobody.pw_gid,
         )
-        (base / "etc" / "main.cf").write_text(main)
+        (base / "etc" / "main.cf").write_text(main + "".join(f"{line}\n" for line in more))
         (base / "etc" / "master.cf").write_text(_MASTER.format(port=self.port))
         (base / "etc" / "mailboxes").write_text(
             "".join(f"{one} {one.partition('@')[0]}/\n" for one in mailboxes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from typing import Final, Protocol, cast
@@ -157,19 +158,19 @@ class DialedWire(asyncio.Protocol):
 
     @property
     def peer_ip(self) -> str:
-        """The address we are connected to."""
+        """The address we are connected to; "" for a Unix socket."""
         return self._address("peername")
 
     @property
     def local_ip(self) -> str:
-        """Our address on this connection."""
+        """Our address on this connection; "" for a Unix socket."""
         return self._address("sockname")
 
     # -- within -----------------------------------------------------------------------------------
 
     def _address(self, kind: str) -> str:
         address = self._transport.get_extra_info(kind) if self._transport is not None else None
-        return str(address[0]) if address else ""
+        return str(address[0]) if isinstance(address, tuple) and address else ""
 
     def _fail(self, fault: WorldFault) -> None:
         self._fault = fault
@@ -217,17 +218,26 @@ class LoopDialer:
         self._pumps = pumps
 
     async def connect(self, address: str, port: int, *, source_address: str, timeout_s: float) -> DialedWire:
-        """Connect to one IP address, with Nagle's delay off. Raises WorldFault."""
+        """Connect to one IP address, with Nagle's delay off, or to a Unix socket. Raises WorldFault."""
         loop = asyncio.get_running_loop()
         made: Callable[[], DialedWire] = lambda: DialedWire(loop, self._pumps)  # noqa: E731  # typed for create_connection
         local = (source_address, 0) if source_address else None
+        there = address if address.startswith("/") else f"{address} port {port}"
         try:
             async with asyncio.timeout(timeout_s):
+                if address.startswith("/"):
+                    return (await loop.create_unix_connection(made, address))[1]
                 transport, wire = await loop.create_connection(made, address, port, local_addr=local)
         except TimeoutError as error:
-            raise WorldFault(f"no connection to {address} port {port} within {timeout_s:.0f} s") from error
+            raise WorldFault(f"no connection to {there} within {timeout_s:.0f} s") from error
         except OSError as error:
-            raise WorldFault(f"no connection to {address} port {port}: {_words(error)}") from error
+            if source_address and error.errno == errno.EADDRNOTAVAIL:
+                raise WorldFault(
+                    f"no connection to {there} from {source_address}: it is not an address of this machine, "
+                    "or has no free port",
+                    no_source=True,
+                ) from error
+            raise WorldFault(f"no connection to {there}: {_words(error)}") from error
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

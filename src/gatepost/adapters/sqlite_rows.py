@@ -18,6 +18,7 @@ from gatepost.model.queued import (
     KeepDossier,
     KeepRecords,
     MailState,
+    Priority,
     QueuedMail,
     QueuedRecipient,
     Settle,
@@ -218,6 +219,7 @@ def _rest(mail: QueuedMail, unusual: tuple[str, str] | None) -> bytes:
             mail.scl,
             mail.authenticated,
             mail.is_notice,
+            int(mail.priority),
         )
     )
 
@@ -240,6 +242,7 @@ def mail_from_row(row: Sequence[Any], recipients: tuple[QueuedRecipient, ...]) -
         scl,
         sure,
         notice,
+        *since_version_2,
     ) = _unpack(rest)
     return QueuedMail(
         mail_id=mail_id,
@@ -261,6 +264,7 @@ def mail_from_row(row: Sequence[Any], recipients: tuple[QueuedRecipient, ...]) -
         scl=scl,
         authenticated=sure,
         is_notice=notice,
+        priority=Priority(since_version_2[0]) if since_version_2 else Priority.NORMAL,
     )
 
 

@@ -18,7 +18,15 @@ from gatepost.model.verdict import Action, DelayReply, Effect, Finding, Stage, V
 RELAYING_DENIED: Final = Reply(550, "5.7.1", "Relaying denied")
 NOT_A_MAILBOX: Final = Reply(553, "5.1.3", "A recipient has a local part and a domain")
 NOT_ALLOWED: Final = Reply(550, "5.7.1", "You may not send mail here")
+ONE_FOR_A_BOUNCE: Final = Reply(550, "5.7.1", "A bounce has one recipient")
 LOG_IN_FIRST: Final = Reply(530, "5.7.0", "Authentication required")
+REFUSED_DOMAINS: Final = {
+    "reserved-top-level": Reply(550, "5.1.4", "Recipient address reserved by RFC 2606"),
+    "reserved-second-level": Reply(550, "5.1.5", "Recipient address reserved by RFC 2606"),
+    "single-label": Reply(550, "5.1.6", "Recipient addresses in single label domains not accepted"),
+}
+_RESERVED_TOP_LEVEL: Final = frozenset({"test", "example", "invalid", "localhost"})
+_RESERVED_SECOND_LEVEL: Final = frozenset({"example.com", "example.net", "example.org"})
 SENDER_NOT_YOURS: Final = Reply(550, "5.7.1", "You may not use this sender address")
 
 
@@ -29,6 +37,11 @@ class Settings(AgentTable):
         "Take mail for user@[address] where the address is the one the client connected to; such "
         "recipients must be listed like any other",
         default=False,
+    )
+    null_sender_recipients: int = setting(
+        "Most recipients of one mail from nobody (`<>`) of an anonymous client: a bounce has one",
+        default=1,
+        low=1,
     )
 
 
@@ -44,6 +57,7 @@ class RelayRestriction:
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._literals = settings.own_address_literals
+        self._null_sender_recipients = settings.null_sender_recipients
         self._site = site
         self._silent = Verdict(agent=self.name)
         self._tarpit: tuple[Effect, ...] = (DelayReply(site.tarpit_s),) if site.tarpit_s else ()
@@ -55,6 +69,14 @@ class RelayRestriction:
         return self._recipient(mail, known)
 
     def _recipient(self, mail: MailView, known: Known) -> Verdict:
+        if mail.sender.is_null and self._is_more_than_a_bounce(mail):
+            return Verdict.reject(
+                self.name,
+                ONE_FOR_A_BOUNCE,
+                "a bounce is about one mail, which had one sender",
+                effects=self._tarpit_for(mail.session),
+                unless="agents.relay-restriction.null-sender-recipients were greater",
+            )
         address = mail.recipient.address if mail.recipient is not None else Address("", "")
         if not address.domain:
             return self._without_domain(address)
@@ -62,6 +84,15 @@ class RelayRestriction:
         # Nothing about the sender is asked: a local-looking return path gives no right (F03).
         if domain.type is not None or (domain.own_literal and self._literals):
             return self._silent
+        if self._site.refused_domains and (kind := _kind_of(address)) in self._site.refused_domains:
+            return Verdict.reject(
+                self.name,
+                REFUSED_DOMAINS[kind],
+                f"{address.domain} is a {kind} domain, and the connector refuses these",
+                because=(domain,),
+                unless=f"the recipient's domain were an accepted domain, or {kind} were not among "
+                "refused-recipient-domains",
+            )
         if Rights.RELAY in mail.session.rights:
             return self._silent
         return Verdict.reject(
@@ -116,8 +147,24 @@ class RelayRestriction:
             return self._is_ours(sender) and Address(user, sender.domain).key == sender.key
         return bool(local) and Address(local, domain.lower()).key == sender.key
 
+    def _is_more_than_a_bounce(self, mail: MailView) -> bool:
+        accepted = len(mail.envelope.recipients) if mail.envelope is not None else 0
+        return mail.session.kind is ClientKind.ANONYMOUS and accepted >= self._null_sender_recipients
+
     def _tarpit_for(self, session: Session) -> tuple[Effect, ...]:
         return self._tarpit if session.kind is ClientKind.ANONYMOUS else ()
+
+
+def _kind_of(address: Address) -> str:
+    """Of the settings' kinds of domains; "" for all others."""
+    labels = address.domain.rsplit(".", 2)
+    if address.is_literal:
+        return ""
+    if len(labels) == 1:
+        return "single-label"
+    if labels[-1] in _RESERVED_TOP_LEVEL:
+        return "reserved-top-level"
+    return "reserved-second-level" if ".".join(labels[-2:]) in _RESERVED_SECOND_LEVEL else ""
 
 
 def _is_postmaster(address: Address) -> bool:

@@ -10,9 +10,10 @@ import click
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json
 from gatepost.config.load import Configuration
+from gatepost.config.profiles import PROFILES
 from gatepost.config.reference import SettingText, TableText, tables_of, written
 from gatepost.config.schema import Table, file_name_of
-from gatepost.config.settings import Settings
+from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.config.shape import unit_of
 
 
@@ -49,8 +50,17 @@ def summary(configuration: Configuration) -> Iterator[str]:
     for name, door in settings.receive_connectors.items():
         state = "" if door.enabled else " (disabled)"
         auth = ", AUTH" if door.auth else ""
-        yield f"in   {name}{state}: {', '.join(door.listen)}, TLS {door.tls}{auth}, for {', '.join(door.remote_ranges)}"
+        yield (
+            f"in   {name}{state}: {', '.join(door.listen)}, TLS {door.tls}{auth}, "
+            f"for {', '.join(door.remote_ranges)}, profile {door.profile}"
+        )
         yield f"       strangers may: {', '.join(door.anonymous_rights) or 'nothing'}"
+        if door.auth:
+            yield f"       accounts may: {', '.join(door.authenticated_rights) or 'nothing'}"
+        if door.proxies:
+            yield f"       proxies name the client (PROXY): {', '.join(door.proxies)}"
+        if door.xclient_peers:
+            yield f"       peers name the client (XCLIENT): {', '.join(door.xclient_peers)}"
         for who, named in door.ranges.items():
             yield f"       {who} ({', '.join(named.addresses)}) may: {', '.join(named.rights) or 'nothing'}"
     for domain, accepted in settings.accepted_domains.items():
@@ -86,6 +96,7 @@ def show(face: Face, everything: bool, as_json: bool) -> None:
 
 def _table_lines(path: str, table: Table, *, everything: bool, named: bool = False) -> Iterator[str]:
     """A table as TOML, inner tables behind its own settings. named: it counts even when nothing is in it."""
+    by_profile = PROFILES[table.profile] if isinstance(table, ReceiveConnector) else {}
     own: list[str] = []
     inner: list[tuple[str, Table, bool]] = []
     for code_name, info in type(table).model_fields.items():
@@ -96,7 +107,7 @@ def _table_lines(path: str, table: Table, *, everything: bool, named: bool = Fal
             inner.append((here, value, False))
         elif isinstance(value, dict) and value and all(isinstance(v, Table) for v in value.values()):
             inner += [(f"{here}.{_key(key)}", below, True) for key, below in value.items()]
-        elif path and (everything or value != info.default):
+        elif path and (everything or value != info.default or name in by_profile):
             own.append(f"{name} = {written(value, unit_of(code_name))}")
     if own or named:
         yield from (f"[{path}]", *own, "")

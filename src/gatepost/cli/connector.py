@@ -81,7 +81,7 @@ def resume(face: Face, name: str) -> None:
 @click.argument("name")
 @click.pass_obj
 def drain(face: Face, name: str) -> None:
-    """As pause, and end open sessions after the mail they are in."""
+    """As pause, and end open sessions: those that are sending a message after it, the others at once."""
     _hold(face, name, "drain")
 
 

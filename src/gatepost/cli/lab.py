@@ -14,6 +14,8 @@ def command(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     """Run the gateway with a small internet around it, on loopback, and send mail through it.
 
     Needs no configuration and touches nothing of the machine but a directory of its own. --help says more.
+
+    `gatepost lab fault-proxy` passes TCP connections on and spoils them, for drills; its --help says how.
     """
     face: Face = ctx.obj
     ctx.exit(face.world.lab(arguments))

@@ -214,7 +214,7 @@ def resume(face: Face, selection: Selection, manner: Manner) -> None:
 def suspend_hop(face: Face, next_hop: str, as_json: bool) -> None:
     """Attempt nothing for a next hop, as `queue list --summary` names it, until it is resumed.
 
-    It lasts until the workers restart; a send connector with `suspended = true` lasts longer.
+    It lasts over reloads, until the worker restarts; a send connector with `suspended = true` lasts longer.
     """
     with face.world.links(face.configuration) as links:
         answer(tell_all(links, SuspendHop(next_hop=next_hop, by=who())), as_json=as_json)

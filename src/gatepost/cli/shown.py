@@ -59,6 +59,7 @@ def mail_json(mail: QueuedMail) -> dict[str, Any]:
         "subject": mail.subject,
         "scl": mail.scl,
         "notice": mail.is_notice,
+        "priority": mail.priority.name.lower(),
         "recipients": [_recipient_json(r) for r in mail.recipients],
     }
 
@@ -77,6 +78,7 @@ def mail_lines(mail: QueuedMail) -> list[tuple[str, str]]:
         ("subject", mail.subject or "-"),
         ("size", octets(mail.size_bytes)),
         ("scl", str(mail.scl)),
+        ("priority", mail.priority.name.lower()),
     ]
     for r in mail.recipients:
         lines.append(

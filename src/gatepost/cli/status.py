@@ -9,6 +9,7 @@ import click
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table, span
 from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
+from gatepost.control.gateway import AskWorkers, Life, Workers
 from gatepost.control.mails import summary_of
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.fault import WorldFault
@@ -22,7 +23,7 @@ _HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "PRESSURE", "TAKES
 def command(face: Face, as_json: bool) -> None:
     """Show whether the gateway runs, how its workers and connectors are, and what waits.
 
-    Exit status 1 when it is down, and when a worker takes no mail.
+    Exit status 1 when it is down, when a worker does not answer, and when one takes no mail.
     """
     settings = face.configuration.settings
     workers = []
@@ -31,13 +32,19 @@ def command(face: Face, as_json: bool) -> None:
         if not isinstance(reply, WorkerStatus):
             raise WorldFault(f"worker {link.worker} answered something else")
         workers.append(reply)
+    missing = _missing(face, [w.worker for w in workers])
     with face.world.readers(settings) as readers:
         hops = summary_of(readers)
     waiting = sum(hop.recipients for hop in hops)
     stale = [w.worker for w in workers if w.revision != face.configuration.revision]
     if as_json:
         say_json(
-            {"running": bool(workers), "waiting_recipients": waiting, "workers": [_json(w) for w in workers]}
+            {
+                "running": bool(workers),
+                "waiting_recipients": waiting,
+                "workers": [_json(w) for w in workers],
+                "missing": [life.worker for life in missing],
+            }
         )
     elif workers:
         now = face.world.now()
@@ -45,6 +52,9 @@ def command(face: Face, as_json: bool) -> None:
         say_table(_HEADS, rows, empty="")
         for line in (*_troubles(workers), *_pressed(workers)):
             say(line)
+        for life in missing:
+            often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""
+            say(f"worker {life.worker} does not answer{often}")
     else:
         say("the gateway does not run")
     if not as_json:
@@ -53,8 +63,17 @@ def command(face: Face, as_json: bool) -> None:
             say(
                 f"the configuration file was changed since it was loaded: revision {face.configuration.revision}"
             )
-    if not workers or any(w.not_accepting for w in workers):
+    if not workers or missing or any(w.not_accepting for w in workers):
         raise click.exceptions.Exit(EXIT_NO)
+
+
+def _missing(face: Face, answering: Sequence[int]) -> list[Life]:
+    """Workers that should be there and do not answer; none when the supervisor is not there, either."""
+    try:
+        said = face.world.gateway(face.configuration.settings, AskWorkers())
+    except WorldFault:
+        return []
+    return [life for life in said.lives if life.worker not in answering] if isinstance(said, Workers) else []
 
 
 def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:

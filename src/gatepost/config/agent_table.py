@@ -17,5 +17,8 @@ class AgentTable(Table):
 class FilterTable(AgentTable):
     """[agents.NAME] of an antispam filter: the right bypass-filters keeps it from being asked."""
 
-    external_mail: bool = setting("Ask about mail from outside", default=True)
-    internal_mail: bool = setting("Ask about mail of clients with the right internal", default=False)
+    external_mail: bool = setting("Ask about mail that is not internal", default=True)
+    internal_mail: bool = setting(
+        "Ask about internal mail: of clients with the right internal, from senders in domains of ours",
+        default=False,
+    )

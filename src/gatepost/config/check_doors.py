@@ -40,6 +40,7 @@ def check_doors(settings: Settings) -> Iterator[Complaint]:
         yield from _certificate(at, door)
         yield from _ranges(at, door)
         yield from _open_relay(at, door)
+        yield from _nobody(at, door)
     yield from _shared_bindings(settings)
 
 
@@ -91,6 +92,12 @@ def _identity(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
 
 
 def _certificate(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
+    if door.profile != "internet" and not door.certificate_file:
+        yield Complaint(
+            at=(*at, "certificate-file"),
+            message="is empty: mail programs will not trust a certificate made by ourselves with a password",
+            is_warning=True,
+        )
     if door.key_file and not door.certificate_file:
         yield Complaint(at=(*at, "key-file"), message="stands without a certificate-file")
     if not door.certificate_file or door.tls == "none":
@@ -109,6 +116,7 @@ def _ranges(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
     if not door.remote_ranges:
         yield Complaint(at=(*at, "remote-ranges"), message="is empty: the connector would serve nobody")
     yield from _unreadable((*at, "remote-ranges"), door.remote_ranges)
+    yield from _peers(at, door)
     for who, named in door.ranges.items():
         yield from _unreadable((*at, "ranges", who, "addresses"), named.addresses)
         if not named.addresses:
@@ -125,6 +133,22 @@ def _ranges(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
                 message=f"overlaps ranges.{one}: the smaller range that contains a client decides its rights",
                 is_warning=True,
             )
+
+
+def _peers(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
+    """Whoever may say who the client is, may be anybody: such peers are few and ours."""
+    for name, texts in (("proxies", door.proxies), ("xclient-peers", door.xclient_peers)):
+        yield from _unreadable((*at, name), texts)
+        if any(is_everybody(r) for r in ranges_of(texts)):
+            yield Complaint(
+                at=(*at, name), message="is everybody: any client could name any address as its own"
+            )
+    if door.internal_clients_by_proxy and not (door.proxies or door.xclient_peers):
+        yield Complaint(
+            at=(*at, "internal-clients-by-proxy"),
+            message="stands without proxies and xclient-peers",
+            is_warning=True,
+        )
 
 
 def _unreadable(at: At, texts: tuple[str, ...]) -> Iterator[Complaint]:
@@ -154,12 +178,28 @@ def _open_relay(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
             )
 
 
+def _nobody(at: At, door: ReceiveConnector) -> Iterator[Complaint]:
+    named = (right for r in door.ranges.values() for right in r.rights)
+    held = {*door.anonymous_rights, *(door.authenticated_rights if door.auth else ()), *named}
+    if "submit" not in held:
+        yield Complaint(
+            at=at, message="gives nobody the right submit: no mail comes in here", is_warning=True
+        )
+
+
 def _shared_bindings(settings: Settings) -> Iterator[Complaint]:
     """Two doors on one port are told apart by the client's address, so their ranges may not be equal."""
     doors = [(name, door) for name, door in settings.receive_connectors.items() if door.enabled]
     for (one, first), (two, second) in combinations(doors, 2):
         if not set(bindings_of(first)) & set(bindings_of(second)):
             continue
+        if set(first.proxies) != set(second.proxies):
+            yield Complaint(
+                at=("receive-connectors", two, "proxies"),
+                message=f"differs from receive-connectors.{one}, which shares address and port: whoever comes by "
+                "a proxy is served by a connector that names the proxy, and by no other",
+                is_warning=True,
+            )
         shared = set(ranges_of(first.remote_ranges)) & set(ranges_of(second.remote_ranges))
         if shared:
             yield Complaint(

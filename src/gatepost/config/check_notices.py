@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from gatepost.config.check_delivery import domain_names
 from gatepost.config.errors import Complaint, closest, quoted
 from gatepost.config.networks import name_problem
 from gatepost.config.settings import Settings
@@ -25,7 +26,7 @@ def check_notices(settings: Settings) -> Iterator[Complaint]:
     yield from _codes(settings)
     yield from _texts(settings)
     yield from _languages(settings)
-    yield from _remote_domains(settings)
+    yield from domain_names("remote-domains", settings.remote_domains)
     notices, queue = settings.notices, settings.queue
     if notices.delay_after_s and notices.delay_after_s >= queue.expiry_s:
         yield Complaint(
@@ -92,16 +93,3 @@ def _languages(settings: Settings) -> Iterator[Complaint]:
                 accepted=tuple(texts),
                 did_you_mean=closest(language, texts),
             )
-
-
-def _remote_domains(settings: Settings) -> Iterator[Complaint]:
-    seen: dict[str, str] = {}
-    for name in settings.remote_domains:
-        if name != "*" and (problem := name_problem(name.removeprefix("*."))):
-            yield Complaint(at=("remote-domains", name), message=problem)
-        folded = name.lower().rstrip(".")
-        if folded in seen:
-            yield Complaint(
-                at=("remote-domains", name), message=f"is the same domain as {quoted(seen[folded])}"
-            )
-        seen[folded] = name

@@ -10,7 +10,14 @@ from typing import Final
 from gatepost.config.check_doors import bindings_of
 from gatepost.config.errors import Complaint
 from gatepost.config.files import readable_problem, secret_problem
-from gatepost.config.networks import Binding, is_ip, name_problem, parse_address, parse_smart_host
+from gatepost.config.networks import (
+    Binding,
+    is_ip,
+    name_problem,
+    parse_address,
+    parse_smart_host,
+    unix_path,
+)
 from gatepost.config.schedule import parse_schedule
 from gatepost.config.settings import SendConnector, Settings
 
@@ -73,7 +80,14 @@ def _next_hops(at: At, way: SendConnector) -> Iterator[Complaint]:
         yield Complaint(at=(*at, "smart-hosts"), message="delivery = maildir has no next host")
     for number, text in enumerate(way.smart_hosts):
         try:
-            parse_smart_host(text)
+            if unix_path(text) is None:
+                parse_smart_host(text)
+            elif way.tls in ("required", "verified"):
+                yield Complaint(
+                    at=(*at, "smart-hosts", number),
+                    message=f"{text}: there is no TLS over a Unix socket, and tls is {way.tls}",
+                    accepted=("tls = none", "tls = opportunistic"),
+                )
         except ValueError as error:
             yield Complaint(at=(*at, "smart-hosts", number), message=str(error))
 
@@ -126,8 +140,15 @@ def _authentication(at: At, way: SendConnector) -> Iterator[Complaint]:
 def _identity(at: At, way: SendConnector) -> Iterator[Complaint]:
     if way.hostname and (problem := name_problem(way.hostname)):
         yield Complaint(at=(*at, "hostname"), message=problem)
-    if way.source_address and not is_ip(way.source_address):
-        yield Complaint(at=(*at, "source-address"), message=f"{way.source_address!r} is not an IP address")
+    for number, address in enumerate(way.source_addresses):
+        if not is_ip(address):
+            yield Complaint(at=(*at, "source-addresses", number), message=f"{address!r} is not an IP address")
+        elif not _is_on_this_machine(address):
+            yield Complaint(
+                at=(*at, "source-addresses", number),
+                message=f"{address} is not an address of this machine: nothing can be sent from it",
+                is_warning=True,
+            )
 
 
 def _to_ourselves(at: At, way: SendConnector, settings: Settings) -> Iterator[Complaint]:
@@ -136,6 +157,8 @@ def _to_ourselves(at: At, way: SendConnector, settings: Settings) -> Iterator[Co
     bindings = [binding for door in doors for binding in bindings_of(door)]
     names = {settings.server.hostname.lower(), *(d.hostname.lower() for d in doors)} - {""}
     for number, text in enumerate(way.smart_hosts):
+        if text.startswith("unix:"):
+            continue
         try:
             host, port, _ = parse_smart_host(text)
         except ValueError:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from gatepost.config.agent_table import AgentTable
+from gatepost.config.check_delivery import check_delivery
 from gatepost.config.check_doors import check_doors
 from gatepost.config.check_limits import check_limits
 from gatepost.config.check_logins import check_logins
@@ -240,6 +241,7 @@ def _agents(data: dict[str, Any], tables: AgentSettings) -> tuple[dict[str, Tabl
 def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_values(settings)
     yield from check_notices(settings)
+    yield from check_delivery(settings)
     yield from check_doors(settings)
     yield from check_limits(settings)
     yield from check_logins(settings)

@@ -12,6 +12,7 @@ from gatepost.model.ip_ranges import IpRange
 IpAddress = IPv4Address | IPv6Address
 
 NAME_LIMIT: Final = 253  # RFC 1035 §2.3.4
+UNIX_PATH_LIMIT_BYTES: Final = 107  # sun_path of Linux, with its NUL
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _BITS: Final = {4: 32, 6: 128}
 _INTERNAL: Final = {
@@ -77,6 +78,11 @@ def is_internal(addresses: IpRange) -> bool:
     )
 
 
+def is_internal_ip(address: str) -> bool:
+    """As is_internal, of one address as the operating system writes it."""
+    return is_internal(IpRange.parse(address))
+
+
 def overlap(one: IpRange, other: IpRange) -> bool:
     """Whether an address is in both."""
     return one.version == other.version and one.low <= other.high and other.low <= one.high
@@ -117,6 +123,19 @@ def parse_smart_host(text: str) -> tuple[str, int | None, bool]:
     if problem := name_problem(host):
         raise ValueError(f"{text!r}: {problem}")
     return host.lower().rstrip("."), port, bracketed
+
+
+def unix_path(text: str) -> str | None:
+    """'unix:/run/dovecot/lmtp' -> the path; None when it is another kind of smart host. Raises ValueError."""
+    if not text.startswith("unix:"):
+        return None
+    path = text.removeprefix("unix:")
+    if not path.startswith("/") or "\0" in path or len(path.encode()) > UNIX_PATH_LIMIT_BYTES:
+        raise ValueError(
+            f"{text!r}: the path of a Unix socket is absolute and has at most {UNIX_PATH_LIMIT_BYTES} octets, "
+            'such as "unix:/run/dovecot/lmtp"'
+        )
+    return path
 
 
 def is_ip(text: str) -> bool:

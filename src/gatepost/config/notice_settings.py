@@ -8,11 +8,15 @@ from gatepost.config.schema import Duration, Size, Table, setting, size
 
 
 class RemoteDomain(Table):
-    """[remote-domains."example.net"]: what we write there. "*.example.net" is its subdomains, "*" all others."""
+    """[remote-domains."example.net"]: what is written there. "*.example.net" is its subdomains, "*" all others."""
 
     failure_notices: bool = setting("Whether failure notices (NDRs) may go there", default=True)
     delay_notices: bool = setting("Whether notices of delay may go there", default=True)
     success_notices: bool = setting("Whether reports of delivery may go there", default=True)
+    automatic_replies: bool = setting(
+        "Whether automatic replies (out of office) may go there; false: they are dropped, on record",
+        default=True,
+    )
     diagnostics: bool = setting(
         "Show the next hop's own words and the mail's trace fields in notices; false hides host names",
         default=True,
@@ -44,6 +48,11 @@ class Notices(Table):
     hourly_limit: int = setting(
         "Most notices of one worker to one domain within an hour; what fails beyond it becomes a dead letter",
         default=1000,
+        low=1,
+    )
+    hourly_limit_per_sender: int = setting(
+        "Most notices of one worker to one address within an hour; what fails beyond it becomes a dead letter",
+        default=200,
         low=1,
     )
     copies_to: str = setting("Address that gets a copy of notices with a code of copy-codes", default="")

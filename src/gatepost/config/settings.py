@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
+from gatepost.config.delivery_settings import Delivery, Destination
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
+from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
@@ -103,15 +105,36 @@ class NamedRange(Table):
 class ReceiveConnector(Table):
     """[receive-connectors.NAME]: a door: addresses we listen on, clients it serves, what they may do."""
 
+    profile: Profile = setting(
+        "What it is for, which sets other defaults: internet: those of this table; submission: port 587 for "
+        "accounts, TLS demanded, AUTH offered, anonymous clients may nothing; submissions: the same on port 465 with "
+        "TLS from the first byte",
+        default="internet",
+    )
     listen: tuple[str, ...] = setting(
         'Addresses and ports, "0.0.0.0:25", "[::]:25"; several connectors may share one: the most '
-        "specific remote range that contains the client wins",
+        "specific remote range that contains the client wins. A submission profile has its own",
         example='["0.0.0.0:25", "[::]:25"]',
     )
     enabled: bool = setting("Whether the connector listens", default=True)
     remote_ranges: tuple[str, ...] = setting(
         "Clients this connector serves: addresses, networks (CIDR) or ranges a-b",
         default=("0.0.0.0/0", "::/0"),
+    )
+    proxies: tuple[str, ...] = setting(
+        "Addresses, networks (CIDR) or ranges a-b whose connections must begin with a PROXY header (version 1 "
+        "or 2), which says who the client is; a header of anybody else ends the session",
+        default=(),
+    )
+    proxy_timeout_s: Duration = setting("Patience with a PROXY header", default=5.0, low=0.1, high=60)
+    xclient_peers: tuple[str, ...] = setting(
+        "Addresses, networks (CIDR) or ranges a-b that may say by XCLIENT who the client is",
+        default=(),
+    )
+    internal_clients_by_proxy: bool = setting(
+        "Believe a proxy or an XCLIENT peer that a client has a loopback, private or link-local address, with "
+        "the rights of that address; false: such clients are not served",
+        default=False,
     )
     hostname: str = setting("Our name on this connector; empty: server.hostname", default="")
     banner: str = setting("Text behind the name in the 220 greeting", default="ESMTP Gatepost")
@@ -154,6 +177,11 @@ class ReceiveConnector(Table):
     blank_after_colon: bool = setting(
         "Tolerate a blank in `MAIL FROM: <a@b>` and `RCPT TO: <a@b>`", default=True
     )
+    refused_recipient_domains: tuple[DomainKind, ...] = setting(
+        "Domains nobody may send to, accepted domains excepted: single-label: without a dot; reserved-top-level: "
+        ".test, .example, .invalid, .localhost; reserved-second-level: example.com, .net and .org (RFC 2606)",
+        default=(),
+    )
     tarpit_s: Duration = setting(
         "Delay of a refusal of an unknown recipient or a relay attempt of an anonymous client",
         default=5.0,
@@ -164,6 +192,11 @@ class ReceiveConnector(Table):
         "Write every command and reply into the protocol log (RECV files of [wire-logs])", default=False
     )
     limits: Limits = setting("Limits of the connector", default=Limits())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, table: Any) -> Any:
+        return with_profile(table)
 
 
 class SendConnector(Table):
@@ -184,7 +217,7 @@ class SendConnector(Table):
     delivery: Literal["smtp", "lmtp", "maildir"] = setting("How the next hop is spoken to", default="smtp")
     smart_hosts: tuple[str, ...] = setting(
         'Next hops instead of MX: "[192.0.2.10]", "[192.0.2.10]:2525", "mail.example.com" (its MX or address), '
-        '"[mail.example.com]:24" (its address only); tried in turn',
+        '"[mail.example.com]:24" (its address only), "unix:/run/dovecot/lmtp" (a socket); tried in turn',
         default=(),
     )
     maildir: str = setting(
@@ -193,7 +226,16 @@ class SendConnector(Table):
     )
     port: int = setting("Port of next hops that do not name one", default=25, low=1, high=65535)
     hostname: str = setting("Our name in EHLO; empty: server.hostname", default="")
-    source_address: str = setting("Address to send from; empty: the system chooses", default="")
+    source_addresses: tuple[str, ...] = setting(
+        "Addresses to send from, IPv4 and IPv6; hosts of a family that is not here are not tried; 0.0.0.0 and :: "
+        "leave one of the family to the system. Empty: the system chooses",
+        default=(),
+    )
+    source_choice: Literal["by-destination", "round-robin"] = setting(
+        "Which of several source-addresses: one next hop always sees the same (good for greylisting), or each "
+        "connection takes the next",
+        default="by-destination",
+    )
     tls: Literal["none", "opportunistic", "required", "verified"] = setting(
         "none: never; opportunistic: where offered, any certificate; required: any certificate; "
         "verified: a certificate for the next hop's name",
@@ -211,8 +253,16 @@ class SendConnector(Table):
         default=("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"),
     )
     connections: int = setting("Most connections of one worker to one next hop", default=20, low=1, high=1000)
+    messages_per_minute: int = setting(
+        "Most messages a minute of one worker to one next hop, evenly spaced; 0: no limit", default=0, low=0
+    )
     messages_per_connection: int = setting("Messages after which a connection is closed", default=100, low=1)
     idle_timeout_s: Duration = setting("How long an unused connection is kept open", default=10.0, low=0)
+    longest_rest_s: Duration = setting(
+        "Longest wait before a next hop that could not be reached is tried again; 0s: queue.longest-retry",
+        default=0.0,
+        low=0,
+    )
     connect_timeout_s: Duration = setting("Patience with connecting to one address", default=30.0, low=1)
     command_timeout_s: Duration = setting("Patience with one reply", default=300.0, low=1)
     data_timeout_s: Duration = setting("Patience with the reply to the end of data", default=600.0, low=1)
@@ -232,7 +282,11 @@ class SendConnector(Table):
 class Queue(Table):
     """[queue]: how long and how often we try, and what the store may take."""
 
-    first_retry_s: Duration = setting("Wait after the first failed attempt", default=300.0, low=1)
+    first_retry_s: Duration = setting(
+        "Wait after the first answer that puts a mail off; greylisting wants five minutes",
+        default=300.0,
+        low=1,
+    )
     retry_factor: float = setting("Each wait is this many times the last", default=1.7, low=1, high=10)
     longest_retry_s: Duration = setting("Longest wait between attempts", default=4000.0, low=1)
     expiry_s: Duration = setting("Age at which a mail is given up", default=432000.0, low=5, high=7776000)
@@ -342,6 +396,8 @@ class Settings(Table):
     intake: Intake = setting("Limits of all doors together", default=Intake())
     back_pressure: BackPressure = setting("What happens when resources run out", default=BackPressure())
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
+    delivery: Delivery = setting("How mail leaves", default=Delivery())
+    destinations: dict[str, Destination] = setting("Limits of single domains", default={})
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})

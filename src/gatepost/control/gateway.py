@@ -37,7 +37,11 @@ class HoldConnector(Command, frozen=True, tag="hold-connector"):
     verb: ConnectorVerb
 
 
-AnyGatewayCommand = Reload | HoldConnector
+class AskWorkers(Command, frozen=True, tag="workers"):
+    """Which workers there should be, and how they are."""
+
+
+AnyGatewayCommand = Reload | HoldConnector | AskWorkers
 
 
 class Restarted(Struct, frozen=True, array_like=True):
@@ -76,7 +80,21 @@ class Held(Struct, frozen=True, tag="held"):
     state: ConnectorState
 
 
-AnyGatewayReply = Reloaded | Mistakes | Held | Refused
+class Life(Struct, frozen=True, array_like=True):
+    """One worker as the supervisor sees it. ready: it serves; deaths: quick ones in a row."""
+
+    worker: int
+    ready: bool
+    deaths: int = 0
+
+
+class Workers(Struct, frozen=True, tag="workers"):
+    """All that there should be."""
+
+    lives: tuple[Life, ...]
+
+
+AnyGatewayReply = Reloaded | Mistakes | Held | Workers | Refused
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _commands: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(AnyGatewayCommand)

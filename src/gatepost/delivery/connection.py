@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from gatepost.config.settings import SendConnector
 from gatepost.delivery.authentication import Credentials, choose, exchange_for
 from gatepost.delivery.load import Load
-from gatepost.delivery.needs import needs_of, options_for
+from gatepost.delivery.needs import NO_REQUIRETLS, NO_SMTPUTF8, needs_of, options_for
 from gatepost.delivery.outcome import Fate, Outcome, all_alike, outcomes_of
 from gatepost.delivery.watch import Watch
 from gatepost.model.content import Content, SpooledBody
@@ -68,6 +68,8 @@ class NextHopConnection:
     host: str
     monotonic: Callable[[], float]
     tls: TlsInfo | None = None
+    is_verified: bool = False
+    """The host has shown a certificate for its name."""
     mails_sent: int = 0
     pipelining: bool = True
     """False after a peer that announces PIPELINING stumbled over it (threats N07)."""
@@ -82,6 +84,12 @@ class NextHopConnection:
     def usable(self) -> bool:
         """Idle, not closing, and not at the limit of messages."""
         return self.engine.is_idle and self.mails_sent < self.settings.messages_per_connection
+
+    @property
+    def may_require_tls(self) -> bool:
+        """Whether a verified connection to this host could carry a mail with REQUIRETLS, as far as it has said."""
+        offers = self.engine.offers
+        return offers.require_tls if self.tls is not None else offers.starttls
 
     async def open(
         self, our_name: str, *, tls: str, credentials: Credentials | None, timeout_s: float
@@ -114,10 +122,17 @@ class NextHopConnection:
 
         Raises StaleConnection, and no other fault of the world: those are in the outcomes.
         """
+        if mail.require_tls and not self.is_verified:  # whatever it announces in the clear
+            return all_alike(recipients, Fate.FAILED, NO_REQUIRETLS)
         needs = needs_of(mail, [r.recipient for r in recipients], content)
         options = options_for(mail, needs, self.engine.offers, self.settings.when_no_8bitmime)
         if isinstance(options, Reply):
-            return all_alike(recipients, Fate.FAILED, options)
+            plain = [r for r in recipients if r.recipient.address.is_ascii]
+            if options is not NO_SMTPUTF8 or len(plain) in (0, len(recipients)):
+                return all_alike(recipients, Fate.FAILED, options)
+            beyond = [r for r in recipients if not r.recipient.address.is_ascii]
+            others = await self.hand_over(mail, plain, content, bodies, body_path)
+            return (*all_alike(beyond, Fate.FAILED, options), *others)
         command = mail_command(mail.sender, options)
         load = Load(
             content=content, binary=options.body is BodyType.BINARY_MIME, bodies=bodies, body_path=body_path
@@ -171,6 +186,7 @@ class NextHopConnection:
             self.tls = await self.wire.start_tls(
                 self.host, verify=tls == "verified", timeout_s=self._patience(patience_s)
             )
+            self.is_verified = tls == "verified"
             if self.watch is not None:
                 self.watch.note(f"{self.tls.version} {self.tls.cipher}")
         except WorldFault as fault:
@@ -237,7 +253,12 @@ class NextHopConnection:
             if may_be_stale and not self.engine.mail_was_answered:
                 raise StaleConnection(fault.reason) from fault
             self.broke_in_envelope = pipelined and not content_began
-            return outcomes_of(batch, self.engine.answers_so_far, unknown=f"4.4.2 {fault.reason}")
+            return outcomes_of(
+                batch,
+                self.engine.answers_so_far,
+                unknown=f"4.4.2 {fault.reason}",
+                is_glitch=not content_began,
+            )
         if not isinstance(event, TransactionOver):
             raise AssertionError(f"{type(event).__name__} cannot come here")
         if self.engine.closed and may_be_stale and not self.engine.mail_was_answered:

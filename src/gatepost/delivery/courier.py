@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.connection import LOOP, NextHopConnection, StaleConnection, TlsFailed
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.parked import ParkedConnections
+from gatepost.delivery.sources import Sources
 from gatepost.delivery.watch import OutgoingLogs, Watch
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import PeerFault, WorldFault
@@ -86,6 +87,7 @@ class Courier:
         self._counters = counters
         self._log = log
         self._logs = logs
+        self._sources = Sources()
         self.parked = ParkedConnections()
 
     async def carry(self, parcel: Parcel, content: Content, line: Line) -> tuple[Attempt, Line | None]:
@@ -94,22 +96,39 @@ class Courier:
         Returns what became of everybody, and the line when it can be used again.
         Raises NoHost or NeverThere when no new line could be had.
         """
+        verified = parcel.mail.require_tls and line.connection.may_require_tls
+        if verified and not line.connection.is_verified:
+            # RFC 8689 §4.2.1: only to a host that has shown who it is, whatever the connector's tls says.
+            try:
+                fresh = await self.line_to(line.next_hop, verified=True)
+            except NoHost as fault:
+                text = f"450 4.7.10 REQUIRETLS was asked for, and no host could be verified: {fault.reason}"
+                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, text)), self._kept(line)
+            except NeverThere:
+                self.park(line)
+                raise
+            self.park(line)
+            line = fresh
         for _ in range(_STALE_LIMIT):
             try:
                 attempt = await self._hand_over(parcel, content, line)
             except StaleConnection:
-                line = await self.line_to(line.next_hop)
+                line = await self.line_to(line.next_hop, verified=verified)
                 continue
             if line.connection.broke_in_envelope:
-                line = await self.line_to(line.next_hop, pipelining=False)
+                line = await self.line_to(line.next_hop, pipelining=False, verified=verified)
                 attempt = await self._hand_over(parcel, content, line)
             return attempt, self._kept(line)
         line.connection.close()
         raise NoHost(f"{line.host.name} closes every connection at once")
 
-    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True) -> Line:
-        """A parked connection, or a new one to the first host that will have us. Raises NoHost, NeverThere."""
-        if pipelining and (found := self.parked.of_hop(next_hop.key)):
+    async def line_to(self, next_hop: NextHop, *, pipelining: bool = True, verified: bool = False) -> Line:
+        """A parked connection, or a new one to the first host that will have us. Raises NoHost, NeverThere.
+
+        verified: a new one, to the first host that has a certificate for its name.
+        """
+        may_be_parked = pipelining and not verified
+        if may_be_parked and (found := self.parked.of_hop(next_hop.key)):
             return Line(next_hop, *found)
         hosts = await self._find_hosts(next_hop)
         if isinstance(hosts, Failure):
@@ -120,12 +139,15 @@ class Courier:
         until = self._monotonic() + CONNECTING_LIMIT_S
         reasons: list[str] = []
         for host in hosts.hosts:
-            if pipelining and (found := self.parked.of_host(next_hop.connector, host)):
-                return Line(next_hop, *found)
             if self._monotonic() >= until:
                 break
             try:
-                connection = await self._open(next_hop, host, until)
+                sources = self._sources.order(
+                    next_hop.connector, next_hop.settings, host.ip, destination=next_hop.key
+                )
+                if may_be_parked and (found := self._parked_at(next_hop, host, sources[0])):
+                    return Line(next_hop, *found)
+                connection = await self._open(next_hop, host, sources, until, verified=verified)
             except WorldFault as fault:
                 reasons.append(fault.reason)
                 self._failed(next_hop, host.name, fault.reason)
@@ -135,6 +157,10 @@ class Courier:
             connection.pipelining = pipelining
             return Line(next_hop, host, connection)
         raise NoHost(reasons[-1] if reasons else f"no answer within {CONNECTING_LIMIT_S:.0f} s")
+
+    def _parked_at(self, next_hop: NextHop, host: Host, source: str) -> tuple[Host, NextHopConnection] | None:
+        any_source = next_hop.settings.source_choice == "round-robin"
+        return self.parked.of_host(next_hop.connector, host, local_ip="" if any_source else source)
 
     def park(self, line: Line) -> None:
         """The lane has no more mail: somebody else may."""
@@ -165,7 +191,7 @@ class Courier:
             connector=next_hop.connector,
             host=host.name,
             local=wire.local_ip,
-            remote=endpoint(wire.peer_ip, host.port),
+            remote=host.path or endpoint(wire.peer_ip, host.port),
             with_protocol=next_hop.settings.protocol_log,
         )
 
@@ -175,10 +201,14 @@ class Courier:
         line.connection.close()
         return None
 
-    async def _open(self, next_hop: NextHop, host: Host, until: float) -> NextHopConnection:
-        tls = next_hop.settings.tls
+    async def _open(
+        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float, *, verified: bool
+    ) -> NextHopConnection:
+        tls = "verified" if verified else next_hop.settings.tls
+        if host.path:
+            tls = "none"
         try:
-            return await self._open_once(next_hop, host, until, tls)
+            return await self._open_once(next_hop, host, sources, until, tls)
         except TlsFailed as fault:
             if tls != "opportunistic":
                 raise
@@ -188,15 +218,32 @@ class Courier:
             self._log.write(
                 "warning", "tls-fallback", next_hop=next_hop.key, host=host.name, why=fault.reason
             )
-            return await self._open_once(next_hop, host, until, "none")
+            return await self._open_once(next_hop, host, sources, until, "none")
 
-    async def _open_once(self, next_hop: NextHop, host: Host, until: float, tls: str) -> NextHopConnection:
+    async def _dial(
+        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float
+    ) -> OutgoingWire:
+        """From the first of our addresses that can be used. Raises WorldFault."""
+        timeout_s = min(next_hop.settings.connect_timeout_s, max(0.1, until - self._monotonic()))
+        for source in sources[:-1]:
+            try:
+                return await self._dialer.connect(
+                    host.path or host.ip, host.port, source_address=source, timeout_s=timeout_s
+                )
+            except WorldFault as fault:
+                if not fault.facts.get("no_source"):
+                    raise
+                self._log.write("error", "source-address-unusable", address=source, why=fault.reason)
+        return await self._dialer.connect(
+            host.path or host.ip, host.port, source_address=sources[-1], timeout_s=timeout_s
+        )
+
+    async def _open_once(
+        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float, tls: str
+    ) -> NextHopConnection:
         settings = next_hop.settings
         our_name = settings.hostname or self._own.hostname
-        timeout_s = min(settings.connect_timeout_s, max(0.1, until - self._monotonic()))
-        wire = await self._dialer.connect(
-            host.ip, host.port, source_address=settings.source_address, timeout_s=timeout_s
-        )
+        wire = await self._dial(next_hop, host, sources, until)
         if wire.peer_ip == wire.local_ip and host.port in self._own.wildcard_ports:
             # Both ends are this machine, where every address of that port is ours (threats L02).
             wire.close()

@@ -6,6 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 
 from gatepost.config.schedule import Schedule
+from gatepost.delivery.limits import Pace
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.queue.active import Parcel
 
@@ -27,7 +28,7 @@ class HopStatus:
 
 @dataclass(slots=True)
 class Hop:
-    """Parcels that wait, oldest first, and the state of the way. Decides; starts nothing."""
+    """Parcels that wait, in the order of their turns, and the state of the way. Decides; starts nothing."""
 
     key: str
     lanes: int = 0
@@ -39,17 +40,27 @@ class Hop:
     lanes_wanted: int = 2
     """Slow start: a dead host is knocked at by two; each success lets one more lane open, each put-off halves them."""
     backing_off_until_at: float = 0.0
+    connections: int = 20
+    """Most lanes."""
+    lead_s: float = 0.0
+    """How much older mail of high priority counts."""
+    pace: Pace = field(default_factory=Pace)
+    wakes: bool = False
+    """A timer will open lanes when the pace allows the next message."""
     forced_until_at: float = 0.0
     """An administrator wants attempts now, whatever the connector's schedule says."""
     _heap: list[tuple[float, int, Parcel]] = field(default_factory=list)
 
     def add(self, parcel: Parcel) -> None:
         """Let it wait its turn."""
-        heapq.heappush(self._heap, (*parcel.age_key, parcel))
+        heapq.heappush(self._heap, (*parcel.turn(self.lead_s), parcel))
 
-    def take(self) -> Parcel | None:
-        """The oldest parcel; None when nothing waits."""
-        return heapq.heappop(self._heap)[-1] if self._heap else None
+    def take(self, now_s: float) -> Parcel | None:
+        """The parcel whose turn it is; None when nothing waits, or not before a while. now_s: monotonic."""
+        if not self._heap or self.pace.wait_s(now_s):
+            return None
+        self.pace.started(now_s)
+        return heapq.heappop(self._heap)[-1]
 
     def take_all(self) -> list[Parcel]:
         """Everything that waits."""
@@ -71,9 +82,9 @@ class Hop:
         """Parcels that wait."""
         return len(self._heap)
 
-    def is_unused(self, rested_before_at: float) -> bool:
-        """Nothing would be lost by forgetting it."""
-        in_use = self._heap or self.lanes or self.suspended
+    def is_unused(self, rested_before_at: float, now_s: float) -> bool:
+        """Nothing would be lost by forgetting it. now_s: monotonic."""
+        in_use = self._heap or self.lanes or self.suspended or self.pace.wait_s(now_s)
         return not in_use and max(self.backing_off_until_at, self.forced_until_at) <= rested_before_at
 
     def opens_at(self, schedule: Schedule, now: float) -> float:

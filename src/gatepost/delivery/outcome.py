@@ -34,6 +34,8 @@ class Outcome:
     fate: Fate
     reply: str
     we_report: bool = False
+    is_glitch: bool = False
+    """The conversation broke off before the content: trying again soon repeats nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +64,17 @@ def outcomes_of(
     *,
     unknown: str = "",
     we_report: bool = False,
+    is_glitch: bool = False,
 ) -> tuple[Outcome, ...]:
     """One outcome a recipient; an answer that is missing is "not yet", for the reason `unknown`.
+
+    is_glitch: of those without an answer.
 
     Fewer answers than recipients (a peer that lost count) leave the rest unknown.
     """
     padded = (*answers, *(None for _ in range(len(recipients) - len(answers))))
     return tuple(
-        Outcome(recipient, Fate.DEFERRED, safe_text(unknown))
+        Outcome(recipient, Fate.DEFERRED, safe_text(unknown), is_glitch=is_glitch)
         if answer is None
         else Outcome(recipient, fate_of(answer), answer.reply.text, we_report)
         for recipient, answer in zip(recipients, padded, strict=True)

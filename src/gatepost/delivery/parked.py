@@ -53,9 +53,15 @@ class ParkedConnections:
         places = self._places.get(next_hop)
         return self._taken(places[-1]) if places else None
 
-    def of_host(self, connector: str, host: Host) -> tuple[Host, NextHopConnection] | None:
-        """Any connection of this connector to this host and address."""
-        return self._first(lambda p: p.connector == connector and p.host == host)
+    def of_host(
+        self, connector: str, host: Host, *, local_ip: str = ""
+    ) -> tuple[Host, NextHopConnection] | None:
+        """Any connection of this connector to this host and address; local_ip: that comes from there, if not ""."""
+        return self._first(
+            lambda p: (
+                p.connector == connector and p.host == host and local_ip in ("", p.connection.wire.local_ip)
+            )
+        )
 
     def close_all(self) -> None:
         """At the stop, or when routing changes."""

@@ -13,22 +13,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gatepost.config.schedule import parse_schedule
-from gatepost.config.settings import Queue
+from gatepost.config.settings import Settings
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Line, NoHost
 from gatepost.delivery.hop import Hop, HopStatus
+from gatepost.delivery.ledger import Ledger
+from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
-from gatepost.delivery.settling import FailuresTogether, Settled, Settling
+from gatepost.delivery.settling import Settling
 from gatepost.model.content import Content
-from gatepost.model.fault import WorldFault
-from gatepost.model.queued import Accept, Change, QueuedMail
+from gatepost.model.queued import Accept, QueuedMail
 from gatepost.ports.in_flight import InFlight
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.store import Store
 from gatepost.ports.world import Randomness
 from gatepost.protocol.replies import safe_text
 from gatepost.queue.active import ActiveMails, Parcel
-from gatepost.queue.schedule import Held, QueueClock, retry_delay_s
+from gatepost.queue.schedule import Held, QueueClock, rest_delay_s
 from gatepost.routing.next_hop import HopKind, NextHop, Router
 
 PULL_LIMIT: Final = 500
@@ -41,7 +42,8 @@ LONGEST_CLOSED_S: Final = 86400.0
 """After a day a mail looks again whether its connector sends: the schedule may be another by then."""
 FORCED_S: Final = 60.0
 """How long a retry of a next hop by an administrator opens a connector that is closed by its schedule."""
-COMMIT_RETRY_S: Final = 5.0
+REST_SPREAD_S: Final = 60.0
+"""Mail of a next hop that rested comes back within a minute of its first mail, which tries whether it is back."""
 STUMBLES_LIMIT: Final = 3
 """Conversations in a row that broke off with everybody deferred, after which the hop rests."""
 WITHDRAWN_S: Final = 10.0
@@ -50,7 +52,6 @@ WITHDRAWN_S: Final = 10.0
 _SUSPENDED: Final = "451 4.3.2 Suspended by the administrator"
 _BUG: Final = "451 4.3.0 Local error in processing"
 _CLOSED: Final = "451 4.3.2 The send connector sends at other times"
-_NO_CONTENT: Final = Content(head=b"", body=b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ class Scheduler:
     """The deliveries of one worker. All methods are for the event loop's thread."""
 
     def __init__(
-        self, *, outside: Outside, router: Router, attempts: Attempts, settling: Settling, queue: Queue
+        self, *, outside: Outside, router: Router, attempts: Attempts, settling: Settling, settings: Settings
     ) -> None:
         self._store = outside.store
         self._in_flight = outside.in_flight
@@ -91,9 +92,18 @@ class Scheduler:
         self._router = router
         self._attempts = attempts
         self._settling = settling
-        self._queue = queue
-        self._active = ActiveMails(queue)
-        self._together = FailuresTogether()
+        self._queue = settings.queue
+        self._delivery = settings.delivery
+        self._limits = Limits(settings.destinations)
+        self._shares = Shares(settings.delivery.connections)
+        self._active = ActiveMails(settings.queue)
+        self._ledger = Ledger(
+            store=outside.store,
+            in_flight=outside.in_flight,
+            log=outside.log,
+            settling=settling,
+            durable=self._durable,
+        )
         self._hops: dict[str, Hop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._withdrawn = _Withdrawn()
@@ -101,6 +111,7 @@ class Scheduler:
         self._stopping = False
         self._store_has_more = False
         self._before: Scheduler | None = None
+        self._sleeps_until_at = 0.0
 
     def start(self) -> None:
         """Begin to look for due mail."""
@@ -138,7 +149,7 @@ class Scheduler:
     def _let_go(self) -> None:
         for hop in self._hops.values():
             for parcel in hop.take_all():
-                self._together.decided(parcel.mail.mail_id, ())
+                self._ledger.together.decided(parcel.mail.mail_id, ())
                 self._active.end_lease(parcel)
 
     def _busy(self) -> frozenset[int]:
@@ -157,7 +168,10 @@ class Scheduler:
         """A mail that was just committed. Refused silently when there is no room: the store has it."""
         if self._stopping or mail.mail_id in self._withdrawn.until:
             return
-        if any(self._active.is_full_for(r.next_hop) for r in mail.recipients) or not self._active.room:
+        if (
+            any(self._active.is_full_for(r.next_hop, mail.priority) for r in mail.recipients)
+            or not self._active.room
+        ):
             self._store_has_more = True
             return
         self._take_in(mail, content, put_off=frozenset())
@@ -173,20 +187,21 @@ class Scheduler:
         excluding = self._active.mail_ids | self._withdrawn.ids(self._clock.monotonic()) | self._busy()
         mails = self._store.due(now=now, limit=limit, excluding=excluding)
         for mail in mails:
-            full = frozenset(r.next_hop for r in mail.recipients if self._active.is_full_for(r.next_hop))
+            hops = {r.next_hop for r in mail.recipients}
+            full = frozenset(hop for hop in hops if self._active.is_full_for(hop, mail.priority))
             self._take_in(mail, None, put_off=full)
         self._store_has_more = len(mails) == limit
         return len(mails)
 
     def _forget_hops(self, now: float) -> None:
         """Hops that nobody needs; how often one failed is remembered for its longest rest."""
-        longest_s = self._queue.longest_retry_s
-        for key in [k for k, h in self._hops.items() if h.is_unused(now - longest_s)]:
+        rested_before_at, now_s = now - self._queue.longest_retry_s, self._clock.monotonic()
+        for key in [k for k, h in self._hops.items() if h.is_unused(rested_before_at, now_s)]:
             del self._hops[key]
 
     def _take_in(self, mail: QueuedMail, content: Content | None, *, put_off: frozenset[str]) -> None:
         parcels = self._active.lease(mail, content)
-        self._together.expect(mail.mail_id, len(parcels))
+        self._ledger.together.expect(mail.mail_id, len(parcels))
         for parcel in parcels:
             if parcel.next_hop in put_off:
                 due_at = self._clock.now() + PUT_OFF_FULL_S * (1.0 + self._randomness.uniform())
@@ -199,13 +214,23 @@ class Scheduler:
         if next_hop.kind is HopKind.UNREACHABLE:
             self._reroute(parcel)
             return
-        hop = self._hops.get(parcel.next_hop) or self._hops.setdefault(parcel.next_hop, Hop(parcel.next_hop))
+        hop = self._hop(parcel.next_hop)
         held = self._held(hop, next_hop)
         if held is not None:
             self._put_off(parcel, held.why, due_at=held.until_at)
         else:
             hop.add(parcel)
             self._open_lanes(hop, next_hop)
+
+    def _hop(self, key: str) -> Hop:
+        hop = self._hops.get(key)
+        if hop is None:
+            hop = self._hops[key] = Hop(key, lead_s=self._delivery.priority_lead_s)
+            way = self._router.by_key(key)
+            if way.kind is not HopKind.UNREACHABLE:
+                limits = self._limits.of(way)
+                hop.connections, hop.pace.per_minute = limits.connections, limits.per_minute
+        return hop
 
     def _held(self, hop: Hop, next_hop: NextHop) -> Held | None:
         now = self._clock.now()
@@ -233,21 +258,48 @@ class Scheduler:
         ways = [self._router.next_hop_for(r.recipient.address) for r in parcel.recipients]
         self._store_has_more = True
         keys = [None if way.kind is HopKind.UNREACHABLE else way.key for way in ways]
-        self._settle(parcel, self._settling.rerouted(parcel, keys), None)
+        self._ledger.settle(parcel, self._settling.rerouted(parcel, keys), None)
 
     # -- lanes ------------------------------------------------------------------------------------
 
     def _open_lanes(self, hop: Hop, next_hop: NextHop) -> None:
-        while not self._stopping and hop.wants_lane(next_hop.settings.connections):
+        while not self._stopping and hop.wants_lane(hop.connections):
+            wait_s = hop.pace.wait_s(self._clock.monotonic())
+            if wait_s:
+                self._wake(hop, next_hop, wait_s)
+                return
+            if not self._shares.take(hop.key):
+                self._counters.add("delivery_waits", 1, connector=next_hop.connector, why="connections")
+                return
             hop.lanes += 1
             self._spawn(self._lane(hop, next_hop))
+
+    def _wake(self, hop: Hop, next_hop: NextHop, wait_s: float) -> None:
+        """Look again when the next message may start."""
+
+        def awake() -> None:
+            hop.wakes = False
+            self._open_lanes(hop, next_hop)
+
+        if not hop.wakes:
+            hop.wakes = True
+            self._counters.add("delivery_waits", 1, connector=next_hop.connector, why="pace")
+            asyncio.get_running_loop().call_later(wait_s, awake)
+
+    def _pass_on(self) -> None:
+        """A lane has ended: those that wait for one have their turn."""
+        self._shares.give_back()
+        while (key := self._shares.turn()) is not None:
+            hop = self._hops.get(key)
+            if hop is not None:
+                self._open_lanes(hop, self._router.by_key(key))
 
     async def _lane(self, hop: Hop, next_hop: NextHop) -> None:
         """Serve one hop until nothing waits, it rests, or the worker stops."""
         line: Line | None = None
         schedule = parse_schedule(next_hop.settings.schedule)
         try:
-            while not self._stopping and (parcel := hop.take()) is not None:
+            while not self._stopping and (parcel := hop.take(self._clock.monotonic())) is not None:
                 try:
                     line = await self._deliver(hop, next_hop, parcel, line)
                 except NoHost as fault:
@@ -259,12 +311,13 @@ class Scheduler:
                 elif hop.opens_at(schedule, now := self._clock.now()) > now:
                     for waiting in hop.take_all():
                         self._queue_up(waiting)
-                if hop.has_too_many_lanes:
+                if hop.has_too_many_lanes or self._shares.someone_waits:
                     break
         finally:
             hop.lanes -= 1
             if line is not None:
                 self._attempts.courier.park(line)
+            self._pass_on()
             if not hop.rests(self._clock.now()):
                 self._open_lanes(hop, next_hop)
 
@@ -284,11 +337,11 @@ class Scheduler:
             hop.in_flight -= 1
             if not attempted:
                 self._in_flight.leave(slot)
-        hop.spoke(attempt, next_hop.settings.connections, hung_up=line is None)
+        hop.spoke(attempt, hop.connections, hung_up=line is None)
         self._count(attempt, next_hop.connector)
         into_mailbox = next_hop.settings.delivery != "smtp"
         settled = self._settling.after(parcel, attempt, next_hop.connector, into_mailbox=into_mailbox)
-        self._settle(parcel, settled, slot)
+        self._ledger.settle(parcel, settled, slot)
         return line
 
     def _no_host(self, hop: Hop, parcel: Parcel, fault: NoHost) -> None:
@@ -304,75 +357,37 @@ class Scheduler:
     def _rest(self, hop: Hop, parcels: Sequence[Parcel]) -> None:
         """Leave the hop alone for a while; its mails are deferred without trying one by one."""
         now, reply = self._clock.now(), hop.last_reply
-        rest_s = retry_delay_s(hop.failures + 1, self._queue, jitter=self._randomness.uniform())
+        way = self._router.by_key(hop.key)
+        rest_s = rest_delay_s(
+            hop.failures + 1,
+            self._queue,
+            self._delivery,
+            jitter=self._randomness.uniform(),
+            longest_s=0.0 if way.kind is HopKind.UNREACHABLE else way.settings.longest_rest_s,
+        )
         hop.failed(rest_until_at=now + rest_s)
-        connector = self._router.by_key(hop.key).connector
         self._log.write("warning", "next-hop-down", next_hop=hop.key, why=reply, rest_s=round(rest_s))
+        due_at, spread_s = now + rest_s, min(0.2 * rest_s, REST_SPREAD_S)
         for parcel in parcels:
             attempt = Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, reply))
-            self._count(attempt, connector)
-            self._settle(parcel, self._settling.after(parcel, attempt, connector, into_mailbox=False), None)
+            self._count(attempt, way.connector)
+            settled = self._settling.after(parcel, attempt, way.connector, into_mailbox=False, due_at=due_at)
+            self._ledger.settle(parcel, settled, None)
+            due_at = now + rest_s + spread_s * self._randomness.uniform()
 
     # -- settling ---------------------------------------------------------------------------------
 
     def _put_off(self, parcel: Parcel, why: str, *, due_at: float) -> None:
-        self._settle(parcel, self._settling.put_off(parcel, why, due_at=due_at), None)
+        self._ledger.settle(parcel, self._settling.put_off(parcel, why, due_at=due_at), None)
 
-    def _settle(self, parcel: Parcel, settled: Settled, slot: int | None) -> None:
-        changes, mail = settled.changes, parcel.mail
-        notices: list[Accept] = []
-        failed = self._together.decided(mail.mail_id, settled.failed, settled.peer)
-        if failed:
-            last, notice = self._settling.give_up(mail, failed, lambda: self._content_of(parcel))
-            changes = (*changes, *last)
-            notices += [notice] if notice is not None else []
-        if settled.waiting:
-            more, delay = self._settling.delay(mail, settled.waiting, lambda: self._content_of(parcel))
-            changes = (*changes, *more)
-            notices += [delay] if delay is not None else []
-        if settled.succeeded:
-            more, report = self._settling.report(
-                mail, settled.succeeded, lambda: self._content_of(parcel), relayed=settled.relayed
-            )
-            changes = (*changes, *more)
-            notices += [report] if report is not None else []
-        if changes:
-            self._commit(parcel, changes, notices, slot)
-        else:  # its failures wait for the mail's other parcels
-            self._end(parcel, slot)
-
-    def _commit(
-        self, parcel: Parcel, changes: tuple[Change, ...], notices: Sequence[Accept], slot: int | None
-    ) -> None:
-        def done(error: BaseException | None) -> None:
-            if error is None:
-                self._end(parcel, slot)
-                for notice in notices:
-                    self.offer(notice.mail, notice.content)
-            elif isinstance(error, WorldFault):
-                # Delivered is delivered: the mail stays leased until the store knows it.
-                self._log.write("error", "settlement-waits", mail_id=parcel.mail.mail_id, why=error.reason)
-                asyncio.get_running_loop().call_later(
-                    COMMIT_RETRY_S, self._commit, parcel, changes, notices, slot
-                )
-            else:
-                # The store calls it impossible: a bug. The lease is kept so that nothing is sent twice.
-                self._log.write("error", "settlement-refused", mail_id=parcel.mail.mail_id, what=repr(error))
-
-        self._store.commit(changes, done)
-
-    def _end(self, parcel: Parcel, slot: int | None) -> None:
-        if slot is not None:
-            self._in_flight.leave(slot)
+    def _durable(self, parcel: Parcel, notices: Sequence[Accept], first_due_at: float) -> None:
+        """A settlement is on stable storage: what it wrote goes out, and the pump looks again when it should."""
         self._active.end_lease(parcel)
-        if self._store_has_more:
+        # The pump may have fallen asleep before there was anything to wait for.
+        if self._store_has_more or first_due_at < self._sleeps_until_at:
             self._kicked.set()
-
-    def _content_of(self, parcel: Parcel) -> Content:
-        try:
-            return parcel.content or self._store.content(parcel.mail.mail_id)
-        except WorldFault:
-            return _NO_CONTENT
+        for notice in notices:
+            self.offer(notice.mail, notice.content)
 
     def _count(self, attempt: Attempt, connector: str) -> None:
         for outcome in attempt.outcomes:
@@ -401,6 +416,7 @@ class Scheduler:
         return min(max(next_due_at - self._clock.now(), POLL_S), LONGEST_SLEEP_S)
 
     async def _sleep(self, sleep_s: float) -> None:
+        self._sleeps_until_at = self._clock.now() + sleep_s
         try:
             async with asyncio.timeout(sleep_s):
                 await self._kicked.wait()
@@ -434,7 +450,7 @@ class Scheduler:
                 hop.add(parcel)
             return False
         for _, parcel in parcels:
-            self._together.decided(mail_id, ())
+            self._ledger.together.decided(mail_id, ())
             self._active.end_lease(parcel)
         self._withdrawn.until[mail_id] = self._clock.monotonic() + WITHDRAWN_S
         return True
@@ -450,7 +466,7 @@ class Scheduler:
         for mail_id in mail_ids:
             self._withdrawn.until.pop(mail_id, None)
         if next_hop:
-            hop = self._hops.setdefault(next_hop, Hop(next_hop))
+            hop = self._hop(next_hop)
             hop.forced_until_at = self._clock.now() + FORCED_S
         for hop in self._hops.values():
             if hop.key == next_hop or not (next_hop or mail_ids):
@@ -459,7 +475,7 @@ class Scheduler:
 
     def suspend(self, next_hop: str) -> None:
         """Attempt nothing for this hop until `resume`; what is in flight is finished."""
-        hop = self._hops.setdefault(next_hop, Hop(next_hop))
+        hop = self._hop(next_hop)
         hop.suspended = True
         for parcel in hop.take_all():
             self._queue_up(parcel)

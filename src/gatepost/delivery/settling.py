@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from gatepost.config.delivery_settings import Delivery
 from gatepost.config.settings import Queue
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.outcome import Attempt, Fate, Outcome
@@ -27,10 +29,12 @@ from gatepost.notices.policy import Silence
 from gatepost.ports.world import Randomness
 from gatepost.protocol.replies import safe_text
 from gatepost.queue.active import Parcel
-from gatepost.queue.schedule import QueueClock, next_attempt_at
+from gatepost.queue.schedule import QueueClock, next_attempt_at, rest_delay_s, retry_delay_s
 from gatepost.records import tracking
 from gatepost.records.tracking import NOBODY, Peer
 
+_UNHEARD: Final = ("451 4.4.1 ", "4.4.2 ")
+"""How the last reply of a recipient begins when no peer has said it: no host was reached, or the wire broke."""
 _NO_NOTICE: Final = "no notice: nobody is to be told"
 
 WriteNotice = Callable[[QueuedMail, Sequence[QueuedRecipient], Content], Accept | Silence | None]
@@ -63,6 +67,7 @@ class Settling:
     """Turns outcomes into changes. Pure but for the clock and the dice it is given."""
 
     queue: Queue
+    delivery: Delivery
     hostname: str
     clock: QueueClock
     randomness: Randomness
@@ -70,8 +75,19 @@ class Settling:
     write_report: WriteReport | None = None
     delays: Delays | None = None
 
-    def after(self, parcel: Parcel, attempt: Attempt, connector: str, *, into_mailbox: bool) -> Settled:
-        """One transaction's worth: who has the mail, who is tried again, and (apart) who is given up."""
+    def after(
+        self,
+        parcel: Parcel,
+        attempt: Attempt,
+        connector: str,
+        *,
+        into_mailbox: bool,
+        due_at: float | None = None,
+    ) -> Settled:
+        """One transaction's worth: who has the mail, who is tried again, and (apart) who is given up.
+
+        due_at: when the next hop may be tried again; None: as the mail's own attempts say.
+        """
         now = self.clock.now()
         expired = self.clock.has_expired(parcel.mail.expires_at)
         peer = Peer(connector=connector, host=attempt.host, ip=attempt.ip)
@@ -91,7 +107,8 @@ class Settling:
                 )
             )  # fmt: skip
         if waiting:
-            due_at = self._next_due_at(parcel, waiting, now)
+            wait_s = self._wait_s(attempt) if due_at is None else due_at - now
+            due_at = next_attempt_at(now, wait_s, expires_at=max(parcel.mail.expires_at, now))
             settlements += [_settlement(r, MailState.DEFERRED, due_at=due_at) for r in waiting]
             records.append(
                 tracking.deferred(
@@ -191,14 +208,20 @@ class Settling:
         changes = _changes(mail, settlements, records)
         return (changes if notice is None else (notice, *changes)), notice
 
-    def _next_due_at(self, parcel: Parcel, waiting: Sequence[QueuedRecipient], now: float) -> float:
-        return next_attempt_at(
-            now,
-            max(r.attempts for r in waiting),
-            self.queue,
-            jitter=self.randomness.uniform(),
-            expires_at=max(parcel.mail.expires_at, now),
-        )
+    def _wait_s(self, attempt: Attempt) -> float:
+        """Before the next attempt for those this one put off.
+
+        The first answer after a time when nobody answered counts as the first: a peer that
+        greylists has only now seen the mail.
+        """
+        put_off = [o for o in attempt.outcomes if o.fate is Fate.DEFERRED]
+        number = max(o.recipient.attempts for o in put_off) + 1
+        jitter = self.randomness.uniform()
+        if all(o.is_glitch for o in put_off):
+            return rest_delay_s(number, self.queue, self.delivery, jitter=jitter)
+        if all(o.recipient.last_reply.startswith(_UNHEARD) for o in put_off):
+            number = 1
+        return retry_delay_s(number, self.queue, jitter=jitter)
 
 
 @dataclass(slots=True)
@@ -230,6 +253,20 @@ class FailuresTogether:
             return ()
         del self._open[mail_id]
         return tuple(self._failed.pop(mail_id))
+
+
+def first_due_at(changes: Sequence[Change]) -> float:
+    """When the first of the recipients that these changes put off is due; infinity when they put nobody off."""
+    return min(
+        (
+            settlement.due_at
+            for change in changes
+            if isinstance(change, Settle)
+            for settlement in change.settlements
+            if settlement.state is MailState.DEFERRED
+        ),
+        default=math.inf,
+    )
 
 
 def _asked_for_report(outcomes: Sequence[Outcome]) -> tuple[QueuedRecipient, ...]:

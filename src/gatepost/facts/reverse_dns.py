@@ -36,8 +36,14 @@ class ReverseDns:
 
 
 async def find_reverse_dns(mail: MailView, resolver: Resolver, *, timeout_s: float) -> ReverseDns:
-    """Ask for the names, then for the addresses of each. Raises WorldFault when the names are unknown."""
-    address = mail.session.client_ip
+    """Ask for the names, then for the addresses of each. Raises WorldFault when the names are unknown.
+
+    A trusted peer that told us the client (XCLIENT) has looked up its name, too: that is believed.
+    """
+    address, told = mail.session.client_ip, mail.session.client_name
+    if told is not None:
+        found = (told,) if _HOST_NAME.fullmatch(told) else ()
+        return ReverseDns(address=address, names=found, confirmed=found)
     pointers = await resolver.names(address, timeout_s=timeout_s)
     names = tuple(name for name in pointers[:NAMES_LIMIT] if _HOST_NAME.fullmatch(name))
     leads_back = await asyncio.gather(*(_leads_to(address, name, resolver, timeout_s) for name in names))

@@ -30,6 +30,8 @@ TIMER_S: Final = 15.0
 RATE_GRACE_S: Final = 30.0
 TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
+_OTHER_OFFER: Final = (235, 220)
+"""After AUTH and XCLIENT the client may do other things."""
 
 # What is waited for: the setting's name.
 _COMMAND: Final = "command-timeout"
@@ -63,6 +65,7 @@ class Connection(asyncio.Protocol):
         "_conversation",
         "_deadline",
         "_deadline_of",
+        "_encrypted",
         "_engine",
         "_eof",
         "_greeted",
@@ -108,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._deadline_of = _COMMAND
         self._content_since = 0.0
         self._content_bytes = 0
-        self._eof = self._stopping = self._write_blocked = self._greeted = False
+        self._eof = self._stopping = self._write_blocked = self._greeted = self._encrypted = False
 
     # What the event loop tells us.
 
@@ -124,6 +127,17 @@ class Connection(asyncio.Protocol):
             self._greet_later()
         else:
             self._expect(_HANDSHAKE)
+
+    def begin(self, transport: asyncio.Transport, early: bytes) -> None:
+        """As connection_made, behind a proxy's header. early: what the client said with it.
+
+        A handshake belongs there; anything else was said before our greeting (threats C01, Q04).
+        """
+        if self._pump is None:
+            self._engine.receive(early)
+        self.connection_made(transport)
+        if self._pump is not None and early:
+            self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client, in the clear or not."""
@@ -205,7 +219,7 @@ class Connection(asyncio.Protocol):
             return b""
         if answer and self._transport is not None:
             self._transport.write(answer)
-        if pump.established and self._conversation.session.tls is None:
+        if pump.established and not self._encrypted:
             self._tls_started(pump)
         if pump.peer_closed and self._transport is not None:
             # Whatever follows on the socket is not part of the session (threats C13).
@@ -221,6 +235,7 @@ class Connection(asyncio.Protocol):
             self._close()
 
     def _tls_started(self, pump: TlsPump) -> None:
+        self._encrypted = True  # the session's TLS is its client's, which XCLIENT may take away
         implicit = not self._greeted
         self._conversation.tls_started(pump.info)
         if self._transcript is not None:
@@ -322,7 +337,7 @@ class Connection(asyncio.Protocol):
             self._expect(_DATA)
         else:
             self._expect(_COMMAND)
-        if reply.code == 235:
+        if reply.code in _OTHER_OFFER:
             engine.offer = self._conversation.offer
             self._limits = self._conversation.limits.limits
         if self._conversation.wants_to_hang_up or reply.hangs_up:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+from gatepost.config.networks import is_internal_ip
 from gatepost.intake.door import Door, Grant
 from gatepost.intake.limit_hit import BEYOND, CLOSING, LimitHit, LimitLog, limit_behind
 from gatepost.intake.log_in import LogIn, LogInDesk
@@ -20,6 +21,7 @@ from gatepost.intake.session_limits import SessionLimits
 from gatepost.intake.taking_in import TakingIn
 from gatepost.intake.transaction import Transaction
 from gatepost.intake.unfinished import TOO_MUCH
+from gatepost.intake.xclient import Told
 from gatepost.message.trace import address_literal
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import Fault
@@ -46,6 +48,7 @@ from gatepost.protocol.events import (
     StartTls,
     Verb,
     Violation,
+    XClient,
 )
 from gatepost.protocol.refusals import TEXT_LINE_TOO_LONG
 from gatepost.records.wire_log import Sink
@@ -60,6 +63,7 @@ _RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient OK")
 _START_INPUT: Final = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
 _CHUNK_OK: Final = Reply(250, "2.0.0", "Chunk received")
 _READY_FOR_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
+_NOT_YOUR_CLIENT: Final = Reply(550, "5.7.0", "You may not speak for this client here")
 _NOT_ACCEPTING: Final = Reply(452, "4.3.1", "Insufficient system resources")
 _SIMPLE: Final = {
     Verb.RSET: Reply(250, "2.0.0", "OK"),
@@ -102,6 +106,7 @@ class Conversation:
         "_hang_up",
         "_hearing",
         "_log_in",
+        "_told",
         "_transaction",
         "_violations",
         "announce",
@@ -113,6 +118,8 @@ class Conversation:
         self._door = door
         self._grant: Grant = door.grant(session.client_ip)
         self.session = replace(session, kind=self._grant.kind, rights=self._grant.rights)
+        self._told = Told(self.session) if door.takes_xclient_from(session.client_ip) else None
+        """None: the peer may not use XCLIENT."""
         self._hearing = hearing
         self._counter = counter
         self._transaction: Transaction | None = None
@@ -128,7 +135,7 @@ class Conversation:
     @property
     def offer(self) -> Offer:
         """What the engine announces and accepts now."""
-        return self._door.offer(self.session, self._grant)
+        return self._door.offer(self.session, self._grant, xclient=self._told is not None)
 
     @property
     def is_spared(self) -> bool:
@@ -173,14 +180,16 @@ class Conversation:
         """RFC 3207 §4.2: forget what came in the clear."""
         self._end_transaction()
         self._hearing.forget_connection()
+        if self._told is not None:
+            self._hearing.forget_client()
+            self._told = Told(self._told.own)
+            self._become(self._told.own)
         self.session = replace(self.session, tls=info, helo="", esmtp=False, user="")
 
     def authenticated(self, user: str) -> None:
         """From now on the session is somebody's."""
-        self._grant = self._door.grant(self.session.client_ip, user=user)
-        self._limit_by_standing()
         self._hearing.forget_connection()
-        self.session = replace(self.session, user=user, kind=self._grant.kind, rights=self._grant.rights)
+        self._become(replace(self.session, user=user))
 
     def _limit_by_standing(self) -> None:
         """Another grant, other limits."""
@@ -235,10 +244,8 @@ class Conversation:
                 return self._end_of_data(event)
             case StartTls():
                 return _READY_FOR_TLS
-            case Auth():
-                return self._log_in.begin(event, self.session)
-            case AuthResponse():
-                return self._log_in.respond(event.data)
+            case Auth() | AuthResponse() | XClient():
+                return self._identity(event)
             case Violation():
                 return self._violation(event)
             case Other():
@@ -249,6 +256,8 @@ class Conversation:
     def _hello(self, event: Hello) -> Answer:
         before = self.session
         self.session = replace(before, helo=event.name, esmtp=event.verb is Verb.EHLO)
+        if self._told is not None:
+            self.session = self._told.greeted(self.session)
         hello = Reply(250, "", self._door.hostname)
 
         def said(disposition: Disposition) -> Reply:
@@ -258,9 +267,42 @@ class Conversation:
                 return refusal
             self._end_transaction()
             greeting = f"Hello {address_literal(self.session.client_ip)}"
-            return self.announce(greeting) if self.session.esmtp else hello
+            return self.announce(greeting) if event.verb is Verb.EHLO else hello
 
         return self._after(self._ask(Stage.HELO), said)
+
+    def _identity(self, event: Auth | AuthResponse | XClient) -> Answer:
+        match event:
+            case Auth():
+                return self._log_in.begin(event, self.session)
+            case AuthResponse():
+                return self._log_in.respond(event.data)
+            case XClient():
+                return self._xclient(event)
+
+    def _xclient(self, event: XClient) -> Answer:
+        """As if the client it names had just connected to this connector. Raises WorldFault."""
+        assert self._told is not None, "XCLIENT of somebody who may not"
+        told = self._told.and_now(event)
+        session = told.session_from(self.session, event)
+        is_believed = self._door.settings.internal_clients_by_proxy or event.ip is None
+        if (
+            not (is_believed or not is_internal_ip(session.client_ip))
+            or self._door.serves(session.client_ip) is None
+            or (told.user and self._counter.log_in.accounts.is_disabled(told.user))
+        ):
+            return _NOT_YOUR_CLIENT
+        self._end_transaction()
+        self._hearing.forget_client()
+        self._told = told
+        self._become(session)
+        return self.greet()
+
+    def _become(self, session: Session) -> None:
+        """From now on the session is this one, with the rights of its client."""
+        self._grant = self._door.grant(session.client_ip, user=session.user)
+        self.session = replace(session, kind=self._grant.kind, rights=self._grant.rights)
+        self._limit_by_standing()
 
     def _mail(self, event: Mail) -> Answer:
         pressure = self._counter.pressure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatepost.config.limit_settings import Limits
 from gatepost.config.settings import NamedRange, ReceiveConnector, Right
@@ -13,6 +13,7 @@ from gatepost.model.session import ClientKind, Rights, Session
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.events import EngineLimits, Offer
 from gatepost.protocol.scram import MECHANISM_PLUS
+from gatepost.protocol.xclient import ATTRIBUTES
 
 
 def rights_of(names: Sequence[Right]) -> Rights:
@@ -48,10 +49,13 @@ class Door:
         self.hostname = settings.hostname or hostname
         self.tls = tls
         self._serves = IpRanges(settings.remote_ranges)
+        self.proxies = IpRanges(settings.proxies) if settings.proxies else None
+        """Whose connections begin with a PROXY header; None: nobody's."""
+        self._xclient_peers = IpRanges(settings.xclient_peers) if settings.xclient_peers else None
         self._named = tuple((IpRanges(r.addresses), _grant_of(r)) for r in settings.ranges.values())
         self._anonymous = Grant(ClientKind.ANONYMOUS, rights_of(settings.anonymous_rights))
         self._authenticated = rights_of(settings.authenticated_rights)
-        self._offers: dict[tuple[Grant, bool, tuple[str, ...]], Offer] = {}
+        self._offers: dict[tuple[Grant, bool, tuple[str, ...], bool], Offer] = {}
         """One for each kind of client we know, in the clear and under TLS: as many as the file makes."""
         limits = settings.limits
         self.limits = limits
@@ -112,14 +116,25 @@ class Door:
             spared=True,
         )
 
-    def offer(self, session: Session, grant: Grant) -> Offer:
-        """What is announced and accepted at this moment of a session."""
+    def takes_xclient_from(self, peer_ip: str) -> bool:
+        """The peer may say who its client is."""
+        return self._xclient_peers is not None and peer_ip in self._xclient_peers
+
+    def offer(self, session: Session, grant: Grant, *, xclient: bool = False) -> Offer:
+        """What is announced and accepted at this moment of a session. xclient: its peer may say who the client is."""
         mechanisms = self.mechanisms(session)
-        key = (grant, session.tls is not None, mechanisms)
+        key = (grant, session.tls is not None, mechanisms, xclient)
         offer = self._offers.get(key)
         if offer is None:
-            offer = self._offers[key] = self._offer(grant, mechanisms, encrypted=session.tls is not None)
+            offer = self._offer(grant, mechanisms, encrypted=session.tls is not None)
+            if xclient:
+                offer = replace(offer, xclient=self._xclient_attributes())
+            self._offers[key] = offer
         return offer
+
+    def _xclient_attributes(self) -> tuple[str, ...]:
+        """A login is believed where one could log in, and nowhere else."""
+        return tuple(name for name in ATTRIBUTES if name != "LOGIN" or self.settings.auth)
 
     def _offer(self, grant: Grant, mechanisms: tuple[str, ...], *, encrypted: bool) -> Offer:
         settings, limits = self.settings, self.settings.limits

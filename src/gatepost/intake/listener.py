@@ -9,12 +9,14 @@ from functools import partial
 from typing import Final, cast
 
 from gatepost.config.limit_settings import Intake
-from gatepost.intake.admission import Admission
+from gatepost.config.networks import is_internal_ip
+from gatepost.intake.admission import TOO_MANY, Admission
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation, Counter
 from gatepost.intake.door import Door, choose_door
 from gatepost.intake.origin import Origin, origin_of
 from gatepost.intake.pressure import Level
+from gatepost.intake.proxied import Entrance, Introduction, Where
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.ip_ranges import plain_ip
 from gatepost.model.reply import Reply
@@ -30,6 +32,9 @@ BACKLOG: Final = 2048
 _NOT_ACTIVE: Final = Reply(421, "4.3.2", "Service not active, try again later")
 _PRESSED: Final = Reply(421, "4.3.2", "Insufficient system resources, closing transmission channel")
 _NOT_SERVED: Final = Reply(554, "5.7.1", "No service for you here")
+_NOT_BELIEVED: Final = Reply(421, "4.3.5", "No service for this address by way of a proxy")
+INTRODUCTIONS_LIMIT: Final = 1000
+"""Connections of proxies whose header has not come yet, in one worker: each lasts for proxy-timeout at most."""
 
 
 class _Turned(asyncio.Protocol):
@@ -71,12 +76,14 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._empty: asyncio.Future[None] | None = None
         self._sessions: dict[Connection, tuple[Door, Origin]] = {}
+        self._introductions: set[Introduction] = set()
         self._intake = intake or Intake()
         self._admission = Admission(self._intake, monotonic=clock.monotonic)
         self._awaited: list[tuple[set[Connection], asyncio.Future[None]]] = []
         self._held: dict[str, ConnectorState] = {}
         """Doors that an administrator does not let run, by name; they keep their state over a reload."""
         self._in_force = self._fitted()
+        self._entrances = {listening: Entrance.of(behind) for listening, behind in doors.items()}
 
     async def start(self) -> None:
         """Accept from now on."""
@@ -91,6 +98,8 @@ class Listener:
         """Accept no more; let sessions finish what they are in, then close them."""
         for server in self._servers:
             server.close()
+        for introduction in list(self._introductions):
+            introduction.abort()
         for connection in list(self._sessions):
             connection.stop()
         if self._sessions:
@@ -111,6 +120,7 @@ class Listener:
         self.log = desk.log
         self._admission.use(intake)
         self._in_force = self._fitted()
+        self._entrances = {listening: Entrance.of(behind) for listening, behind in doors.items()}
         self._held = {name: state for name, state in self._held.items() if name in self._in_force}
         for door in self._in_force.values():
             self._weigh_load(door)
@@ -190,16 +200,57 @@ class Listener:
         """Connectors whose stress profile is in force."""
         return tuple(name for name, door in self._in_force.items() if door.is_stressed)
 
-    def welcome(
-        self, listening: socket.socket, peer: tuple[str, int], local: tuple[str, int]
+    def arrived(self, listening: socket.socket, peer: Where, local: Where) -> asyncio.Protocol:
+        """A protocol for one new connection: of a client, or of a proxy that first says for whom it stands."""
+        entrance = self._entrances[listening]
+        if entrance.behind_proxies:
+            proxy_ip = plain_ip(peer[0])
+            if doors := entrance.doors_behind(proxy_ip):
+                return self._introduction(doors, peer, local, proxy_ip)
+        return self.welcome(entrance.doors, peer, local)
+
+    def _introduction(
+        self, doors: Sequence[Door], peer: Where, local: Where, proxy_ip: str
     ) -> asyncio.Protocol:
-        """A protocol for one new connection, or the one that turns it away."""
+        if len(self._introductions) >= INTRODUCTIONS_LIMIT:
+            self.not_introduced(proxy_ip, f"{INTRODUCTIONS_LIMIT} connections wait for their PROXY headers")
+            return _Turned(TOO_MANY)
+        introduction = Introduction(self, doors, peer, local, proxy_ip=proxy_ip)
+        self._introductions.add(introduction)
+        return introduction
+
+    def introduced(self, introduction: Introduction) -> None:
+        """A proxy has said for whom it stands, or has gone."""
+        self._introductions.discard(introduction)
+
+    def not_introduced(self, proxy_ip: str, reason: str) -> None:
+        """A connection of a proxy that came to nothing because of its header."""
+        self.counters.add("connections_refused", connector="", limit="proxy-header")
+        self.log.write(
+            "warning", "connection-refused", client_ip=proxy_ip, limit="proxy-header", reason=reason
+        )
+
+    def welcome(
+        self, doors: Sequence[Door], peer: Where, local: Where, *, proxy_ip: str = ""
+    ) -> asyncio.Protocol:
+        """A protocol for one new client, or the one that turns it away. proxy_ip: who told its address."""
         client_ip = plain_ip(peer[0])
-        door = choose_door(self._doors[listening], client_ip)
+        door = choose_door(doors, client_ip)
         if door is None:
             self.counters.add("connections_refused", connector="", limit="remote-ranges")
             self.log.write("info", "connection-refused", client_ip=client_ip, limit="remote-ranges")
             return _Turned(_NOT_SERVED)
+        if proxy_ip and not door.settings.internal_clients_by_proxy and is_internal_ip(client_ip):
+            self.counters.add("connections_refused", connector=door.name, limit="internal-clients-by-proxy")
+            self.log.write(
+                "warning",
+                "connection-refused",
+                client_ip=client_ip,
+                proxy_ip=proxy_ip,
+                connector=door.name,
+                limit="internal-clients-by-proxy",
+            )
+            return _Turned(_NOT_BELIEVED)
         if self._held and door.name in self._held:
             self.counters.add("connections_refused", connector=door.name, limit="not-running")
             return _Turned(_NOT_ACTIVE)
@@ -210,7 +261,7 @@ class Listener:
         if hit is not None:
             self._desk.limit_log.connection_refused(hit, connector=door.name, client_ip=client_ip)
             return _Turned(hit.reply)
-        connection = self._connection(door, client_ip, peer[1], local)
+        connection = self._connection(door, (client_ip, peer[1]), local, proxy_ip)
         if not spared:
             connection.count_for(self._admission.minute_of(origin, door))
         self._sessions[connection] = (door, origin)
@@ -240,14 +291,15 @@ class Listener:
             if its_door.name == door.name:
                 connection.use_limits(door.limits)
 
-    def _connection(self, door: Door, client_ip: str, client_port: int, local: tuple[str, int]) -> Connection:
+    def _connection(self, door: Door, client: Where, local: Where, proxy_ip: str) -> Connection:
         session = Session(
             session_id=self._randomness.token_hex(8),
             connector=door.name,
-            client_ip=client_ip,
-            client_port=client_port,
+            client_ip=client[0],
+            client_port=client[1],
             local_ip=plain_ip(local[0]),
             local_port=local[1],
+            proxy_ip=proxy_ip,
             started_at=self._clock.now(),
         )
         conversation = Conversation(door, session, self._runner.hearing(door.name), self._desk)
@@ -288,6 +340,6 @@ class _Arriving(asyncio.Protocol):
         if not peer or not local:
             transport.abort()  # it was gone before we looked
             return
-        protocol = self._listener.welcome(self._listening, (peer[0], peer[1]), (local[0], local[1]))
+        protocol = self._listener.arrived(self._listening, (peer[0], peer[1]), (local[0], local[1]))
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

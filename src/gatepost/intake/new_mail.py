@@ -8,16 +8,18 @@ from typing import Final
 
 import msgspec
 
+from gatepost.config.delivery_settings import Delivery
 from gatepost.config.settings import Settings
 from gatepost.intake.transaction import Transaction
 from gatepost.message.firewall import apply_edits, firewalled
 from gatepost.message.headers import HeaderIndex
+from gatepost.message.priority import priority_of
 from gatepost.message.trace import completing_fields, received_field
 from gatepost.message.words import text_of
 from gatepost.model.content import Content
 from gatepost.model.known import MailView
 from gatepost.model.mail_id import mail_id_text
-from gatepost.model.queued import MailState, QueuedMail, QueuedRecipient, StoredRecord
+from gatepost.model.queued import MailState, Priority, QueuedMail, QueuedRecipient, StoredRecord
 from gatepost.model.session import Rights, Session
 from gatepost.model.verdict import Action, Disposition
 from gatepost.policy.folding import Decision, Group
@@ -99,7 +101,18 @@ def queued_mail(
         subject=text_of(subject, SUBJECT_LIMIT_CHARACTERS) if subject else "",
         scl=scl,
         authenticated=arrival.is_authenticated,
+        priority=_priority(arrival, settings.delivery),
     )
+
+
+def _priority(arrival: Arrival, delivery: Delivery) -> Priority:
+    """What the fields ask for, where they are heeded."""
+    heeded = delivery.priority_from
+    if heeded == "nobody" or (heeded == "authenticated" and not arrival.is_authenticated):
+        return Priority.NORMAL
+    asked = priority_of(arrival.index)
+    too_large = arrival.content.size_bytes > delivery.high_priority_size_bytes
+    return Priority.NORMAL if asked is Priority.HIGH and too_large else asked
 
 
 def may_leave(mail: QueuedMail) -> QueuedMail | None:

@@ -15,6 +15,7 @@ from gatepost.protocol.events import (
     Rcpt,
     StartTls,
     Violation,
+    XClient,
 )
 from gatepost.records.wire_log import MASKED
 
@@ -37,13 +38,23 @@ def command_text(event: Event) -> str:
             return f"(end of message, {event.form.size_bytes} octets of body)"
         case StartTls():
             return "STARTTLS"
-        case Auth(mechanism=mechanism, initial_response=response):
-            return f"AUTH {mechanism}" + (f" {MASKED}" if response is not None else "")
-        case AuthResponse():
-            return MASKED
+        case Auth() | AuthResponse() | XClient():
+            return _identity_text(event)
         case Other(verb=verb, argument=argument):
             return f"{verb.name} {argument}".strip()
         case Violation(what=what):
             return f"(refused: {what})"
         case _:
             return f"({type(event).__name__})"
+
+
+def _identity_text(event: Auth | AuthResponse | XClient) -> str:
+    match event:
+        case Auth(mechanism=mechanism, initial_response=response):
+            return f"AUTH {mechanism}" + (f" {MASKED}" if response is not None else "")
+        case AuthResponse():
+            return MASKED
+        case XClient():
+            values = {"ADDR": event.ip, "NAME": event.name, "HELO": event.helo, "LOGIN": event.login}
+            said = (f"{name}={value}" for name, value in values.items() if value is not None)
+            return " ".join(("XCLIENT", *said))

@@ -12,6 +12,7 @@ from gatepost.adapters.log import JsonLog
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.world import SystemClock
 from gatepost.config.settings import Settings
+from gatepost.main.clock_watch import ClockWatch
 from gatepost.main.sockets import bindings_of
 from gatepost.model.content import Content
 from gatepost.model.mail_id import MailIds
@@ -48,6 +49,7 @@ class Lasting:
     log: JsonLog
     store: SqliteStore
     clock: QueueClock
+    clock_watch: ClockWatch
     system_clock: SystemClock
     counters: MemoryCounters
     ids: MailIds
@@ -56,6 +58,30 @@ class Lasting:
     commands: WorkerCommands | None = None
     """Of the configuration in force."""
     take_configuration: Callable[[str, str], Awaitable[str]] | None = None
+
+    @classmethod
+    def around(
+        cls,
+        store: SqliteStore,
+        number: int,
+        sockets: dict[str, socket.socket],
+        log: JsonLog,
+        system_clock: SystemClock,
+    ) -> Lasting:
+        """At a worker's start. number: the worker's."""
+        clock, counters = QueueClock(system_clock, last_seen_at=store.last_seen_at), MemoryCounters()
+        return cls(
+            number=number,
+            sockets=sockets,
+            log=log,
+            store=store,
+            clock=clock,
+            clock_watch=ClockWatch(clock, log=log, counters=counters),
+            system_clock=system_clock,
+            counters=counters,
+            ids=MailIds(number, after=store.last_mail_id),
+            started_at=system_clock.now(),
+        )
 
     async def take(self, path: str, text: str) -> str:
         """Why this configuration cannot be taken, "" when it was; for control, which is built before the succession."""

@@ -31,6 +31,7 @@ def house_of(settings: Settings, accepted: AcceptedDomains, router: Router) -> H
         router=router,
         remote=RemoteDomains({canonical_pattern(n): d for n, d in settings.remote_domains.items()}),
         rate=NoticeRate(limit=settings.notices.hourly_limit),
+        sender_rate=NoticeRate(limit=settings.notices.hourly_limit_per_sender),
     )
 
 

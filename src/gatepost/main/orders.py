@@ -16,12 +16,15 @@ from gatepost.control.commands import AnyCommand, Refused, SetConnector, TakeCon
 from gatepost.control.gateway import (
     STATE_AFTER,
     AnyGatewayReply,
+    AskWorkers,
     Held,
     HoldConnector,
+    Life,
     Mistakes,
     Reload,
     Reloaded,
     Restarted,
+    Workers,
     decode_command,
     encode,
     mistakes_of,
@@ -57,6 +60,8 @@ class Orders:
     change_log: Callable[[LogSettings, LogSettings], None]
     notifier: Notifier
     children: Sequence[Child] = ()
+    is_announced: bool = False
+    """systemd knows that every worker serves."""
     held: dict[str, ConnectorState] = field(default_factory=dict)
     """Connectors that do not run; kept over reloads and deaths of workers, forgotten when the gateway stops."""
 
@@ -72,6 +77,8 @@ class Orders:
 
     def reload(self) -> AnyGatewayReply:
         """Validate first; then every worker goes on with the new file, and keeps its sessions."""
+        if not self.is_announced:  # systemd is told of a start still
+            return self._reload()
         self.notifier.reloading()
         try:
             return self._reload()
@@ -88,6 +95,9 @@ class Orders:
                 return encode(self.reload())
             case HoldConnector():
                 return encode(self._hold(command))
+            case AskWorkers():
+                lives = (Life(c.number, c.is_ready, c.quick_deaths) for c in self.children if c.number >= 0)
+                return encode(Workers(lives=tuple(lives)))
 
     def _reload(self) -> Reloaded | Mistakes | Refused:
         before = self.configuration

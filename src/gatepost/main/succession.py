@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gatepost.config.errors import ConfigurationErrors
@@ -61,19 +61,26 @@ class Succession:
 
     async def stop(self, timeout_s: float) -> None:
         """Stop the worker, with what older configurations still have in work."""
+        elders = tuple(self._elders.values())
         for task in self._elders:
             task.cancel()
-        await self.worker.stop(timeout_s, elders=tuple(self._elders.values()))
+        await self.worker.stop(timeout_s, elders=elders)
+        for elder in elders:
+            self._close(elder, in_use=(self.worker,))
 
     async def _retire(self, before: Worker, sessions: frozenset[Connection]) -> None:
         """Wait until nothing of it is needed any more, then close what only it used."""
         await before.scheduler.retire()
         await before.listener.over(sessions)
-        in_use = (self.worker, *(w for w in self._elders.values() if w is not before))
-        if all(before.resolver is not other.resolver for other in in_use):
-            before.resolver.close()
-        if all(before.wire_logs is not other.wire_logs for other in in_use):
-            before.wire_logs.close()
+        self._close(before, in_use=(self.worker, *(w for w in self._elders.values() if w is not before)))
         gc.unfreeze()  # its parts were frozen, and would never be looked at again
         gc.collect()
         gc.freeze()
+
+    @staticmethod
+    def _close(elder: Worker, *, in_use: Sequence[Worker]) -> None:
+        """What nobody else has taken over."""
+        if all(elder.resolver is not other.resolver for other in in_use):
+            elder.resolver.close()
+        if all(elder.wire_logs is not other.wire_logs for other in in_use):
+            elder.wire_logs.close()

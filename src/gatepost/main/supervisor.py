@@ -65,7 +65,6 @@ class Supervisor:
     _sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
     _children: list[Child] = field(default_factory=list)
     _stopping_since: float | None = None
-    _announced: bool = False
     _ears: Ears = field(init=False, repr=False)
     _desk: WaitingSocket = field(init=False, repr=False)
 
@@ -211,8 +210,8 @@ class Supervisor:
     def _tell_systemd(self, now: float) -> None:
         """READY once every worker serves; WATCHDOG while none of those that serve is silent for too long."""
         workers = [child for child in self._children if child.number >= 0]
-        if not self._announced and workers and all(child.is_ready for child in workers):
-            self._announced = True
+        if not self.orders.is_announced and workers and all(child.is_ready for child in workers):
+            self.orders.is_announced = True
             self.notifier.ready(self.orders.status)
         if self.notifier.watchdog_s and all(
             now - child.heard_at < self.notifier.watchdog_s for child in workers if child.is_ready

@@ -19,7 +19,6 @@ from typing import Final
 
 from gatepost.adapters.accounts import FileAccounts
 from gatepost.adapters.control_socket import ControlServer
-from gatepost.adapters.counters import MemoryCounters
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
 from gatepost.adapters.log import JsonLog
@@ -63,7 +62,6 @@ from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.succession import Succession
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
-from gatepost.model.mail_id import MailIds
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
 from gatepost.ports.tls import TlsServer
@@ -112,17 +110,7 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     store = await own_store(configuration.settings, number, system_clock, log, loop, stop)
     if store is None:
         return 0
-    lasting = Lasting(
-        number=number,
-        sockets=birth.sockets,
-        log=log,
-        store=store,
-        clock=QueueClock(system_clock, last_seen_at=store.last_seen_at),
-        system_clock=system_clock,
-        counters=MemoryCounters(),
-        ids=MailIds(number, after=store.last_mail_id),
-        started_at=system_clock.now(),
-    )
+    lasting = Lasting.around(store, number, birth.sockets, log, system_clock)
     worker = _build(configuration, lasting, None)
     succession = Succession(worker, lasting, _build)
     for name, state in birth.held.items():
@@ -189,6 +177,7 @@ class Worker:
         route_again(self.store, self.router, now=self.clock.now())
         self.scheduler.start()
         self._every(REFRESH_S, self._read_recipients)
+        self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
@@ -228,12 +217,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     """Join everything. before: the parts in force, of which those whose settings are the same are kept."""
     settings, old = configuration.settings, before.settings if before else None
     number, log, counters, store = lasting.number, lasting.log, lasting.counters, lasting.store
-    clock, system_clock, randomness, ids = (
-        lasting.clock,
-        lasting.system_clock,
-        SystemRandomness(),
-        lasting.ids,
-    )
+    clock, system_clock, ids = lasting.clock, lasting.system_clock, lasting.ids
+    randomness = SystemRandomness()
     accepted = accepted_domains(settings)
     router = Router(settings, accepted)
     resolver = before.resolver if before and unchanged(old, settings, "dns") else DnsResolver(settings.dns)
@@ -289,6 +274,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         attempts=Attempts(store=store, courier=courier, maildir=maildir),
         settling=Settling(
             queue=settings.queue,
+            delivery=settings.delivery,
             hostname=settings.server.hostname,
             clock=clock,
             randomness=randomness,
@@ -301,7 +287,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
                 hostname=settings.server.hostname,
             ),
         ),
-        queue=settings.queue,
+        settings=settings,
     )
     taking_in = TakingIn(
         store,

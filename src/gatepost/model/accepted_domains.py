@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Final
 
 
 class DomainType(Enum):
@@ -12,6 +13,9 @@ class DomainType(Enum):
     AUTHORITATIVE = "authoritative"
     INTERNAL_RELAY = "internal-relay"
     EXTERNAL_RELAY = "external-relay"
+
+
+_OWN: Final = (DomainType.AUTHORITATIVE, DomainType.INTERNAL_RELAY)
 
 
 class AcceptedDomains:
@@ -26,6 +30,10 @@ class AcceptedDomains:
     def type_of(self, domain: str) -> DomainType | None:
         """domain: as in Address.domain. None when it is not ours. "*.example.com" is not example.com itself."""
         return self._types.get(self.name_for(domain) or "")
+
+    def holds_own(self, domain: str) -> bool:
+        """A domain of the organisation: authoritative, or on another system of ours. "": of nobody's sender, too."""
+        return not domain or self.type_of(domain) in _OWN
 
     def name_for(self, domain: str) -> str | None:
         """The entry that matched: "example.com" or "*.example.com"."""

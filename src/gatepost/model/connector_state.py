@@ -12,6 +12,6 @@ class ConnectorState(StrEnum):
     PAUSED = "paused"
     """New clients are sent away; sessions that are open go on."""
     DRAINING = "draining"
-    """New clients are sent away; open sessions finish the mail they are in and are told 421."""
+    """New clients are sent away; open sessions finish the message they are sending and are told 421."""
     STOPPED = "stopped"
     """As DRAINING, and what has not finished after server.stop-timeout is closed."""

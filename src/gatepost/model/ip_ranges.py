@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+_BROADCAST: Final = IPv4Address("255.255.255.255")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,6 +65,12 @@ class IpRanges:
 def _number_of(address: str) -> tuple[int, int]:
     parsed = ip_address(address)
     return parsed.version, int(parsed)
+
+
+def is_of_one_host(address: str) -> bool:
+    """Whether a connection can come from it: not for an unspecified, a multicast or the broadcast address."""
+    parsed = ip_address(address)
+    return not (parsed.is_unspecified or parsed.is_multicast or parsed == _BROADCAST)
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 
 import msgspec
 
@@ -31,6 +31,16 @@ class MailState(Enum):
     def is_final(self) -> bool:
         """Nothing is left on disk but records."""
         return self in (MailState.DELIVERED, MailState.FAILED, MailState.REMOVED)
+
+
+class Priority(IntEnum):
+    """Which mail leaves first of those that wait for one next hop. The number says how many leads it is ahead."""
+
+    HIGH = 1
+    NORMAL = 0
+    LOW = -1
+    NONE = -2
+    """Mass mail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +86,7 @@ class QueuedMail:
     """The sender is known to be who it says: it may be sent a notice about a mail we refuse later."""
     is_notice: bool = False
     """Written by us (source DSN): expires earlier and is never answered by a notice."""
+    priority: Priority = Priority.NORMAL
 
     @property
     def envelope(self) -> Envelope:

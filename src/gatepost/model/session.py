@@ -71,6 +71,10 @@ class Session:
     started_at: float
     kind: ClientKind = ClientKind.ANONYMOUS
     rights: Rights = Rights.NONE
+    proxy_ip: str = ""
+    """Who told us the client's address (PROXY header, XCLIENT); "": the client connected to us itself."""
+    client_name: str | None = None
+    """The name an XCLIENT peer found for the client's address; "": there is none; None: nobody told us."""
     origin_ip: str = ""
     """The address filters judge: `client_ip`, or what stands behind our own relays."""
     helo: str = ""

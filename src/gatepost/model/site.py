@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.domain_table import DomainTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +27,7 @@ class Site:
     header_size_bytes: int = 256 << 10
     header_fields: int = 1000
     offers_auth: bool = False
+    refused_domains: frozenset[str] = frozenset()
+    """Kinds of recipients' domains that nobody may send to: the connector's refused-recipient-domains."""
+    automatic_replies: DomainTable[bool] | None = None
+    """Which remote domains may get automatic replies; None: all."""

@@ -51,7 +51,10 @@ class Routes(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What every notice of one gateway needs. hostname: our name.  rate: counts against notices.hourly-limit."""
+    """What every notice of one gateway needs. hostname: our name.
+
+    rate: counts against notices.hourly-limit.  sender_rate: against notices.hourly-limit-per-sender.
+    """
 
     settings: Settings
     hostname: str
@@ -59,6 +62,15 @@ class House:
     router: Routes
     remote: RemoteDomains
     rate: NoticeRate | None = None
+    sender_rate: NoticeRate | None = None
+
+    def over_limit(self, sender: Address, now: float) -> Silence | None:
+        """Counts one more notice to this sender; or why there may be none within this hour."""
+        if self.sender_rate is not None and not self.sender_rate.admits(sender.key, now):
+            return Silence.SENDER_RATE
+        if self.rate is not None and not self.rate.admits(sender.domain, now):
+            return Silence.RATE
+        return None
 
 
 def compose_failure(
@@ -163,9 +175,9 @@ class _Writer:
         audience = who_hears(mail, [r for r, _, _ in outcomes], kind, head=content.head, rules=rules)
         if audience.silence is not None:
             return audience.silence
-        rate = self._house.rate
-        if rate is not None and not rate.admits(mail.sender.domain, self._now):
-            return Silence.RATE
+        over_limit = self._house.over_limit(mail.sender, self._now)
+        if over_limit is not None:
+            return over_limit
         told = {recipient.number for recipient in audience.recipients}
         reported = tuple(
             ReportedRecipient(

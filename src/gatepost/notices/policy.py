@@ -31,6 +31,7 @@ class Silence(Enum):
     UNKNOWN_SENDER = "nobody knows whether the sender is who it says (notices.to)"
     REMOTE_DOMAIN = "the sender's domain gets no such notices (remote-domains)"
     RATE = "too many notices went to the sender's domain within the hour (notices.hourly-limit)"
+    SENDER_RATE = "too many notices went to the sender within the hour (notices.hourly-limit-per-sender)"
     SPAM = "the mail counts as spam and its sender is not known to be who it says"
     NOT_WANTED = "the sender asked not to be told"
     AUTOMATIC = "the mail was sent by a machine"

@@ -125,6 +125,11 @@ class Knowledge:
         self._forget(lambda gathering: gathering.scope is not _OF_CONNECTION or gathering.of_identity)
         self._of_recipient.clear()
 
+    def forget_client(self) -> None:
+        """All of it."""
+        self._forget(lambda _: True)
+        self._of_recipient.clear()
+
     def forget_recipient(self, recipient: Address) -> None:
         """Everything about one recipient."""
         self._of_recipient.pop(recipient, None)

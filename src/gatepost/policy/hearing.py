@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
+from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient
 from gatepost.model.known import MailView, Unknown
@@ -29,6 +30,8 @@ _RCPT: Final = Stage.RCPT
 _END_OF_HEADERS: Final = Stage.END_OF_HEADERS
 _DISCONNECT: Final = Stage.DISCONNECT
 _BYPASSING: Final = Audience.BYPASSING
+_INTERNAL: Final = Audience.INTERNAL
+_EXTERNAL: Final = Audience.EXTERNAL
 _DEFER: Final = Action.DEFER
 CONNECTION_STAGES: Final = (Stage.CONNECT, Stage.HELO, Stage.STARTTLS, Stage.AUTH)
 _BEFORE_RCPT: Final = (*CONNECTION_STAGES, Stage.MAIL)
@@ -48,8 +51,10 @@ class Hearing:
         "_alarm",
         "_asked",
         "_audience",
+        "_is_internal",
         "_knowledge",
         "_log",
+        "_own_domains",
         "_panels",
         "_panels_now",
         "_panels_of",
@@ -67,6 +72,7 @@ class Hearing:
         panels: Sequence[Mapping[Stage, Panel]],
         *,
         skipped: Sequence[tuple[tuple[str, str], ...]],
+        accepted: AcceptedDomains,
         scale: Scale,
         deadline_s: float,
         revision: str,
@@ -74,6 +80,9 @@ class Hearing:
     ) -> None:
         self._panels_of = panels
         self._skipped_of = skipped
+        self._own_domains = accepted
+        self._is_internal = False
+        """The client's: whose mail it is, its senders decide."""
         self._audience = Audience.EXTERNAL
         self._panels_now: Mapping[Stage, Panel] = panels[Audience.EXTERNAL]
         self._session: Session | None = None
@@ -103,7 +112,7 @@ class Hearing:
     def has_nobody_to_ask(self, stage: Stage, session: Session) -> bool:
         """No agent speaks at this stage and nothing is found out early: `ask` would pass in silence."""
         panel = self._panels_for(session)[stage]
-        return not panel.seats and not panel.early
+        return not panel.seats and not panel.early and not self._is_internal
 
     def decide(self, view: MailView) -> tuple[Decision, ...] | Coroutine[Any, Any, tuple[Decision, ...]]:
         """At the end of the data: asks END_OF_HEADERS, then END_OF_DATA; one decision for each recipient.
@@ -162,6 +171,14 @@ class Hearing:
             self._said.pop(stage, None)
             self._asked.pop(stage, None)
 
+    def forget_client(self) -> None:
+        """After XCLIENT: the client is another one, and nothing was found out or said about it."""
+        self.forget_mail()
+        self._knowledge.forget_client()
+        self._said.clear()
+        self._asked.clear()
+        self._log = []
+
     def close(self) -> None:
         """The session is over."""
         self._knowledge.close()
@@ -198,12 +215,23 @@ class Hearing:
         )
 
     def _panel_for(self, view: MailView) -> Panel:
-        return self._panels_for(view.session)[view.stage]
+        panels = self._panels_for(view.session)
+        if self._is_internal:
+            panels = self._panels_for_sender(view)
+        return panels[view.stage]
+
+    def _panels_for_sender(self, view: MailView) -> Mapping[Stage, Panel]:
+        """Of an internal client: what it passes on for others is external mail (Exchange's definition)."""
+        is_ours = view.envelope is None or self._own_domains.holds_own(view.envelope.sender.domain)
+        self._audience = _INTERNAL if is_ours else _EXTERNAL
+        self._panels_now = self._panels_of[self._audience]
+        return self._panels_now
 
     def _panels_for(self, session: Session) -> Mapping[Stage, Panel]:
         if session is not self._session:  # rights change with EHLO, STARTTLS and AUTH only
             self._session = session
             self._audience = Audience.of(session.rights)
+            self._is_internal = self._audience is _INTERNAL
             self._panels_now = self._panels_of[self._audience]
         return self._panels_now
 

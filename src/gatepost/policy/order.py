@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
@@ -17,6 +18,7 @@ from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.domain_table import DomainTable
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
 from gatepost.policy.agent import Agent, name_of, settings_of
@@ -36,6 +38,7 @@ ORDER: Final = (
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
+    (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
@@ -150,6 +153,7 @@ def build(
         dockets[name] = Docket(panels=tuple(panels_for(members, facts, audience) for audience in Audience))
     return PolicyRunner(
         dockets,
+        accepted=accepted,
         scale=Scale.of(settings.policy),
         deadline_s=settings.policy.deadline_s,
         revision=revision,
@@ -173,7 +177,14 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         header_size_bytes=limits.header_size_bytes,
         header_fields=limits.header_fields,
         offers_auth=connector.auth,
+        refused_domains=frozenset(connector.refused_recipient_domains),
+        automatic_replies=_automatic_replies(settings),
     )
+
+
+def _automatic_replies(settings: Settings) -> DomainTable[bool] | None:
+    entries = {canonical_pattern(n): d.automatic_replies for n, d in settings.remote_domains.items()}
+    return None if all(entries.values()) else DomainTable(entries, otherwise=True)
 
 
 def checked_domains(settings: Settings) -> frozenset[str]:
@@ -189,6 +200,8 @@ def checked_domains(settings: Settings) -> frozenset[str]:
 def _members(kinds: Iterable[Any], tables: Mapping[str, Table], site: Site) -> list[Member]:
     members = []
     for kind in kinds:
+        if kind is AutomaticReplies and site.automatic_replies is None:
+            continue  # it has nothing to do, and would cost every mail a microsecond
         table = tables.get(name_of(kind))
         settings = table if isinstance(table, AgentTable) else settings_of(kind)()
         if settings.enabled and (not settings.connectors or site.connector in settings.connectors):

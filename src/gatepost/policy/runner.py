@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
+from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.verdict import Stage
 from gatepost.policy.alarm import Alarm
 from gatepost.policy.folding import Scale
@@ -38,12 +39,14 @@ class PolicyRunner:
         self,
         dockets: Mapping[str, Docket],
         *,
+        accepted: AcceptedDomains,
         scale: Scale,
         deadline_s: float,
         revision: str,
         alarm: Alarm,
     ) -> None:
         self._dockets = dict(dockets)
+        self._accepted = accepted
         self._scale = scale
         self._deadline_s = deadline_s
         self._revision = revision
@@ -55,6 +58,7 @@ class PolicyRunner:
         return Hearing(
             docket.panels,
             skipped=docket.skipped,
+            accepted=self._accepted,
             scale=self._scale,
             deadline_s=self._deadline_s,
             revision=self._revision,

@@ -28,11 +28,11 @@ class OutgoingWire(Protocol):
 
     @property
     def peer_ip(self) -> str:
-        """The address we are connected to."""
+        """The address we are connected to; "" for a Unix socket."""
 
     @property
     def local_ip(self) -> str:
-        """Our address on this connection."""
+        """Our address on this connection; "" for a Unix socket."""
 
 
 class Dialer(Protocol):
@@ -41,4 +41,7 @@ class Dialer(Protocol):
     def connect(
         self, address: str, port: int, *, source_address: str, timeout_s: float
     ) -> Awaitable[OutgoingWire]:
-        """Connect to one IP address. Raises WorldFault."""
+        """Connect to one IP address, or to the Unix socket of that path when it begins with "/".
+
+        Raises WorldFault; with the fact no_source=True when it cannot be done from source_address.
+        """

@@ -30,6 +30,7 @@ def announced(offer: Offer, greeting: str, *, tls: bool, authenticated: bool) ->
         ("STARTTLS", offer.starttls and not tls),
         ("REQUIRETLS", offer.require_tls and tls),
         (f"AUTH {' '.join(offer.auth)}", bool(offer.auth) and not authenticated),
+        (f"XCLIENT {' '.join(offer.xclient)}", bool(offer.xclient)),
         (f"LIMITS RCPTMAX={offer.recipients}{_mail_max(offer)}", True),
         ("HELP", True),
     ]

@@ -26,6 +26,7 @@ class Verb(Enum):
     HELO = auto()
     STARTTLS = auto()
     AUTH = auto()
+    XCLIENT = auto()
     MAIL = auto()
     RCPT = auto()
     DATA = auto()
@@ -77,6 +78,24 @@ class AuthResponse:
     """The client's answer to a 334 challenge, decoded. A cancel (*) is answered by the engine itself."""
 
     data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XClient:
+    """XCLIENT of a trusted peer. None: not said, it stays as it is. A positive answer is 220, the greeting.
+
+    name, helo, login: "" when the peer says that there is none. name: in lower case. ip, server_ip: valid addresses.
+    port: 0 when it is not known. esmtp: the client said EHLO.
+    """
+
+    name: str | None = None
+    ip: str | None = None
+    port: int | None = None
+    esmtp: bool | None = None
+    helo: str | None = None
+    login: str | None = None
+    server_ip: str | None = None
+    server_port: int | None = None
 
 
 class Mail(Struct, frozen=True, kw_only=True, gc=False):
@@ -159,6 +178,7 @@ Event = (
     | StartTls
     | Auth
     | AuthResponse
+    | XClient
     | Mail
     | Rcpt
     | Data
@@ -192,6 +212,8 @@ class Offer:
     """REQUIRETLS, announced and accepted under TLS only."""
     auth: tuple[str, ...] = ()
     """Mechanisms; empty: AUTH is not offered."""
+    xclient: tuple[str, ...] = ()
+    """Attributes of XCLIENT; empty: the peer may not say who its client is."""
     tls_needed: bool = False
     """530 5.7.0 to all but EHLO, HELO, STARTTLS, NOOP, RSET, QUIT until TLS is on."""
     helo_needed: bool = True

@@ -51,6 +51,9 @@ AUTH_MECHANISM_UNKNOWN: Final = Reply(504, "5.5.4", "Authentication mechanism no
 AUTH_NOT_BASE64: Final = Reply(501, "5.5.2", "Cannot decode base64")
 AUTH_CANCELLED: Final = Reply(501, "5.7.0", "Authentication cancelled")
 
+# XCLIENT.
+XCLIENT_INVALID: Final = Reply(501, "5.5.4", "Syntax: XCLIENT attribute=value, each once, in xtext")
+
 # Parameters of MAIL and RCPT.
 PARAMETER_UNKNOWN: Final = Reply(555, "5.5.4", "Parameter not recognized or not implemented")
 PARAMETER_INVALID: Final = Reply(501, "5.5.4", "Parameter repeated or its value invalid")

@@ -54,7 +54,7 @@ _CACHE_VERBS: Final = ("STATS", "SET", "GETS", "VERSION")  # memcached
 _FOREIGN_VERBS: Final = frozenset((*_WEB_VERBS, *_CALL_VERBS, *_CACHE_VERBS, "PROXY"))
 _FOREIGN_START: Final = re.compile(r"SSH-|[*$]\d|[A-Za-z][A-Za-z0-9-]*:")
 _OBSOLETE_VERBS: Final = frozenset(("ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "WIZ", "DEBUG"))
-_TRUSTED_VERBS: Final = frozenset(("XCLIENT", "XFORWARD", "XSHADOW", "X-ANONYMOUSTLS", "XEXCH50", "X-EXPS"))
+_TRUSTED_VERBS: Final = frozenset(("XFORWARD", "XSHADOW", "X-ANONYMOUSTLS", "XEXCH50", "X-EXPS"))
 
 _MOST_SAY: Final = frozenset({"SIZE", "BODY"})
 """The parameters most clients send with MAIL, and no others."""

@@ -29,6 +29,7 @@ from gatepost.protocol.events import (
     StartTls,
     Verb,
     Violation,
+    XClient,
 )
 from gatepost.protocol.smtp_commands import (
     Command,
@@ -42,6 +43,7 @@ from gatepost.protocol.smtp_commands import (
     read_rcpt,
 )
 from gatepost.protocol.smtp_states import IN_TRANSACTION, LAST_IN_GROUP, State, after
+from gatepost.protocol.xclient import read_xclient
 
 RECIPIENTS_OVERSHOOT: Final = 1000
 """Recipients above the limit that are no error yet: the client may not know it (RFC 5321 §4.5.3.1.10)."""
@@ -52,7 +54,7 @@ _WITHOUT_TLS: Final = frozenset({Verb.EHLO, Verb.HELO, Verb.STARTTLS, Verb.NOOP,
 """Allowed before TLS where TLS is demanded (RFC 3207 §4)."""
 _BARE_VERBS: Final = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
 """Verbs that take no argument (RFC 5321 §4.1.1, RFC 3207 §4)."""
-_OFFERED: Final = frozenset({Verb.STARTTLS, Verb.AUTH, Verb.BDAT, Verb.LAST})
+_OFFERED: Final = frozenset({Verb.STARTTLS, Verb.AUTH, Verb.XCLIENT, Verb.BDAT, Verb.LAST})
 """Verbs of extensions: allowed where the offer has them."""
 # Members by name: reading one off its class calls into enum every time, and this runs for every command.
 _CONNECTED: Final = State.CONNECTED
@@ -70,6 +72,7 @@ _EHLO: Final = Verb.EHLO
 _QUIT: Final = Verb.QUIT
 _AUTH: Final = Verb.AUTH
 _STARTTLS: Final = Verb.STARTTLS
+_XCLIENT: Final = Verb.XCLIENT
 _HELLOS: Final = frozenset({Verb.EHLO, Verb.HELO})
 _NEED_DATA: Final = Pause.NEED_DATA
 _NEED_ANSWER: Final = Pause.NEED_ANSWER
@@ -293,6 +296,8 @@ class ServerEngine:
             return read_hello(command)
         if verb is _AUTH:
             return read_auth(argument, self.offer)
+        if verb is _XCLIENT:
+            return read_xclient(argument, self.offer)
         return StartTls() if verb is _STARTTLS else Other(verb, argument)
 
     def _read_recipient(self, argument: str) -> Event:
@@ -398,6 +403,8 @@ class ServerEngine:
             case Verb.AUTH if not offer.auth:
                 in_clear = offer.starttls and not self._tls
                 return refusals.AUTH_NEEDS_TLS if in_clear else refusals.NOT_IMPLEMENTED
+            case Verb.XCLIENT if not offer.xclient:
+                return refusals.NOT_PERMITTED
             case Verb.BDAT | Verb.LAST if not offer.chunking:
                 return refusals.NOT_IMPLEMENTED
         return None
@@ -438,6 +445,8 @@ class ServerEngine:
             case Hello():
                 self._esmtp = event.verb is _EHLO
                 self._forget_transaction()
+            case XClient():
+                self._esmtp = self._authenticated = False
 
     def _new_meter(self, mail: Mail) -> ContentMeter:
         has_lines = mail.body is not _BINARY_MIME

@@ -41,17 +41,17 @@ class State(Enum):
 # the transaction, so the state is READY; so does a refused AUTH its exchange. We agree
 # to AUTH by 334; a final answer leaves READY.
 TABLE: Final = """
-           EHLO   HELO   STARTTLS   AUTH      MAIL  RCPT  DATA  BDAT  DOT    LAST   RSET   NOOP   VRFY   EXPN   HELP   QUIT
-CONNECTED  -      -      -          -         -     -     -     -     -      -      -      -      -      -      -      -
-FRESH      READY  READY  -          -         -     -     -     -     -      -      FRESH  FRESH  FRESH  FRESH  FRESH  CLOSED
-READY      READY  READY  HANDSHAKE  EXCHANGE  MAIL  -     -     -     -      -      READY  READY  READY  READY  READY  CLOSED
-EXCHANGE   -      -      -          -         -     -     -     -     -      -      -      -      -      -      -      -
-HANDSHAKE  -      -      -          -         -     -     -     -     -      -      -      -      -      -      -      -
-MAIL       READY  READY  -          -         -     RCPT  -     -     -      -      READY  MAIL   MAIL   MAIL   MAIL   CLOSED
-RCPT       READY  READY  -          -         -     RCPT  DATA  BDAT  -      READY  READY  RCPT   RCPT   RCPT   RCPT   CLOSED
-DATA       -      -      -          -         -     -     -     -     READY  -      -      -      -      -      -      -
-BDAT       READY  READY  -          -         -     -     -     BDAT  -      READY  READY  BDAT   BDAT   BDAT   BDAT   CLOSED
-CLOSED     -      -      -          -         -     -     -     -     -      -      -      -      -      -      -      -
+           EHLO   HELO   STARTTLS   AUTH      XCLIENT  MAIL  RCPT  DATA  BDAT  DOT    LAST   RSET   NOOP   VRFY   EXPN   HELP   QUIT
+CONNECTED  -      -      -          -         -        -     -     -     -     -      -      -      -      -      -      -      -
+FRESH      READY  READY  -          -         FRESH    -     -     -     -     -      -      FRESH  FRESH  FRESH  FRESH  FRESH  CLOSED
+READY      READY  READY  HANDSHAKE  EXCHANGE  FRESH    MAIL  -     -     -     -      -      READY  READY  READY  READY  READY  CLOSED
+EXCHANGE   -      -      -          -         -        -     -     -     -     -      -      -      -      -      -      -      -
+HANDSHAKE  -      -      -          -         -        -     -     -     -     -      -      -      -      -      -      -      -
+MAIL       READY  READY  -          -         -        -     RCPT  -     -     -      -      READY  MAIL   MAIL   MAIL   MAIL   CLOSED
+RCPT       READY  READY  -          -         -        -     RCPT  DATA  BDAT  -      READY  READY  RCPT   RCPT   RCPT   RCPT   CLOSED
+DATA       -      -      -          -         -        -     -     -     -     READY  -      -      -      -      -      -      -
+BDAT       READY  READY  -          -         -        -     -     -     BDAT  -      READY  READY  BDAT   BDAT   BDAT   BDAT   CLOSED
+CLOSED     -      -      -          -         -        -     -     -     -     -      -      -      -      -      -      -      -
 """  # noqa: E501  # a table is read across
 
 
@@ -87,6 +87,7 @@ LAST_IN_GROUP: Final = frozenset(
         Verb.HELO,
         Verb.STARTTLS,
         Verb.AUTH,
+        Verb.XCLIENT,
         Verb.DATA,
         Verb.NOOP,
         Verb.VRFY,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gatepost.config.settings import Queue
 from gatepost.model.content import Content
-from gatepost.model.queued import MailState, QueuedMail, QueuedRecipient
+from gatepost.model.queued import MailState, Priority, QueuedMail, QueuedRecipient
 
 _WAITING = (MailState.READY, MailState.DEFERRED)
 
@@ -24,10 +24,12 @@ class Parcel:
     recipients: tuple[QueuedRecipient, ...]
     content: Content | None = field(default=None, repr=False)
 
-    @property
-    def age_key(self) -> tuple[float, int]:
-        """Older mail first."""
-        return self.mail.received_at, self.mail.mail_id
+    def turn(self, lead_s: float) -> tuple[float, int]:
+        """What parcels of one next hop are ordered by: older mail first, of high priority as if lead_s older.
+
+        So high mail overtakes what came shortly before it, and nothing waits for ever.
+        """
+        return self.mail.received_at - self.mail.priority * lead_s, self.mail.mail_id
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class ActiveMails:
         self._mails_limit = settings.active_mails
         self._memory_limit_bytes = settings.active_memory_bytes
         self._hop_limit = max(1, settings.active_mails // 2)
+        self._high_limit = max(1, settings.active_mails * 3 // 4)
         self._leased: dict[int, _Leased] = {}
         self._of_hop: Counter[str] = Counter()
         self._content_bytes = 0
@@ -78,9 +81,10 @@ class ActiveMails:
         leased = self._leased.get(mail_id)
         return leased.open_parcels if leased is not None else 0
 
-    def is_full_for(self, next_hop: str) -> bool:
-        """The hop has its half."""
-        return self._of_hop[next_hop] >= self._hop_limit
+    def is_full_for(self, next_hop: str, priority: Priority = Priority.NORMAL) -> bool:
+        """The hop has its half; mail of high priority still has a quarter more."""
+        limit = self._high_limit if priority is Priority.HIGH else self._hop_limit
+        return self._of_hop[next_hop] >= limit
 
     def lease(self, mail: QueuedMail, content: Content | None) -> tuple[Parcel, ...]:
         """Take a mail in: its parcels, one a next hop. Empty when it is here already, or there is no room.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from gatepost.config.delivery_settings import Delivery
 from gatepost.config.settings import Queue
 from gatepost.ports.world import Clock
 
@@ -24,8 +25,8 @@ def retry_delay_s(attempt: int, queue: Queue, *, jitter: float) -> float:
     """Seconds to wait after a failed attempt.
 
     attempt: 1 for the first failure.
-    jitter:  0.0-1.0; spreads the wait over +-10 percent, so that mails deferred together do
-             not come back together.
+    jitter:  0.0-1.0; makes the wait up to 20 percent longer, so that mails deferred together do not come
+             back together. Never shorter: a peer that greylists for five minutes means five.
 
     RFC 5321 §4.5.4.1 wants half an hour or more between attempts and 4-5 days of trying. The
     first waits are shorter, because a peer that greylists takes the mail after some minutes.
@@ -34,12 +35,28 @@ def retry_delay_s(attempt: int, queue: Queue, *, jitter: float) -> float:
     if attempt < 1:
         raise ValueError("attempts are counted from 1")
     wait_s = queue.first_retry_s * queue.retry_factor ** min(attempt - 1, _EXPONENT_LIMIT)
-    return min(wait_s, queue.longest_retry_s) * (0.9 + 0.2 * jitter)
+    return min(wait_s, queue.longest_retry_s) * (1.0 + 0.2 * jitter)
 
 
-def next_attempt_at(now: float, attempt: int, queue: Queue, *, jitter: float, expires_at: float) -> float:
+def rest_delay_s(
+    failure: int, queue: Queue, delivery: Delivery, *, jitter: float, longest_s: float = 0.0
+) -> float:
+    """Seconds before trying again where nobody listened, or the conversation broke off before the content.
+
+    failure:   1 for the first. The first delivery.glitch-retries come soon: a restart takes a minute.
+    longest_s: the send connector's longest-rest; 0.0: queue.longest-retry.
+    Raises ValueError when failure is below 1.
+    """
+    if 1 <= failure <= delivery.glitch_retries:
+        wait_s = min(delivery.glitch_wait_s, queue.first_retry_s) * (1.0 + 0.2 * jitter)
+    else:
+        wait_s = retry_delay_s(failure - delivery.glitch_retries, queue, jitter=jitter)
+    return min(wait_s, longest_s * (1.0 + 0.2 * jitter)) if longest_s else wait_s
+
+
+def next_attempt_at(now: float, wait_s: float, *, expires_at: float) -> float:
     """When to try again; not after the expiry, so that the sender hears of it in time. Never before `now`."""
-    return max(now, min(now + retry_delay_s(attempt, queue, jitter=jitter), expires_at))
+    return max(now, min(now + wait_s, expires_at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,7 @@ def _record(
         smtp_response=shown(str(opinion.reply)) if opinion.reply else "",
         reason=shown(opinion.reason),
         reason_data=shown(opinion.data),
+        diagnostics=f"proxy={session.proxy_ip}" if session.proxy_ip else "",
         network_message_id=mail_id_text(about.mail_id) if about.mail_id else "",
     )
     return StoredRecord(

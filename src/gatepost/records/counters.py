@@ -59,6 +59,11 @@ METRICS: Final = (
     Metric("recipients_deferred", "Recipients to be tried again", ("connector",)),
     Metric("recipients_failed", "Recipients given up", ("connector",)),
     Metric("delivery_connections", "Connections opened to next hops", ("connector",)),
+    Metric(
+        "delivery_waits",
+        "Times mail waited for a limit: connections (delivery.connections) or pace (messages-per-minute)",
+        ("connector", "why"),
+    ),
     Metric("delivery_tls_fallbacks", "Connections opened again without TLS", ("connector",)),
     Metric("notices", "Notices written, by kind", ("kind",)),
     Metric("notices_suppressed", "Notices not written, and why", ("why",)),
@@ -69,6 +74,7 @@ METRICS: Final = (
     Metric("agent_bugs", "Errors inside an agent; each is a bug to report", ("agent",)),
     Metric("fact_bugs", "Errors inside what gathers a fact; each is a bug to report", ("fact",)),
     Metric("bugs", "Errors of ours caught at an edge; each is a bug to report", ("place",)),
+    Metric("clock_jumped", "Workers that do not believe the wall clock (gatepost clock)", (), _GAUGE),
     Metric("log_lines_dropped", "Log lines lost because nothing took them"),
 )
 BY_NAME: Final = {metric.name: metric for metric in METRICS}

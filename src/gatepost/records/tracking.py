@@ -114,6 +114,7 @@ class _Columns(TypedDict, total=False):
     sender_address: str
     message_info: str
     original_client_ip: str
+    original_server_ip: str
     custom_data: str
 
 
@@ -138,6 +139,7 @@ def received(
         connector_id=session.connector,
         source_context=session.session_id,
         original_client_ip=session.origin_ip,
+        original_server_ip=session.proxy_ip,
         sender_address=shown(from_address),
         custom_data=shown(reply),
         message_info=iso_time(mail.received_at),

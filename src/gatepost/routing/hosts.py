@@ -28,11 +28,15 @@ SMART_HOST_UNKNOWN: Final = Reply(451, "4.4.4", "The next hop has no address")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One address to connect to. name: what a verified certificate must be for; an address stays as it is."""
+    """One address to connect to. name: what a verified certificate must be for; an address stays as it is.
+
+    path: of a Unix socket, which has no address and no port.
+    """
 
     name: str
     ip: str
     port: int
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,9 @@ async def _smart_hosts(texts: Sequence[str], search: _Search) -> Hosts:
     loops = False
     for text in texts[:HOSTS_LIMIT]:
         smart_host = parse_smart_host(text)
+        if smart_host.path:
+            hosts.append(Host(smart_host.name, "", 0, smart_host.path))
+            continue
         for name, ip in await _addresses_of_smart_host(smart_host, search):
             port = smart_host.port or search.port
             if name in search.own_names or is_own(ip, port, search.own_addresses):

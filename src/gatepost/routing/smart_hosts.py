@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from gatepost.config.networks import unix_path
 from gatepost.routing.accepted import canonical_domain
 from gatepost.routing.addresses import canonical_address, literal_address
 
@@ -17,18 +18,24 @@ _PORTS: Final = range(1, 65536)
 
 @dataclass(frozen=True, slots=True)
 class SmartHost:
-    """One smart host. port: None for the connector's. by_mx: its MX is asked for first."""
+    """One smart host. port: None for the connector's. by_mx: its MX is asked for first.
+
+    path: of a Unix socket; there is neither address nor port then.
+    """
 
     name: str
     port: int | None = None
     by_mx: bool = False
     is_literal: bool = False
     """`name` is an IP address: used as it is, without DNS."""
+    path: str = ""
 
 
 def parse_smart_host(text: str) -> SmartHost:
-    """ "[192.0.2.10]:2525", "mail.example.com", "[mail.example.com]:24". Raises ValueError."""
+    """ "[192.0.2.10]:2525", "mail.example.com", "[mail.example.com]:24", "unix:/run/lmtp". Raises ValueError."""
     stripped = text.strip()
+    if (path := unix_path(stripped)) is not None:
+        return SmartHost(stripped, path=path)
     bracketed, named = _BRACKETED.fullmatch(stripped), _NAMED.fullmatch(stripped)
     match = bracketed or named
     if match is None:

@@ -1,0 +1,46 @@
+"""What is probably not meant about how mail leaves: said, and allowed."""
+
+from __future__ import annotations
+
+import pytest
+from tests.config.mistakes import SERVER, WAY
+from tests.config.test_mistakes import loaded
+
+NO_EFFECT = "its limits would have no effect"
+BY_SMART_HOST = '[send-connectors.b]\naddress-spaces = ["b.example"]\nsmart-hosts = ["[192.0.2.1]"]\n'
+ONLY_BY_SMART_HOST = WAY + 'smart-hosts = ["[192.0.2.1]"]\n'
+CASES = [
+    ("limits of a domain sent to by MX", WAY + "[destinations.'a.example']\n", NO_EFFECT, False),
+    ("of everybody", ONLY_BY_SMART_HOST + "[destinations.'*']\n", NO_EFFECT, False),
+    (
+        "of a domain that only a smart host carries",
+        ONLY_BY_SMART_HOST + "[destinations.'a.example']\n",
+        NO_EFFECT,
+        True,
+    ),
+    ("of subdomains nobody carries by MX", BY_SMART_HOST + "[destinations.'*.c.example']\n", NO_EFFECT, True),
+    (
+        "an address of ours",
+        WAY + 'source-addresses = ["127.0.0.1"]\n',
+        "is not an address of this machine",
+        False,
+    ),
+    (
+        "of another machine",
+        WAY + 'source-addresses = ["192.0.2.77"]\n',
+        "is not an address of this machine",
+        True,
+    ),
+    (
+        "left to the system",
+        WAY + 'source-addresses = ["0.0.0.0"]\n',
+        "is not an address of this machine",
+        False,
+    ),
+]
+
+
+@pytest.mark.threat("T02")
+@pytest.mark.parametrize(("text", "words", "said"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_warnings(text: str, words: str, said: bool) -> None:
+    assert any(words in str(warning) for warning in loaded(SERVER + text).warnings) is said
