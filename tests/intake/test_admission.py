@@ -12,9 +12,10 @@ from tests.fakes import FakeClock
 from tests.intake.house import settings_with
 
 from gatepost.config.limit_settings import Intake
-from gatepost.intake.admission import Admission, origin_of
+from gatepost.intake.admission import Admission
 from gatepost.intake.door import Door
 from gatepost.intake.limit_hit import LimitHit
+from gatepost.intake.origin import Origin, origin_of
 
 FREE = {
     "connections": 1000,
@@ -93,6 +94,13 @@ CASES = [
         {"connections": 100, "source-share": 10, "reserved-share": 0},
     ),
     Case(
+        "half of what is free, to the one",
+        ["192.0.2.1"] * 5,
+        2,  # with one open, four are free, and the half of them is two
+        ("source-share", 50, 3),
+        {"connections": 5, "source-share": 50, "reserved-share": 0},
+    ),
+    Case(
         "a share of nothing is one",
         ["192.0.2.1"] * 20,
         1,
@@ -108,6 +116,21 @@ CASES = [
     ),
     Case("everybody comes too often", MANY, 7, ("connection-rate", 7, 8), {"connection-rate": 7}),
 ]
+
+
+@pytest.mark.threat("G15")
+@pytest.mark.parametrize(
+    ("client_ip", "origin"),
+    [
+        ("192.0.2.255", Origin("192.0.2.255", "192.0.2.0/24")),
+        (
+            "2001:db8:ffff:ffff:ffff::1",
+            Origin("2001:db8:ffff:ffff::/64", "2001:db8:ffff:ff00::/56", "2001:db8:ffff::/48"),
+        ),
+    ],
+)
+def test_where_a_client_is_counted(client_ip: str, origin: Origin) -> None:
+    assert origin_of(client_ip) == origin
 
 
 @pytest.mark.threat("G02", "G03", "G15", "G01")

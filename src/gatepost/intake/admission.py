@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import ip_network
 from typing import Final
 
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.intake.door import Door
 from gatepost.intake.limit_hit import LimitHit
+from gatepost.intake.origin import Origin
 from gatepost.intake.rates import Doing, Minute, Rates
 from gatepost.model.reply import Reply
-
-SOURCE_BITS: Final = {4: 32, 6: 64}
-"""One source is an IPv4 address or an IPv6 /64: a client owns all of it (threats G15)."""
-NETWORK_BITS: Final = {4: 24, 6: 56}
-SITE_BITS: Final = 48
-"""What one customer may have of IPv6."""
 
 TOO_MANY: Final = Reply(
     421,
@@ -27,28 +19,6 @@ TOO_MANY: Final = Reply(
     "The maximum number of concurrent connections has been reached, closing transmission channel",
 )
 TOO_OFTEN: Final = Reply(421, "4.7.0", "Too many connections in a short time, closing transmission channel")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a client is counted."""
-
-    source: str
-    network: str
-    site: str = ""
-    """"" for IPv4."""
-
-
-@lru_cache(maxsize=4096)
-def origin_of(client_ip: str) -> Origin:
-    """client_ip: without zone, IPv4-mapped addresses as IPv4."""
-    version = 6 if ":" in client_ip else 4
-    source = (
-        str(ip_network(f"{client_ip}/{SOURCE_BITS[version]}", strict=False)) if version == 6 else client_ip
-    )
-    network = str(ip_network(f"{client_ip}/{NETWORK_BITS[version]}", strict=False))
-    site = str(ip_network(f"{client_ip}/{SITE_BITS}", strict=False)) if version == 6 else ""
-    return Origin(source, network, site)
 
 
 class Admission:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from enum import Enum
 from typing import Final
 
 from gatepost.config.login_settings import Lockout
+from gatepost.intake.origin import origin_of
 from gatepost.model.account import folded_user
 from gatepost.model.ip_ranges import IpRanges
 
@@ -100,7 +100,8 @@ class FailedLogins:
 
         user: "" for a token that names nobody: then only the client's failures count.
         """
-        name, client, network = folded_user(user), _block(client_ip, 32, 64), _block(client_ip, 24, 56)
+        name, origin = folded_user(user), origin_of(client_ip)
+        client, network = origin.source, origin.network
         known = network in self._came_from.get(name, ())
         trusted = self._trusted.most_specific(client_ip) is not None
         if not trusted and (stopped := self._stopped(name, client, network, known=known)):
@@ -150,9 +151,3 @@ class FailedLogins:
             counts.append((Limit.NETWORK, settings.network_failures, self._networks.count(network)))
             counts.append((Limit.ACCOUNT, settings.account_failures, self._accounts.count(user)))
         return next((Stopped(limit, value, n) for limit, value, n in counts if n >= value), None)
-
-
-def _block(ip: str, v4_bits: int, v6_bits: int) -> str:
-    """The network of an address, as a key."""
-    bits = v6_bits if ":" in ip else v4_bits
-    return str(ipaddress.ip_network(f"{ip.partition('%')[0]}/{bits}", strict=False))

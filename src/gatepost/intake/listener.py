@@ -10,10 +10,11 @@ from typing import Final, cast
 
 from gatepost.config.limit_settings import Intake
 from gatepost.config.networks import is_internal_ip
-from gatepost.intake.admission import TOO_MANY, Admission, Origin, origin_of
+from gatepost.intake.admission import TOO_MANY, Admission
 from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation, Counter
 from gatepost.intake.door import Door, choose_door
+from gatepost.intake.origin import Origin, origin_of
 from gatepost.intake.pressure import Level
 from gatepost.intake.proxied import Entrance, Introduction, Where
 from gatepost.model.connector_state import ConnectorState
