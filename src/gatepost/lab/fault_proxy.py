@@ -1,142 +1,227 @@
-"""The lab's bad wire: a TCP proxy that cuts, resets, falls silent or drips after so many octets."""
+"""The lab's fault proxy: passes a TCP connection on, and spoils it at a chosen octet, in a chosen direction."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import count
 from typing import Final
 
-_CHUNK_BYTES: Final = 65536
-_RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time: close sends RST."""
+GARBAGE: Final = b"\x00\xff\x1b[2J no reply of any protocol\r\n"
+_PIECE_BYTES: Final = 16 * 1024
+_RESET_ON_CLOSE: Final = struct.pack(
+    "ii", 1, 0
+)  # SO_LINGER, no time: what is not sent is thrown away, RST goes out
 
 
-class Manner(Enum):
-    """What happens when the octets are used up."""
+class Direction(Enum):
+    """Where octets go."""
+
+    TO_SERVER = "to-server"
+    TO_CLIENT = "to-client"
+
+
+class End(Enum):
+    """What happens at the cut."""
 
     CLOSE = "close"
+    """Both sides see the end of the connection."""
+    HALF_CLOSE = "half-close"
+    """The receiver sees the end of the stream and may still talk; its words still pass."""
     RESET = "reset"
-    SILENCE = "silence"
-    """Both connections stay open, and nothing passes any more, in either direction."""
+    """Both sides see a reset (RST)."""
+    BLACKHOLE = "blackhole"
+    """Nothing passes any more, and nobody is told."""
+    GARBAGE = "garbage"
+    """The receiver gets other octets instead, and then nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Harm:
-    """How one connection goes wrong; without limits it does not.
+class Faults:
+    """What is wrong with one direction; by default nothing.
 
-    up_bytes:   octets of the client that still pass.  down_bytes: of the server.
-    drip_s:     pause after each octet, in both directions.
+    delay_s:   each piece waits that long before it passes.
+    piece_bytes, every_s: octets pass in pieces of at most that many, that far apart: a slow writer, and towards the
+                          sender a slow reader. every_s of 0: as fast as they come.
+    cut_at:    so many octets pass, then `then` happens; None: never. 0 is before the first.
+    garbage:   what comes instead with End.GARBAGE.
     """
 
-    up_bytes: int | None = None
-    down_bytes: int | None = None
-    manner: Manner = Manner.CLOSE
-    drip_s: float = 0.0
+    delay_s: float = 0.0
+    piece_bytes: int = _PIECE_BYTES
+    every_s: float = 0.0
+    cut_at: int | None = None
+    then: End = End.CLOSE
+    garbage: bytes = GARBAGE
+
+    def __post_init__(self) -> None:
+        if self.delay_s < 0 or self.every_s < 0 or self.piece_bytes < 1 or (self.cut_at or 0) < 0:
+            raise ValueError("a fault has no negative times and octets, and pieces are not empty")
+
+
+NO_FAULTS: Final = Faults()
+Watch = Callable[[int, Direction, bytes], None]
+"""(number of the connection, direction, octets that pass now; b"" at the cut)"""
 
 
 class FaultProxy:
-    """Listens on one loopback port and passes everything to another. `harm` counts for connections made later."""
+    """Listens, and opens one connection to `to` for each it gets. The faults may be changed while it runs:
+    they are those of the connections that begin afterwards.
+    """
 
-    def __init__(self, port: int, harm: Harm | None = None) -> None:
-        """port: of the server behind, on loopback."""
-        self._behind = port
-        self.harm = harm or Harm()
+    def __init__(
+        self,
+        to: tuple[str, int],
+        *,
+        to_server: Faults = NO_FAULTS,
+        to_client: Faults = NO_FAULTS,
+        watch: Watch | None = None,
+    ) -> None:
+        self.to = to
+        self.to_server = to_server
+        self.to_client = to_client
+        self.watch = watch
         self.port = 0
         self.connections = 0
-        self.passed_up_bytes = 0
-        """Octets of clients that have passed, over all connections."""
-        self.passed_down_bytes = 0
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = count(1)
+        self._running: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Listen; `port` says where."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; `port` says where. Raises OSError."""
+        self._server = await asyncio.start_server(self._accept, host, port, limit=_PIECE_BYTES)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Close the port and every connection."""
         if self._server is not None:
             self._server.close()
-        for task in list(self._tasks):
+        for task in self._running:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def heal(self) -> None:
+        """Connections that begin from now on have no faults."""
+        self.to_server = self.to_client = NO_FAULTS
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        try:
-            behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self._behind)
-        except OSError:
-            writer.close()
-            return
-        harm = self.harm
-        pipes = (
-            asyncio.ensure_future(self._pass(reader, behind_writer, harm.up_bytes, harm.drip_s, up=True)),
-            asyncio.ensure_future(self._pass(behind_reader, writer, harm.down_bytes, harm.drip_s, up=False)),
-        )
-        try:
-            done, _ = await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
-            is_cut = any(pipe.result() for pipe in done)
-            if is_cut and harm.manner is Manner.SILENCE:
-                for pipe in pipes:
-                    pipe.cancel()
-                await asyncio.Event().wait()
-            _close(writer, reset=is_cut and harm.manner is Manner.RESET)
-            _close(behind_writer, reset=is_cut and harm.manner is Manner.RESET)
-        except asyncio.CancelledError:
-            _close(writer, reset=True)  # `stop` ends us; asyncio.streams would log it as an error
-            _close(behind_writer, reset=True)
-        finally:
-            for pipe in pipes:
-                pipe.cancel()
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
-    async def _pass(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        limit_bytes: int | None,
-        drip_s: float,
-        *,
-        up: bool,
-    ) -> bool:
-        """True when the octets are used up, False when a side has closed."""
-        left = limit_bytes
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_server, to_client = self.to_server, self.to_client
+        try:
+            server_reader, server_writer = await asyncio.open_connection(*self.to, limit=_PIECE_BYTES)
+        except OSError:
+            _reset(writer)
+            return
+        relay = _Relay(next(self._numbers), (writer, server_writer), self.watch)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(relay.carry(_Way(Direction.TO_SERVER, reader, server_writer, to_server)))
+                both.create_task(relay.carry(_Way(Direction.TO_CLIENT, server_reader, writer, to_client)))
+        except* _Over:
+            pass
+        finally:
+            await relay.close()
+
+
+class _Over(Exception):
+    """The connection has come to its end, in whatever way it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One direction of one connection."""
+
+    direction: Direction
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    faults: Faults
+
+
+class _Relay:
+    """One connection: both sides, and what passes between them."""
+
+    def __init__(
+        self, number: int, sides: tuple[asyncio.StreamWriter, asyncio.StreamWriter], watch: Watch | None
+    ) -> None:
+        self._number = number
+        self._sides = sides
+        self._watch = watch
+        for side in sides:
+            side.transport.set_write_buffer_limits(high=0)  # so that a drain means: it is on its way
+
+    async def carry(self, way: _Way) -> None:
+        """One direction, until its end. Raises _Over when the whole connection ends with it."""
+        faults = way.faults
+        left = faults.cut_at
         try:
             while left is None or left > 0:
-                size = 1 if drip_s else _CHUNK_BYTES
-                data = await reader.read(size if left is None else min(size, left))
-                if not data:
-                    return False
-                writer.write(data)
-                await writer.drain()
-                self._count(len(data), up=up)
-                if left is not None:
-                    left -= len(data)
-                if drip_s:
-                    await asyncio.sleep(drip_s)
-        except OSError:
-            return False
-        return True
+                wanted = faults.piece_bytes if left is None else min(faults.piece_bytes, left)
+                piece = await way.reader.read(wanted)
+                if not piece:
+                    way.writer.write_eof()
+                    return
+                await asyncio.sleep(faults.delay_s + faults.every_s)
+                await self._pass(way, piece)
+                left = None if left is None else left - len(piece)
+            self._tell(way.direction, b"")
+            await self._end(way)
+        except (ConnectionError, OSError) as error:
+            self.reset()
+            raise _Over from error
 
-    def _count(self, octets: int, *, up: bool) -> None:
-        if up:
-            self.passed_up_bytes += octets
-        else:
-            self.passed_down_bytes += octets
+    async def _pass(self, way: _Way, piece: bytes) -> None:
+        self._tell(way.direction, piece)
+        way.writer.write(piece)
+        await way.writer.drain()
+
+    async def _end(self, way: _Way) -> None:
+        match way.faults.then:
+            case End.CLOSE:
+                raise _Over
+            case End.RESET:
+                self.reset()
+                raise _Over
+            case End.HALF_CLOSE:
+                way.writer.write_eof()
+            case End.GARBAGE:
+                await self._pass(way, way.faults.garbage)
+            case End.BLACKHOLE:
+                pass
+        while await way.reader.read(_PIECE_BYTES):  # thrown away, until the sender gives up
+            pass
+
+    def _tell(self, direction: Direction, octets: bytes) -> None:
+        if self._watch is not None:
+            self._watch(self._number, direction, octets)
+
+    def reset(self) -> None:
+        """RST to both."""
+        for side in self._sides:
+            _reset(side)
+
+    async def close(self) -> None:
+        """What is still open; whoever does not read what was sent is not waited for."""
+        for side in self._sides:
+            if side.transport.get_write_buffer_size():
+                side.transport.abort()
+            side.close()
+        for side in self._sides:
+            with contextlib.suppress(OSError):
+                await side.wait_closed()
 
 
-def _close(writer: asyncio.StreamWriter, *, reset: bool) -> None:
-    if reset:
-        sock = writer.get_extra_info("socket")
-        if sock is not None and sock.fileno() >= 0:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
-        writer.transport.abort()
-    else:
-        writer.close()
+def _reset(writer: asyncio.StreamWriter) -> None:
+    wire = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    writer.transport.abort()
