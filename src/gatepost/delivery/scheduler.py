@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from gatepost.config.schedule import parse_schedule
@@ -21,6 +21,7 @@ from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.settling import Settling
+from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
 from gatepost.model.queued import Accept, QueuedMail
 from gatepost.ports.in_flight import InFlight
@@ -66,17 +67,6 @@ class Outside:
     log: Log
 
 
-@dataclass(slots=True)
-class _Withdrawn:
-    """Mails that control is changing: not to be leased for a moment."""
-
-    until: dict[int, float] = field(default_factory=dict)
-
-    def ids(self, now: float) -> frozenset[int]:
-        self.until = {mail_id: until for mail_id, until in self.until.items() if until > now}
-        return frozenset(self.until)
-
-
 class Scheduler:
     """The deliveries of one worker. All methods are for the event loop's thread."""
 
@@ -106,7 +96,7 @@ class Scheduler:
         )
         self._hops: dict[str, Hop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._withdrawn = _Withdrawn()
+        self._withdrawn = Withdrawn()
         self._kicked = asyncio.Event()
         self._stopping = False
         self._store_has_more = False
