@@ -591,6 +591,14 @@ LIMITS = [
         ),
     ),
     Mistake(
+        "whom the rates are not for is no address",
+        _LIMITS + 'unrated = ["localhost"]\n',
+        (
+            "g.toml:6: receive-connectors.internet.limits.unrated[0]: 'localhost' is no address, network or range a-b: "
+            "'localhost' does not appear to be an IPv4 or IPv6 network",
+        ),
+    ),
+    Mistake(
         "a stress profile that would end before it begins",
         DOOR + "[receive-connectors.internet.limits.stress]\nfrom-share = 50\nuntil-share = 50\n",
         ("g.toml:7: receive-connectors.internet.limits.stress.until-share: must be less than from-share",),

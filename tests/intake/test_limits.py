@@ -16,6 +16,9 @@ from tests.intake.test_sessions import MAIL, Client, encrypted, in_house, trusti
 from gatepost.adapters.tls import ServerTls, self_signed
 from gatepost.ports.resources import Resource
 
+STRANGERS: dict[str, Any] = {"unrated": []}
+"""The tests' clients are on this machine, and are to be treated as anybody."""
+
 FROM = b"MAIL FROM:<ann@client.example>"
 BOB = b"RCPT TO:<bob@ours.example>"
 NOBODY = b"RCPT TO:<nobody@ours.example>"
@@ -87,20 +90,20 @@ CASES = [
     ),
     Case(
         "messages of a source",
-        {"message-rate-per-source": 2},
+        {"message-rate-per-source": 2, **STRANGERS},
         [(FROM, "250"), (b"RSET", "250"), (FROM, "250"), (b"RSET", "250"), (FROM, "421 4.4.2")],
         ("message-rate-per-source", 2, 3),
         closes=True,
     ),
     Case(
         "recipients of a source",
-        {"recipient-rate-per-source": 2},
+        {"recipient-rate-per-source": 2, **STRANGERS},
         [(FROM, "250"), (BOB, "250"), (BOB, "250"), (BOB, "450 4.7.1")],
         ("recipient-rate-per-source", 2, 3),
     ),
     Case(
         "unknown recipients of a source",
-        {"unknown-rate-per-source": 2},
+        {"unknown-rate-per-source": 2, **STRANGERS},
         [(FROM, "250"), (NOBODY, "550 5.1.1"), (NOBODY, "550 5.1.1"), (NOBODY, "421 4.7.0")],
         ("unknown-rate-per-source", 2, 3),
         closes=True,
@@ -267,7 +270,12 @@ def test_whom_we_know_is_spared_the_limits_of_strangers(kind: str, tls: ServerTl
             assert (await client.ask(b"RSET")).startswith("250")
         await client.close()
 
-    limits = {"message-rate-per-source": 1, "recipient-rate-per-source": 1, "connections-per-source": 1}
+    limits = {
+        "message-rate-per-source": 1,
+        "recipient-rate-per-source": 1,
+        **STRANGERS,
+        "connections-per-source": 1,
+    }
     in_house(
         scenario,
         {
@@ -289,7 +297,17 @@ def test_a_named_range_that_is_not_spared_is_like_strangers() -> None:
         await client.close()
 
     guests = {"guests": {"addresses": ["127.0.0.1"], "spared": False}}
-    in_house(scenario, {"ranges": guests, "limits": {"message-rate-per-source": 1}})
+    in_house(scenario, {"ranges": guests, "limits": {"message-rate-per-source": 1, **STRANGERS}})
+
+
+def test_the_programs_of_this_machine_may_come_as_often_as_they_like() -> None:
+    async def scenario(house: House) -> None:
+        for _ in range(4):
+            client = await greeted(house)
+            assert (await client.ask(FROM)).startswith("250")
+            await client.close()
+
+    in_house(scenario, {"limits": {"message-rate-per-source": 1, "connection-rate-per-source": 1}})
 
 
 def test_a_rate_is_of_the_source_and_not_of_the_session() -> None:
@@ -303,7 +321,7 @@ def test_a_rate_is_of_the_source_and_not_of_the_session() -> None:
         assert (await client.ask(FROM)).startswith("250")
         await client.close()
 
-    in_house(scenario, {"limits": {"message-rate-per-source": 1}})
+    in_house(scenario, {"limits": {"message-rate-per-source": 1, **STRANGERS}})
 
 
 @pytest.mark.threat("G02", "I11")

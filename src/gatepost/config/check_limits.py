@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gatepost.config.errors import Complaint
 from gatepost.config.limit_settings import Limits
+from gatepost.config.networks import parse_range
 from gatepost.config.schema import Table, file_name_of
 from gatepost.config.settings import Settings
 
@@ -34,6 +35,11 @@ def _errors(at: At, limits: Limits) -> Iterator[Complaint]:
 
 
 def _sources(at: At, limits: Limits, settings: Settings) -> Iterator[Complaint]:
+    for number, text in enumerate(limits.unrated):
+        try:
+            parse_range(text)
+        except ValueError as error:
+            yield Complaint(at=(*at, "unrated", number), message=str(error))
     if limits.connections_per_source > limits.connections:
         yield Complaint(
             at=(*at, "connections-per-source"),

@@ -96,6 +96,10 @@ class Limits(Table):
         default=60,
         low=0,
     )
+    unrated: tuple[str, ...] = setting(
+        "Clients whose rates have no limit (addresses, networks, ranges a-b): by default the programs of this machine",
+        default=("127.0.0.0/8", "::1"),
+    )
     greet_delay_s: Duration = setting(
         "Delay before the greeting; a client that speaks in that time is refused", default=0.0, low=0, high=30
     )

@@ -47,10 +47,10 @@ class Admission:
         """What a source did lately at a connector."""
         return self._rates.of(f"{door.name} {origin.source}")
 
-    def refusal(self, door: Door, origin: Origin, *, spared: bool) -> LimitHit | None:
+    def refusal(self, door: Door, origin: Origin, *, spared: bool, rated: bool = True) -> LimitHit | None:
         """The limit that keeps a new client out; None: it may come in. Who is refused counts for the rates, too.
 
-        spared: only the numbers of sessions in all and of the connector hold for it.
+        spared: only the numbers of sessions in all and of the connector hold for it. rated: so do the rates.
         """
         limits = door.settings.limits
         if self._all >= self._intake.connections:
@@ -61,7 +61,8 @@ class Admission:
             return LimitHit(limit, getattr(limits, limit.replace("-", "_")), here + 1, TOO_MANY)
         if spared:
             return None
-        return self._too_often(door, origin, limits) or self._too_many(door, origin, limits)
+        too_often = self._too_often(door, origin, limits) if rated else None
+        return too_often or self._too_many(door, origin, limits)
 
     def came(self, door: Door, origin: Origin) -> None:
         """A session began."""

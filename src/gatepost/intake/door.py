@@ -80,6 +80,7 @@ class Door:
         limits = settings.limits
         self.limits = limits
         """Those in force for strangers: of the stress profile while there are too many sessions."""
+        self._unrated = IpRanges(limits.unrated)
         self.tarpit = Tarpit(limits.tarpits)
         self.capacity = self.reserved = 0
         self.fit(limits.connections)
@@ -115,6 +116,10 @@ class Door:
             return False
         self.limits = self._stressed
         return True
+
+    def rates(self, client_ip: str) -> bool:
+        """How often this client comes, and with how much, is limited."""
+        return client_ip not in self._unrated
 
     def limits_for(self, grant: Grant) -> Limits:
         """The limits in force for a client."""

@@ -255,14 +255,15 @@ class Listener:
             self.counters.add("connections_refused", connector=door.name, limit="not-running")
             return _Turned(_NOT_ACTIVE)
         origin, spared = origin_of(client_ip), door.grant(client_ip).spared
-        hit = self._admission.refusal(door, origin, spared=spared)
+        rated = not spared and door.rates(client_ip)
+        hit = self._admission.refusal(door, origin, spared=spared, rated=rated)
         if hit is None and self._desk.pressure.level is Level.HIGH:
             hit = self._desk.pressure.hit(_PRESSED)
         if hit is not None:
             self._desk.limit_log.connection_refused(hit, connector=door.name, client_ip=client_ip)
             return _Turned(hit.reply)
         connection = self._connection(door, (client_ip, peer[1]), local, proxy_ip)
-        if not spared:
+        if rated:
             connection.count_for(self._admission.minute_of(origin, door))
         self._sessions[connection] = (door, origin)
         self._admission.came(door, origin)

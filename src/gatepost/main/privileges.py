@@ -19,7 +19,10 @@ _KEPT: Final = frozenset(
     {
         *("LANG", "TZ", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
         *("CREDENTIALS_DIRECTORY", "INVOCATION_ID", "JOURNAL_STREAM"),
-        *("KRB5_CONFIG", "KRB5RCACHENAME"),  # the extra `kerberos`: who sets these for us may change our service anyway
+        *(
+            "KRB5_CONFIG",
+            "KRB5RCACHENAME",
+        ),  # the extra `kerberos`: who sets these for us may change our service anyway
     }
 )
 _PR_SET_PDEATHSIG: Final = 1
