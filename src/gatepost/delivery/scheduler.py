@@ -18,6 +18,7 @@ from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Line, NoHost
 from gatepost.delivery.hop import Hop, HopStatus
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.owed import OwedSettlements
 from gatepost.delivery.settling import FailuresTogether, Settled, Settling
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
@@ -41,13 +42,13 @@ LONGEST_CLOSED_S: Final = 86400.0
 """After a day a mail looks again whether its connector sends: the schedule may be another by then."""
 FORCED_S: Final = 60.0
 """How long a retry of a next hop by an administrator opens a connector that is closed by its schedule."""
-COMMIT_RETRY_S: Final = 5.0
 STUMBLES_LIMIT: Final = 3
 """Conversations in a row that broke off with everybody deferred, after which the hop rests."""
 WITHDRAWN_S: Final = 10.0
 """How long a mail that control took away is left alone, until control's own transaction is durable."""
 
 _SUSPENDED: Final = "451 4.3.2 Suspended by the administrator"
+_BROKE_OFF: Final = "451 4.4.2 Conversations with the next hop broke off one after another"
 _BUG: Final = "451 4.3.0 Local error in processing"
 _CLOSED: Final = "451 4.3.2 The send connector sends at other times"
 _NO_CONTENT: Final = Content(head=b"", body=b"")
@@ -94,6 +95,7 @@ class Scheduler:
         self._queue = queue
         self._active = ActiveMails(queue)
         self._together = FailuresTogether()
+        self._owed = OwedSettlements(outside.store, outside.log)
         self._hops: dict[str, Hop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._withdrawn = _Withdrawn()
@@ -115,6 +117,7 @@ class Scheduler:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._owed.finish(timeout_s)
         self._attempts.courier.parked.close_all()
 
     # -- mail comes ---------------------------------------------------------------------------
@@ -178,7 +181,7 @@ class Scheduler:
         if hop.suspended or next_hop.settings.suspended:
             return Held(_SUSPENDED, now + PUT_OFF_SUSPENDED_S)
         if hop.rests(now):
-            return Held(hop.last_reply, hop.backing_off_until_at)
+            return Held(hop.resting_because, hop.backing_off_until_at)
         if (opens_at := hop.opens_at(parse_schedule(next_hop.settings.schedule), now)) > now:
             return Held(_CLOSED, min(opens_at, now + LONGEST_CLOSED_S))
         return None
@@ -221,7 +224,7 @@ class Scheduler:
                     self._no_host(hop, parcel, fault)
                     break
                 if hop.stumbles >= STUMBLES_LIMIT:
-                    self._rest(hop, hop.take_all())
+                    self._rest(hop, hop.take_all(), _BROKE_OFF)
                 elif hop.opens_at(schedule, now := self._clock.now()) > now:
                     for waiting in hop.take_all():
                         self._queue_up(waiting)
@@ -265,15 +268,17 @@ class Scheduler:
             hop.add(parcel)
             return
         hop.last_reply = reply
-        self._rest(hop, [parcel, *hop.take_all()])
+        self._rest(hop, [parcel, *hop.take_all()], reply)
 
-    def _rest(self, hop: Hop, parcels: Sequence[Parcel]) -> None:
-        """Leave the hop alone for a while; its mails are deferred without trying one by one."""
-        now, reply = self._clock.now(), hop.last_reply
+    def _rest(self, hop: Hop, parcels: Sequence[Parcel], reply: str) -> None:
+        """Leave the hop alone for a while; its mails are deferred without trying one by one, each with `reply`."""
+        now = self._clock.now()
         rest_s = retry_delay_s(hop.failures + 1, self._queue, jitter=self._randomness.uniform())
-        hop.failed(rest_until_at=now + rest_s)
+        hop.failed(rest_until_at=now + rest_s, why=reply)
         connector = self._router.by_key(hop.key).connector
-        self._log.write("warning", "next-hop-down", next_hop=hop.key, why=reply, rest_s=round(rest_s))
+        self._log.write(
+            "warning", "next-hop-down", next_hop=hop.key, why=hop.last_reply, rest_s=round(rest_s)
+        )
         for parcel in parcels:
             attempt = Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, reply))
             self._count(attempt, connector)
@@ -310,22 +315,12 @@ class Scheduler:
     def _commit(
         self, parcel: Parcel, changes: tuple[Change, ...], notices: Sequence[Accept], slot: int | None
     ) -> None:
-        def done(error: BaseException | None) -> None:
-            if error is None:
-                self._end(parcel, slot)
-                for notice in notices:
-                    self.offer(notice.mail, notice.content)
-            elif isinstance(error, WorldFault):
-                # Delivered is delivered: the mail stays leased until the store knows it.
-                self._log.write("error", "settlement-waits", mail_id=parcel.mail.mail_id, why=error.reason)
-                asyncio.get_running_loop().call_later(
-                    COMMIT_RETRY_S, self._commit, parcel, changes, notices, slot
-                )
-            else:
-                # The store calls it impossible: a bug. The lease is kept so that nothing is sent twice.
-                self._log.write("error", "settlement-refused", mail_id=parcel.mail.mail_id, what=repr(error))
+        def durable() -> None:
+            self._end(parcel, slot)
+            for notice in notices:
+                self.offer(notice.mail, notice.content)
 
-        self._store.commit(changes, done)
+        self._owed.commit(parcel.mail.mail_id, changes, durable)
 
     def _end(self, parcel: Parcel, slot: int | None) -> None:
         if slot is not None:
