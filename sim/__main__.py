@@ -96,7 +96,7 @@ def _tell(result: Result) -> None:
     print(f"seed {result.seed}: {len(result.findings)} findings; everything that happened is in {log}")
     for finding in result.findings[:_SHOWN]:
         print(f"    {finding}")
-    print(f"    again: make sim ARGS='--seed {result.seed}'", flush=True)
+    print(f"    again: make sim ARGS=--seed={result.seed}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
