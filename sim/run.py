@@ -164,6 +164,7 @@ class Simulation:
 
     def end(self) -> None:
         """Let go of everything."""
+        self.loop.allow_the_end()
         if self._life is not None:
             life, self._life = self._life, None
             self._bury(life)
