@@ -17,8 +17,7 @@ from sim.journal import Journal, Kept, Said
 MARK: Final = b"X-Sim: "
 _MARKED: Final = re.compile(rb"^X-Sim: (\S+)\r\n", re.MULTILINE)
 _TOKEN: Final = re.compile(r"\bt\d+t\b")
-_LATE_S: Final = 1100.0
-"""The store's note of the time is that old at most: see sim.gateway."""
+_LATE_S: Final = 120.0
 _EXPIRED: Final = "550 4.4.7 Not delivered in time"
 
 
@@ -28,8 +27,8 @@ class Durable:
     def __init__(self, journal: Journal, body: Callable[[str], bytes]) -> None:
         self._journal = journal
         self._body = body
-        self.downtime_s = 0.0
-        """The longest time without a gateway: mails live longer by it."""
+        self.credit_s = 0.0
+        """The longest outage a life found at its start: mails live longer by it."""
 
     def durable(self, changes: Sequence[Change]) -> None:
         """What one caller asked for is on the disk: take note, and look whether it may be so."""
@@ -94,7 +93,7 @@ class Durable:
         if one.state.is_final:
             kept.ends.setdefault(one.number, []).append(one.state)
             journal.count(f"recipients {one.state.value}")
-        expires_at = kept.mail.expires_at + self.downtime_s
+        expires_at = kept.mail.expires_at + self.credit_s
         now = journal.wall_at()
         if one.state is MailState.DEFERRED and now > expires_at + _LATE_S:
             journal.find(f"{who}: deferred {now - expires_at:.0f} s after its expiry")

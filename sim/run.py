@@ -85,7 +85,6 @@ class Simulation:
         self._points_left = plan.deaths_at_a_point
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients = 0
-        self._down_since_s = 0.0
         network = Network(loop, Random(f"network {plan.seed}"), journal.tell)
         names = Names(Random(f"names {plan.seed}"), journal, loop.time)
         self._place = Place(
@@ -188,10 +187,10 @@ class Simulation:
         process = Process(self._lives)
         self._lives += 1
         self.journal.tell(f"start {process.number}")
-        watch = self._place.disk.watch
-        watch.downtime_s = max(watch.downtime_s, self.loop.time() - self._down_since_s)
         settings = self.plan.settings(process.number)
         life = process.context.run(build, self._place, process, settings)
+        watch = self._place.disk.watch
+        watch.credit_s = max(watch.credit_s, life.worker.clock.time.credit_s)
         process.context.run(self.loop.create_task, life.worker.start())
         self._life = life
 
@@ -209,7 +208,6 @@ class Simulation:
                 journal.kept[mail_id].held_for_crashes += 1
         self._bury(life)
         self._place.disk.survive(life.worker.store)
-        self._down_since_s = self.loop.time()
         self.loop.call_later(self._chance.choice((0.05, 1.0, 60.0, 7200.0)), self._boot, context=WORLD)
 
     def _bury(self, life: Life) -> None:
@@ -234,7 +232,6 @@ class Simulation:
         stopped = self._life is life and await self._stop_life(life)
         self._reloading = False
         if stopped:
-            self._down_since_s = self.loop.time()
             self._boot()
 
     async def _stop_life(self, life: Life) -> bool:
