@@ -4,9 +4,11 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 ARGS ?=
 KILLS ?= 500
-CODE := $(wildcard src tests tools bench crash examples)
+SEEDS ?= 500
+HOURS ?=
+CODE := $(wildcard src tests tools bench crash sim examples)
 
-.PHONY: help venv dev services run test test-all slow check format lint types imports quick kerberos bench crash mutate docs lock clean
+.PHONY: help venv dev services run test test-all slow check format lint types imports quick kerberos bench crash sim mutate docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,6 +61,9 @@ bench: venv ## How fast: mails a second, latencies, memory (docs/benchmarks.md)
 
 crash: dev ## Kills the gateway while mail flows and looks for lost mail; KILLS=50 is the short form
 	@$(PY) -m crash --kills $(KILLS) $(ARGS)
+
+sim: dev ## The gateway in virtual time, with faults from seeds; HOURS=8 for a night (docs/simulation.md)
+	@$(PY) -m sim --seeds $(SEEDS) $(if $(HOURS),--hours $(HOURS)) $(ARGS)
 
 mutate: dev ## Does a test notice when the code is broken? (docs/mutants.md)
 	@$(PY) -m tools.mutate $(ARGS)

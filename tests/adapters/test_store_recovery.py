@@ -30,6 +30,7 @@ from tests.adapters.store_mails import (
 
 from gatepost.adapters.disk import StoreLock, file_system_of, refuse_unsafe
 from gatepost.adapters.inflight import NO_SLOT, SLOTS, MappedInFlight
+from gatepost.adapters.sqlite_groups import CommitGroups
 from gatepost.adapters.sqlite_reader import open_reader
 from gatepost.adapters.sqlite_schema import MIGRATIONS, SCHEMA_VERSION, migrate, open_writer
 from gatepost.model.fault import WorldFault
@@ -312,6 +313,26 @@ def test_a_lost_log_is_told(tmp_path: Path) -> None:
         log = NotedLog()
         opened(tmp_path, log=log).close()
         assert "store-log-missing" in log.events()
+
+    asyncio.run(story())
+
+
+def test_a_store_closed_in_trouble_misses_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by the simulation: after a stop during a disk failure the next start told of lost transactions."""
+
+    async def story() -> None:
+        await filled(tmp_path)
+        finish = CommitGroups.finish
+        monkeypatch.setattr(CommitGroups, "finish", lambda groups: not finish(groups))
+        opened(tmp_path).close()
+        monkeypatch.undo()
+        assert not (tmp_path / "store.db-wal").exists()
+        log = NotedLog()
+        store = opened(tmp_path, log=log)
+        assert store.recovered.was_unclean
+        assert not store.recovered.log_missing
+        assert "store-log-missing" not in log.events()
+        store.close()
 
     asyncio.run(story())
 

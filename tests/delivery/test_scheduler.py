@@ -305,7 +305,7 @@ def test_mail_that_no_connector_carries_waits_as_unreachable() -> None:
 def test_what_was_delivered_is_not_sent_again_when_the_store_fails_to_hear_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gatepost.delivery.ledger.COMMIT_RETRY_S", 0.01)
+    monkeypatch.setattr("gatepost.delivery.owed.RETRY_S", 0.01)
 
     async def test(made: Yard, hosts: dict[str, FakeHost]) -> None:
         made.put(to("b@b.example", mail_id=1))

@@ -69,8 +69,10 @@ class StoreLock:
                 f"{path.parent} is in use by another gatepost process", locked=str(path)
             ) from error
         said = os.pread(self._descriptor, 16, 0)
-        self.was_unclean = said.startswith((b"open", b"damaged"))
-        """The last owner did not close the store."""
+        self.was_unclean = said.startswith((b"open", b"trouble", b"damaged"))
+        """The last owner did not close the store, or could not write everything before it did."""
+        self.was_closed = said.startswith(b"trouble")
+        """It was closed all the same: there need be no log."""
         self.was_damaged = said.startswith(b"damaged")
         """The last owner met damaged pages: the store is to be salvaged."""
         self._damaged = False
@@ -83,6 +85,11 @@ class StoreLock:
         """The next start salvages what can be read. Raises OSError."""
         self._damaged = True
         self._write(b"damaged\n")
+
+    def mark_closed(self) -> None:
+        """The store was closed and its log brought in, but not everything could be written. Raises OSError."""
+        if not self._damaged:
+            self._write(b"trouble\n")
 
     def _write(self, word: bytes) -> None:
         os.ftruncate(self._descriptor, 0)

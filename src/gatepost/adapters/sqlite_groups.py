@@ -125,9 +125,7 @@ class CommitGroups:
         self._inline = False
         self._then: Callable[[BaseException | None], None] | None = None
         self._outcome: BaseException | None = None
-        self._jobs: thread_queue.SimpleQueue[Callable[[], None] | None] = thread_queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="store", daemon=True)
-        self._thread.start()
+        self.begin_thread()
 
     # -- asking ---------------------------------------------------------------------------------
 
@@ -361,6 +359,17 @@ class CommitGroups:
 
     # -- the thread -----------------------------------------------------------------------------
 
+    def begin_thread(self) -> None:
+        """Start what runs `_submit`'s jobs. The simulation has another: one that commits in virtual time."""
+        self._jobs: thread_queue.SimpleQueue[Callable[[], None] | None] = thread_queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="store", daemon=True)
+        self._thread.start()
+
+    def end_thread(self) -> None:
+        """Returns when the job that was submitted has run."""
+        self._jobs.put(None)
+        self._thread.join()
+
     def _submit(self, job: Callable[[], None], then: Callable[[BaseException | None], None]) -> None:
         self._then = then
         if self._inline:
@@ -384,8 +393,7 @@ class CommitGroups:
 
     def finish(self) -> bool:
         """Commit what was asked for; nothing is taken any more. True when everything is on disk."""
-        self._jobs.put(None)
-        self._thread.join()
+        self.end_thread()
         self._inline = True
         self._deliver()
         while self._waiting and self.phase in (Phase.IDLE, Phase.ASKED):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +57,7 @@ class SqliteStore(SqliteReader, Owner):
         settled: Settled,
         *,
         lock: StoreLock,
+        groups: Callable[..., CommitGroups],
     ) -> None:
         """For open_store, which prepares directory and lock. Raises WorldFault, OSError."""
         self._path = directory / "store.db"
@@ -71,7 +72,7 @@ class SqliteStore(SqliteReader, Owner):
         self._closed = False
         self.in_flight = MappedInFlight(directory / "in-flight")
         self.recovered = self._recover(queue.crash_limit)
-        self._groups = CommitGroups(
+        self._groups = groups(
             lambda: open_writer(self._path),
             quick_check,
             settled,
@@ -127,6 +128,9 @@ class SqliteStore(SqliteReader, Owner):
         super().close()
         self._groups.close()
         self.in_flight.close()
+        if not clean:
+            with contextlib.suppress(OSError):  # then the next start misses the log, which is safe
+                self._lock.mark_closed()
         self._lock.release(clean=clean)
 
     def content(self, mail_id: int) -> Content:
@@ -207,7 +211,9 @@ class SqliteStore(SqliteReader, Owner):
     def _recover(self, crash_limit: int) -> Recovered:
         """Before anything else: migrations, and after an unclean stop checks and blame."""
         unclean = self._lock.was_unclean and self._path.exists()
-        log_missing = unclean and not self._path.with_name("store.db-wal").exists()
+        log_missing = (
+            unclean and not self._lock.was_closed and not self._path.with_name("store.db-wal").exists()
+        )
         removed = self._files.prepare()
         self._salvage_if_needed(unclean=unclean)
         database = open_writer(self._path)
@@ -359,10 +365,12 @@ def open_store(
     loop: asyncio.AbstractEventLoop,
     settled: Settled,
     allow_volatile: bool = False,
+    groups: Callable[..., CommitGroups] = CommitGroups,
 ) -> SqliteStore:
     """Open (and make, and mend) the store of one worker; it belongs to this process until it is closed.
 
-    settled: queue.states.settled. allow_volatile: for tests on tmpfs.
+    settled: queue.states.settled. allow_volatile: for tests on tmpfs. groups: what commits; the
+    simulation has one without a thread.
     Raises WorldFault when the place is not safe for mail, belongs to somebody else, is of a newer
     gatepost, or is damaged beyond what can be isolated.
     """
@@ -378,7 +386,7 @@ def open_store(
     # the usual 5 ms a commit beside a busy loop took 300 ms, with 20 microseconds 2 ms.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        return SqliteStore(place, queue, clock, log, loop, settled, lock=lock)
+        return SqliteStore(place, queue, clock, log, loop, settled, lock=lock, groups=groups)
     except OSError as error:
         lock.release(clean=False)
         raise WorldFault(f"{place} cannot be used: {error.strerror}") from error

@@ -43,6 +43,7 @@ RECIPIENTS_LIMIT: Final = 100  # RFC 5321 §4.5.3.1.8: every server takes as man
 TRANSACTION_LIMIT_S: Final = 1800.0
 """From MAIL to the end of the content; the reply to it has its own patience (threats N09)."""
 
+_STOPPED: Final = "4.3.2 the delivery was broken off by a stop"
 _E = TypeVar("_E")
 
 NOT_PROVEN: Final = Reply(
@@ -263,6 +264,13 @@ class NextHopConnection:
                 unknown=f"4.4.2 {fault.reason}",
                 is_glitch=not content_began,
             )
+        except asyncio.CancelledError:
+            # The worker stops. Who has the mail already (LMTP answers one by one) must not get it again.
+            outcomes = outcomes_of(batch, self.engine.answers_so_far, unknown=_STOPPED)
+            if not any(outcome.fate is Fate.DELIVERED for outcome in outcomes):
+                raise
+            self._break_off()
+            return outcomes
         if not isinstance(event, TransactionOver):
             raise AssertionError(f"{type(event).__name__} cannot come here")
         if self.engine.closed and may_be_stale and not self.engine.mail_was_answered:

@@ -35,6 +35,9 @@ class Hop:
     in_flight: int = 0
     suspended: bool = False
     last_reply: str = ""
+    """For the administrator; it may be about one recipient, so it is not put down for others."""
+    resting_because: str = ""
+    """Why it rests, in words that may stand beside any mail."""
     failures: int = 0
     stumbles: int = 0
     lanes_wanted: int = 2
@@ -123,8 +126,9 @@ class Hop:
         self.lanes_wanted = max(1, self.lanes - 1)
         self.last_reply = reply
 
-    def failed(self, *, rest_until_at: float) -> None:
-        """No host could be spoken to, or every conversation broke off."""
+    def failed(self, *, rest_until_at: float, why: str = "") -> None:
+        """No host could be spoken to, or every conversation broke off. why: for the mails that wait meanwhile."""
+        self.resting_because = why
         self.failures += 1
         self.stumbles, self.lanes_wanted = 0, 1
         self.backing_off_until_at = rest_until_at

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gatepost.delivery.owed import OwedSettlements
 from gatepost.delivery.settling import FailuresTogether, Settled, Settling, first_due_at
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import Accept, Change
 from gatepost.ports.in_flight import InFlight
-from gatepost.ports.log import Log
 from gatepost.ports.store import Store
 from gatepost.queue.active import Parcel
 
-COMMIT_RETRY_S: Final = 5.0
 _NO_CONTENT: Final = Content(head=b"", body=b"")
 
 Durable = Callable[[Parcel, Sequence[Accept], float], None]
@@ -29,9 +27,9 @@ class Ledger:
 
     store: Store
     in_flight: InFlight
-    log: Log
     settling: Settling
     durable: Durable
+    owed: OwedSettlements
     together: FailuresTogether = field(default_factory=FailuresTogether)
 
     def settle(self, parcel: Parcel, settled: Settled, slot: int | None) -> None:
@@ -61,20 +59,7 @@ class Ledger:
     def _commit(
         self, parcel: Parcel, changes: tuple[Change, ...], notices: Sequence[Accept], slot: int | None
     ) -> None:
-        def done(error: BaseException | None) -> None:
-            if error is None:
-                self._end(parcel, changes, notices, slot)
-            elif isinstance(error, WorldFault):
-                # Delivered is delivered: the mail stays leased until the store knows it.
-                self.log.write("error", "settlement-waits", mail_id=parcel.mail.mail_id, why=error.reason)
-                asyncio.get_running_loop().call_later(
-                    COMMIT_RETRY_S, self._commit, parcel, changes, notices, slot
-                )
-            else:
-                # The store calls it impossible: a bug. The lease is kept so that nothing is sent twice.
-                self.log.write("error", "settlement-refused", mail_id=parcel.mail.mail_id, what=repr(error))
-
-        self.store.commit(changes, done)
+        self.owed.commit(parcel.mail.mail_id, changes, lambda: self._end(parcel, changes, notices, slot))
 
     def _end(
         self, parcel: Parcel, changes: Sequence[Change], notices: Sequence[Accept], slot: int | None

@@ -20,6 +20,7 @@ from gatepost.delivery.hop import Hop, HopStatus
 from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.owed import OwedSettlements
 from gatepost.delivery.settling import Settling
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
@@ -51,6 +52,7 @@ WITHDRAWN_S: Final = 10.0
 """How long a mail that control took away is left alone, until control's own transaction is durable."""
 
 _SUSPENDED: Final = "451 4.3.2 Suspended by the administrator"
+_BROKE_OFF: Final = "451 4.4.2 Conversations with the next hop broke off one after another"
 _BUG: Final = "451 4.3.0 Local error in processing"
 _CLOSED: Final = "451 4.3.2 The send connector sends at other times"
 
@@ -90,7 +92,7 @@ class Scheduler:
         self._ledger = Ledger(
             store=outside.store,
             in_flight=outside.in_flight,
-            log=outside.log,
+            owed=OwedSettlements(outside.store, outside.log),
             settling=settling,
             durable=self._durable,
         )
@@ -117,6 +119,7 @@ class Scheduler:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._ledger.owed.finish(timeout_s)
         self._attempts.courier.parked.close_all()
 
     def follow(self, before: Scheduler) -> None:
@@ -227,7 +230,7 @@ class Scheduler:
         if hop.suspended or next_hop.settings.suspended:
             return Held(_SUSPENDED, now + PUT_OFF_SUSPENDED_S)
         if hop.rests(now):
-            return Held(hop.last_reply, hop.backing_off_until_at)
+            return Held(hop.resting_because, hop.backing_off_until_at)
         if (opens_at := hop.opens_at(parse_schedule(next_hop.settings.schedule), now)) > now:
             return Held(_CLOSED, min(opens_at, now + LONGEST_CLOSED_S))
         return None
@@ -297,7 +300,7 @@ class Scheduler:
                     self._no_host(hop, parcel, fault)
                     break
                 if hop.stumbles >= STUMBLES_LIMIT:
-                    self._rest(hop, hop.take_all())
+                    self._rest(hop, hop.take_all(), _BROKE_OFF)
                 elif hop.opens_at(schedule, now := self._clock.now()) > now:
                     for waiting in hop.take_all():
                         self._queue_up(waiting)
@@ -342,11 +345,11 @@ class Scheduler:
             hop.add(parcel)
             return
         hop.last_reply = reply
-        self._rest(hop, [parcel, *hop.take_all()])
+        self._rest(hop, [parcel, *hop.take_all()], reply)
 
-    def _rest(self, hop: Hop, parcels: Sequence[Parcel]) -> None:
-        """Leave the hop alone for a while; its mails are deferred without trying one by one."""
-        now, reply = self._clock.now(), hop.last_reply
+    def _rest(self, hop: Hop, parcels: Sequence[Parcel], reply: str) -> None:
+        """Leave the hop alone for a while; its mails are deferred without trying one by one, each with `reply`."""
+        now = self._clock.now()
         way = self._router.by_key(hop.key)
         rest_s = rest_delay_s(
             hop.failures + 1,
@@ -355,8 +358,10 @@ class Scheduler:
             jitter=self._randomness.uniform(),
             longest_s=0.0 if way.kind is HopKind.UNREACHABLE else way.settings.longest_rest_s,
         )
-        hop.failed(rest_until_at=now + rest_s)
-        self._log.write("warning", "next-hop-down", next_hop=hop.key, why=reply, rest_s=round(rest_s))
+        hop.failed(rest_until_at=now + rest_s, why=reply)
+        self._log.write(
+            "warning", "next-hop-down", next_hop=hop.key, why=hop.last_reply, rest_s=round(rest_s)
+        )
         due_at, spread_s = now + rest_s, min(0.2 * rest_s, REST_SPREAD_S)
         for parcel in parcels:
             attempt = Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, reply))

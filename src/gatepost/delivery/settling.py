@@ -108,7 +108,9 @@ class Settling:
             )  # fmt: skip
         if waiting:
             wait_s = self._wait_s(attempt) if due_at is None else due_at - now
-            due_at = next_attempt_at(now, wait_s, expires_at=max(parcel.mail.expires_at, now))
+            due_at = next_attempt_at(
+                now, wait_s, expires_at=max(self.clock.given_up_at(parcel.mail.expires_at), now)
+            )
             settlements += [_settlement(r, MailState.DEFERRED, due_at=due_at) for r in waiting]
             records.append(
                 tracking.deferred(
@@ -148,7 +150,7 @@ class Settling:
         recipients = [replace(r, last_reply=r.last_reply or safe_text(why)) for r in parcel.recipients]
         if self.clock.has_expired(parcel.mail.expires_at):
             return Settled((), tuple(_out_of_time(r) for r in recipients))
-        due_at = max(self.clock.now(), min(due_at, parcel.mail.expires_at))
+        due_at = max(self.clock.now(), min(due_at, self.clock.given_up_at(parcel.mail.expires_at)))
         settlements = [_settlement(r, MailState.DEFERRED, due_at=due_at) for r in recipients]
         return Settled(_changes(parcel.mail, settlements, ()), waiting=tuple(recipients))
 

@@ -136,6 +136,10 @@ class QueueClock:
         """Believe the wall clock now."""
         self.time.confirm(self._clock.now(), self._clock.monotonic())
 
+    def given_up_at(self, expires_at: float) -> float:
+        """When a mail with this expiry is given up: later than that after a long outage."""
+        return expires_at + self.time.credit_s
+
     def has_expired(self, expires_at: float) -> bool:
         """Whether a mail with this expiry is to be given up now."""
         return self.time.has_expired(expires_at, self.now())

@@ -1,0 +1,134 @@
+"""The store's disk: commits take time and sometimes fail, and what is on it survives a death.
+
+The store is the real one, on a file system in memory. Only the thread that waits for the disk is another: it commits
+at a later moment of virtual time, so that the process may die before the commit, or between it and its answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apsw
+
+from gatepost.adapters.sqlite_groups import CommitGroups
+from gatepost.adapters.sqlite_store import SqliteStore, open_store
+from gatepost.config.settings import Settings
+from gatepost.ports.log import Log
+from gatepost.ports.world import Clock
+from gatepost.queue.states import settled
+from sim.durable import Durable
+from sim.journal import Journal
+from sim.loop import SimLoop
+
+
+class Disk:
+    """One store's place, and what is watched there."""
+
+    def __init__(self, place: Path, chance: Random, journal: Journal) -> None:
+        self.place = place
+        self.chance = chance
+        self.journal = journal
+        self.fails_until_s = 0.0
+        """Until then one commit in three fails, by the loop's time."""
+        self.slow = 1.0
+        self.life = 0
+        self.at_commit: Callable[[], bool] = lambda: False
+        """Called before and after each commit; True: the process has died of it."""
+        self.watch = Durable(journal, self.body)
+
+    @property
+    def directory(self) -> Path:
+        """Where the store of this life is."""
+        return self.place / f"life-{self.life}"
+
+    def body(self, path: str) -> bytes:
+        """A body file as it lies there."""
+        return (self.directory / "bodies" / path).read_bytes()
+
+    def open(self, settings: Settings, clock: Clock, log: Log, loop: SimLoop) -> SqliteStore:
+        """The store as the worker opens it."""
+        return open_store(
+            self.directory,
+            settings.queue,
+            clock,
+            log,
+            loop=loop,
+            settled=settled,
+            allow_volatile=True,
+            groups=partial(SimGroups, self),
+        )
+
+    def survive(self, store: SqliteStore) -> None:
+        """The process has died: what the kernel has of its files is the next life's disk."""
+        before = self.directory
+        self.life += 1
+        shutil.copytree(before, self.directory, ignore=shutil.ignore_patterns("*-shm", "reserve"))
+        torn: Any = store
+        with contextlib.suppress(apsw.Error):
+            torn._groups._database.close(True)
+        with contextlib.suppress(apsw.Error):
+            torn._database.close(True)
+        torn.in_flight._map.close()
+        torn._lock.release(clean=False)
+        shutil.rmtree(before)
+
+
+class SimGroups(CommitGroups):
+    """The real groups; jobs run at a later moment instead of in a thread, and the moment of their answer is another."""
+
+    def __init__(self, disk: Disk, *args: Any, **wishes: Any) -> None:
+        self._disk = disk
+        self._job: Callable[[], None] | None = None
+        super().__init__(*args, **wishes)
+
+    def begin_thread(self) -> None:
+        """There is none."""
+
+    def end_thread(self) -> None:
+        """A clean stop waits for the job."""
+        job, self._job = self._job, None
+        if job is not None:
+            self._do(job)
+
+    def _submit(self, job: Callable[[], None], then: Callable[[BaseException | None], None]) -> None:
+        self._then = then
+        if self._inline:
+            self._do(job)
+            self._deliver()
+            return
+        self._job = job
+        self._loop.call_later(self._disk.chance.uniform(0.0005, 0.02) * self._disk.slow, self._later)
+
+    def _later(self) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            if self._disk.at_commit():
+                return
+            self._do(job)
+            if self._disk.at_commit():
+                return
+            self._loop.call_later(self._disk.chance.uniform(0.0001, 0.004) * self._disk.slow, self._answer)
+
+    def _answer(self) -> None:
+        self._deliver()
+
+    def _do(self, job: Callable[[], None]) -> None:
+        self._outcome = None
+        try:
+            if self._disk.fails_until_s > self._loop.time() and self._disk.chance.random() < 0.33:
+                self._disk.journal.count("disk failures")
+                raise apsw.IOError("the simulated disk failed")
+            asked = [list(one.changes) for one in self._group.asked]
+            job()
+        except Exception as error:  # noqa: BLE001  # the thread outlives every failure; the loop judges it
+            self._outcome = error
+            return
+        if job == self._commit:
+            for changes in asked:
+                self._disk.watch.durable(changes)

@@ -1,0 +1,150 @@
+"""Gateways with one wrong line: a simulation that lets one of them pass proves nothing.
+
+`python -m sim.mutants [NAME ...]` copies the sources, changes the line, and plays seeds until one finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SEEDS: Final = 120
+_ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One line of one file below src/gatepost, and what stands there instead. says: a word of the finding."""
+
+    name: str
+    file: str
+    line: str
+    instead: str
+    says: str
+
+
+MUTANTS: Final = (
+    Mutant(
+        "4xx is taken for delivered",
+        "delivery/outcome.py",
+        "    if answer.reply.is_positive:",
+        "    if answer.reply.code < 500:",
+        "delivered",
+    ),
+    Mutant(
+        "settled before the answer",
+        "delivery/outcome.py",
+        "        Outcome(recipient, Fate.DEFERRED, safe_text(unknown), is_glitch=is_glitch)",
+        "        Outcome(recipient, Fate.DELIVERED, safe_text(unknown), is_glitch=is_glitch)",
+        "delivered, and no next hop said so",
+    ),
+    Mutant(
+        "a retry forgets a recipient",
+        "queue/active.py",
+        "        if recipient.state in _WAITING:",
+        "        if recipient.state in _WAITING and (recipient.number != 1 or not recipient.attempts):",
+        "stuck",
+    ),
+    Mutant(
+        "the expiry is not looked at",
+        "queue/schedule.py",
+        "        return now >= expires_at + self.credit_s",
+        "        return now >= expires_at * 2",
+        "after its expiry",
+    ),
+    Mutant(
+        "a notice does not say that it is one",
+        "notices/compose.py",
+        "            is_notice=True,",
+        "            authenticated=True,",
+        "invented",
+    ),
+    Mutant(
+        "held after one death",
+        "adapters/sqlite_recovery.py",
+        "        if any(crashes >= crash_limit for (crashes,) in counted):",
+        "        if any(crashes >= 1 for (crashes,) in counted):",
+        "is held after",
+    ),
+    Mutant(
+        "RSET keeps the transaction",
+        "intake/conversation.py",
+        "        if event.verb is Verb.RSET:",
+        "        if event.verb is Verb.NOOP:",
+        "still has a transaction",
+    ),
+    Mutant(
+        "the second recipient's reply is used for the first",
+        "delivery/outcome.py",
+        "        for recipient, answer in zip(recipients, padded, strict=True)",
+        "        for recipient, answer in zip(recipients, padded[::-1], strict=True)",
+        "settled by the reply",
+    ),
+    Mutant(
+        "a settlement comes too late for a reload",
+        "delivery/owed.py",
+        "        self._store.commit(one.changes, done)",
+        "        asyncio.get_running_loop().call_later(60.0, self._store.commit, one.changes, done)",
+        "was heard",
+    ),
+    Mutant(
+        "one session too many",
+        "intake/admission.py",
+        "        if sessions >= limits.connections_per_source:",
+        "        if sessions > limits.connections_per_source:",
+        "are allowed",
+    ),
+)
+
+
+def find(mutant: Mutant, *, seeds: int = SEEDS) -> str:
+    """What the simulation says about it; "" when it notices nothing. Raises ValueError when the line has gone."""
+    place = Path(tempfile.mkdtemp(prefix="sim-mutant-"))
+    try:
+        shutil.copytree(
+            _ROOT / "src" / "gatepost", place / "gatepost", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        file = place / "gatepost" / mutant.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(mutant.line + "\n") != 1:
+            raise ValueError(f"{mutant.name}: the line is not in {mutant.file} once")
+        file.write_text(text.replace(mutant.line + "\n", mutant.instead + "\n"), encoding="utf-8")
+        played = subprocess.run(
+            [sys.executable, "-m", "sim", "--seeds", str(seeds), "--fail-fast"],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": f"{place}:{_ROOT}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "Traceback" in played.stderr or not played.stdout.startswith("seeds from"):
+            raise ValueError(f"{mutant.name}: {played.stderr[-2000:]}")
+        found = [line.strip() for line in played.stdout.splitlines() if line.startswith("    ")]
+        if found and not any(mutant.says in line for line in found):
+            return f"found as something else: {found[0]}"
+        return next(iter(found), "")
+    finally:
+        shutil.rmtree(place)
+
+
+def main(names: Sequence[str]) -> int:
+    """Exit status 0 only when every one was found."""
+    missed = 0
+    for mutant in MUTANTS:
+        if names and mutant.name not in names:
+            continue
+        found = find(mutant)
+        missed += not found
+        print(f"{mutant.name}: {found or 'NOT FOUND'}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

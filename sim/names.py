@@ -1,0 +1,65 @@
+"""The DNS of the world: names that exist, names that do not, and servers that are slow or broken for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeVar
+
+from gatepost.model.fault import WorldFault
+from gatepost.ports.resolver import Mx
+from sim.journal import Journal
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class Names:
+    """ports.resolver.Resolver. trouble_s: by name, until when (loop's time) it is not answered, and how."""
+
+    chance: Random
+    journal: Journal
+    now: Callable[[], float]
+    exchangers: dict[str, tuple[Mx, ...]] = field(default_factory=dict)
+    hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    pointers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    trouble: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    async def addresses(self, name: str, *, timeout_s: float) -> tuple[str, ...]:
+        """A."""
+        return await self._ask(name, self.hosts.get(name, ()), timeout_s)
+
+    async def mail_exchangers(self, name: str, *, timeout_s: float) -> tuple[Mx, ...]:
+        """MX."""
+        return await self._ask(name, self.exchangers.get(name, ()), timeout_s)
+
+    async def names(self, address: str, *, timeout_s: float) -> tuple[str, ...]:
+        """PTR."""
+        answer = await self._ask(address, self.pointers.get(address, ()), timeout_s)
+        self.journal.pointers.setdefault(address, set()).add(answer)
+        return answer
+
+    async def texts(self, name: str, *, timeout_s: float) -> tuple[bytes, ...]:
+        """TXT: there is none."""
+        return await self._ask(name, (), timeout_s)
+
+    async def exists(self, name: str, *, timeout_s: float) -> bool:
+        """Anything known of it."""
+        return await self._ask(name, name in self.hosts or name in self.exchangers, timeout_s)
+
+    async def _ask(self, name: str, answer: _T, timeout_s: float) -> _T:
+        until_s, how = self.trouble.get(name, (0.0, ""))
+        if self.now() < until_s:
+            self.journal.count(f"dns {how}")
+            if how == "servfail":
+                await asyncio.sleep(0.01)
+                raise WorldFault("the name server says SERVFAIL")
+            wait_s = timeout_s * self.chance.uniform(0.1, 2.0)
+            await asyncio.sleep(min(wait_s, timeout_s))
+            if wait_s >= timeout_s:
+                raise WorldFault("the name server does not answer")
+            return answer
+        await asyncio.sleep(self.chance.uniform(0.0005, 0.05))
+        return answer

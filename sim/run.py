@@ -1,0 +1,372 @@
+"""One run: a gateway, its world, what goes wrong in it, and the judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from gatepost.model.queued import QueuedMail
+from gatepost.ports.resolver import Mx
+from gatepost.ports.store import MailFilter
+from sim.clients import Client, Manner, World
+from sim.disk import Disk
+from sim.gateway import Life, Place, build, slow_down_the_watch
+from sim.hops import Hop
+from sim.journal import Journal
+from sim.judge import judge
+from sim.loop import Process, SimLoop, Stuck, bury
+from sim.names import Names
+from sim.network import WORLD, Network
+from sim.plan import DOOR, FAR, FAR_DOMAINS, PARTNERS, STRANGERS, USERS, Plan, plan_of
+
+_STEP_S: Final = 600.0
+_AT_COMMIT: Final = 0.01
+_AT_COPY: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one seed."""
+
+    seed: int
+    digest: str
+    findings: tuple[str, ...]
+    counts: dict[str, int]
+    lines: tuple[str, ...]
+    virtual_s: float
+
+
+def run(seed: int) -> Result:
+    """Play one seed. The same seed gives the same result, byte for byte."""
+    slow_down_the_watch()
+    place = Path(tempfile.mkdtemp(prefix="sim-", dir=_memory()))
+    loop = SimLoop(Random(f"pool {seed}"))
+    simulation = Simulation(plan_of(seed), loop, place)
+    collecting = gc.isenabled()
+    gc.disable()  # what a dead process holds is let go at the end, not in the middle
+    try:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(simulation.live())
+        except Stuck as stuck:
+            simulation.journal.find(f"stuck: {stuck}")
+        return simulation.result()
+    finally:
+        simulation.end()
+        asyncio.set_event_loop(None)
+        loop.close()
+        bury(simulation.dead)
+        if collecting:
+            gc.enable()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+class Simulation:
+    """The world of one run."""
+
+    def __init__(self, plan: Plan, loop: SimLoop, place: Path) -> None:
+        self.plan = plan
+        self.loop = loop
+        self.journal = journal = Journal(loop.time)
+        journal.listed = frozenset(USERS)
+        self._chance = Random(f"world {plan.seed}")
+        self.dead: list[Process] = []
+        self._life: Life | None = None
+        self._lives = 0
+        self._reloading = False
+        self._points_left = plan.deaths_at_a_point
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._clients = 0
+        network = Network(loop, Random(f"network {plan.seed}"), journal.tell)
+        names = Names(Random(f"names {plan.seed}"), journal, loop.time)
+        self._place = Place(
+            loop=loop,
+            network=network,
+            disk=Disk(place, Random(f"disk {plan.seed}"), journal),
+            names=names,
+            journal=journal,
+            chance=Random(f"gateway {plan.seed}"),
+        )
+        self._place.disk.at_commit = self._at_commit
+        self._clients_world = self._world()
+        self._hops = [self._hop(number) for number in range(len(plan.hops))]
+        for number, domain in enumerate(FAR_DOMAINS):
+            names.exchangers[domain] = (Mx(10, f"mx.{domain}"),)
+            names.hosts[f"mx.{domain}"] = (f"10.3.0.{number}",)
+        names.exchangers["null.example"] = (Mx(0, ""),)
+        for number in range(1, 10):
+            names.pointers[f"203.0.113.{number}"] = (f"c{number}.away.example",)
+            names.hosts[f"c{number}.away.example"] = (f"203.0.113.{number}",)
+
+    # -- the course of things -------------------------------------------------------------------
+
+    async def live(self) -> None:
+        """From the first start to the last mail's end."""
+        plan = self.plan
+        self._boot()
+        for at in plan.deaths:
+            self.loop.call_at(at, self._die)
+        for at in plan.reloads:
+            self.loop.call_at(at, self._reload_soon)
+        for at, length_s, slower in plan.disk_troubles:
+            self.loop.call_at(max(0.0, at), self._trouble_disk, length_s, slower)
+        for at, length_s, name, how in plan.dns_troubles:
+            self.loop.call_at(at, self._trouble_dns, length_s, name, how)
+        for _ in range(plan.sessions):
+            manner = self._chance.choice((*Manner, Manner.POLITE, Manner.POLITE, Manner.PIPELINING))
+            self.loop.call_at(self._chance.uniform(0.0, plan.busy_s), self._client, manner)
+        await asyncio.sleep(plan.busy_s)
+        while not self._is_over():
+            if self.loop.time() > plan.end_s or self.journal.findings:
+                break
+            await asyncio.sleep(_STEP_S)
+        await self._judge()
+
+    def _is_over(self) -> bool:
+        life = self._life
+        if life is None or self._clients:
+            return False
+        if any(at > self.loop.time() for at in (*self.plan.deaths, *self.plan.reloads)):
+            return False
+        return life.worker.store.next_due_at() is None and not len(life.worker.scheduler._active)
+
+    async def _judge(self) -> None:
+        while self._life is None:
+            await asyncio.sleep(1.0)
+        left = everything(self._life)
+        if not self.journal.findings:
+            judge(self.journal, self.plan, left)
+        for complaint in self.loop.complaints:
+            self.journal.find(complaint)
+        await self._stop_life(self._life)
+
+    def result(self) -> Result:
+        """What came of it."""
+        journal = self.journal
+        journal.count("turns", self.loop.turns)
+        return Result(
+            seed=self.plan.seed,
+            digest=journal.digest,
+            findings=tuple(journal.findings),
+            counts=dict(sorted(journal.counts.items())),
+            lines=tuple(journal.lines),
+            virtual_s=self.loop.time(),
+        )
+
+    def end(self) -> None:
+        """Let go of everything."""
+        self.loop.allow_the_end()
+        if self._life is not None:
+            life, self._life = self._life, None
+            self._bury(life)
+            self._place.disk.survive(life.worker.store)
+        for hop in self._hops:
+            hop.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        tasks = [task for task in asyncio.all_tasks(self.loop) if task not in self._of_the_dead()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+    def _of_the_dead(self) -> set[asyncio.Task[Any]]:
+        return {task for process in self.dead for task in process.tasks}
+
+    # -- lives ----------------------------------------------------------------------------------
+
+    def _boot(self) -> None:
+        process = Process(self._lives)
+        self._lives += 1
+        self.journal.tell(f"start {process.number}")
+        settings = self.plan.settings(process.number)
+        life = process.context.run(build, self._place, process, settings)
+        watch = self._place.disk.watch
+        watch.credit_s = max(watch.credit_s, life.worker.clock.time.credit_s)
+        process.context.run(self.loop.create_task, life.worker.start())
+        self._life = life
+
+    def _die(self) -> None:
+        """The process is gone, in the middle of whatever it was doing."""
+        life, self._life = self._life, None
+        if life is None:
+            return
+        journal = self.journal
+        journal.tell(f"death of {life.process.number}")
+        journal.count("deaths")
+        journal.deaths.append(self.loop.time())
+        for mail_id in set(life.slots.inside.values()):
+            if mail_id in journal.kept:
+                journal.kept[mail_id].held_for_crashes += 1
+        self._bury(life)
+        self._place.disk.survive(life.worker.store)
+        self.loop.call_later(self._chance.choice((0.05, 1.0, 60.0, 7200.0)), self._boot, context=WORLD)
+
+    def _bury(self, life: Life) -> None:
+        self.loop.kill(life.process)
+        self._place.network.kill(life.process)
+        self.dead.append(life.process)
+        life.worker.scheduler._stopping = True
+        for connection in life.worker.listener._sessions:
+            transaction = connection._conversation._transaction
+            if transaction is not None:
+                transaction.reception.discard()
+
+    def _reload_soon(self) -> None:
+        if self._life is not None and not self._reloading:
+            self._reloading = True
+            self._spawn(self._reload(self._life))
+
+    async def _reload(self, life: Life) -> None:
+        """As the supervisor does: the old worker stops, a new one begins with the new configuration."""
+        self.journal.count("reloads")
+        self.journal.tell(f"reload of {life.process.number}")
+        stopped = self._life is life and await self._stop_life(life)
+        self._reloading = False
+        if stopped:
+            self._boot()
+
+    async def _stop_life(self, life: Life) -> bool:
+        """A clean stop. False when it died meanwhile."""
+        stopping = life.process.context.run(
+            self.loop.create_task, life.worker.stop(life.settings.server.stop_timeout_s)
+        )
+        while not stopping.done() and life.process.is_alive:
+            await asyncio.sleep(0.01)
+        if not life.process.is_alive or self._life is not life:
+            return False
+        self._life = None
+        if error := stopping.exception():
+            self.journal.find(f"the stop failed: {error!r}")
+        self._bury(life)
+        return True
+
+    def _at_commit(self) -> bool:
+        """A transaction is about to be made durable, or just was: True when the process died of it."""
+        self._check_limits()
+        return self._dies_at_a_point(_AT_COMMIT)
+
+    def _taken(self) -> None:
+        """A next hop has a mail and has not said so yet."""
+        if self._points_left and self._chance.random() < _AT_COPY:
+            self._points_left -= 1
+            self.loop.call_later(
+                self._chance.choice((0.0, 0.005, 0.02, 0.03, 0.05)), self._die, context=WORLD
+            )
+
+    def _dies_at_a_point(self, likelihood: float) -> bool:
+        if self._life is None or not self._points_left or self._chance.random() >= likelihood:
+            return False
+        self._points_left -= 1
+        self._die()
+        return True
+
+    # -- the world ------------------------------------------------------------------------------
+
+    def _hop(self, number: int) -> Hop:
+        plan = self.plan.hops[number]
+        hop = Hop(
+            name=plan.name,
+            place=(plan.ip, plan.port),
+            chance=Random(f"hop {number} {self.plan.seed}"),
+            journal=self.journal,
+            lmtp=plan.lmtp,
+            mischief=plan.mischief,
+            bad_until_s=plan.bad_until_s,
+            down=plan.down,
+            greylist_s=plan.greylist_s,
+            pipelining=plan.pipelining,
+            connections_limit=1000 if plan.lmtp else self.plan.limits.hop_connections,
+            on_taken=self._taken,
+        )
+        network = self._place.network
+        hop.open_to = partial(network.held_to, hop.place)
+        network.hosts[hop.place] = hop.accept
+        if plan.down == "silent" and plan.bad_until_s:
+            network.silent.add(hop.place)
+            self.loop.call_at(plan.bad_until_s, network.silent.discard, hop.place)
+        return hop
+
+    def _world(self) -> World:
+        limits = self.plan.limits
+        return World(
+            network=self._place.network,
+            journal=self.journal,
+            chance=self._chance,
+            door=DOOR,
+            users=USERS,
+            strangers=STRANGERS,
+            partners=PARTNERS,
+            far=FAR,
+            recipients_limit=limits.recipients,
+            source_limit=limits.connections_per_source,
+            size_limit=limits.message_size_bytes,
+            state_of=self._state_of,
+        )
+
+    def _client(self, manner: Manner) -> None:
+        self._clients += 1
+        self._spawn(Client(self._clients_world, manner).run()).add_done_callback(self._client_gone)
+
+    def _client_gone(self, task: asyncio.Task[Any]) -> None:
+        self._clients -= 1
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self.journal.find(f"a client of the simulation has a bug: {bug!r}")
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _trouble_disk(self, length_s: float, slower: float) -> None:
+        disk = self._place.disk
+        disk.fails_until_s, disk.slow = self.loop.time() + length_s, slower
+        self.loop.call_later(length_s, setattr, disk, "slow", 1.0)
+
+    def _trouble_dns(self, length_s: float, name: str, how: str) -> None:
+        self._place.names.trouble[name] = (self.loop.time() + length_s, how)
+
+    # -- looking inside -------------------------------------------------------------------------
+
+    def _state_of(self, client_port: int) -> str:
+        """What the session of this client still holds of a transaction."""
+        if self._life is None:
+            return ""
+        for connection in self._life.worker.listener._sessions:
+            conversation = connection._conversation
+            if conversation.session.client_port == client_port:
+                if conversation._transaction is not None:
+                    return "a transaction"
+                engine = connection._engine
+                return f"{engine._recipients} recipients" if engine._recipients else ""
+        return ""
+
+    def _check_limits(self) -> None:
+        life, limits = self._life, self.plan.limits
+        if life is None:
+            return
+        active, listener = life.worker.scheduler._active, life.worker.listener
+        if len(active) > limits.active_mails:
+            self.journal.find(f"{len(active)} active mails, {limits.active_mails} are allowed")
+        if active.content_bytes > limits.active_memory_bytes:
+            self.journal.find(f"{active.content_bytes} octets of active mail")
+        if listener.session_count > limits.connections:
+            self.journal.find(f"{listener.session_count} sessions, {limits.connections} are allowed")
+
+
+def everything(life: Life) -> list[QueuedMail]:
+    """What the store holds."""
+    return life.worker.store.find(MailFilter(), limit=100_000)
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -1,0 +1,100 @@
+"""Faults of the delivery that the simulation found, each alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.delivery.fakes import FakeHost, Yard, mail_to, parcel_of, to_port, yard
+from tests.delivery.playing import internet, play, state_of, to
+from tests.delivery.scripted import scripted
+from tests.fakes import FakeClock
+
+from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.model.fault import WorldFault
+from gatepost.model.queued import MailState, Settle
+from gatepost.queue.schedule import QueueClock
+
+
+def test_what_was_said_about_one_mail_is_not_put_down_for_another() -> None:
+    """Mail that only waited for the hop got the reply to somebody else's recipient, and its sender was told so."""
+
+    async def see(made: Yard, hosts: dict[str, FakeHost]) -> None:
+        hosts["a.example"].state = "hangs up"
+        for number in range(1, 20):
+            made.put(to(f"u{number}@a.example", mail_id=number))
+        await made.settle(lambda: all(state_of(made, n) == [("deferred", 1)] for n in range(1, 20)))
+        made.put(to("late@a.example", mail_id=20))
+        await made.settle(lambda: state_of(made, 20) == [("deferred", 0)])
+        replies = [m.recipients[0].last_reply for n in range(1, 21) if (m := made.store.mail(n))]
+        untried = [reply for reply in replies if "bye" not in reply]
+        assert 0 < len(replies) - len(untried) < 10
+        assert set(untried) == {"451 4.4.2 Conversations with the next hop broke off one after another"}
+
+    play(see, "a.example")
+
+
+def test_a_mail_whose_life_a_long_outage_prolonged_is_not_tried_all_the_time() -> None:
+    """Its next attempt was at its expiry, which had passed: every second one, for as long as the outage had been."""
+    clock = FakeClock()
+    made = yard()
+    settling = made.scheduler._settling
+    object.__setattr__(settling, "clock", QueueClock(clock, last_seen_at=clock.now() - 40_000))
+    parcel = parcel_of(mail_to("b@b.example", now=clock.now() - 432_100))
+    attempt = Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, "450 4.2.0 later"))
+    for settled in (
+        settling.after(parcel, attempt, "out", into_mailbox=False),
+        settling.put_off(parcel, "451 4.3.2 not now", due_at=clock.now() + 4000),
+    ):
+        (settle,) = (change for change in settled.changes if isinstance(change, Settle))
+        assert settle.settlements[0].state is MailState.DEFERRED
+        assert clock.now() + 200 < settle.settlements[0].due_at < clock.now() + 39_900
+
+
+def test_a_stop_waits_for_a_settlement_the_store_could_not_take() -> None:
+    """Delivered, and the disk failed to note it: a stop before the next try made the mail go out twice."""
+
+    async def run() -> None:
+        made, hosts = internet("b.example")
+        made.scheduler.start()
+        made.put(to("b@b.example", mail_id=1))
+        made.store.failure = WorldFault("the disk failed")
+        await made.settle(lambda: "settlement-waits" in made.log.events())
+        assert hosts["b.example"].taken == ["b@b.example"]
+        await made.scheduler.stop(30.0)
+        assert state_of(made, 1) == []
+
+    asyncio.run(run())
+
+
+def test_a_stop_forgets_no_recipient_that_lmtp_has_answered() -> None:
+    """The first mailbox had its mail, the second's answer was awaited: after the stop both were tried again."""
+    script = """
+        > 220 box.example
+        <
+        > 250 box.example
+        <
+        > 250 sender
+        <
+        > 250 first
+        <
+        > 250 second
+        <
+        > 354 go
+        <.
+        > 250 2.0.0 laid into the first box
+        ~
+        """
+
+    async def run() -> None:
+        async with scripted(script) as server:
+            made = yard(to_port(server.port, delivery="lmtp", **{"protocol-log": True}))
+            made.scheduler.start()
+            made.put(mail_to("a@b.example", "b@b.example"))
+            await made.settle(lambda: any("first box" in line for line in made.said))
+            await made.scheduler.stop(0.0)
+            mail = made.store.mail(1)
+            assert mail is not None
+            assert [(r.number, r.state.value) for r in mail.recipients] == [(1, "deferred")]
+            assert made.slots.taken == {}
+
+    asyncio.run(run())
