@@ -4,9 +4,10 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 ARGS ?=
 KILLS ?= 500
-CODE := $(wildcard src tests tools bench crash examples)
+STATES ?= 500
+CODE := $(wildcard src tests tools bench crash powercut examples)
 
-.PHONY: help venv dev services run test test-all slow check format lint types imports quick bench crash mutate docs lock clean
+.PHONY: help venv dev services run test test-all slow check format lint types imports quick bench crash powercut mutate docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -55,6 +56,9 @@ bench: venv ## How fast: mails a second, latencies, memory (docs/benchmarks.md)
 
 crash: dev ## Kills the gateway while mail flows and looks for lost mail; KILLS=50 is the short form
 	@$(PY) -m crash --kills $(KILLS) $(ARGS)
+
+powercut: dev ## Cuts the power at STATES moments of a recorded run and looks for lost mail (docs/durability.md)
+	@$(PY) -m powercut --states $(STATES) $(ARGS)
 
 mutate: dev ## Does a test notice when the code is broken? (docs/mutants.md)
 	@$(PY) -m tools.mutate $(ARGS)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from gatepost.adapters.bodies import make_directory
 from gatepost.config.errors import ConfigurationErrors
 from gatepost.config.load import Configuration
 from gatepost.main.sockets import bind, bindings_of, in_use
@@ -254,7 +255,7 @@ def become(user: str) -> None:
 def prepare_state(directory: Path, user: str) -> None:
     """Make the state directory (0700), owned by the account that will use it. Raises WorldFault."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory)
         if user and os.getuid() == 0:
             account = pwd.getpwnam(user)
             os.chown(directory, account.pw_uid, account.pw_gid)
