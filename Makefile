@@ -5,9 +5,10 @@ PY := .venv/bin/python
 ARGS ?=
 KILLS ?= 500
 STATES ?= 500
+CALLS ?= 40
 CODE := $(wildcard src tests tools bench crash powercut examples)
 
-.PHONY: help venv dev services run test test-all slow check format lint types imports quick bench crash powercut mutate docs lock clean
+.PHONY: help venv dev services run test test-all slow check format lint types imports quick bench crash powercut iofaults mutate docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,6 +60,9 @@ crash: dev ## Kills the gateway while mail flows and looks for lost mail; KILLS=
 
 powercut: dev ## Cuts the power at STATES moments of a recorded run and looks for lost mail (docs/durability.md)
 	@$(PY) -m powercut --states $(STATES) $(ARGS)
+
+iofaults: dev ## Lets each of the first CALLS writes and syncs fail once and looks for lost mail (docs/durability.md)
+	@$(PY) -m powercut.faults --calls $(CALLS) $(ARGS)
 
 mutate: dev ## Does a test notice when the code is broken? (docs/mutants.md)
 	@$(PY) -m tools.mutate $(ARGS)

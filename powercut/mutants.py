@@ -12,7 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from crash.mutants import EarlyAcknowledgement, doctor, run_gateway
+from crash.mutants import EarlyAcknowledgement, LyingStore, doctor, run_gateway
+
+from gatepost.model.queued import Change
+from gatepost.ports.store import Done
 
 
 class _WithoutFileSyncs:
@@ -66,9 +69,22 @@ MUTANTS: Final[dict[str, Callable[[], None]]] = {
 """Each must be found as a mail that is lost or damaged."""
 
 
+class DeafStore(LyingStore):
+    """Says 250 whatever the disk says."""
+
+    def accept(self, changes: Sequence[Change], done: Done | None) -> None:
+        """The failure is kept from the caller."""
+        told = done
+        self._honest.commit(changes, None if told is None else lambda _error: told(None))
+
+
+OF_FAULTS: Final[dict[str, Callable[[], None]]] = {"deaf-to-errors": lambda: doctor(DeafStore)}
+"""Found by calls that fail (powercut.faults), not by a power cut."""
+
+
 def main(arguments: Sequence[str]) -> None:
     """The gateway's command line with the fault named first."""
-    MUTANTS[arguments[0]]()
+    {**MUTANTS, **OF_FAULTS}[arguments[0]]()
     run_gateway(arguments[1:])
 
 
