@@ -6,9 +6,11 @@ ARGS ?=
 KILLS ?= 500
 SEEDS ?= 500
 HOURS ?=
-CODE := $(wildcard src tests tools bench crash sim examples)
+STATES ?= 500
+CALLS ?= 40
+CODE := $(wildcard src tests tools bench crash powercut sim examples)
 
-.PHONY: help venv dev services run test test-all slow check format lint types imports quick kerberos bench crash sim mutate docs lock clean
+.PHONY: help venv dev services run test test-all slow check format lint types imports quick kerberos bench crash powercut iofaults sim mutate docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -64,6 +66,12 @@ crash: dev ## Kills the gateway while mail flows and looks for lost mail; KILLS=
 
 sim: dev ## The gateway in virtual time, with faults from seeds; HOURS=8 for a night (docs/simulation.md)
 	@$(PY) -m sim --seeds $(SEEDS) $(if $(HOURS),--hours $(HOURS)) $(ARGS)
+
+powercut: dev ## Cuts the power at STATES moments of a recorded run and looks for lost mail (docs/durability.md)
+	@$(PY) -m powercut --states $(STATES) $(ARGS)
+
+iofaults: dev ## Lets each of the first CALLS writes and syncs fail once and looks for lost mail (docs/durability.md)
+	@$(PY) -m powercut.faults --calls $(CALLS) $(ARGS)
 
 mutate: dev ## Does a test notice when the code is broken? (docs/mutants.md)
 	@$(PY) -m tools.mutate $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from crash.message import Mail, Mailer
 _REPLY_TIMEOUT_S: Final = 30.0
 _CONNECT_AGAIN_S: Final = 0.05
 _MAILS_A_CONNECTION: Final = 8
+_QUEUED_AS: Final = re.compile(rb"Queued as (\S+)")
 _LOST: Final = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError)
 
 
@@ -52,6 +54,8 @@ class Wire:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     chunking: bool = False
+    last_line: bytes = b""
+    """Of the last reply."""
 
     async def reply(self) -> int:
         """The code of the next reply. Raises one of _LOST, and Closed on 421."""
@@ -59,6 +63,7 @@ class Wire:
             while (line := await self.reader.readuntil(b"\r\n"))[3:4] == b"-":
                 self.chunking |= line[4:].strip().upper() == b"CHUNKING"
         self.chunking |= line[4:].strip().upper() == b"CHUNKING"
+        self.last_line = line
         return int(line[:3])
 
     async def ask(self, text: str) -> int:
@@ -211,6 +216,8 @@ class Swarm:
         code = await wire.reply()
         answer = Answer.ACKNOWLEDGED if code == 250 else Answer.REFUSED
         sending.all_become(answer, code=code, at=self.clock())
+        if code == 250 and (named := _QUEUED_AS.search(wire.last_line)):
+            sending.queued_as = named[1].decode()
         await self._go_on(wire, code)
 
     async def _go_on(self, wire: Wire, code: int) -> None:

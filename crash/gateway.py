@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -56,6 +57,7 @@ first-retry = "1s"
 retry-factor = 1.0
 longest-retry = "2s"
 crash-limit = 10
+{queue}
 
 [metrics]
 listen = ""
@@ -75,6 +77,11 @@ class Gateway:
     dns_port: int
     arguments: tuple[str, ...] = ("-m", "gatepost")
     event_loop: str = "uvloop"
+    workers_wanted: int = WORKERS
+    queue: str = ""
+    """More lines of [queue]."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """More of it."""
     port: int = 0
     starts: int = 0
     failed_starts: int = 0
@@ -92,7 +99,8 @@ class Gateway:
         self.configuration.write_text(
             _CONFIGURATION.format(
                 state=self.state,
-                workers=WORKERS,
+                workers=self.workers_wanted,
+                queue=self.queue,
                 recipients=recipients,
                 port=self.port,
                 sink=self.sink_port,
@@ -131,7 +139,11 @@ class Gateway:
         command = [sys.executable, *self.arguments, "--config", str(self.configuration), "run"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=_environment(), start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                env={**_environment(), **self.environment},
+                start_new_session=True,
             )
         self.starts += 1
         self._started_at, self._is_ready = time.monotonic(), False

@@ -33,6 +33,8 @@ class Sending:
     code: int = 0
     """The reply code that ended it; 0: none came."""
     answered_at: float = 0.0
+    queued_as: str = ""
+    """The mail's id as the 250 named it."""
 
     def all_become(self, answer: Answer, *, code: int = 0, at: float = 0.0) -> None:
         """Every recipient that was not refused alone shares the fate of the message."""

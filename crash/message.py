@@ -32,7 +32,9 @@ class Mail:
 class Mailer:
     """Makes the messages of one run; the same seed makes the same ones."""
 
-    def __init__(self, run: str, chance: random.Random) -> None:
+    def __init__(self, run: str, chance: random.Random, *, large: float = 0.0) -> None:
+        """large: the share of bodies above 64 KiB that come beside those of every size."""
+        self._large = large
         self._run = run
         self._chance = chance
         self._plain = _text(chance, "abcdefghijklmnopqrstuvwxyz ABC.0123456789")
@@ -45,6 +47,8 @@ class Mailer:
         eight_bit = chance.random() < 0.1
         source = self._eight_bit if eight_bit else self._plain
         size = int(SMALLEST_BYTES * (LARGEST_BYTES / SMALLEST_BYTES) ** (chance.random() ** 1.5))
+        if self._large and chance.random() < self._large:
+            size = chance.randint(66_000, LARGEST_BYTES)
         start = source.index(b"\r\n", chance.randrange(len(source) - LARGEST_BYTES - 200)) + 2
         body = source[start : source.index(b"\r\n", start + size - 2) + 2]
         recipients = chance.sample(USERS, chance.choice((1, 1, 1, 2, 3)))

@@ -155,16 +155,28 @@ def _with_other_octet(content: Content, body: bytes) -> Content:
 
 def main(arguments: Sequence[str]) -> None:
     """The gateway's command line with the lie named first."""
-    from gatepost.main import command_line, worker
+    doctor(MUTANTS[arguments[0]].store)
+    run_gateway(arguments[1:])
 
-    lie, names = MUTANTS[arguments[0]].store, vars(worker)
+
+def doctor(lie: Callable[[Store], LyingStore]) -> None:
+    """From now on every worker of this process and its children has this store."""
+    from gatepost.main import worker
+
+    names = vars(worker)
     open_honestly = names["open_store"]
 
     def open_lying(*places: Any, **wishes: Any) -> Any:
         return lie(open_honestly(*places, **wishes))
 
     names["open_store"] = open_lying
-    sys.argv = ["gatepost", *arguments[1:]]
+
+
+def run_gateway(arguments: Sequence[str]) -> None:
+    """The gateway's command line in this process."""
+    from gatepost.main import command_line
+
+    sys.argv = ["gatepost", *arguments]
     command_line.main()
 
 

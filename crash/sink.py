@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -50,7 +50,14 @@ class Transaction:
 class Sink:
     """Listens on loopback. copies: the account; others: mail that is not of the ledger."""
 
-    def __init__(self, run: str, chance: random.Random, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        run: str,
+        chance: random.Random,
+        clock: Callable[[], float] = time.monotonic,
+        kept: Callable[[Sequence[Copy], str], None] = lambda _copies, _mail_id: None,
+    ) -> None:
+        """kept: hears of each message that is about to be answered 250, with the gateway's id of it."""
         self.moods = Moods()
         self.copies: list[Copy] = []
         self.others = 0
@@ -58,6 +65,7 @@ class Sink:
         self._run = run
         self._chance = chance
         self._clock = clock
+        self._kept = kept
         self._tokens = 0
         self._server: asyncio.Server | None = None
         self._arrived: set[tuple[str, str]] = set()
@@ -138,19 +146,24 @@ class Sink:
             self.others += 1
             return token
         name, part = marked
-        for recipient in recipients:
-            self._arrived.add((name, recipient))
-            self.copies.append(
-                Copy(
-                    message=name,
-                    recipient=recipient,
-                    token=token,
-                    digest=digest_of(part),
-                    received_at=received_at,
-                    answered_at=self._clock() if answers else None,
-                    worker=_worker_in(content[: len(content) - len(part)]),
-                )
+        received = _RECEIVED_ID.search(content[: len(content) - len(part)])
+        mail_id = received[1].decode() if received else ""
+        copies = [
+            Copy(
+                message=name,
+                recipient=recipient,
+                token=token,
+                digest=digest_of(part),
+                received_at=received_at,
+                answered_at=self._clock() if answers else None,
+                worker=_worker_in(mail_id),
             )
+            for recipient in recipients
+        ]
+        self._arrived.update((name, recipient) for recipient in recipients)
+        self.copies += copies
+        if answers:
+            self._kept(copies, mail_id)
         return token
 
     def _happens(self, chance: float) -> bool:
@@ -164,10 +177,9 @@ def _say(writer: asyncio.StreamWriter, data: bytes) -> None:
     writer.write(data)
 
 
-def _worker_in(trace: bytes) -> int | None:
-    """The worker whose id is in the topmost Received field."""
-    found = _RECEIVED_ID.search(trace)
+def _worker_in(mail_id: str) -> int | None:
+    """The worker that made the id of the topmost Received field."""
     try:
-        return worker_of(mail_id_number(found[1].decode())) if found else None
+        return worker_of(mail_id_number(mail_id)) if mail_id else None
     except ValueError:
         return None

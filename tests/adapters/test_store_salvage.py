@@ -77,3 +77,25 @@ def test_a_zeroed_page(tmp_path: Path, table: str) -> None:
         assert "store-salvaged" not in log.events()
 
     asyncio.run(story())
+
+
+@pytest.mark.threat("O09")
+def test_a_row_whose_id_is_damaged_is_left_behind(tmp_path: Path) -> None:
+    """A header octet of one row says that its mail has no id: the start salvages, and does not die of it."""
+
+    async def story() -> None:
+        store = opened(tmp_path)
+        await committed(store, *(accept(n) for n in range(MAILS)))
+        store.close()
+        octets = (tmp_path / "store.db").read_bytes()
+        # A row of `recipient`: ten octets of header, an id of eight, number 0, state 1.
+        row = octets.rindex(b"\x0a\x06\x08\x09")  # the last: a page that was split keeps the first
+        (tmp_path / "store.db").write_bytes(octets[: row + 1] + b"\0" + octets[row + 2 :])
+        (tmp_path / "lock").write_bytes(b"damaged\n")
+        log = NotedLog()
+        store = opened(tmp_path, log=log)
+        assert "store-salvaged" in log.events()
+        assert len(store.find(MailFilter(), limit=1000)) == MAILS
+        store.close()
+
+    asyncio.run(story())

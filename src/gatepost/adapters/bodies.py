@@ -37,12 +37,34 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory with its parents, private, and their names durable. Raises OSError.
+
+    From the top, each synced before the next: so of those that are there already only the deepest
+    can be one whose maker died before its sync, and it is synced, too, where we may.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    deepest = missing[-1].parent if missing else path
+    with contextlib.suppress(PermissionError):
+        sync_directory(deepest.parent)
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(one.parent)
+    path.mkdir(exist_ok=True)  # raises when it is something else
+
+
 class BodyFile:
     """One body on its way in. Keeps the promise of ports.store.BodySpool."""
 
-    def __init__(self, directory: Path, *, told: Callable[[WorldFault], None]) -> None:
-        """told: hears of every failure, so that the store stops taking mail. Raises WorldFault."""
+    def __init__(
+        self, directory: Path, *, durable_places: set[str], told: Callable[[WorldFault], None]
+    ) -> None:
+        """durable_places: directories below `directory` whose own names are synced; all bodies share it.
+
+        told: hears of every failure, so that the store stops taking mail. Raises WorldFault.
+        """
         self._directory = directory
+        self._durable_places = durable_places
         self._name = secrets.token_hex(12)
         self._path = directory / "tmp" / self._name
         self._told = told
@@ -70,9 +92,11 @@ class BodyFile:
         final = place / self._name
         try:
             os.fsync(self._descriptor)
-            if not place.is_dir():
+            # That it exists does not help: another thread, or a sync that failed, may have left it unsynced.
+            if place.name not in self._durable_places:
                 place.mkdir(mode=0o700, exist_ok=True)
                 sync_directory(self._directory)
+                self._durable_places.add(place.name)
             os.rename(self._path, final)
             self._path = final
             sync_directory(place)
@@ -105,12 +129,19 @@ class BodyDirectory:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._durable_places: set[str] = set()
+
+    def new(self, *, told: Callable[[WorldFault], None]) -> BodyFile:
+        """A body on its way in, see BodyFile; may be called from a thread of the pool. Raises WorldFault."""
+        return BodyFile(self.directory, durable_places=self._durable_places, told=told)
 
     def prepare(self) -> int:
         """Make the directories, remove what never got its name; how many. Raises OSError."""
         temporary = self.directory / "tmp"
         temporary.mkdir(parents=True, mode=0o700, exist_ok=True)
+        sync_directory(self.directory.parent)
         sync_directory(self.directory)
+        self._durable_places.update(place.name for place in os.scandir(self.directory))
         removed = 0
         for entry in os.scandir(temporary):
             os.unlink(entry.path)

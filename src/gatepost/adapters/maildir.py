@@ -8,18 +8,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
+from gatepost.adapters.bodies import make_directory, sync_directory
 from gatepost.model.fault import WorldFault
 
 
 class LocalMaildirs:
     """Keeps the promise of ports.maildir.Maildirs."""
 
+    def __init__(self) -> None:
+        self._durable_boxes: set[Path] = set()
+        """Whose directories were made, or found, and their names synced."""
+
     async def deliver(self, directory: str, name: str, chunks: AsyncIterator[bytes]) -> None:
         """tmp, sync, rename, sync. Raises WorldFault; what was begun in tmp is removed then."""
         box = Path(directory)
         path = box / "tmp" / name
         try:
-            file = await asyncio.to_thread(_create, box, path)
+            file = await asyncio.to_thread(self._create, box, path)
             try:
                 with file:
                     async for chunk in chunks:
@@ -32,13 +37,14 @@ class LocalMaildirs:
         except OSError as error:
             raise WorldFault(f"{directory}: {error.strerror}", directory=directory) from error
 
-
-def _create(box: Path, path: Path) -> IO[bytes]:
-    for part in ("tmp", "new", "cur"):
-        (box / part).mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.unlink(missing_ok=True)  # begun before a crash, never finished
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    return os.fdopen(descriptor, "wb")
+    def _create(self, box: Path, path: Path) -> IO[bytes]:
+        if box not in self._durable_boxes or not (box / "tmp").is_dir():
+            for part in ("tmp", "new", "cur"):
+                make_directory(box / part)
+            self._durable_boxes.add(box)
+        path.unlink(missing_ok=True)  # begun before a crash, never finished
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        return os.fdopen(descriptor, "wb")
 
 
 def _sync(file: IO[bytes]) -> None:
@@ -49,8 +55,4 @@ def _sync(file: IO[bytes]) -> None:
 def _publish(path: Path, new: Path) -> None:
     """After this returns the mail is in `new` whatever happens to the machine."""
     path.rename(new / path.name)
-    descriptor = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(new)

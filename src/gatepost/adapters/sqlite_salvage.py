@@ -89,7 +89,8 @@ def _known_ids(damaged: apsw.Connection) -> set[int]:
     for table in _OF_MAIL:
         for order in ("ASC", "DESC"):
             sql = f"SELECT mail_id FROM {table} ORDER BY mail_id {order}"  # noqa: S608 - our names
-            found.update(row[0] for row in _readable(damaged, sql, ()))
+            # A damaged page may hold anything in the place of an id.
+            found.update(row[0] for row in _readable(damaged, sql, ()) if isinstance(row[0], int))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import apsw
 
-from gatepost.adapters.bodies import BodyDirectory, BodyFile, read_pieces
+from gatepost.adapters.bodies import BodyDirectory, BodyFile, make_directory, read_pieces
 from gatepost.adapters.disk import DiskRoom, StoreLock, refuse_unsafe
 from gatepost.adapters.inflight import MappedInFlight
 from gatepost.adapters.sqlite_groups import CHECKPOINT_BYTES, CommitGroups, Owner, Phase
@@ -101,7 +101,7 @@ class SqliteStore(SqliteReader, Owner):
         """As ports.store.Store.spool; may be called from a thread of the pool."""
         if self._room.why_low:
             raise self._room.fault()
-        return BodyFile(self._files.directory, told=self._body_failed)
+        return self._files.new(told=self._body_failed)
 
     def why_not_accepting(self) -> str:
         """ "" while new mail is taken; else the reason."""
@@ -376,7 +376,7 @@ def open_store(
     """
     place = Path(directory)
     try:
-        place.mkdir(parents=True, mode=0o700, exist_ok=True)
+        make_directory(place)
         refuse_unsafe(place, allow_volatile=allow_volatile)
         lock = StoreLock(place / "lock")
     except OSError as error:

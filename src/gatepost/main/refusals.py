@@ -9,6 +9,7 @@ import pwd
 import stat
 from pathlib import Path
 
+from gatepost.adapters.bodies import make_directory
 from gatepost.adapters.disk import refuse_unsafe
 from gatepost.adapters.sqlite_schema import SCHEMA_VERSION
 from gatepost.config.settings import Settings
@@ -37,7 +38,7 @@ def refuse_to_start(settings: Settings) -> None:
 def prepare_state(directory: Path, user: str) -> None:
     """Make the state directory (0700), owned by the account that will use it. Raises WorldFault."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory)
         if user and os.getuid() == 0:
             account = pwd.getpwnam(user)
             os.chown(directory, account.pw_uid, account.pw_gid)
@@ -66,8 +67,11 @@ class GatewayLock:
                 f"{path.parent} is used by another gateway that runs (process {other or 'unknown'}): "
                 "two gateways need two state directories"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(
+            OSError
+        ):  # who it is helps people; on a full disk the queue must drain all the same
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def leave(self) -> None:
         """In a child: the lock is the supervisor's."""
