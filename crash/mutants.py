@@ -161,9 +161,9 @@ def main(arguments: Sequence[str]) -> None:
 
 def doctor(lie: Callable[[Store], LyingStore]) -> None:
     """From now on every worker of this process and its children has this store."""
-    from gatepost.main import worker
+    from gatepost.main import own_store
 
-    names = vars(worker)
+    names = vars(own_store)
     open_honestly = names["open_store"]
 
     def open_lying(*places: Any, **wishes: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Final
 
 import apsw
 
-from gatepost.adapters.bodies import BodyDirectory, BodyFile, make_directory, read_pieces
+from gatepost.adapters.bodies import BodyDirectory, BodyFile, make_directory, read_pieces, sync_file
 from gatepost.adapters.disk import DiskRoom, StoreLock, refuse_unsafe
 from gatepost.adapters.inflight import MappedInFlight
 from gatepost.adapters.sqlite_groups import CHECKPOINT_BYTES, CommitGroups, Owner, Phase
@@ -216,6 +216,10 @@ class SqliteStore(SqliteReader, Owner):
         )
         removed = self._files.prepare()
         self._salvage_if_needed(unclean=unclean)
+        if unclean and (log := self._path.with_name("store.db-wal")).exists():
+            # What the last owner wrote and was killed before it synced is believed from here on, and bodies are
+            # removed because of it: a power cut must not take it back.
+            sync_file(log)
         database = open_writer(self._path)
         try:
             migrate(database)
