@@ -19,7 +19,7 @@ from gatepost.delivery.delays import Delays
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.intake.account_rates import AccountRates
-from gatepost.intake.conversation import Counter
+from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.listener import Listener

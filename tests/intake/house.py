@@ -16,7 +16,7 @@ from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.bearer import Bearer
-from gatepost.intake.conversation import Counter
+from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.integrated import Integrated

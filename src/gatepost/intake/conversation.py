@@ -7,15 +7,15 @@ Reply at once, or something to await when the world has to be asked.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from gatepost.config.networks import is_internal_ip
+from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door, Grant
-from gatepost.intake.limit_hit import BEYOND, CLOSING, LimitHit, LimitLog, limit_behind
-from gatepost.intake.log_in import LogIn, LogInDesk
-from gatepost.intake.pressure import Pressure
+from gatepost.intake.limit_hit import CLOSING, LimitHit, limit_behind
+from gatepost.intake.log_in import LogIn
 from gatepost.intake.reception import Reception
 from gatepost.intake.replies import (
     CHUNK_OK,
@@ -29,8 +29,7 @@ from gatepost.intake.replies import (
     START_INPUT,
 )
 from gatepost.intake.session_limits import SessionLimits
-from gatepost.intake.taking_in import TakingIn
-from gatepost.intake.transaction import Transaction
+from gatepost.intake.transaction import Transaction, measured
 from gatepost.intake.unfinished import TOO_MUCH
 from gatepost.intake.xclient import Told
 from gatepost.message.trace import address_literal
@@ -42,9 +41,7 @@ from gatepost.model.reply import Reply
 from gatepost.model.session import Rights, Session, TlsInfo
 from gatepost.model.verdict import PASSED, DelayReply, Disposition, HangUp, Stage
 from gatepost.policy.hearing import Hearing
-from gatepost.ports.log import Counters, Log
 from gatepost.ports.tls import TlsServer
-from gatepost.ports.world import Clock
 from gatepost.protocol.events import (
     Auth,
     AuthResponse,
@@ -62,8 +59,6 @@ from gatepost.protocol.events import (
     Violation,
     XClient,
 )
-from gatepost.protocol.refusals import TEXT_LINE_TOO_LONG
-from gatepost.records.wire_log import Sink
 
 Answer = Reply | Awaitable[Reply]
 FOLLOW_UP_DELAY_LIMIT_S: Final = 60.0
@@ -72,24 +67,6 @@ VIOLATIONS_LIMIT: Final = 20
 SUBJECT_LIMIT_CHARACTERS: Final = 500
 
 _UNKNOWN_RECIPIENT: Final = "5.1.1"
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """What a conversation needs of the house besides its door: made once, shared by all sessions."""
-
-    taking_in: TakingIn
-    log_in: LogInDesk
-    clock: Clock
-    counters: Counters
-    log: Log
-    pressure: Pressure = field(default_factory=lambda: Pressure({}))
-    protocol_log: Sink | None = None
-    """Where connectors with protocol-log write what is said."""
-    limit_log: LimitLog = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "limit_log", LimitLog(self.counters, self.log))
 
 
 class Conversation:
@@ -510,7 +487,7 @@ class Conversation:
         if reply is TOO_MUCH:
             self._over(self._counter.taking_in.unfinished.hit)
             return
-        hit = limit_behind(reply, self._door.settings.limits, actual=_seen(ended, reply))
+        hit = limit_behind(reply, self._door.settings.limits, actual=measured(ended, reply))
         if hit is not None:
             self._over(hit, closes=reply in CLOSING)
 
@@ -518,13 +495,3 @@ class Conversation:
         """Back pressure: no mail of this client for now."""
         self._counter.counters.add("mails_not_accepted")
         return self._over(self._counter.pressure.hit(NOT_ACCEPTING))
-
-
-def _seen(ended: tuple[Transaction, EndOfData] | None, reply: Reply) -> float | str:
-    """The actual value behind a refusal by a limit, where it is known."""
-    if ended is None:
-        return BEYOND
-    form = ended[1].form
-    if reply == TEXT_LINE_TOO_LONG:
-        return form.longest_line_bytes
-    return ended[0].reception.refused_bytes or form.size_bytes

@@ -12,7 +12,8 @@ from gatepost.config.limit_settings import Intake
 from gatepost.config.networks import is_internal_ip
 from gatepost.intake.admission import TOO_MANY, Admission
 from gatepost.intake.connection import Connection
-from gatepost.intake.conversation import Conversation, Counter
+from gatepost.intake.conversation import Conversation
+from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door, choose_door
 from gatepost.intake.origin import Origin, origin_of
 from gatepost.intake.pressure import Level

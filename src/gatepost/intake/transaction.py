@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gatepost.intake.limit_hit import BEYOND
 from gatepost.intake.reception import Reception
 from gatepost.model.address import Address
 from gatepost.model.envelope import Envelope, Recipient
-from gatepost.protocol.events import Mail
+from gatepost.model.reply import Reply
+from gatepost.protocol.events import EndOfData, Mail
+from gatepost.protocol.refusals import TEXT_LINE_TOO_LONG
 
 
 @dataclass(slots=True)
@@ -46,3 +49,13 @@ class Transaction:
             ret=mail.ret,
             envid=mail.envid,
         )
+
+
+def measured(ended: tuple[Transaction, EndOfData] | None, reply: Reply) -> float | str:
+    """The actual value behind a refusal by a limit, where it is known."""
+    if ended is None:
+        return BEYOND
+    form = ended[1].form
+    if reply == TEXT_LINE_TOO_LONG:
+        return form.longest_line_bytes
+    return ended[0].reception.refused_bytes or form.size_bytes

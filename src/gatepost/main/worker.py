@@ -39,7 +39,7 @@ from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.connection import Connection
-from gatepost.intake.conversation import Counter
+from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.listener import Listener
