@@ -29,7 +29,10 @@ reserve = "2MiB"
 disk-low = "4MiB"
 resume-margin = "1MiB"
 allow-volatile = true
+[back-pressure]
+watch = ["queue"]
 """
+# The store's own last line alone: back pressure would turn strangers away half a gigabyte earlier.
 LATER = {".": "451 4.3.0 Not now"}
 
 

@@ -300,6 +300,23 @@ def test_a_named_range_that_is_not_spared_is_like_strangers() -> None:
     in_house(scenario, {"ranges": guests, "limits": {"message-rate-per-source": 1, **STRANGERS}})
 
 
+@pytest.mark.threat("D10")
+def test_who_comes_too_often_costs_no_handshake(tls: ServerTls) -> None:
+    """The rate of connections is the rate of handshakes: a client over it is told before TLS begins."""
+
+    async def scenario(house: House) -> None:
+        for _ in range(2):
+            client = await greeted(house)
+            await client.start_tls()
+            await client.close()
+        client = await Client.to(house)
+        assert (await client.reply()).startswith("421 4.7.0")
+        await client.close()
+        assert told(house, "connection-refused") == [("connection-rate-per-source", 2, 3)]
+
+    in_house(scenario, {"tls": "optional", "limits": {"connection-rate-per-source": 2, **STRANGERS}}, tls)
+
+
 def test_the_programs_of_this_machine_may_come_as_often_as_they_like() -> None:
     async def scenario(house: House) -> None:
         for _ in range(4):
