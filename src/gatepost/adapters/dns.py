@@ -14,7 +14,7 @@ from gatepost.adapters.dns_wire import ALIASES_LIMIT, Answer, Kind, Status, aska
 from gatepost.config.settings import Dns
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.reply import Reply
-from gatepost.ports.resolver import Mx
+from gatepost.ports.resolver import LookedUp, Mx, RecordType
 
 QUESTIONS_LIMIT: Final = 10_000
 """Questions on their way at once; more are answered "unknown" without asking (M14)."""
@@ -74,6 +74,16 @@ class DnsResolver:
         """Asks for A; any answer but NXDOMAIN shows that the name is there. An alias to nowhere is not."""
         answer = self._known((name, Kind.A)) or await self._lookup(name, Kind.A, timeout_s)
         return answer.status is not Status.NXDOMAIN
+
+    async def look_up(self, name: str, kind: RecordType, *, timeout_s: float) -> LookedUp:
+        """Any type this resolver can read, from the cache or from a server (ports.resolver.Lookup)."""
+        wanted = Kind(kind)
+        answer = self._known((name, wanted)) or await self._lookup(name, wanted, timeout_s)
+        return LookedUp(
+            records=answer.records,
+            exists=answer.status is not Status.NXDOMAIN,
+            ttl_s=answer.ttl_s,
+        )
 
     def forget(self) -> None:
         """Empty the cache."""

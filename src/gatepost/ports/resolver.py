@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 
@@ -37,3 +38,49 @@ class Resolver(Protocol):
 
     async def exists(self, name: str, *, timeout_s: float) -> bool:
         """False for NXDOMAIN only."""
+
+
+class RecordType(IntEnum):
+    """What one may ask for (IANA's numbers)."""
+
+    A = 1
+    NS = 2
+    CNAME = 5
+    SOA = 6
+    PTR = 12
+    MX = 15
+    TXT = 16
+    AAAA = 28
+    TLSA = 52
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tlsa:
+    """One TLSA record (RFC 6698 §2.1)."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedUp:
+    """What the DNS said to one question, CNAMEs followed.
+
+    records: text for A, AAAA, PTR, NS, CNAME; bytes for TXT (its strings joined); Mx; Tlsa. Empty: none of this type.
+    exists:  False for NXDOMAIN only.
+    is_secure: the validating resolver we trust said so (AD bit, RFC 4035 §3.2.3), for every answer on the way.
+    """
+
+    records: tuple[str | bytes | Mx | Tlsa, ...]
+    exists: bool = True
+    is_secure: bool = False
+    ttl_s: int = 0
+
+
+class Lookup(Protocol):
+    """One question of one type, for those who must tell A from AAAA, none from no name, proven from not."""
+
+    async def look_up(self, name: str, kind: RecordType, *, timeout_s: float) -> LookedUp:
+        """Raises WorldFault when the answer is unknown, PeerFault for a name that cannot be asked, as Resolver."""
