@@ -57,6 +57,12 @@ class NameServer:
         """Until then (monotonic) others are asked first: it did not answer."""
         self.dropped = 0
         """Datagrams that were nobody's answer."""
+        self.answers = 0
+        self.refusals = 0
+        """Times it said that it does not know (SERVFAIL, REFUSED and the like), or nobody listened there."""
+        self.silences = 0
+        self.wait_s = 0.0
+        """For all answers together."""
         self._ports: list[_Port] = []
         self._retired: set[_Port] = set()
 

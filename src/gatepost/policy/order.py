@@ -160,6 +160,7 @@ def build(
         deadline_s=settings.policy.deadline_s,
         revision=revision,
         alarm=Alarm(log, counters),
+        questions_per_mail=settings.dns.questions_per_mail,
     )
 
 
