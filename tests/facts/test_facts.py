@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.helo import Helo, HeloAddresses, HeloForm
 from gatepost.facts.message_form import MessageForm, read_message_form
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
@@ -258,6 +259,9 @@ TYPES = {kind.name: kind for kind in FACTS}
 RECORDED: list[Any] = [
     ReverseDns(address=CLIENT, names=("a.test", "b.test"), confirmed=("a.test",), unanswered=("b.test",)),
     ReverseDns(address="2001:db8::7"),
+    Helo(helo="a.test", address=CLIENT, form=HeloForm.NAME, is_own=True),
+    HeloAddresses(helo="a.test", address=CLIENT, resolves=True),
+    Helo(helo="[192.0.2.1]", address=CLIENT, form=HeloForm.WRONG_LITERAL),
     RecipientDomain(recipient=to('a"b@gate.test').address, entry="gate.test", type=DomainType.AUTHORITATIVE),
     RecipientDomain(recipient=to(f"böb@[{OWN_IP}]").address, own_literal=True),
     RecipientStatus(

@@ -44,6 +44,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
+    "dns": ("gatepost.cli.dns", "See how the name servers serve the gateway, and ask them."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),
     "version": ("gatepost.cli.version", "Print the version."),
 }

@@ -39,6 +39,7 @@ class Gathering:
     find:     called at most once for each thing of its scope. Any exception makes the fact Unknown.
     waits:    find returns a coroutine, and is worth an early start.
     of_identity: a CONNECTION fact that STARTTLS or AUTH may change: it is forgotten then.
+    of_origin: it is about session.origin_ip, which behind our own relays is known at END_OF_HEADERS only.
     """
 
     fact: type[Any]
@@ -47,3 +48,4 @@ class Gathering:
     find: Find
     waits: bool = False
     of_identity: bool = False
+    of_origin: bool = False

@@ -16,6 +16,7 @@ from gatepost.ports.store import StoreReader
 if TYPE_CHECKING:
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.ports.resolver import LookedUp, RecordType
 
 # Each function imports what it needs when it is called: `gatepost version` must not pay for a mail server.
 
@@ -32,6 +33,7 @@ def main() -> None:
             running=_running,
             gateway=_gateway,
             accounts=_accounts,
+            look_up=_look_up,
             now=time.time,
         )
     )()
@@ -84,3 +86,18 @@ def _accounts(settings: Settings) -> AccountBook:
     from gatepost.main.places import accounts_file
 
     return AccountsFile(str(accounts_file(settings)))
+
+
+def _look_up(settings: Settings, name: str, kind: RecordType) -> LookedUp:
+    import asyncio
+
+    from gatepost.adapters.dns import DnsResolver
+
+    async def ask() -> LookedUp:
+        resolver = DnsResolver(settings.dns)
+        try:
+            return await resolver.look_up(name, kind, timeout_s=settings.dns.timeout_s)
+        finally:
+            resolver.close()
+
+    return asyncio.run(ask())

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from gatepost.adapters.accounts import FileAccounts
@@ -49,6 +50,7 @@ from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
+from gatepost.main.dns_check import check_dns
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
@@ -179,6 +181,8 @@ class Worker:
         route_again(self.store, self.router, now=self.clock.now())
         self.scheduler.start()
         self.tasks.update(self.tokens.start())
+        if self.lasting.number == 0:  # the others would say the same
+            self.tasks.add(asyncio.get_running_loop().create_task(self._check_dns()))
         self.certificates.look(self.clock.now())
         self._every(REFRESH_S, self._read_recipients)
         self._every(REFRESH_S, self._read_certificates)
@@ -204,6 +208,10 @@ class Worker:
 
     async def _read_certificates(self) -> None:
         await asyncio.to_thread(self.certificates.look, self.clock.now())
+
+    async def _check_dns(self) -> None:
+        dns = self.settings.dns
+        await check_dns(self.resolver, self.lasting.log, name=dns.test_name, timeout_s=dns.timeout_s)
 
     async def _purge(self) -> None:
         self.store.purge(self.clock.now(), self.settings.records)
@@ -364,7 +372,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             revision=configuration.revision,
             hostname=settings.server.hostname,
             sessions=lambda: listener.session_count,
-            samples=counters.samples,
+            samples=lambda: chain(counters.samples(), resolver.samples()),
             reopen_log=lambda: reopen_log(log, settings.log),
             connectors=listener.status,
             set_connector=partial(listener.hold, timeout_s=settings.server.stop_timeout_s),

@@ -19,7 +19,7 @@ from gatepost.policy.agent import Agent, unknown_reply_of
 from gatepost.policy.alarm import Alarm
 from gatepost.policy.dossier import DossierWriter
 from gatepost.policy.folding import EXEMPT_SCL, Decision, Scale, decide, stamped
-from gatepost.policy.gathering import Knowledge, Pending
+from gatepost.policy.gathering import QUESTIONS_PER_MAIL, Knowledge, Pending
 from gatepost.policy.panel import Audience, Panel
 
 LOG_LIMIT: Final = 4096  # opinions kept for the agent log of one transaction
@@ -77,6 +77,7 @@ class Hearing:
         deadline_s: float,
         revision: str,
         alarm: Alarm,
+        questions_per_mail: int = QUESTIONS_PER_MAIL,
     ) -> None:
         self._panels_of = panels
         self._skipped_of = skipped
@@ -89,7 +90,7 @@ class Hearing:
         self._scale = scale
         self._revision = revision
         self._alarm = alarm
-        self._knowledge = Knowledge(alarm, deadline_s=deadline_s)
+        self._knowledge = Knowledge(alarm, deadline_s=deadline_s, questions_per_mail=questions_per_mail)
         self._asked: dict[Stage, Panel] = {}
         self._said: dict[Stage, Verdicts] = {}
         self._said_of: dict[Address, Verdicts] = {}

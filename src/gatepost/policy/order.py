@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.helo_check import HeloCheck
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
@@ -15,7 +16,7 @@ from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
-from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
+from gatepost.facts import helo, message_form, received_trace, recipient_domain, recipient_status, reverse_dns
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
@@ -38,6 +39,7 @@ ORDER: Final = (
     # agent              stages at which it speaks
     (ConnectionControl, (Stage.CONNECT,)),
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
+    (HeloCheck, (Stage.MAIL,)),
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
@@ -51,6 +53,8 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     recipient_status.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
+    helo.gatherer,
+    helo.addresses_gatherer,
 )
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -59,6 +63,8 @@ FACTS: Final[tuple[type[Any], ...]] = (
     recipient_status.RecipientStatus,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
+    helo.Helo,
+    helo.HeloAddresses,
 )
 
 
@@ -160,6 +166,7 @@ def build(
         deadline_s=settings.policy.deadline_s,
         revision=revision,
         alarm=Alarm(log, counters),
+        questions_per_mail=settings.dns.questions_per_mail,
     )
 
 

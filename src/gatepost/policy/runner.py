@@ -10,6 +10,7 @@ from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.verdict import Stage
 from gatepost.policy.alarm import Alarm
 from gatepost.policy.folding import Scale
+from gatepost.policy.gathering import QUESTIONS_PER_MAIL
 from gatepost.policy.hearing import Hearing
 from gatepost.policy.panel import Panel
 
@@ -44,6 +45,7 @@ class PolicyRunner:
         deadline_s: float,
         revision: str,
         alarm: Alarm,
+        questions_per_mail: int = QUESTIONS_PER_MAIL,
     ) -> None:
         self._dockets = dict(dockets)
         self._accepted = accepted
@@ -51,6 +53,7 @@ class PolicyRunner:
         self._deadline_s = deadline_s
         self._revision = revision
         self._alarm = alarm
+        self._questions_per_mail = questions_per_mail
 
     def hearing(self, connector: str) -> Hearing:
         """For one new session. Raises KeyError for a connector this configuration does not have."""
@@ -63,6 +66,7 @@ class PolicyRunner:
             deadline_s=self._deadline_s,
             revision=self._revision,
             alarm=self._alarm,
+            questions_per_mail=self._questions_per_mail,
         )
 
 
