@@ -21,6 +21,7 @@ from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.control_socket import ControlServer
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
+from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
@@ -37,6 +38,7 @@ from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
+from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.connection import Connection
 from gatepost.intake.counter import Counter
@@ -51,6 +53,7 @@ from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, open_shared, unchanged
+from gatepost.main.list_sources import LIST_TABLES, lists_of, start_lists
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
@@ -147,6 +150,8 @@ class Worker:
     listener: Listener
     control: ControlServer
     recipients: RecipientFile
+    feeds: ListFeeds
+    providers: ProviderDesk
     resolver: DnsResolver
     wire_logs: WireLogFiles
     watch: PressureWatch
@@ -181,6 +186,8 @@ class Worker:
         route_again(self.store, self.router, now=self.clock.now())
         self.scheduler.start()
         self.tasks.update(self.tokens.start())
+        self.lasting.lists.feeds = self.feeds
+        self.tasks.update(start_lists(self.feeds, self.providers))
         self.certificates.look(self.clock.now())
         self._every(REFRESH_S, self._read_recipients)
         self._every(REFRESH_S, self._read_certificates)
@@ -310,6 +317,11 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         notice=notices.failure_as,
     )
+    feeds, providers = (
+        (before.feeds, before.providers)
+        if before and unchanged(old, settings, *LIST_TABLES)
+        else lists_of(settings, resolver, system_clock, counters, log)
+    )
     runner = order.build(
         settings,
         configuration.agents,
@@ -320,6 +332,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         revision=configuration.revision,
         shared=lasting.shared,
+        lists=lasting.lists,
+        providers=providers,
     )
     if before and unchanged(old, settings, "users", "dns"):
         tokens, log_in = before.tokens, before.desk.log_in
@@ -402,6 +416,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if before
         else ControlServer(str(control_socket(settings, number)), lasting.answer),
         recipients=recipients,
+        feeds=feeds,
+        providers=providers,
         resolver=resolver,
         wire_logs=wire_logs,
         watch=watch,
