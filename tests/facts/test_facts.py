@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.dns_listings import DnsListings, ListedBy
 from gatepost.facts.helo import Helo, HeloAddresses, HeloForm
+from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.message_form import MessageForm, read_message_form
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
@@ -271,6 +273,12 @@ RECORDED: list[Any] = [
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),
     MessageForm(),
+    IpListing(address=CLIENT, blocked_by="192.0.2.0/24", blocked_source="ann", blocked_by_machine=True),
+    DnsListings(
+        address=CLIENT,
+        listed=(ListedBy(provider="a", zone="bl.test", codes=("127.0.0.2",), text="why", weight=2.5),),
+        unanswered=("b: no answer",),
+    ),
 ]
 
 

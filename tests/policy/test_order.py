@@ -38,8 +38,10 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
     """Connection, then sender and relay, then recipient, then content: the cheap and certain first."""
     assert [kind.name for kind, _ in ORDER] == [
         "connection-control",
+        "ip-lists",
         "relay-restriction",
         "helo-check",
+        "block-list-providers",
         "recipient-filter",
         "loop-detection",
         "automatic-replies",

@@ -42,6 +42,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "agent-log": ("gatepost.cli.agent_log", "See what the agents objected to."),
     "explain": ("gatepost.cli.explain", "Show why a mail was treated as it was."),
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
+    "list": ("gatepost.cli.list", "See and change the IP block list and allow list."),
+    "test": ("gatepost.cli.test", "Try what the gateway would find out."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "dns": ("gatepost.cli.dns", "See how the name servers serve the gateway, and ask them."),

@@ -22,6 +22,7 @@ from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.control_socket import ControlServer
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
+from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
@@ -38,6 +39,7 @@ from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
+from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.connection import Connection
 from gatepost.intake.counter import Counter
@@ -52,7 +54,8 @@ from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
 from gatepost.main.dns_check import check_dns
 from gatepost.main.integrated import integrated_logins
-from gatepost.main.lasting import Lasting, unchanged
+from gatepost.main.lasting import Lasting, open_shared, unchanged
+from gatepost.main.list_sources import LIST_TABLES, lists_of, start_lists
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
@@ -112,7 +115,8 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     store = await own_store(configuration.settings, number, system_clock, log, loop, stop)
     if store is None:
         return 0
-    lasting = Lasting.around(store, number, birth.sockets, log, system_clock)
+    shared = open_shared(configuration.settings, system_clock, log)
+    lasting = Lasting.around(store, number, birth.sockets, log, system_clock, shared)
     worker = _build(configuration, lasting, None)
     succession = Succession(worker, lasting, _build)
     for name, state in birth.held.items():
@@ -126,6 +130,7 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     await stop.wait()
     beating.cancel()
     await succession.stop(succession.worker.settings.server.stop_timeout_s)
+    shared.close()
     return 0
 
 
@@ -147,6 +152,8 @@ class Worker:
     listener: Listener
     control: ControlServer
     recipients: RecipientFile
+    feeds: ListFeeds
+    providers: ProviderDesk
     resolver: DnsResolver
     wire_logs: WireLogFiles
     watch: PressureWatch
@@ -183,6 +190,8 @@ class Worker:
         self.tasks.update(self.tokens.start())
         if self.lasting.number == 0:  # the others would say the same
             self.tasks.add(asyncio.get_running_loop().create_task(self._check_dns()))
+        self.lasting.lists.feeds = self.feeds
+        self.tasks.update(start_lists(self.feeds, self.providers))
         self.certificates.look(self.clock.now())
         self._every(REFRESH_S, self._read_recipients)
         self._every(REFRESH_S, self._read_certificates)
@@ -316,6 +325,11 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         notice=notices.failure_as,
     )
+    feeds, providers = (
+        (before.feeds, before.providers)
+        if before and unchanged(old, settings, *LIST_TABLES)
+        else lists_of(settings, resolver, system_clock, counters, log)
+    )
     runner = order.build(
         settings,
         configuration.agents,
@@ -325,6 +339,9 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         counters=counters,
         revision=configuration.revision,
+        shared=lasting.shared,
+        lists=lasting.lists,
+        providers=providers,
     )
     if before and unchanged(old, settings, "users", "dns"):
         tokens, log_in = before.tokens, before.desk.log_in
@@ -382,6 +399,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             resources=partial(resource_states, pressure),
             stressed=lambda: listener.stressed,
             why_not_accepting=partial(why_no_mail, pressure),
+            shared_problem=lasting.shared_problem,
         ),
         clock=clock,
         route=lambda address: router.next_hop_for(address).key,
@@ -406,6 +424,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if before
         else ControlServer(str(control_socket(settings, number)), lasting.answer),
         recipients=recipients,
+        feeds=feeds,
+        providers=providers,
         resolver=resolver,
         wire_logs=wire_logs,
         watch=watch,

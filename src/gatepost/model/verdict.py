@@ -90,7 +90,12 @@ class HangUp:
     """Effect: close the connection after the answer."""
 
 
-Effect = DelayReply | HangUp
+@dataclass(frozen=True, slots=True)
+class SkipFilters:
+    """Effect, at CONNECT: the filters that agents.ip-lists.allow-skips names are not asked in this session."""
+
+
+Effect = DelayReply | HangUp | SkipFilters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
