@@ -15,6 +15,7 @@ from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
+from gatepost.main.directory_desk import Desk
 from gatepost.policy.order import agent_settings, finding_names
 
 
@@ -68,6 +69,7 @@ class Terminal:
             running=lambda settings: list(self.workers) if self.up else [],
             gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
+            directories=Desk,
             now=lambda: NOW,
         )
 

@@ -18,6 +18,7 @@ from gatepost.cli.world import ControlWorld
 from gatepost.control.worker import committed
 from gatepost.main import stores
 from gatepost.main.command_line import _accounts, _load
+from gatepost.main.directory_desk import Desk
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
 from gatepost.queue.states import settled
@@ -80,6 +81,7 @@ def typed(place: Path, *words: str) -> Result:
         running=stores.running,
         gateway=stores.tell_gateway,
         accounts=_accounts,
+        directories=Desk,
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from gatepost.cli import build
-from gatepost.cli.world import AccountBook, ControlWorld
+from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.ports.store import StoreReader
@@ -32,6 +32,7 @@ def main() -> None:
             running=_running,
             gateway=_gateway,
             accounts=_accounts,
+            directories=_directories,
             now=time.time,
         )
     )()
@@ -84,3 +85,9 @@ def _accounts(settings: Settings) -> AccountBook:
     from gatepost.main.places import accounts_file
 
     return AccountsFile(str(accounts_file(settings)))
+
+
+def _directories(settings: Settings) -> DirectoryDesk:
+    from gatepost.main.directory_desk import Desk
+
+    return Desk(settings)

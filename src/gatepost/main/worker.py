@@ -23,7 +23,6 @@ from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
-from gatepost.adapters.recipient_file import RecipientFile
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import ServerTls, client_pump
 from gatepost.adapters.world import SystemClock, SystemRandomness
@@ -32,6 +31,7 @@ from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
+from gatepost.delivery.call_forward import Surroundings
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
@@ -49,6 +49,7 @@ from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
+from gatepost.main.directories import RecipientSources, recipient_sources
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
@@ -65,7 +66,6 @@ from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
-from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
 from gatepost.routing.accepted import accepted_domains
@@ -144,7 +144,7 @@ class Worker:
     scheduler: Scheduler
     listener: Listener
     control: ControlServer
-    recipients: RecipientFile
+    recipients: RecipientSources
     resolver: DnsResolver
     wire_logs: WireLogFiles
     watch: PressureWatch
@@ -195,12 +195,14 @@ class Worker:
         await self.control.stop()
         self.watch.stop()
         self.brake.tell()
+        self.recipients.close()
         self.resolver.close()
         self.wire_logs.close()
         self.store.close()
 
     async def _read_recipients(self) -> None:
         await asyncio.to_thread(self.recipients.refresh)
+        self.recipients.sync_what_is_due()
 
     async def _read_certificates(self) -> None:
         await asyncio.to_thread(self.certificates.look, self.clock.now())
@@ -238,9 +240,23 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
     )
     recipients = (
-        before.recipients  # with the last good list
-        if before and unchanged(old, settings, "recipients")
-        else RecipientFile(settings.recipients.file, parse_mailbox=parse_mailbox, log=log, counters=counters)
+        before.recipients  # with the last good lists
+        if before
+        and unchanged(old, settings, "recipients", "directories", "accepted_domains", "dns", "server")
+        else recipient_sources(
+            settings,
+            accepted,
+            Surroundings(
+                dialer=LoopDialer(client_pump),
+                resolver=resolver,
+                randomness=randomness,
+                monotonic=system_clock.monotonic,
+                hostname=settings.server.hostname,
+                log=log,
+                counters=counters,
+            ),
+            system_clock,
+        )
     )
     wire_logs = (
         before.wire_logs
