@@ -39,6 +39,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
     assert [kind.name for kind, _ in ORDER] == [
         "connection-control",
         "relay-restriction",
+        "sender-filter",
         "recipient-filter",
         "loop-detection",
         "automatic-replies",

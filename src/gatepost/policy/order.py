@@ -12,10 +12,18 @@ from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.sender_filter import SenderFilter
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
-from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
+from gatepost.facts import (
+    message_form,
+    received_trace,
+    recipient_domain,
+    recipient_status,
+    reverse_dns,
+    sender_status,
+)
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
@@ -38,6 +46,7 @@ ORDER: Final = (
     # agent              stages at which it speaks
     (ConnectionControl, (Stage.CONNECT,)),
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
+    (SenderFilter, (Stage.MAIL, Stage.RCPT, Stage.END_OF_HEADERS)),
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
@@ -49,6 +58,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     reverse_dns.gatherer,
     recipient_domain.gatherer,
     recipient_status.gatherer,
+    sender_status.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
 )
@@ -57,6 +67,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     reverse_dns.ReverseDns,
     recipient_domain.RecipientDomain,
     recipient_status.RecipientStatus,
+    sender_status.SenderStatus,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
 )
@@ -218,7 +229,8 @@ def _members(kinds: Iterable[Any], tables: Mapping[str, Table], site: Site) -> l
         settings = table if isinstance(table, AgentTable) else settings_of(kind)()
         if settings.enabled and (not settings.connectors or site.connector in settings.connectors):
             agent: Agent = kind(settings, site)
-            members.append(Member(agent=agent, settings=settings))
+            if agent.needs:  # else it has nothing to do with these settings
+                members.append(Member(agent=agent, settings=settings))
     return members
 
 
