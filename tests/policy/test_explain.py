@@ -59,6 +59,7 @@ def test_a_mail_that_passed() -> None:
     assert {fact.name for fact in tree.facts} == {
         "recipient-domain",
         "recipient-status",
+        "sender-status",
         "received-trace",
         "message-form",
     }

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from gatepost.adapters.accounts import FileAccounts
 from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.control_socket import ControlServer
 from gatepost.adapters.dialer import LoopDialer
@@ -47,6 +46,7 @@ from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
+from gatepost.main.accounts import accounts_of
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
 from gatepost.main.directories import RecipientSources, recipient_sources
@@ -55,7 +55,7 @@ from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
-from gatepost.main.places import accounts_file, control_socket
+from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.server_tls import server_tls
 from gatepost.main.smart_hosts import smart_host_logins
@@ -339,7 +339,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     else:
         tokens = Tokens(settings.users.tokens, resolver, clock=clock, log=log)
         log_in = LogInDesk(
-            accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
+            accounts=accounts_of(settings, monotonic=system_clock.monotonic),
             failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
             rates=AccountRates(settings.users.recipients_per_hour, monotonic=system_clock.monotonic),
             randomness=randomness,
