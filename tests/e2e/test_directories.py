@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -316,3 +317,47 @@ MEANINGS = [
 def test_what_an_answer_says_of_the_mailbox() -> None:
     for name, code, text, meaning in MEANINGS:
         assert meaning_of(PeerReply(code, (text.encode(),))) is meaning, name
+
+
+@pytest.mark.slow
+@pytest.mark.service("slapd")
+def test_somebody_of_the_directory_logs_in(gateway: Gateways, slapd: Callable[..., Slapd]) -> None:
+    server = slapd()
+    running = gateway(
+        smart_host="[127.0.0.1]:1",
+        connector=("auth = true", 'auth-tarpit = "0s"', 'auth-mechanisms = ["PLAIN", "LOGIN"]'),
+        more=(
+            f'[users.ldap]\nservers = ["ldaps://127.0.0.1:{server.tls_port}"]\nca-file = "{server.ca_file}"\n'
+            f'user-dn = "cn={{user}},{BASE}"\ncache-time = "0s"\n'
+        ),
+    )
+
+    def log_in(password: str) -> int:
+        with smtplib.SMTP(running.host, running.port) as client:
+            client.starttls(context=ssl._create_unverified_context())
+            client.ehlo()
+            try:
+                return client.login("Ann", password, initial_response_ok=True)[0]
+            except smtplib.SMTPAuthenticationError as error:
+                return error.smtp_code
+
+    assert (log_in("the secret of ann"), log_in("wrong")) == (235, 535)
+    server.halt()
+    assert log_in("the secret of ann") == 454
+
+
+@pytest.mark.slow
+@pytest.mark.threat("F27", "F29")
+@pytest.mark.service("postfix")
+def test_a_gateway_asks_the_next_hop_at_rcpt(gateway: Gateways, postfix: Postfixes) -> None:
+    hop = postfix(mailboxes=("carl@hop.example",))
+    running = gateway(
+        smart_host=f"[127.0.0.1]:{hop.port}",
+        more=(
+            '[accepted-domains."hop.example"]\n[directories.inside]\ntype = "smtp"\ndomains = ["hop.example"]\n'
+            f'[directories.inside.call-forward]\nhost = "[127.0.0.1]:{hop.port}"\n'
+        ),
+    )
+    assert (rcpt(running, "carl@hop.example"), rcpt(running, "nobody@hop.example")) == (250, 550)
+    hop.stop()
+    assert [rcpt(running, f"{name}@hop.example") for name in ("carl", "nobody", "eve")] == [250, 550, 451]

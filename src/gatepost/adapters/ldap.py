@@ -20,7 +20,6 @@ MESSAGE_LIMIT_BYTES: Final = 8 << 20
 """One entry with all values that were asked for, or any other answer; a group with its members is not asked for."""
 _READ_BYTES: Final = 64 * 1024
 _STARTTLS: Final = "1.3.6.1.4.1.1466.20037"
-_PAGED_RESULTS: Final = "1.2.840.113556.1.4.319"
 _SUCCESS: Final = 0
 _NO_SUCH_OBJECT: Final = 32
 _WRONG_PASSWORD: Final = 49
@@ -71,7 +70,7 @@ class LdapConnection:
         if dn and not password:
             return False
         number = self._call(lambda: self._session.bind_simple(dn, password))
-        answer = self._answer(number)
+        answer = self._answer_of(self._library.BindResponse, number)
         code = int(answer.result.result_code)
         if code in _REFUSED:
             return False
@@ -127,7 +126,8 @@ class LdapConnection:
 
     def _secure(self, host: str, context: ssl.SSLContext, *, tls_first: bool) -> None:
         if not tls_first:
-            answer = self._answer(self._call(lambda: self._session.extended_request(_STARTTLS)))
+            number = self._call(lambda: self._session.extended_request(_STARTTLS))
+            answer = self._answer_of(self._library.ExtendedResponse, number)
             self._agreed(answer.result, "STARTTLS")
             if self._received:
                 raise WorldFault(
@@ -157,6 +157,12 @@ class LdapConnection:
                 if message.message_id == number:
                     return message
             self._read(until)
+
+    def _answer_of(self, kind: type[Any], number: int) -> Any:
+        answer = self._answer(number)
+        if not isinstance(answer, kind):
+            raise WorldFault(f"{self._where} breaks LDAP: the answer to something else")
+        return answer
 
     def _messages(self) -> list[Any]:
         """At most one whole message: its size is looked at before anything is parsed."""
@@ -200,7 +206,7 @@ class LdapConnection:
 
     def _cookie(self, done: Any) -> bytes:
         for control in done.controls or ():
-            if control.control_type == _PAGED_RESULTS:
+            if isinstance(control, self._library.PagedResultControl):
                 return bytes(control.cookie)
         return b""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from gatepost.config.directory_settings import Directory, LdapSource, SqlSource
@@ -30,6 +31,11 @@ def check_directories(settings: Settings) -> Iterator[Complaint]:
                 yield Complaint(at=(*at, "domains", number), message=f"{domain!r} is no accepted domain")
         yield from _tables(at, directory)
         yield from _source(at, directory)
+
+
+def missing_extra(module: str, extra: str) -> str:
+    """What has to be installed for it; "" when it is there."""
+    return "" if find_spec(module) is not None else f"needs {module}: pip install 'gatepost[{extra}]'"
 
 
 def _is_file_name(name: str) -> bool:
@@ -81,14 +87,21 @@ def _sql(at: At, sql: SqlSource) -> Iterator[Complaint]:
             )
         elif problem := open_to_others(sql.database):
             yield Complaint(at=(*at, "database"), message=f"{sql.database} {problem}")
-    elif sql.database and _password_of(sql.database):
-        yield Complaint(at=(*at, "database"), message="has a password in it: that belongs into password-file")
+    else:
+        if _password_of(sql.database):
+            yield Complaint(
+                at=(*at, "database"), message="has a password in it: that belongs into password-file"
+            )
+        if problem := missing_extra("psycopg", "postgres"):
+            yield Complaint(at=(*at, "database"), message=problem)
     yield from _secret(at, sql.password_file)
 
 
 def _ldap(at: At, ldap: LdapSource) -> Iterator[Complaint]:
     if not ldap.servers:
         yield Complaint(at=(*at, "servers"), message="must be given for type = ldap")
+    if not ldap.base:
+        yield Complaint(at=(*at, "base"), message="must be given for type = ldap")
     if not ldap.attributes:
         yield Complaint(at=(*at, "attributes"), message="is empty: nobody would be a recipient")
     yield from check_ldap_servers(at, ldap.servers, ldap.tls, ldap.ca_file)
@@ -97,6 +110,8 @@ def _ldap(at: At, ldap: LdapSource) -> Iterator[Complaint]:
 
 def check_ldap_servers(at: At, servers: tuple[str, ...], tls: str, ca_file: str) -> Iterator[Complaint]:
     """The servers of any table that speaks LDAP."""
+    if servers and (problem := missing_extra("sansldap", "ldap")):
+        yield Complaint(at=(*at, "servers"), message=problem)
     for number, text in enumerate(servers):
         try:
             parse_ldap_url(text)

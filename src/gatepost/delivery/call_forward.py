@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from gatepost.config.check_directories import parse_call_host
@@ -105,9 +106,14 @@ class CallForward:
                 raise WorldFault("too many questions wait for the next hop", directory=self._name)
             task = asyncio.get_running_loop().create_task(self._found_out(recipient))
             self._open[key] = task
-            task.add_done_callback(lambda _: self._open.pop(key, None))
+            task.add_done_callback(partial(self._over, key))
         # Whoever asked first may go: the others, and the memory, still want the answer.
         return self._listed if await asyncio.shield(task) else NOT_LISTED
+
+    def _over(self, key: str, task: asyncio.Task[bool]) -> None:
+        self._open.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # whoever asked may have gone: nobody else looks at it
 
     def close(self) -> None:
         """Hang up."""

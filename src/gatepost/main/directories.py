@@ -109,6 +109,10 @@ class RecipientSources:
                 )
             one.complaint = fault.reason
             return
+        except Exception as error:  # noqa: BLE001  # a bug of ours: told, and the index stays as it is
+            self.counters.add("bugs", place="directory")
+            self.log.write("error", "bug", place="directory", directory=one.name, error=repr(error)[:500])
+            return
         one.complaint = ""
         self.counters.set("directory_failed", 0, directory=one.name)
         self.log.write(
