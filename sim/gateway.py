@@ -35,6 +35,7 @@ from gatepost.model.address import Address
 from gatepost.model.mail_id import MailIds
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
+from gatepost.ports.directory import Entry
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.queue.schedule import QueueClock
 from gatepost.routing.accepted import accepted_domains
@@ -128,13 +129,19 @@ class Directory:
     def __init__(self, listed: frozenset[str]) -> None:
         self._listed = listed
 
-    def knows(self, recipient: Address) -> bool:
+    def look_up(self, recipient: Address) -> Entry:
         """As ports.directory.RecipientDirectory."""
-        return recipient.key in self._listed
+        return Entry(recipient.key in self._listed)
 
     def refresh(self) -> bool:
         """Nothing changes."""
         return False
+
+    def sync_what_is_due(self) -> None:
+        """Nothing is copied."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class _Nothing:

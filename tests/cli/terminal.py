@@ -16,6 +16,7 @@ from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
 from gatepost.facts.provider_desk import ProviderAnswer
+from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
 from gatepost.policy.order import agent_settings, finding_names
 from gatepost.ports.resolver import LookedUp, RecordType
@@ -77,6 +78,7 @@ class Terminal:
             look_up=lambda settings, name, kind: self.names[name, kind],
             ask_providers=lambda settings, address, name: self.providers_say,
             lists=lambda settings: open_lists(settings, now=lambda: NOW),
+            directories=Desk,
             now=lambda: NOW,
         )
 

@@ -18,6 +18,7 @@ from gatepost.cli.world import ControlWorld
 from gatepost.control.worker import committed
 from gatepost.main import stores
 from gatepost.main.command_line import _accounts, _load, _look_up
+from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
@@ -84,6 +85,7 @@ def typed(place: Path, *words: str) -> Result:
         look_up=_look_up,
         lists=open_lists,
         ask_providers=lambda settings, address, name: (),
+        directories=Desk,
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

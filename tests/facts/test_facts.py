@@ -147,6 +147,7 @@ STATUS = [
 def test_recipient_status(name: str, recipient: str, listing: Listing, asked: int) -> None:
     mailboxes = Mailboxes()
     found = find_recipient_status(view(Stage.RCPT, recipient=recipient), site(), mailboxes)
+    assert isinstance(found, RecipientStatus)
     assert (found.listing, len(mailboxes.asked)) == (listing, asked)
 
 

@@ -60,6 +60,7 @@ def test_a_mail_that_passed() -> None:
         "helo",
         "recipient-domain",
         "recipient-status",
+        "sender-status",
         "received-trace",
         "message-form",
         "ip-lists",

@@ -42,6 +42,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "relay-restriction",
         "helo-check",
         "block-list-providers",
+        "sender-filter",
         "recipient-filter",
         "loop-detection",
         "automatic-replies",

@@ -45,6 +45,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "list": ("gatepost.cli.list", "See and change the IP block list and allow list."),
     "test": ("gatepost.cli.test", "Try what the gateway would find out."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
+    "directory": (
+        "gatepost.cli.directory",
+        "See, copy and test the directories that recipients are listed in.",
+    ),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "dns": ("gatepost.cli.dns", "See how the name servers serve the gateway, and ask them."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),

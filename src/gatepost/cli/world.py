@@ -57,6 +57,63 @@ class AccountBook(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryState:
+    """One source of recipients. synced_at: seconds since the epoch, 0.0: never. problem: "" when there is none."""
+
+    name: str
+    type: str
+    recipients: int
+    synced_at: float
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryAnswer:
+    """What one source says. answer: listed, listed for authenticated senders, not listed, unknown."""
+
+    directory: str
+    answer: str
+    reason: str = ""
+
+
+class Copied(Protocol):
+    """What a copy brought."""
+
+    @property
+    def entries(self) -> int:
+        """All recipients."""
+
+    @property
+    def added(self) -> int:
+        """Those that were not there before."""
+
+    @property
+    def dropped(self) -> int:
+        """Those that are not there any more."""
+
+    @property
+    def skipped(self) -> int:
+        """Values that are no mail address."""
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """The first of them."""
+
+
+class DirectoryDesk(Protocol):
+    """The sources of recipients, for the administrator. Every method raises WorldFault."""
+
+    def states(self) -> Sequence[DirectoryState]:
+        """All of them."""
+
+    def sync(self, name: str, *, accept_loss: bool) -> Copied | None:
+        """Copy one now; None: somebody else does."""
+
+    def ask(self, address: str) -> Sequence[DirectoryAnswer]:
+        """Every source of the address's domain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlWorld:
     """Factories, so that a command pays only for what it uses."""
 
@@ -82,5 +139,7 @@ class ControlWorld:
     """The IP lists; leaving it raises WorldFault when changes could not be kept."""
     ask_providers: Callable[[Settings, str, str], Sequence[ProviderAnswer]]
     """What list providers say of an address; of the one of this name only, "" for all. Raises WorldFault."""
+    directories: Callable[[Settings], DirectoryDesk]
+    """The sources of recipients."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

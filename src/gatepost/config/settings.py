@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
+from gatepost.config.directory_settings import Directory
 from gatepost.config.dns_settings import Dns
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.list_settings import DnsLists, ListFeed, Provider
@@ -405,6 +406,7 @@ class Settings(Table):
     server: Server = setting("Who we are")
     accepted_domains: dict[str, AcceptedDomain] = setting("Domains we take mail for", default={})
     recipients: Recipients = setting("Where recipients are listed", default=Recipients())
+    directories: dict[str, Directory] = setting("Other sources of recipients", default={})
     receive_connectors: dict[str, ReceiveConnector] = setting("The doors in", default={})
     intake: Intake = setting("Limits of all doors together", default=Intake())
     back_pressure: BackPressure = setting("What happens when resources run out", default=BackPressure())

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from gatepost.cli import build
-from gatepost.cli.world import AccountBook, ControlWorld
+from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.ports.lists import AddressLists
@@ -38,6 +38,7 @@ def main() -> None:
             look_up=_look_up,
             lists=_lists,
             ask_providers=_ask_providers,
+            directories=_directories,
             now=time.time,
         )
     )()
@@ -117,3 +118,9 @@ def _look_up(settings: Settings, name: str, kind: RecordType) -> LookedUp:
             resolver.close()
 
     return asyncio.run(ask())
+
+
+def _directories(settings: Settings) -> DirectoryDesk:
+    from gatepost.main.directory_desk import Desk
+
+    return Desk(settings)

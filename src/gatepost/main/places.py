@@ -63,6 +63,11 @@ def tls_directory(settings: Settings) -> Path:
     return state_directory(settings) / "tls"
 
 
+def directory_folder(settings: Settings) -> Path:
+    """Local copies of recipient directories."""
+    return state_directory(settings) / "directory"
+
+
 def accounts_file(settings: Settings) -> Path:
     """The accounts that may authenticate."""
     return Path(settings.users.file) if settings.users.file else state_directory(settings) / "users"

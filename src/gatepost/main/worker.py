@@ -17,7 +17,6 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
-from gatepost.adapters.accounts import FileAccounts
 from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.control_socket import ControlServer
 from gatepost.adapters.dialer import LoopDialer
@@ -25,7 +24,6 @@ from gatepost.adapters.dns import DnsResolver
 from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
-from gatepost.adapters.recipient_file import RecipientFile
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import ServerTls, client_pump
 from gatepost.adapters.world import SystemClock, SystemRandomness
@@ -34,6 +32,7 @@ from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
+from gatepost.delivery.call_forward import Surroundings
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
@@ -50,8 +49,10 @@ from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
+from gatepost.main.accounts import accounts_of
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
+from gatepost.main.directories import RecipientSources, recipient_sources
 from gatepost.main.dns_check import check_dns
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, open_shared, unchanged
@@ -59,7 +60,7 @@ from gatepost.main.list_sources import LIST_TABLES, lists_of, start_lists
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
-from gatepost.main.places import accounts_file, control_socket
+from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.server_tls import server_tls
 from gatepost.main.smart_hosts import smart_host_logins
@@ -70,7 +71,6 @@ from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
-from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
 from gatepost.routing.accepted import accepted_domains
@@ -151,7 +151,7 @@ class Worker:
     scheduler: Scheduler
     listener: Listener
     control: ControlServer
-    recipients: RecipientFile
+    recipients: RecipientSources
     feeds: ListFeeds
     providers: ProviderDesk
     resolver: DnsResolver
@@ -208,12 +208,14 @@ class Worker:
         await self.control.stop()
         self.watch.stop()
         self.brake.tell()
+        self.recipients.close()
         self.resolver.close()
         self.wire_logs.close()
         self.store.close()
 
     async def _read_recipients(self) -> None:
         await asyncio.to_thread(self.recipients.refresh)
+        self.recipients.sync_what_is_due()
 
     async def _read_certificates(self) -> None:
         await asyncio.to_thread(self.certificates.look, self.clock.now())
@@ -255,9 +257,23 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
     )
     recipients = (
-        before.recipients  # with the last good list
-        if before and unchanged(old, settings, "recipients")
-        else RecipientFile(settings.recipients.file, parse_mailbox=parse_mailbox, log=log, counters=counters)
+        before.recipients  # with the last good lists
+        if before
+        and unchanged(old, settings, "recipients", "directories", "accepted_domains", "dns", "server")
+        else recipient_sources(
+            settings,
+            accepted,
+            Surroundings(
+                dialer=LoopDialer(client_pump),
+                resolver=resolver,
+                randomness=randomness,
+                monotonic=system_clock.monotonic,
+                hostname=settings.server.hostname,
+                log=log,
+                counters=counters,
+            ),
+            system_clock,
+        )
     )
     wire_logs = (
         before.wire_logs
@@ -348,7 +364,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     else:
         tokens = Tokens(settings.users.tokens, resolver, clock=clock, log=log)
         log_in = LogInDesk(
-            accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
+            accounts=accounts_of(settings, monotonic=system_clock.monotonic),
             failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
             rates=AccountRates(settings.users.recipients_per_hour, monotonic=system_clock.monotonic),
             randomness=randomness,

@@ -16,6 +16,7 @@ from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.sender_filter import SenderFilter
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
@@ -28,6 +29,7 @@ from gatepost.facts import (
     recipient_domain,
     recipient_status,
     reverse_dns,
+    sender_status,
 )
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.provider_desk import ProviderDesk
@@ -59,6 +61,7 @@ ORDER: Final = (
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
     (HeloCheck, (Stage.MAIL,)),
     (BlockListProviders, (Stage.RCPT,)),
+    (SenderFilter, (Stage.MAIL, Stage.RCPT, Stage.END_OF_HEADERS)),
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
@@ -72,6 +75,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     reverse_dns.gatherer,
     recipient_domain.gatherer,
     recipient_status.gatherer,
+    sender_status.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
     helo.gatherer,
@@ -82,6 +86,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     reverse_dns.ReverseDns,
     recipient_domain.RecipientDomain,
     recipient_status.RecipientStatus,
+    sender_status.SenderStatus,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
     helo.Helo,
@@ -278,7 +283,8 @@ def _members(
         settings = table if isinstance(table, AgentTable) else settings_of(kind)()
         if settings.enabled and (not settings.connectors or site.connector in settings.connectors):
             agent: Agent = kind(settings, site)
-            members.append(Member(agent=agent, settings=settings))
+            if agent.needs:  # else it has nothing to do with these settings
+                members.append(Member(agent=agent, settings=settings))
     return members
 
 
