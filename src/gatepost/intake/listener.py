@@ -15,7 +15,7 @@ from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation
 from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door, choose_door
-from gatepost.intake.origin import Origin, origin_of
+from gatepost.model.origin import Origin, origin_of
 from gatepost.intake.pressure import Level
 from gatepost.intake.proxied import Entrance, Introduction, Where
 from gatepost.model.connector_state import ConnectorState
