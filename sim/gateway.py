@@ -35,6 +35,7 @@ from gatepost.model.address import Address
 from gatepost.model.mail_id import MailIds
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.queue.schedule import QueueClock
 from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.hosts import Hosts, hosts_of
@@ -279,6 +280,7 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         ),
         settings=settings,
     )
+    shared = MemoryShared(clock.now)
     lasting = Lasting(
         number=0,
         sockets={},
@@ -290,6 +292,7 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         counters=cast(Any, watcher),
         ids=ids,
         started_at=clock.now(),
+        shared=shared,
     )
     taking_in = TakingIn(
         store,
@@ -302,7 +305,7 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         log=watcher,
         notice=notices.failure_as,
     )
-    listener, desk, runner, doors = _listener(place, settings, accepted, taking_in, queue_clock)
+    listener, desk, runner, doors = _listener(place, settings, accepted, taking_in, queue_clock, shared)
     nothing: Any = _Nothing()
     worker = Worker(
         settings=settings,
@@ -354,7 +357,12 @@ def _courier(place: Place, settings: Settings, store: SqliteStore, watcher: Watc
 
 
 def _listener(
-    place: Place, settings: Settings, accepted: AcceptedDomains, taking_in: TakingIn, clock: QueueClock
+    place: Place,
+    settings: Settings,
+    accepted: AcceptedDomains,
+    taking_in: TakingIn,
+    clock: QueueClock,
+    shared: MemoryShared,
 ) -> tuple[Listener, Counter, PolicyRunner, dict[Any, list[Door]]]:
     watcher, randomness = Watcher(place.journal), Chance(place.chance)
     runner = order.build(
@@ -366,6 +374,7 @@ def _listener(
         log=watcher,
         counters=watcher,
         revision="simulated",
+        shared=shared,
     )
     log_in = LogInDesk(
         accounts=cast(Any, None),

@@ -87,6 +87,8 @@ def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:
                 f"worker {worker.worker}: the clock jumped by {span(abs(worker.clock_jump_s))} and is not believed; "
                 "`gatepost clock confirm` when it is right"
             )
+        if worker.shared_problem:
+            yield f"worker {worker.worker}: works from memory, shares nothing: {worker.shared_problem}"
     for name, found in states.items():
         if found != {ConnectorState.RUNNING}:
             yield f"receive connector {name} is {'/'.join(sorted(found))}: new clients are answered 421"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gatepost.model.known import MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Resolver
+from gatepost.ports.shared import SharedState
 
 Find = Callable[[MailView], Any | Coroutine[Any, Any, Any]]
 """Mail in, fact out; a coroutine when it has to wait. Raises WorldFault when the fact stays unknown."""
@@ -27,6 +29,8 @@ class Sources:
     resolver: Resolver
     directory: RecipientDirectory
     lookup_timeout_s: float = 5.0
+    shared: SharedState = field(default_factory=MemoryShared)
+    """What all workers know together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

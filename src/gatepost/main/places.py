@@ -43,6 +43,11 @@ def gateway_socket(settings: Settings) -> Path:
     return state_directory(settings) / "control" / "gateway.sock"
 
 
+def shared_state_file(settings: Settings) -> Path:
+    """What all workers know together."""
+    return state_directory(settings) / "shared" / "state.db"
+
+
 def gateway_lock(settings: Settings) -> Path:
     """What one gateway holds while it runs."""
     return state_directory(settings) / "lock"

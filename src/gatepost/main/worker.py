@@ -50,7 +50,7 @@ from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
 from gatepost.main.integrated import integrated_logins
-from gatepost.main.lasting import Lasting, unchanged
+from gatepost.main.lasting import Lasting, open_shared, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
@@ -110,7 +110,8 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     store = await own_store(configuration.settings, number, system_clock, log, loop, stop)
     if store is None:
         return 0
-    lasting = Lasting.around(store, number, birth.sockets, log, system_clock)
+    shared = open_shared(configuration.settings, system_clock, log)
+    lasting = Lasting.around(store, number, birth.sockets, log, system_clock, shared)
     worker = _build(configuration, lasting, None)
     succession = Succession(worker, lasting, _build)
     for name, state in birth.held.items():
@@ -124,6 +125,7 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     await stop.wait()
     beating.cancel()
     await succession.stop(succession.worker.settings.server.stop_timeout_s)
+    shared.close()
     return 0
 
 
@@ -317,6 +319,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         counters=counters,
         revision=configuration.revision,
+        shared=lasting.shared,
     )
     if before and unchanged(old, settings, "users", "dns"):
         tokens, log_in = before.tokens, before.desk.log_in
@@ -374,6 +377,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             resources=partial(resource_states, pressure),
             stressed=lambda: listener.stressed,
             why_not_accepting=partial(why_no_mail, pressure),
+            shared_problem=lasting.shared_problem,
         ),
         clock=clock,
         route=lambda address: router.next_hop_for(address).key,

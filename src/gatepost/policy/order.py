@@ -31,7 +31,9 @@ from gatepost.policy.runner import Docket, PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Resolver
+from gatepost.ports.shared import SharedState
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
 
 ORDER: Final = (
@@ -132,23 +134,31 @@ def build(
     counters: Counters,
     revision: str,
     third_party: ThirdParty | None = None,
+    shared: SharedState | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
     agent_tables: the agents' settings by name; an agent without one has its defaults.
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
+    shared: None: nothing is shared with anybody.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
     if third_party is None:
         third_party = find_third_party(settings.policy.agents_directory)
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
+    if shared is None:
+        shared = MemoryShared()
     dockets = {}
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
-            site=site, resolver=resolver, directory=directory, lookup_timeout_s=settings.dns.timeout_s
+            site=site,
+            resolver=resolver,
+            directory=directory,
+            lookup_timeout_s=settings.dns.timeout_s,
+            shared=shared,
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)

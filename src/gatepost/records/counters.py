@@ -87,6 +87,7 @@ METRICS: Final = (
     Metric("fact_bugs", "Errors inside what gathers a fact; each is a bug to report", ("fact",)),
     Metric("bugs", "Errors of ours caught at an edge; each is a bug to report", ("place",)),
     Metric("clock_jumped", "Workers that do not believe the wall clock (gatepost clock)", (), _GAUGE),
+    Metric("shared_state_failed", "Workers that cannot use what all workers share", (), _GAUGE),
     Metric("log_lines_dropped", "Log lines lost because nothing took them"),
 )
 BY_NAME: Final = {metric.name: metric for metric in METRICS}
