@@ -16,6 +16,7 @@ from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
 from gatepost.policy.order import agent_settings, finding_names
+from gatepost.ports.memory_shared import MemoryShared
 
 
 def load_real(path: str) -> Configuration:
@@ -33,6 +34,8 @@ class Terminal:
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
     gateway_says: AnyGatewayReply = field(default_factory=lambda: Reloaded(revision="abc", workers=(0, 1)))
+
+    shared: MemoryShared = field(default_factory=lambda: MemoryShared(lambda: NOW))
 
     def __post_init__(self) -> None:
         self.configure()
@@ -68,6 +71,7 @@ class Terminal:
             running=lambda settings: list(self.workers) if self.up else [],
             gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
+            shared=lambda settings: contextlib.nullcontext(self.shared),
             now=lambda: NOW,
         )
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.config.settings import Settings
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
 
 
@@ -73,5 +74,7 @@ class ControlWorld:
     """Tell the running gateway something and wait for its answer. Raises WorldFault when there is none."""
     accounts: Callable[[Settings], AccountBook]
     """The accounts file."""
+    shared: Callable[[Settings], AbstractContextManager[SharedState]]
+    """What all workers know together. Raises WorldFault when it cannot be read or, at the end, written."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

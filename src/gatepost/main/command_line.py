@@ -11,6 +11,7 @@ from gatepost.cli import build
 from gatepost.cli.world import AccountBook, ControlWorld
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
+from gatepost.ports.shared import SharedState
 from gatepost.ports.store import StoreReader
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def main() -> None:
             running=_running,
             gateway=_gateway,
             accounts=_accounts,
+            shared=_shared,
             now=time.time,
         )
     )()
@@ -84,3 +86,9 @@ def _accounts(settings: Settings) -> AccountBook:
     from gatepost.main.places import accounts_file
 
     return AccountsFile(str(accounts_file(settings)))
+
+
+def _shared(settings: Settings) -> AbstractContextManager[SharedState]:
+    from gatepost.main.stores import shared
+
+    return shared(settings)

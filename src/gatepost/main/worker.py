@@ -49,6 +49,7 @@ from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
+from gatepost.main.guarding import guard_of
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, open_shared, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
@@ -321,7 +322,18 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         revision=configuration.revision,
         shared=lasting.shared,
     )
-    if before and unchanged(old, settings, "users", "dns"):
+    brake = before.brake if before else LogBrake(log)
+    guard = guard_of(
+        settings,
+        configuration.agents,
+        lasting.shared,
+        None,
+        accepted=accepted,
+        clock=clock,
+        counters=counters,
+        log=brake,
+    )
+    if before and unchanged(old, settings, "users", "dns", "harvest", "accepted_domains"):
         tokens, log_in = before.tokens, before.desk.log_in
     else:
         tokens = Tokens(settings.users.tokens, resolver, clock=clock, log=log)
@@ -334,8 +346,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             log=log,
             bearer=tokens.check,
             integrated=integrated_logins(settings.users),
+            guard=guard,
         )
-    brake = before.brake if before else LogBrake(log)
     if before and unchanged(old, settings, "back_pressure"):
         pressure, watch = before.desk.pressure, before.watch
     else:
@@ -349,6 +361,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=brake,
         pressure=pressure,
         protocol_log=wire_logs.protocol,
+        guarding=guard,
     )
     tls = server_tls(settings, now=system_clock.now())
     doors = _doors(settings, lasting.sockets, tls)

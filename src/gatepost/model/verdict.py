@@ -90,7 +90,30 @@ class HangUp:
     """Effect: close the connection after the answer."""
 
 
-Effect = DelayReply | HangUp
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockClient:
+    """Effect: put the client on the block list for a time, and begin its reputation anew."""
+
+    network: str
+    """An address, or a network in CIDR."""
+    for_s: float
+    author: str
+    """The part of the gateway that wants it."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remember:
+    """Effect: keep a value that all workers see; done when no other agent refuses the command."""
+
+    agent: str
+    space: str
+    key: str
+    value: bytes
+    expires_at: float
+
+
+Effect = DelayReply | HangUp | BlockClient | Remember
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,18 @@ from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
-from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
+from gatepost.facts import (
+    message_form,
+    received_trace,
+    recipient_domain,
+    recipient_status,
+    reverse_dns,
+    sender_reputation,
+)
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
@@ -39,6 +47,7 @@ from gatepost.routing.accepted import canonical_domain, canonical_pattern
 ORDER: Final = (
     # agent              stages at which it speaks
     (ConnectionControl, (Stage.CONNECT,)),
+    (SenderReputation, (Stage.MAIL,)),
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
@@ -53,6 +62,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     recipient_status.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
+    sender_reputation.gatherer,
 )
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -61,6 +71,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     recipient_status.RecipientStatus,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
+    sender_reputation.Reputation,
 )
 
 
@@ -159,6 +170,7 @@ def build(
             directory=directory,
             lookup_timeout_s=settings.dns.timeout_s,
             shared=shared,
+            tables=agent_tables,
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)
