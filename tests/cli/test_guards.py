@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.control.mailroom import NOW
 from gatepost.config.guard_settings import SenderReputation
 from gatepost.facts.sender_reputation import ReputationBook
 from gatepost.model.conduct import Evidence
+from gatepost.model.greylist import ATTEMPTS_SPACE, NETWORKS_SPACE, STATISTICS_KEY, STATISTICS_SPACE, Attempt
 
 IP = "198.51.100.7"
 
@@ -52,3 +54,37 @@ def test_reset_forgets_the_address(terminal: Terminal) -> None:
 def test_what_is_no_address_is_refused(terminal: Terminal) -> None:
     refused = terminal.type("reputation", "show", "example.com")
     assert (refused.exit_code, "is not an IP address" in refused.output) == (2, True)
+
+
+def remember(terminal: Terminal, space: str, key: str, attempt: Attempt) -> None:
+    terminal.shared.put(space, key, attempt.encode(), expires_at=NOW + 100)
+
+
+def test_what_greylisting_remembers_is_listed_and_forgotten(terminal: Terminal) -> None:
+    remember(terminal, ATTEMPTS_SPACE, "192.0.2.0/24 a.test bob@gate.test", Attempt(NOW - 50))
+    remember(terminal, ATTEMPTS_SPACE, "198.51.100.0/24 b.test bob@gate.test", Attempt(NOW - 9, NOW - 5, 2))
+    remember(terminal, NETWORKS_SPACE, "198.51.100.0/24", Attempt(passed_at=NOW - 5, passes=2))
+    listed = json.loads(terminal.type("greylist", "show", "--json").output)
+    assert [(one["key"].split()[1], one["passes"]) for one in listed] == [("b.test", 2), ("a.test", 0)]
+    assert "a.test" in terminal.type("greylist", "show", "192.0.2").output
+    assert "1 more" in terminal.type("greylist", "show", "--limit", "1").output
+    assert "198.51.100.0/24" in terminal.type("greylist", "show", "--networks").output
+    assert terminal.type("greylist", "remove", "198.51.100.0/24").output == "2 entries are forgotten\n"
+    assert terminal.type("greylist", "remove", "198.51.100.0/24").exit_code == 1
+    assert "nothing is remembered" in terminal.type("greylist", "show", "--networks").output
+
+
+def test_what_greylisting_bought(terminal: Terminal) -> None:
+    assert "0 attempts were put off" in terminal.type("greylist", "statistics").output
+    terminal.shared.add(
+        STATISTICS_SPACE,
+        STATISTICS_KEY,
+        (10.0, 1.0, 3.0, 40.0, 5.0, 6.0),
+        half_life_s=math.inf,
+        now=NOW,
+        expires_at=NOW + 1e6,
+    )
+    said = terminal.type("greylist", "statistics").output
+    assert "10 attempts were put off; 3 of them came again" in said
+    assert "7 (70%) have not come again" in said
+    assert json.loads(terminal.type("greylist", "statistics", "--json").output)["kept_away"] == 7

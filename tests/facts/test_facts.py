@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.greylisting import GreylistState
 from gatepost.facts.message_form import MessageForm, read_message_form
+from gatepost.facts.rate_limits import ContentRates, MailRates, RecipientRates, Used
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
@@ -268,6 +270,16 @@ RECORDED: list[Any] = [
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),
     MessageForm(),
+    MailRates(used=(Used(limit="a", key="a x@y.test", count=3.5),)),
+    RecipientRates(recipient=to("bob@gate.test").address),
+    ContentRates(),
+    GreylistState(
+        recipient=to("bob@gate.test").address,
+        key="192.0.2.0/24 a.test b@c.test",
+        network="192.0.2.0/24",
+        first_at=5.5,
+        passes=3,
+    ),
     Reputation(
         address=CLIENT, level=7, judged_by=CLIENT, weight=20.5, reasons=("+7.5 spam",), names=("a.test",)
     ),

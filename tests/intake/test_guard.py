@@ -11,7 +11,7 @@ import pytest
 from tests.intake.house import House, open_house, settings_with
 from tests.intake.test_sessions import Client
 
-from gatepost.agents.sender_reputation import SenderReputation
+from gatepost.agents.sender_reputation import SenderReputation, Settings
 from gatepost.config.schema import frozen
 from gatepost.facts.sender_reputation import SPACE, ReputationBook
 from gatepost.model.conduct import Evidence
@@ -59,7 +59,9 @@ class Guarded:
 
 
 def guarded(
-    scenario: Callable[[Guarded], Awaitable[None]], agent: dict[str, Any] | None = None, **harvest: Any
+    scenario: Callable[[Guarded], Awaitable[None]],
+    agent: dict[str, Any] | None = None,
+    harvest: dict[str, Any] | None = None,
 ) -> None:
     async def run() -> None:
         shared, blocks = MemoryShared(lambda: NOW), Blocks()
@@ -70,7 +72,7 @@ def guarded(
                 "internal-clients-by-proxy": True,
                 "limits": {"errors-soft": 500, "errors-hard": 500},
             },
-            harvest={"first-delay": "0s", **harvest},
+            harvest={"first-delay": "0s", **(harvest or {})},
         )
         async with open_house(
             settings, agents={"sender-reputation": table}, shared=shared, blocks=blocks
@@ -119,7 +121,7 @@ def test_a_client_that_guesses_recipients_is_blocked_over_its_sessions() -> None
         assert [line["network"] for line in here.events("client-blocked")] == [BAD]
         assert ("clients_blocked", {"by": "harvest"}) in here.house.lines.labelled
 
-    guarded(scenario, **{"block-at": 20})
+    guarded(scenario, harvest={"block-at": 20})
 
 
 def test_a_network_that_guesses_together_is_blocked() -> None:
@@ -129,7 +131,7 @@ def test_a_network_that_guesses_together_is_blocked() -> None:
             await guess(client, 3)
         assert [entry["network"] for entry in here.blocks.entries] == ["198.51.100.0/24"]
 
-    guarded(scenario, **{"network-block-at": 30})
+    guarded(scenario, harvest={"network-block-at": 30})
 
 
 def test_a_list_with_old_addresses_is_not_blocked() -> None:
@@ -143,7 +145,7 @@ def test_a_list_with_old_addresses_is_not_blocked() -> None:
             await client.ask(b"RSET")
         assert here.blocks.entries == []
 
-    guarded(scenario, **{"block-at": 10})
+    guarded(scenario, harvest={"block-at": 10})
 
 
 def test_refusals_wait_longer_with_every_guess() -> None:
@@ -159,7 +161,7 @@ def test_refusals_wait_longer_with_every_guess() -> None:
         await guess(await here.client(BAD), 9)
         assert held == [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0]
 
-    guarded(scenario, **{"slow-from": 2, "first-delay": "1s", "longest-delay": "3s"})
+    guarded(scenario, harvest={"slow-from": 2, "first-delay": "1s", "longest-delay": "3s"})
 
 
 def test_our_own_machines_and_exempt_networks_are_not_blocked() -> None:
@@ -170,7 +172,7 @@ def test_our_own_machines_and_exempt_networks_are_not_blocked() -> None:
         )  # the session ends all the same
         assert here.blocks.entries == []
 
-    guarded(scenario, **{"block-at": 5, "exempt-networks": ["203.0.113.0/24"]})
+    guarded(scenario, harvest={"block-at": 5, "exempt-networks": ["203.0.113.0/24"]})
 
 
 def test_what_a_session_showed_is_kept_at_its_end() -> None:
@@ -210,7 +212,7 @@ def test_a_client_with_a_bad_level_is_refused_once_and_begins_anew() -> None:
 @pytest.mark.threat("G14")
 def test_a_flood_of_clients_is_bounded() -> None:
     shared = MemoryShared(lambda: NOW, limits={SPACE: 1000})
-    book = ReputationBook(shared, SenderReputation.settings_type())
+    book = ReputationBook(shared, Settings())
     for number in range(3000):
         book.add(f"10.{number >> 8}.{number & 255}.1", Evidence(spam=1), "", NOW)
     assert len(shared.items(SPACE)) <= 1000 * 17 // 16 + 1

@@ -41,9 +41,11 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "sender-reputation",
         "relay-restriction",
         "recipient-filter",
+        "greylisting",
         "loop-detection",
         "automatic-replies",
         "message-form",
+        "rate-limits",
     ]
 
 

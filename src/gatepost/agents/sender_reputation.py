@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from pydantic import field_validator
+
+from gatepost.config import guard_settings
 from gatepost.config.agent_table import AgentTable
-from gatepost.config.guard_settings import SenderReputation as Settings
 from gatepost.facts.sender_reputation import Reputation
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import Known, MailView
@@ -13,6 +15,7 @@ from gatepost.model.origin import origin_of
 from gatepost.model.reply import Reply
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, BlockClient, Effect, Finding, HangUp, Stage, Verdict
+from gatepost.protocol.recipient_entry import RecipientEntries
 
 REFUSED: Final = Reply(550, "5.7.1", "Too much unwanted mail came from your address lately")
 POOR_REPUTATION: Final = Finding(
@@ -20,6 +23,16 @@ POOR_REPUTATION: Final = Finding(
     means="The client's level is at block-at, and nobody is to be blocked (block-for is 0s).",
     points=0.0,
 )
+
+
+class Settings(guard_settings.SenderReputation):
+    """[agents.sender-reputation]"""
+
+    @field_validator("trap_recipients")
+    @classmethod
+    def _are_addresses(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        RecipientEntries(entries)
+        return entries
 
 
 class SenderReputation:

@@ -150,9 +150,6 @@ class Greylisting(FilterTable):
         default=5,
         low=0,
     )
-    spf_pass_exempts: bool = setting(
-        "Mail whose SPF result is pass is not put off; every sender then waits for the DNS", default=False
-    )
     good_reputation_exempts: bool = setting(
         "A client whose sender reputation is known and below 3 is not put off", default=True
     )

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_delivery import check_delivery
 from gatepost.config.check_doors import check_doors
+from gatepost.config.check_guards import check_guards
 from gatepost.config.check_integrated import check_integrated
 from gatepost.config.check_limits import check_limits
 from gatepost.config.check_logins import check_logins
@@ -246,6 +247,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_delivery(settings)
     yield from check_doors(settings)
     yield from check_limits(settings)
+    yield from check_guards(settings)
     yield from check_logins(settings)
     yield from check_integrated(settings)
     yield from check_tls(settings)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
-from gatepost.config.guard_settings import Harvest
+from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
@@ -420,6 +420,7 @@ class Settings(Table):
     receive_connectors: dict[str, ReceiveConnector] = setting("The doors in", default={})
     intake: Intake = setting("Limits of all doors together", default=Intake())
     harvest: Harvest = setting("Clients that guess recipients or passwords", default=Harvest())
+    rate_limits: dict[str, RateLimit] = setting("How much of one kind may come in a time", default={})
     back_pressure: BackPressure = setting("What happens when resources run out", default=BackPressure())
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
     delivery: Delivery = setting("How mail leaves", default=Delivery())

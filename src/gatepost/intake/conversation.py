@@ -413,7 +413,7 @@ class Conversation:
         self, opinion: Disposition | Awaitable[Disposition], said: Callable[[Disposition], Reply]
     ) -> Reply:
         disposition = opinion if isinstance(opinion, Disposition) else await opinion
-        self._counter.guard.perform(disposition, self.session)
+        self._watch.perform(disposition, self.session)
         delay_s = max((e.delay_s for e in disposition.effects if isinstance(e, DelayReply)), default=0.0)
         held = not delay_s or await self._door.tarpit.hold(min(delay_s, FOLLOW_UP_DELAY_LIMIT_S))
         self._hang_up = self._hang_up or any(isinstance(e, HangUp) for e in disposition.effects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, Literal, Protocol
 
 from gatepost.config.guard_settings import Harvest, SenderReputation
@@ -9,16 +10,17 @@ from gatepost.config.networks import is_internal_ip
 from gatepost.facts.sender_reputation import ReputationBook
 from gatepost.intake.limit_hit import LimitHit
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.address import Address
 from gatepost.model.conduct import Evidence
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.origin import origin_of
 from gatepost.model.reply import Reply
 from gatepost.model.session import Session
-from gatepost.model.verdict import BlockClient, Disposition, Remember
+from gatepost.model.verdict import BlockClient, Disposition, Effect, LimitReached, Remember, Tally
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.shared import SharedState
 from gatepost.ports.world import Clock
-from gatepost.protocol.addresses import parse_mailbox
+from gatepost.protocol.recipient_entry import RecipientEntries
 
 SPACE: Final = "harvest"
 HALF_LIVES_KEPT: Final = 7
@@ -66,12 +68,12 @@ class Guard:
         self._own_names = own_names
         self._book = ReputationBook(shared, reputation) if reputation is not None else None
         self._uncounted = IpRanges(reputation.exempt_networks if reputation is not None else ())
-        self._traps = frozenset(parse_mailbox(text).key for text in _traps_of(reputation))
+        self._traps = RecipientEntries(reputation.trap_recipients if reputation is not None else ())
         self.spam_scl = reputation.spam_scl if reputation is not None else 10
 
-    def is_trap(self, key: str) -> bool:
-        """Whether a recipient is in trap-recipients. key: Address.key."""
-        return key in self._traps
+    def is_trap(self, address: Address) -> bool:
+        """Whether a recipient is in trap-recipients."""
+        return address in self._traps
 
     def is_own_name(self, helo: str) -> bool:
         """A name or a domain of ours, which only we may greet with."""
@@ -127,17 +129,47 @@ class Guard:
         hit = LimitHit("harvest.logins-block-at", settings.logins_block_at, round(failures), _BLOCKED)
         return self._stop(session, hit, source)
 
-    def perform(self, disposition: Disposition, session: Session) -> None:
-        """The effects of an opinion that are about other sessions."""
-        for effect in disposition.effects:
+    def perform(self, effects: Iterable[Effect], disposition: Disposition, session: Session) -> None:
+        """Those effects of an opinion that are about other sessions."""
+        for effect in effects:
             if isinstance(effect, BlockClient):
                 self._block(effect, session)
                 if self._book is not None:
                     self._book.forget(session.origin_ip)  # it begins anew when the time is over
-            elif isinstance(effect, Remember) and (
+            elif isinstance(effect, LimitReached):
+                self._tell(effect, session)
+            elif isinstance(effect, Remember | Tally) and (
                 disposition.reply is None or disposition.decided_by == effect.agent
             ):
-                self._shared.put(effect.space, effect.key, effect.value, expires_at=effect.expires_at)
+                self._note(effect)
+
+    def _tell(self, effect: LimitReached, session: Session) -> None:
+        self._counters.add("rate_limited", limit=effect.limit, action=effect.action)
+        self._log.write(
+            "warning",
+            "rate-limit",
+            connector=session.connector,
+            session=session.session_id,
+            client_ip=session.origin_ip,
+            limit=effect.limit,
+            value=effect.value,
+            actual=effect.actual,
+            key=effect.key,
+            action=effect.action,
+        )
+
+    def _note(self, effect: Remember | Tally) -> None:
+        if isinstance(effect, Remember):
+            self._shared.put(effect.space, effect.key, effect.value, expires_at=effect.expires_at)
+            return
+        self._shared.add(
+            effect.space,
+            effect.key,
+            effect.amounts,
+            half_life_s=effect.half_life_s,
+            now=self._clock.now(),
+            expires_at=effect.expires_at,
+        )
 
     def _stop(self, session: Session, hit: LimitHit, network: str) -> LimitHit:
         """Block, and begin the count anew: the next block needs as many guesses again."""
@@ -188,7 +220,3 @@ class Guard:
         return (
             (counts[0], counts[1], counts[2]) if counts is not None and len(counts) == 3 else (0.0, 0.0, 0.0)
         )
-
-
-def _traps_of(reputation: SenderReputation | None) -> tuple[str, ...]:
-    return reputation.trap_recipients if reputation is not None else ()

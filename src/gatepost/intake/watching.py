@@ -13,6 +13,7 @@ from gatepost.model.address import Address
 from gatepost.model.conduct import Evidence
 from gatepost.model.reply import Reply
 from gatepost.model.session import Rights, Session
+from gatepost.model.verdict import Disposition, Effect
 from gatepost.policy.folding import Decision
 from gatepost.policy.hearing import Hearing
 
@@ -25,6 +26,8 @@ class SessionWatch:
 
     __slots__ = (
         "_began",
+        "_done",
+        "_done_in_mail",
         "_failed",
         "_good",
         "_guard",
@@ -39,28 +42,41 @@ class SessionWatch:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._began = False
+        self._done: dict[int, Effect] = {}
+        """Effects that were performed, by identity: equal ones of two recipients are two."""
+        self._done_in_mail: dict[int, Effect] = {}
         self._good = self._spam = self._taken = self._unknown = self._refused = 0
         self._traps = self._passed = self._failed = 0
 
     def mail_begun(self) -> None:
         """MAIL was said: there is something to judge the client by."""
         self._began = True
+        self._done_in_mail = {}
 
     def recipient_taken(self, address: Address) -> None:
         """RCPT was agreed to."""
         self._taken += 1
-        self._traps += self._guard.is_trap(address.key)
+        self._traps += self._guard.is_trap(address)
 
     def recipient_refused(
         self, address: Address, refusal: Reply, session: Session, *, spared: bool
     ) -> float | LimitHit:
         """How long the refusal waits besides what agents want, or the limit that ends the session."""
-        self._traps += self._guard.is_trap(address.key)
+        self._traps += self._guard.is_trap(address)
         if refusal.enhanced != _UNKNOWN:
             self._refused += not refusal.is_temporary
             return 0.0
         self._unknown += 1
         return 0.0 if spared else self._guard.unknown_recipient(session, self._taken)
+
+    def perform(self, disposition: Disposition, session: Session) -> None:
+        """Do what an opinion wants of other sessions. At the end of a mail, what was said of it is heard again."""
+        done = self._done_in_mail if self._began else self._done
+        fresh = [
+            e for e in disposition.effects if id(e) not in self._done and id(e) not in self._done_in_mail
+        ]
+        self._guard.perform(fresh, disposition, session)
+        done.update((id(effect), effect) for effect in fresh)
 
     def judged(self, session: Session, decisions: Iterable[Decision], facts: Iterable[Any]) -> None:
         """The end of a mail that agents have seen: it counts, and what they want of other sessions is done."""
@@ -69,7 +85,7 @@ class SessionWatch:
             disposition = decision.disposition
             scl = max(scl, disposition.scl)
             if disposition.effects:
-                self._guard.perform(disposition, session)
+                self.perform(disposition, session)
         if scl < 0:
             return
         if scl >= self._guard.spam_scl:

@@ -81,7 +81,7 @@ def links(configuration: Configuration) -> Iterator[Sequence[WorkerLink]]:
 @contextmanager
 def shared(settings: Settings) -> Iterator[SharedState]:
     """What all workers know together; what was changed is on disk at the end. Raises WorldFault."""
-    store = SharedStore(shared_state_file(settings), now=SystemClock().now, log=DirectLog())
+    store = SharedStore(shared_state_file(settings), now=SystemClock().now, log=DirectLog(SystemClock()))
     try:
         if store.problem:
             raise WorldFault(f"what workers share cannot be read: {store.problem}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
@@ -113,7 +114,30 @@ class Remember:
     expires_at: float
 
 
-Effect = DelayReply | HangUp | BlockClient | Remember
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Effect: count for all workers; done when no other agent refuses the command."""
+
+    agent: str
+    space: str
+    key: str
+    amounts: tuple[float, ...]
+    expires_at: float
+    half_life_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitReached:
+    """Effect: tell in log and metrics that a limit of the administrator was reached."""
+
+    limit: str
+    key: str
+    value: int
+    actual: int
+    action: str
+
+
+Effect = DelayReply | HangUp | BlockClient | Remember | Tally | LimitReached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

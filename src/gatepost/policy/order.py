@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.greylisting import Greylisting
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
+from gatepost.agents.rate_limits import RateLimits
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.agents.sender_reputation import SenderReputation
@@ -17,7 +19,9 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
+    greylisting,
     message_form,
+    rate_limits,
     received_trace,
     recipient_domain,
     recipient_status,
@@ -29,6 +33,8 @@ from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
+from gatepost.model.ip_ranges import IpRanges
+from gatepost.model.rate_limit import Counted, RateRule
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
 from gatepost.policy.agent import Agent, name_of, settings_of
@@ -50,9 +56,11 @@ ORDER: Final = (
     (SenderReputation, (Stage.MAIL,)),
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
     (RecipientFilter, (Stage.RCPT,)),
+    (Greylisting, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
+    (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -63,6 +71,10 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     received_trace.gatherer,
     message_form.gatherer,
     sender_reputation.gatherer,
+    greylisting.gatherer,
+    rate_limits.mail_gatherer,
+    rate_limits.recipient_gatherer,
+    rate_limits.content_gatherer,
 )
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -72,6 +84,10 @@ FACTS: Final[tuple[type[Any], ...]] = (
     received_trace.ReceivedTrace,
     message_form.MessageForm,
     sender_reputation.Reputation,
+    greylisting.GreylistState,
+    rate_limits.MailRates,
+    rate_limits.RecipientRates,
+    rate_limits.ContentRates,
 )
 
 
@@ -203,6 +219,7 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         offers_auth=connector.auth,
         refused_domains=frozenset(connector.refused_recipient_domains),
         automatic_replies=_automatic_replies(settings),
+        rate_limits=_rate_rules(settings, name),
         sender_addresses={
             folded_user(user): frozenset(map(_sender_key, addresses))
             for user, addresses in settings.users.addresses.items()
@@ -213,6 +230,22 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
 def _automatic_replies(settings: Settings) -> DomainTable[bool] | None:
     entries = {canonical_pattern(n): d.automatic_replies for n, d in settings.remote_domains.items()}
     return None if all(entries.values()) else DomainTable(entries, otherwise=True)
+
+
+def _rate_rules(settings: Settings, connector: str) -> tuple[RateRule, ...]:
+    return tuple(
+        RateRule(
+            name=name,
+            by=limit.by,
+            counted=Counted(limit.count),
+            amount=limit.amount,
+            per_s=limit.per_s,
+            action=limit.action,
+            exempt=IpRanges(limit.exempt_networks),
+        )
+        for name, limit in settings.rate_limits.items()
+        if not limit.connectors or connector in limit.connectors
+    )
 
 
 def _sender_key(text: str) -> str:
@@ -236,6 +269,8 @@ def _members(kinds: Iterable[Any], tables: Mapping[str, Table], site: Site) -> l
     for kind in kinds:
         if kind is AutomaticReplies and site.automatic_replies is None:
             continue  # it has nothing to do, and would cost every mail a microsecond
+        if kind is RateLimits and not site.rate_limits:
+            continue  # the same
         table = tables.get(name_of(kind))
         settings = table if isinstance(table, AgentTable) else settings_of(kind)()
         if settings.enabled and (not settings.connectors or site.connector in settings.connectors):
