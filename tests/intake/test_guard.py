@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -216,3 +217,48 @@ def test_a_flood_of_clients_is_bounded() -> None:
     for number in range(3000):
         book.add(f"10.{number >> 8}.{number & 255}.1", Evidence(spam=1), "", NOW)
     assert len(shared.items(SPACE)) <= 1000 * 17 // 16 + 1
+
+
+@pytest.mark.slow
+@pytest.mark.threat("F28")
+def test_ten_thousand_guesses_block_the_guessers_and_good_mail_passes() -> None:
+    """40 addresses of 4 networks, from a proxy; behind the block list nobody is let in again."""
+    guesses, answered = 10_000, [0]
+
+    async def scenario(here: Guarded) -> None:
+        def is_blocked(ip: str) -> bool:
+            return any(ip_address(ip) in ip_network(entry["network"]) for entry in here.blocks.entries)
+
+        async def guesser(ip: str, first: int) -> None:
+            number = first
+            while number < first + guesses // 40 and not is_blocked(ip):
+                client = await here.client(ip)
+                said = await client.ask(MAIL)
+                while said[:3] in ("250", "550") and number < first + guesses // 40:
+                    said = await client.ask(f"RCPT TO:<guess{number}@ours.example>".encode())
+                    number += 1
+                    answered[0] += said.startswith("550")
+                await client.close()
+
+        async def good() -> list[str]:
+            said = []
+            for _ in range(100):
+                client = await here.client(GOOD)
+                said.append((await mail(client))[:3])
+                await client.close()
+            return said
+
+        attacks = [
+            guesser(f"198.51.{net}.{last}", (net * 10 + last) * 1000)
+            for net in range(4)
+            for last in range(10)
+        ]
+        said, *_ = await asyncio.gather(good(), *attacks)
+        assert said == ["250"] * 100
+        blocked = {entry["network"] for entry in here.blocks.entries}
+        assert blocked >= {f"198.51.{net}.0/24" for net in range(4)}
+        assert GOOD not in blocked
+        assert answered[0] < guesses // 2
+        assert here.house.lines.counted.count("harvest_delays") > 100
+
+    guarded(scenario, harvest={"first-delay": "10ms", "longest-delay": "100ms"})
