@@ -140,7 +140,10 @@ class Directory:
 
 
 class _Nothing:
-    """A control socket and wire logs nobody asks for."""
+    """A control socket, wire logs, lists and providers nobody asks for."""
+
+    def __bool__(self) -> bool:
+        return False
 
     async def start(self) -> None:
         """Nothing."""
@@ -324,6 +327,8 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         listener=listener,
         control=nothing,
         recipients=cast(Any, Directory(journal.listed)),
+        feeds=nothing,
+        providers=nothing,
         resolver=nothing,
         wire_logs=nothing,
         watch=cast(Any, _Watch()),

@@ -12,6 +12,7 @@ from tests.policy.fakes import Mailboxes, Names, site, to, view
 from gatepost.agents.greylisting import Greylisting
 from gatepost.facts.gathering import Sources
 from gatepost.facts.greylisting import GreylistState, gatherer
+from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.sender_reputation import Reputation
 from gatepost.model.greylist import ATTEMPTS_SPACE, NETWORKS_SPACE, Attempt, attempt_key
 from gatepost.model.known import MailView
@@ -21,6 +22,7 @@ from gatepost.ports.memory_shared import MemoryShared
 BOB = "bob@gate.test"
 NOW = view(Stage.RCPT, recipient=BOB).now
 DAY = 86400.0
+IP = "192.0.2.7"
 
 
 def state(**known: Any) -> GreylistState:
@@ -38,6 +40,7 @@ class Case:
     found: GreylistState
     expected: str
     given: dict[str, Any] = field(default_factory=dict)
+    allowed_by: str = ""
     level: int = -1
     remembered: tuple[str, ...] = ()
     """Spaces that are written."""
@@ -76,6 +79,7 @@ CASES = [
         {"network-passes": 0},
         remembered=(ATTEMPTS_SPACE,),
     ),
+    Case("the allow list", state(), "pass", allowed_by="192.0.2.0/24"),
     Case("an exempt network", state(), "pass", {"exempt-networks": ["192.0.2.0/24"]}),
     Case("an exempt recipient", state(), "pass", {"exempt-recipients": [BOB]}),
     Case("an exempt domain", state(), "pass", {"exempt-recipients": ["@gate.test"]}),
@@ -95,7 +99,8 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_attempts(case: Case) -> None:
     agent = Greylisting(settings(Greylisting, case.given), site())
-    facts = (case.found, Reputation(address="192.0.2.7", level=case.level))
+    client = Reputation(address=IP, level=case.level)
+    facts = (case.found, client, IpListing(address=IP, allowed_by=case.allowed_by))
     verdict = ask(agent, view(Stage.RCPT, recipient=BOB), *facts)
     assert said(verdict) == case.expected
     assert tuple(e.space for e in verdict.effects if isinstance(e, Remember)) == case.remembered
@@ -124,7 +129,7 @@ def test_an_attempt_that_comes_again_passes_and_so_does_its_network_in_the_end()
             envelope=mail.envelope,
             recipient=mail.recipient,
         )
-        verdict = ask(agent, mail, gathering.find(mail), Reputation(address="192.0.2.7"))
+        verdict = ask(agent, mail, gathering.find(mail), Reputation(address=IP), IpListing(address=IP))
         for effect in verdict.effects:
             if isinstance(effect, Remember):
                 shared.put(effect.space, effect.key, effect.value, expires_at=effect.expires_at)

@@ -15,6 +15,8 @@ from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
+from gatepost.facts.provider_desk import ProviderAnswer
+from gatepost.main.list_book import open_lists
 from gatepost.policy.order import agent_settings, finding_names
 from gatepost.ports.memory_shared import MemoryShared
 
@@ -33,6 +35,7 @@ class Terminal:
     ran: list[str] = field(default_factory=list)
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
+    providers_say: Sequence[ProviderAnswer] = ()
     gateway_says: AnyGatewayReply = field(default_factory=lambda: Reloaded(revision="abc", workers=(0, 1)))
 
     shared: MemoryShared = field(default_factory=lambda: MemoryShared(lambda: NOW))
@@ -72,6 +75,8 @@ class Terminal:
             gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
             shared=lambda settings: contextlib.nullcontext(self.shared),
+            ask_providers=lambda settings, address, name: self.providers_say,
+            lists=lambda settings: open_lists(settings, now=lambda: NOW),
             now=lambda: NOW,
         )
 

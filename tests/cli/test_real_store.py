@@ -18,6 +18,7 @@ from gatepost.cli.world import ControlWorld
 from gatepost.control.worker import committed
 from gatepost.main import stores
 from gatepost.main.command_line import _accounts, _load
+from gatepost.main.list_book import open_lists
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
 from gatepost.queue.states import settled
@@ -81,6 +82,8 @@ def typed(place: Path, *words: str) -> Result:
         gateway=stores.tell_gateway,
         accounts=_accounts,
         shared=stores.shared,
+        lists=open_lists,
+        ask_providers=lambda settings, address, name: (),
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.dns_listings import DnsListings, ListedBy
 from gatepost.facts.greylisting import GreylistState
+from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.message_form import MessageForm, read_message_form
 from gatepost.facts.rate_limits import ContentRates, MailRates, RecipientRates, Used
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
@@ -282,6 +284,12 @@ RECORDED: list[Any] = [
     ),
     Reputation(
         address=CLIENT, level=7, judged_by=CLIENT, weight=20.5, reasons=("+7.5 spam",), names=("a.test",)
+    ),
+    IpListing(address=CLIENT, blocked_by="192.0.2.0/24", blocked_source="ann", blocked_by_machine=True),
+    DnsListings(
+        address=CLIENT,
+        listed=(ListedBy(provider="a", zone="bl.test", codes=("127.0.0.2",), text="why", weight=2.5),),
+        unanswered=("b: no answer",),
     ),
 ]
 

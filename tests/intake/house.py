@@ -19,7 +19,6 @@ from gatepost.intake.bearer import Bearer
 from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
-from gatepost.intake.guard import BlockList
 from gatepost.intake.integrated import Integrated
 from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
@@ -33,6 +32,7 @@ from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, QueuedMail
 from gatepost.policy import order
 from gatepost.ports.directory import TokenKeys
+from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Mx
 from gatepost.ports.tls import TlsServer
@@ -211,9 +211,9 @@ async def open_house(
     keys: TokenKeys | None = None,
     integrated: Integrated | None = None,
     shared: MemoryShared | None = None,
-    blocks: BlockList | None = None,
+    lists: AddressLists | None = None,
 ) -> AsyncIterator[House]:
-    """One door on a free port of 127.0.0.1. blocks: guarded as main does it."""
+    """One door on a free port of 127.0.0.1. lists: guarded as main does it."""
     settings = settings or settings_with()
     clock, store, lines, parcels, accounts = FakeClock(), FakeStore(), Lines(), Parcels(), Passwords()
     directory = Known(RECIPIENTS)
@@ -241,6 +241,7 @@ async def open_house(
         counters=lines,
         revision="test",
         shared=shared,
+        lists=lists,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)
@@ -249,7 +250,7 @@ async def open_house(
         for name, connector in settings.receive_connectors.items()
     ]
     guard = guard_of(
-        settings, agents or {}, shared, blocks, accepted=accepted, clock=clock, counters=lines, log=lines
+        settings, agents or {}, shared, lists, accepted=accepted, clock=clock, counters=lines, log=lines
     )
     log_in = LogInDesk(
         accounts=accounts,
@@ -260,7 +261,7 @@ async def open_house(
         log=lines,
         bearer=Bearer(settings.users.tokens, keys, clock) if keys is not None else None,
         integrated=integrated,
-        guard=guard if blocks is not None else None,
+        guard=guard if lists is not None else None,
     )
     pressure = Pressure(marks_of(settings.back_pressure))
     desk = Counter(
@@ -271,7 +272,7 @@ async def open_house(
         log=lines,
         pressure=pressure,
         protocol_log=lines.said.append,
-        guarding=guard if blocks is not None else None,
+        guarding=guard if lists is not None else None,
     )
     listener = Listener(
         {listening: doors},

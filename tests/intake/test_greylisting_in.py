@@ -6,9 +6,10 @@ import asyncio
 import math
 
 from tests.intake.house import House, open_house, settings_with
-from tests.intake.test_guard import MAIL, NOW, Blocks
+from tests.intake.test_guard import MAIL, NOW
 from tests.intake.test_sessions import Client
 
+from gatepost.adapters.address_lists import SharedAddressLists
 from gatepost.agents.greylisting import Greylisting
 from gatepost.config.schema import frozen
 from gatepost.model.greylist import ATTEMPTS_SPACE, STATISTICS_KEY, STATISTICS_SPACE, Came
@@ -30,7 +31,10 @@ def test_a_first_attempt_comes_again() -> None:
         shared = MemoryShared(lambda: NOW)
         table = Greylisting.settings_type.model_validate(frozen({"enabled": True, "earliest": "60s"}))
         async with open_house(
-            settings_with(), agents={"greylisting": table}, shared=shared, blocks=Blocks()
+            settings_with(),
+            agents={"greylisting": table},
+            shared=shared,
+            lists=SharedAddressLists(shared, lambda: NOW),
         ) as house:
             assert (await attempt(house, b"nobody@ours.example")).startswith("550 5.1.1")
             assert (await attempt(house, b"x@elsewhere.example")).startswith("550")

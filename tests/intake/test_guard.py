@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.intake.house import House, open_house, settings_with
 from tests.intake.test_sessions import Client
 
+from gatepost.adapters.address_lists import SharedAddressLists
+from gatepost.adapters.tls import ServerTls, self_signed
 from gatepost.agents.sender_reputation import SenderReputation, Settings
 from gatepost.config.schema import frozen
 from gatepost.facts.sender_reputation import SPACE, ReputationBook
 from gatepost.model.conduct import Evidence
+from gatepost.ports.lists import Entry
 from gatepost.ports.memory_shared import MemoryShared
 
 NOW = 1_800_000_000.0
@@ -23,21 +28,11 @@ BAD, GOOD = "198.51.100.7", "203.0.113.9"
 
 
 @dataclass
-class Blocks:
-    """Keeps the promise of intake.guard.BlockList."""
-
-    entries: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, list_name: str, network: str, **more: Any) -> None:
-        self.entries.append({"list": list_name, "network": network, **more})
-
-
-@dataclass
 class Guarded:
     """A house with its block list and what workers share."""
 
     house: House
-    blocks: Blocks
+    lists: SharedAddressLists
     shared: MemoryShared
     table: Any
     clients: list[Client] = field(default_factory=list)
@@ -52,6 +47,10 @@ class Guarded:
         return client
 
     @property
+    def blocked(self) -> list[Entry]:
+        return list(self.lists.entries("block"))
+
+    @property
     def book(self) -> ReputationBook:
         return ReputationBook(self.shared, self.table)
 
@@ -63,22 +62,25 @@ def guarded(
     scenario: Callable[[Guarded], Awaitable[None]],
     agent: dict[str, Any] | None = None,
     harvest: dict[str, Any] | None = None,
+    tls: ServerTls | None = None,
 ) -> None:
     async def run() -> None:
-        shared, blocks = MemoryShared(lambda: NOW), Blocks()
+        shared = MemoryShared(lambda: NOW)
+        lists = SharedAddressLists(shared, lambda: NOW)
         table = SenderReputation.settings_type.model_validate(frozen(agent or {}))
         settings = settings_with(
             {
                 "xclient-peers": ["127.0.0.1"],
                 "internal-clients-by-proxy": True,
                 "limits": {"errors-soft": 500, "errors-hard": 500},
+                **({"tls": "optional", "auth": True} if tls is not None else {}),
             },
             harvest={"first-delay": "0s", **(harvest or {})},
         )
         async with open_house(
-            settings, agents={"sender-reputation": table}, shared=shared, blocks=blocks
+            settings, agents={"sender-reputation": table}, shared=shared, lists=lists, tls=tls
         ) as house:
-            here = Guarded(house, blocks, shared, table)
+            here = Guarded(house, lists, shared, table)
             await scenario(here)
             for client in here.clients:
                 await client.close()
@@ -112,12 +114,12 @@ def test_a_client_that_guesses_recipients_is_blocked_over_its_sessions() -> None
             client = await here.client(BAD)
             assert (await guess(client, 6)).startswith("550 5.1.1")
             await client.close()
-        assert here.blocks.entries == []
+        assert here.blocked == []
         assert (await guess(await here.client(BAD), 6)).startswith("421 4.7.0 Too many guesses")
-        (entry,) = here.blocks.entries
-        assert (entry["list"], entry["network"], entry["author"]) == ("block", BAD, "harvest")
-        assert entry["expires_at"] == pytest.approx(NOW + 3600, abs=60)
-        assert "block-at 20" in entry["comment"]
+        (entry,) = here.blocked
+        assert (entry.list_name, entry.network, entry.author) == ("block", BAD, "harvest")
+        assert entry.expires_at == pytest.approx(NOW + 3600, abs=60)
+        assert "block-at 20" in entry.comment
         assert [line["limit"] for line in here.events("session-closed")] == ["harvest.block-at"]
         assert [line["network"] for line in here.events("client-blocked")] == [BAD]
         assert ("clients_blocked", {"by": "harvest"}) in here.house.lines.labelled
@@ -130,7 +132,7 @@ def test_a_network_that_guesses_together_is_blocked() -> None:
         for last in range(10):
             client = await here.client(f"198.51.100.{last}")
             await guess(client, 3)
-        assert [entry["network"] for entry in here.blocks.entries] == ["198.51.100.0/24"]
+        assert [entry.network for entry in here.blocked] == ["198.51.100.0/24"]
 
     guarded(scenario, harvest={"network-block-at": 30})
 
@@ -144,7 +146,7 @@ def test_a_list_with_old_addresses_is_not_blocked() -> None:
             await client.ask(b"RCPT TO:<ann@ours.example>")
             assert (await client.ask(f"RCPT TO:<old{number}@ours.example>".encode())).startswith("550")
             await client.ask(b"RSET")
-        assert here.blocks.entries == []
+        assert here.blocked == []
 
     guarded(scenario, harvest={"block-at": 10})
 
@@ -171,7 +173,7 @@ def test_our_own_machines_and_exempt_networks_are_not_blocked() -> None:
         assert (await guess(await here.client("192.168.1.5"), 8)).startswith(
             "421"
         )  # the session ends all the same
-        assert here.blocks.entries == []
+        assert here.blocked == []
 
     guarded(scenario, harvest={"block-at": 5, "exempt-networks": ["203.0.113.0/24"]})
 
@@ -199,12 +201,12 @@ def test_a_client_with_a_bad_level_is_refused_once_and_begins_anew() -> None:
         here.book.add(BAD, Evidence(sessions=30, spam=30, recipients=30), "h.test", NOW)
         said = await (await here.client(BAD)).ask(MAIL)
         assert said.startswith("550 5.7.1 Too much unwanted mail")
-        (entry,) = here.blocks.entries
-        assert (entry["network"], entry["author"]) == (BAD, "sender-reputation")
-        assert "30 mails were spam" in entry["comment"]
-        assert (await mail(await here.client(BAD))).startswith(
-            "250"
-        )  # here the block list is asked by nobody
+        (entry,) = here.blocked
+        assert (entry.network, entry.author) == (BAD, "sender-reputation")
+        assert "30 mails were spam" in entry.comment
+        again = await here.client(BAD)
+        assert (await again.ask(MAIL)).startswith("250")  # its level begins anew, behind the block list
+        assert "has sent too much unwanted mail" in await again.ask(b"RCPT TO:<bob@ours.example>")
         assert (await mail(await here.client(GOOD))).startswith("250")
 
     guarded(scenario)
@@ -227,7 +229,7 @@ def test_ten_thousand_guesses_block_the_guessers_and_good_mail_passes() -> None:
 
     async def scenario(here: Guarded) -> None:
         def is_blocked(ip: str) -> bool:
-            return any(ip_address(ip) in ip_network(entry["network"]) for entry in here.blocks.entries)
+            return any(ip_address(ip) in ip_network(entry.network) for entry in here.blocked)
 
         async def guesser(ip: str, first: int) -> None:
             number = first
@@ -255,10 +257,37 @@ def test_ten_thousand_guesses_block_the_guessers_and_good_mail_passes() -> None:
         ]
         said, *_ = await asyncio.gather(good(), *attacks)
         assert said == ["250"] * 100
-        blocked = {entry["network"] for entry in here.blocks.entries}
+        blocked = {entry.network for entry in here.blocked}
         assert blocked >= {f"198.51.{net}.0/24" for net in range(4)}
         assert GOOD not in blocked
         assert answered[0] < guesses // 2
         assert here.house.lines.counted.count("harvest_delays") > 100
 
     guarded(scenario, harvest={"first-delay": "10ms", "longest-delay": "100ms"})
+
+
+def test_guessed_passwords_end_sessions_and_of_who_is_blocked_for_it_none_is_read(tmp_path: Path) -> None:
+    tls = ServerTls(str(self_signed(tmp_path, "mx.ours.example", now=NOW)))
+
+    async def log_in(here: Guarded, password: bytes) -> str:
+        client = await Client.to(here.house)
+        here.clients.append(client)
+        await client.reply()
+        await client.ask(b"EHLO client.example")
+        await client.start_tls()
+        await client.ask(b"EHLO client.example")
+        return await client.ask(b"AUTH PLAIN " + b64encode(b"\0ann\0" + password))
+
+    async def scenario(here: Guarded) -> None:
+        said = [await log_in(here, b"wrong") for _ in range(3)]
+        assert [reply[:9] for reply in said] == ["535 5.7.8", "535 5.7.8", "421 4.7.0"]
+        assert here.blocked == []  # this machine is one of ours
+        assert (await log_in(here, b"secret")).startswith("235")
+        here.lists.add(
+            "block", "127.0.0.1", expires_at=NOW + 60, author="harvest", comment="as if it were not"
+        )
+        assert (await log_in(here, b"secret")).startswith("421 4.7.0 Too many guesses")
+        here.lists.add("block", "127.0.0.1", expires_at=NOW + 60, author="ann", comment="", by_person=True)
+        assert (await log_in(here, b"secret")).startswith("235")  # a list of people is about mail
+
+    guarded(scenario, harvest={"logins-block-at": 3}, tls=tls)

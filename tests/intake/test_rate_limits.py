@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from tests.intake.house import House, open_house, settings_with
-from tests.intake.test_guard import Blocks
+from tests.intake.test_guard import NOW
 from tests.intake.test_sessions import Client
 
+from gatepost.adapters.address_lists import SharedAddressLists
 from gatepost.config.errors import ConfigurationErrors
 from gatepost.config.load import load_text
 from gatepost.policy.order import agent_settings
+from gatepost.ports.memory_shared import MemoryShared
 
 
 async def deliver(
@@ -94,7 +96,9 @@ CASES = [
 def test_beyond_the_limit(case: Case) -> None:
     async def run() -> None:
         settings = settings_with(**{"rate-limits": {"mine": {"per": "1h", **case.limit}}})
-        async with open_house(settings, blocks=Blocks()) as house:
+        async with open_house(
+            settings, lists=SharedAddressLists(MemoryShared(lambda: NOW), lambda: NOW)
+        ) as house:
             for mail in case.mails[:-1]:
                 assert (await deliver(house, **mail)).startswith("250 2.0.0")
             assert (await deliver(house, **case.mails[-1])).startswith(case.says)
@@ -108,9 +112,11 @@ def test_beyond_the_limit(case: Case) -> None:
 def test_what_is_beyond_the_limit_is_not_counted_and_time_makes_room() -> None:
     async def run() -> None:
         settings = settings_with(**{"rate-limits": {"mine": {"by": ["client"], "amount": 2, "per": "1h"}}})
-        async with open_house(settings, blocks=Blocks()) as house:
-            said = [(await deliver(house))[:3] for _ in range(20)]
-            assert said == ["250"] * 2 + ["451"] * 18
+        async with open_house(
+            settings, lists=SharedAddressLists(MemoryShared(lambda: NOW), lambda: NOW)
+        ) as house:
+            said = [(await deliver(house))[:20] for _ in range(20)]
+            assert said == ["250 2.0.0 Queued as "] * 2 + ["451 4.7.1 Rate limit"] * 18
             house.clock.advance(2600)  # half of it has faded
             said = [(await deliver(house))[:3] for _ in range(3)]
             assert said == ["250", "451", "451"]
@@ -121,7 +127,9 @@ def test_what_is_beyond_the_limit_is_not_counted_and_time_makes_room() -> None:
 def test_the_steady_rate_is_the_one_that_was_set() -> None:
     async def run() -> None:
         settings = settings_with(**{"rate-limits": {"mine": {"by": ["client"], "amount": 10, "per": "1h"}}})
-        async with open_house(settings, blocks=Blocks()) as house:
+        async with open_house(
+            settings, lists=SharedAddressLists(MemoryShared(lambda: NOW), lambda: NOW)
+        ) as house:
             taken = 0
             for _ in range(120):  # one in two minutes: three times too often, for four hours
                 house.clock.advance(120)
@@ -136,7 +144,9 @@ def test_a_mail_with_many_recipients_counts_its_octets_once() -> None:
         settings = settings_with(
             **{"rate-limits": {"mine": {"by": ["client"], "count": "bytes", "amount": 2000, "per": "1h"}}}
         )
-        async with open_house(settings, blocks=Blocks()) as house:
+        async with open_house(
+            settings, lists=SharedAddressLists(MemoryShared(lambda: NOW), lambda: NOW)
+        ) as house:
             for _ in range(2):
                 client = await Client.to(house)
                 await client.reply()

@@ -38,8 +38,10 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
     """Connection, then sender and relay, then recipient, then content: the cheap and certain first."""
     assert [kind.name for kind, _ in ORDER] == [
         "connection-control",
+        "ip-lists",
         "sender-reputation",
         "relay-restriction",
+        "block-list-providers",
         "recipient-filter",
         "greylisting",
         "loop-detection",

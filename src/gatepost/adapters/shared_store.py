@@ -18,13 +18,13 @@ from gatepost.ports.memory_shared import (
     key_of,
     summed,
 )
-from gatepost.ports.shared import SharedItem
+from gatepost.ports.shared import SharedItem, Told
 
 EXCHANGE_S: Final = 0.25
 PRUNE_S: Final = 30.0
 REOPEN_S: Final = 10.0
 """How long a file that cannot be used is left alone."""
-WAITING_LIMIT: Final = 100_000
+WAITING_LIMIT: Final = 600_000
 """Writes that wait for a file that cannot be used; later ones stay in memory only."""
 CLOSE_PATIENCE_S: Final = 5.0
 
@@ -100,6 +100,11 @@ class SharedStore:
         """As SharedState."""
         return self._memory.counts(space, key, half_life_s=half_life_s, now=now)
 
+    def watch(self, space: str, told: Told) -> None:
+        """As SharedState."""
+        with self._lock:
+            self._memory.watch(space, told)
+
     def items(self, space: str) -> Sequence[SharedItem]:
         """As SharedState."""
         return self._memory.items(space)
@@ -170,7 +175,8 @@ class SharedStore:
             self._file = None
         if self._file is None and not self._open(now):
             for space in self._to_prune(now):
-                self._memory.prune(space)
+                with self._lock:
+                    self._memory.prune(space)
             return
         assert self._file is not None
         limits = self._to_prune(now)
@@ -211,12 +217,12 @@ class SharedStore:
                 for space, entries in self._memory.spaces.items():
                     for key in [key for key in entries if (space, key) not in changed]:
                         if (space, key) not in self._waiting:
-                            del entries[key]
+                            self._memory.drop(space, key)
             for (space, key), kept in changed.items():
                 later = self._waiting.get((space, key))
                 true = kept if later is None else _after(Write(kept), later).kept
                 if true.value is None and true.counts is None:
-                    self._memory.spaces.get(space, {}).pop(key, None)
+                    self._memory.drop(space, key)
                 else:
                     self._memory.hold(space, key, true)
 

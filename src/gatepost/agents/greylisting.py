@@ -9,6 +9,7 @@ from pydantic import field_validator
 from gatepost.config import guard_settings
 from gatepost.config.agent_table import AgentTable
 from gatepost.facts.greylisting import GreylistState
+from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.sender_reputation import Reputation
 from gatepost.model.greylist import (
     ATTEMPTS_SPACE,
@@ -58,7 +59,7 @@ class Greylisting:
         self._exempt = IpRanges(settings.exempt_networks)
         self._recipients = RecipientEntries(settings.exempt_recipients)
         self.wants: dict[Stage, tuple[type, ...]] = {
-            Stage.RCPT: (Reputation,) if settings.good_reputation_exempts else ()
+            Stage.RCPT: (IpListing, Reputation) if settings.good_reputation_exempts else (IpListing,)
         }
         self._silent = Verdict(agent=self.name)
 
@@ -70,7 +71,7 @@ class Greylisting:
         if address in self._recipients:
             return self._silent
         settings, now = self._settings, mail.now
-        if mail.session.origin_ip in self._exempt or self._is_good(known):
+        if mail.session.origin_ip in self._exempt or self._is_known(known):
             return self._passed("a client that is spared", Came.SPARED, state, now)
         if settings.network_passes and state.network_passes >= settings.network_passes:
             return self._passed(
@@ -86,7 +87,10 @@ class Greylisting:
             return self._put_off(state, now, f"it came again after {age_s:.0f} s", is_new=False)
         return self._passed(f"it came again after {age_s:.0f} s", Came.AGAIN, state, now, keep=True)
 
-    def _is_good(self, known: Known) -> bool:
+    def _is_known(self, known: Known) -> bool:
+        """On the allow list, or of good reputation."""
+        if not known.unknown_among((IpListing,)) and known[IpListing].allowed_by:
+            return True
         if not self._settings.good_reputation_exempts or known.unknown_among((Reputation,)):
             return False
         return 0 <= known[Reputation].level < GOOD_LEVEL

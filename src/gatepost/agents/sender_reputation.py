@@ -8,6 +8,7 @@ from pydantic import field_validator
 
 from gatepost.config import guard_settings
 from gatepost.config.agent_table import AgentTable
+from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.sender_reputation import Reputation
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import Known, MailView
@@ -49,6 +50,7 @@ class SenderReputation:
         self._settings = settings
         self._exempt = IpRanges(settings.exempt_networks)
         self._domains = tuple(domain.lower().strip(".") for domain in settings.exempt_domains)
+        self.wants: dict[Stage, tuple[type, ...]] = {Stage.MAIL: (IpListing,)}
         self._silent = Verdict(agent=self.name)
 
     def examine(self, mail: MailView, known: Known) -> Verdict:
@@ -57,7 +59,7 @@ class SenderReputation:
         settings = self._settings
         if found.level < settings.block_at:
             return self._silent
-        if spared := self._why_spared(found):
+        if spared := self._why_spared(found, known):
             reason = f"level {found.level} of {found.judged_by}, but {spared}"
             return Verdict(agent=self.name, reason=reason, because=(found,))
         reason = f"level {found.level} of {found.judged_by}, blocked from {settings.block_at}"
@@ -81,8 +83,10 @@ class SenderReputation:
             unless=f"its level were below {settings.block_at} (`gatepost reputation reset` forgets it)",
         )
 
-    def _why_spared(self, found: Reputation) -> str:
+    def _why_spared(self, found: Reputation, known: Known) -> str:
         """Why a bad level blocks nobody; "" when it does."""
+        if not known.unknown_among((IpListing,)) and known[IpListing].allowed_by:
+            return f"{known[IpListing].allowed_by} is on the allow list"
         if found.address in self._exempt:
             return "it is in exempt-networks"
         if found.names_unknown:

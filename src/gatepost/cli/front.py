@@ -44,6 +44,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
     "reputation": ("gatepost.cli.reputation", "See what a client's address is thought of, and why."),
     "greylist": ("gatepost.cli.greylist", "See and forget what greylisting remembers, and what it bought."),
+    "list": ("gatepost.cli.list", "See and change the IP block list and allow list."),
+    "test": ("gatepost.cli.test", "Try what the gateway would find out."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),

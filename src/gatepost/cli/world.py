@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.config.settings import Settings
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.facts.provider_desk import ProviderAnswer
+    from gatepost.ports.lists import AddressLists
     from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
 
@@ -76,5 +78,9 @@ class ControlWorld:
     """The accounts file."""
     shared: Callable[[Settings], AbstractContextManager[SharedState]]
     """What all workers know together. Raises WorldFault when it cannot be read or, at the end, written."""
+    lists: Callable[[Settings], AbstractContextManager[AddressLists]]
+    """The IP lists; leaving it raises WorldFault when changes could not be kept."""
+    ask_providers: Callable[[Settings, str, str], Sequence[ProviderAnswer]]
+    """What list providers say of an address; of the one of this name only, "" for all. Raises WorldFault."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

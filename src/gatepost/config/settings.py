@@ -10,6 +10,7 @@ from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
 from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
+from gatepost.config.list_settings import DnsLists, ListFeed, Provider
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.profiles import DomainKind, Profile, with_profile
@@ -433,6 +434,10 @@ class Settings(Table):
     wire_logs: WireLogs = setting("What is said on connections", default=WireLogs())
     metrics: Metrics = setting("Numbers", default=Metrics())
     dns: Dns = setting("Resolvers", default=Dns())
+    list_feeds: dict[str, ListFeed] = setting("Lists that others publish", default={})
+    block_list_providers: dict[str, Provider] = setting("Who lists spam sources", default={})
+    allow_list_providers: dict[str, Provider] = setting("Who lists good senders", default={})
+    dns_lists: DnsLists = setting("How providers are asked", default=DnsLists())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
     agents: dict[str, Any] = setting("One table an agent, under its name", default={})

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gatepost.config.schema import Table
 from gatepost.model.known import MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Resolver
 from gatepost.ports.shared import SharedState
+
+if TYPE_CHECKING:
+    from gatepost.facts.provider_desk import ProviderDesk
 
 Find = Callable[[MailView], Any | Coroutine[Any, Any, Any]]
 """Mail in, fact out; a coroutine when it has to wait. Raises WorldFault when the fact stays unknown."""
@@ -34,6 +38,10 @@ class Sources:
     """What all workers know together."""
     tables: Mapping[str, Table] = field(default_factory=dict)
     """The agents' settings by name: a fact that is found for one agent is found as it is told."""
+    lists: AddressLists | None = None
+    """IP block and allow lists; None: they are empty."""
+    providers: ProviderDesk | None = None
+    """List providers; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Literal, Protocol
+from typing import Final
 
 from gatepost.config.guard_settings import Harvest, SenderReputation
 from gatepost.config.networks import is_internal_ip
@@ -17,6 +17,7 @@ from gatepost.model.origin import origin_of
 from gatepost.model.reply import Reply
 from gatepost.model.session import Session
 from gatepost.model.verdict import BlockClient, Disposition, Effect, LimitReached, Remember, Tally
+from gatepost.ports.lists import COMMENT_LIMIT_CHARACTERS, AddressLists
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.shared import SharedState
 from gatepost.ports.world import Clock
@@ -24,30 +25,21 @@ from gatepost.protocol.recipient_entry import RecipientEntries
 
 SPACE: Final = "harvest"
 HALF_LIVES_KEPT: Final = 7
-COMMENT_LIMIT_CHARACTERS: Final = 200
+AUTHOR: Final = "harvest"
 _BLOCKED: Final = Reply(421, "4.7.0", "Too many guesses from your address, closing transmission channel")
 _DOUBLINGS_LIMIT: Final = 10
-
-
-class BlockList(Protocol):
-    """What we need of ports.lists.AddressLists."""
-
-    def add(
-        self, list_name: Literal["block"], network: str, *, expires_at: float, author: str, comment: str
-    ) -> Any:
-        """Add an entry. Raises ValueError for what is no network."""
 
 
 class Guard:
     """One for each worker and configuration; what it counts, all workers share.
 
-    blocks: None: nobody is blocked, only slowed down. reputation: None: nothing is kept of clients' conduct.
+    lists: None: nobody is blocked, only slowed down. reputation: None: nothing is kept of clients' conduct.
     """
 
     def __init__(
         self,
         shared: SharedState,
-        blocks: BlockList | None,
+        lists: AddressLists | None,
         *,
         harvest: Harvest,
         clock: Clock,
@@ -58,7 +50,7 @@ class Guard:
         own_names: frozenset[str] = frozenset(),
     ) -> None:
         self._shared = shared
-        self._blocks = blocks
+        self._lists = lists
         self._harvest = harvest
         self._spared = IpRanges(harvest.exempt_networks)
         self._clock = clock
@@ -114,6 +106,13 @@ class Guard:
         doublings = min(int(own[0]) // settings.slow_from - 1, _DOUBLINGS_LIMIT)
         self._counters.add("harvest_delays", connector=session.connector)
         return float(min(settings.first_delay_s * 2**doublings, settings.longest_delay_s))
+
+    def shut_out(self, session: Session) -> LimitHit | None:
+        """Why this client may not even try to log in: it guessed too much, and its block has not expired."""
+        entry = self._lists.find("block", session.client_ip) if self._lists is not None else None
+        if entry is None or entry.author != AUTHOR or entry.by_person or not self._harvest.enabled:
+            return None
+        return LimitHit("harvest.block-for", self._harvest.block_for_s, entry.network, _BLOCKED)
 
     def failed_login(self, session: Session) -> LimitHit | None:
         """One more wrong password; why the session ends."""
@@ -175,13 +174,13 @@ class Guard:
         """Block, and begin the count anew: the next block needs as many guesses again."""
         why = f"{hit.limit} {hit.value}: {hit.actual} from {network}"
         self._block(
-            BlockClient(network=network, for_s=self._harvest.block_for_s, author="harvest", why=why), session
+            BlockClient(network=network, for_s=self._harvest.block_for_s, author=AUTHOR, why=why), session
         )
         self._shared.remove(SPACE, network)
         return hit
 
     def _block(self, effect: BlockClient, session: Session) -> None:
-        if self._blocks is None or is_internal_ip(session.origin_ip):
+        if self._lists is None or is_internal_ip(session.origin_ip):
             return  # ours: an administrator lists it by name
         self._counters.add("clients_blocked", by=effect.author)
         self._log.write(
@@ -195,7 +194,7 @@ class Guard:
             why=effect.why,
             for_s=effect.for_s,
         )
-        self._blocks.add(
+        self._lists.add(
             "block",
             effect.network,
             expires_at=self._clock.now() + effect.for_s,

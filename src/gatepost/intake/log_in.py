@@ -94,6 +94,8 @@ class LogIn:
         self.forget()
         self._exchange = exchange_for(event.mechanism, around)
         self._session, self._mechanism = session, event.mechanism.upper()
+        if self._desk.guard is not None and (hit := self._desk.guard.shut_out(session)):
+            return self._closed(hit)
         return self.respond(event.initial_response)
 
     def respond(self, response: bytes | None) -> Reply | Awaitable[Reply]:

@@ -11,12 +11,14 @@ from gatepost.cli import build
 from gatepost.cli.world import AccountBook, ControlWorld
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
+from gatepost.ports.lists import AddressLists
 from gatepost.ports.shared import SharedState
 from gatepost.ports.store import StoreReader
 
 if TYPE_CHECKING:
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.facts.provider_desk import ProviderAnswer
 
 # Each function imports what it needs when it is called: `gatepost version` must not pay for a mail server.
 
@@ -34,6 +36,8 @@ def main() -> None:
             gateway=_gateway,
             accounts=_accounts,
             shared=_shared,
+            lists=_lists,
+            ask_providers=_ask_providers,
             now=time.time,
         )
     )()
@@ -79,6 +83,18 @@ def _gateway(settings: Settings, command: AnyGatewayCommand) -> AnyGatewayReply:
     from gatepost.main.stores import tell_gateway
 
     return tell_gateway(settings, command)
+
+
+def _lists(settings: Settings) -> AbstractContextManager[AddressLists]:
+    from gatepost.main.list_book import open_lists
+
+    return open_lists(settings)
+
+
+def _ask_providers(settings: Settings, address: str, name: str) -> Sequence[ProviderAnswer]:
+    from gatepost.main.list_sources import ask_providers
+
+    return ask_providers(settings, address, name)
 
 
 def _accounts(settings: Settings) -> AccountBook:

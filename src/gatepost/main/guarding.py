@@ -8,8 +8,9 @@ from gatepost.agents.sender_reputation import SenderReputation as Agent
 from gatepost.config.guard_settings import SenderReputation
 from gatepost.config.schema import Table
 from gatepost.config.settings import Settings
-from gatepost.intake.guard import BlockList, Guard
+from gatepost.intake.guard import Guard
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.shared import SharedState
 from gatepost.ports.world import Clock
@@ -19,7 +20,7 @@ def guard_of(
     settings: Settings,
     agent_tables: Mapping[str, Table],
     shared: SharedState,
-    blocks: BlockList | None,
+    lists: AddressLists | None,
     *,
     accepted: AcceptedDomains,
     clock: Clock,
@@ -32,7 +33,7 @@ def guard_of(
     names = (settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values()))
     return Guard(
         shared,
-        blocks,
+        lists,
         harvest=settings.harvest,
         reputation=reputation
         if isinstance(reputation, SenderReputation) and reputation.enabled and is_asked

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gatepost.adapters.address_lists import SPACE_LIMITS, SharedAddressLists
 from gatepost.adapters.counters import MemoryCounters
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.shared_store import SharedStore
@@ -60,10 +61,15 @@ class Lasting:
     started_at: float
     shared: SharedStore | MemoryShared = field(default_factory=MemoryShared)
     """What all workers know together."""
+    lists: SharedAddressLists = field(init=False)
+    """IP block and allow lists."""
     deliveries: DeliveriesInForce = field(default_factory=DeliveriesInForce)
     commands: WorkerCommands | None = None
     """Of the configuration in force."""
     take_configuration: Callable[[str, str], Awaitable[str]] | None = None
+
+    def __post_init__(self) -> None:
+        self.lists = SharedAddressLists(self.shared, self.system_clock.now)
 
     def shared_problem(self) -> str:
         """Why this worker shares nothing with the others; "" when it does."""
@@ -110,7 +116,7 @@ class Lasting:
 
 def open_shared(settings: Settings, clock: SystemClock, log: Log) -> SharedStore:
     """What all workers know together; never fails: without its file it is memory."""
-    return SharedStore(shared_state_file(settings), now=clock.now, log=log)
+    return SharedStore(shared_state_file(settings), now=clock.now, log=log, limits=SPACE_LIMITS)
 
 
 _FIXED = ("state_directory", "workers", "user", "event_loop")

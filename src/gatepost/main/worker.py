@@ -21,6 +21,7 @@ from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.control_socket import ControlServer
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
+from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.recipient_file import RecipientFile
@@ -37,6 +38,7 @@ from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
+from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.connection import Connection
 from gatepost.intake.counter import Counter
@@ -52,6 +54,7 @@ from gatepost.main.descriptors import affordable
 from gatepost.main.guarding import guard_of
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, open_shared, unchanged
+from gatepost.main.list_sources import LIST_TABLES, lists_of, start_lists
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
@@ -148,6 +151,8 @@ class Worker:
     listener: Listener
     control: ControlServer
     recipients: RecipientFile
+    feeds: ListFeeds
+    providers: ProviderDesk
     resolver: DnsResolver
     wire_logs: WireLogFiles
     watch: PressureWatch
@@ -182,6 +187,8 @@ class Worker:
         route_again(self.store, self.router, now=self.clock.now())
         self.scheduler.start()
         self.tasks.update(self.tokens.start())
+        self.lasting.lists.feeds = self.feeds
+        self.tasks.update(start_lists(self.feeds, self.providers))
         self.certificates.look(self.clock.now())
         self._every(REFRESH_S, self._read_recipients)
         self._every(REFRESH_S, self._read_certificates)
@@ -311,6 +318,11 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         notice=notices.failure_as,
     )
+    feeds, providers = (
+        (before.feeds, before.providers)
+        if before and unchanged(old, settings, *LIST_TABLES)
+        else lists_of(settings, resolver, system_clock, counters, log)
+    )
     runner = order.build(
         settings,
         configuration.agents,
@@ -321,13 +333,15 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         revision=configuration.revision,
         shared=lasting.shared,
+        lists=lasting.lists,
+        providers=providers,
     )
     brake = before.brake if before else LogBrake(log)
     guard = guard_of(
         settings,
         configuration.agents,
         lasting.shared,
-        None,
+        lasting.lists,
         accepted=accepted,
         clock=clock,
         counters=counters,
@@ -415,6 +429,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if before
         else ControlServer(str(control_socket(settings, number)), lasting.answer),
         recipients=recipients,
+        feeds=feeds,
+        providers=providers,
         resolver=resolver,
         wire_logs=wire_logs,
         watch=watch,

@@ -137,7 +137,12 @@ class LimitReached:
     action: str
 
 
-Effect = DelayReply | HangUp | BlockClient | Remember | Tally | LimitReached
+@dataclass(frozen=True, slots=True)
+class SkipFilters:
+    """Effect, at CONNECT: the filters that agents.ip-lists.allow-skips names are not asked in this session."""
+
+
+Effect = DelayReply | HangUp | BlockClient | Remember | Tally | LimitReached | SkipFilters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gatepost.agents.automatic_replies import AutomaticReplies
+from gatepost.agents.block_list_providers import BlockListProviders
 from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.greylisting import Greylisting
+from gatepost.agents.ip_lists import ALL_FILTERS, IpLists
+from gatepost.agents.ip_lists import Settings as IpListsSettings
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.rate_limits import RateLimits
@@ -19,7 +22,9 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
+    dns_listings,
     greylisting,
+    ip_lists,
     message_form,
     rate_limits,
     received_trace,
@@ -29,6 +34,7 @@ from gatepost.facts import (
     sender_reputation,
 )
 from gatepost.facts.gathering import Gathering, Sources
+from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
 from gatepost.model.address import Address
@@ -39,11 +45,13 @@ from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
 from gatepost.policy.agent import Agent, name_of, settings_of
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.docket import Docket
 from gatepost.policy.folding import Scale
-from gatepost.policy.panel import Audience, Member, panels_for
-from gatepost.policy.runner import Docket, PolicyRunner
+from gatepost.policy.panel import Audience, Member, Spared, panels_for
+from gatepost.policy.runner import PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Resolver
@@ -53,8 +61,10 @@ from gatepost.routing.accepted import canonical_domain, canonical_pattern
 ORDER: Final = (
     # agent              stages at which it speaks
     (ConnectionControl, (Stage.CONNECT,)),
+    (IpLists, (Stage.CONNECT, Stage.RCPT)),
     (SenderReputation, (Stage.MAIL,)),
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
+    (BlockListProviders, (Stage.RCPT,)),
     (RecipientFilter, (Stage.RCPT,)),
     (Greylisting, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
@@ -65,6 +75,8 @@ ORDER: Final = (
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
 GATHERERS: Final[tuple[Gatherer, ...]] = (
+    ip_lists.gatherer,
+    dns_listings.gatherer,
     reverse_dns.gatherer,
     recipient_domain.gatherer,
     recipient_status.gatherer,
@@ -88,6 +100,8 @@ FACTS: Final[tuple[type[Any], ...]] = (
     rate_limits.MailRates,
     rate_limits.RecipientRates,
     rate_limits.ContentRates,
+    ip_lists.IpListing,
+    dns_listings.DnsListings,
 )
 
 
@@ -162,13 +176,15 @@ def build(
     revision: str,
     third_party: ThirdParty | None = None,
     shared: SharedState | None = None,
+    lists: AddressLists | None = None,
+    providers: ProviderDesk | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
     agent_tables: the agents' settings by name; an agent without one has its defaults.
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
-    shared: None: nothing is shared with anybody.
+    shared: None: nothing is shared with anybody. lists, providers: None: there are none.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -187,10 +203,17 @@ def build(
             lookup_timeout_s=settings.dns.timeout_s,
             shared=shared,
             tables=agent_tables,
+            lists=lists,
+            providers=providers,
         )
-        members = _members(kinds, agent_tables, site)
+        members = _members(kinds, agent_tables, site, has_providers=bool(providers))
         facts = _gatherings(third_party, sources)
-        dockets[name] = Docket(panels=tuple(panels_for(members, facts, audience) for audience in Audience))
+        spared = _spared(members)
+        dockets[name] = Docket(
+            panels=tuple(panels_for(members, facts, audience) for audience in Audience),
+            allowed=tuple(panels_for(members, facts, audience, spared) for audience in Audience),
+            allowed_are_exempt=spared.everything,
+        )
     return PolicyRunner(
         dockets,
         accepted=accepted,
@@ -199,6 +222,15 @@ def build(
         revision=revision,
         alarm=Alarm(log, counters),
     )
+
+
+def _spared(members: Iterable[Member]) -> Spared:
+    """What clients on the allow list are spared, as agents.ip-lists says."""
+    for member in members:
+        if isinstance(member.settings, IpListsSettings):
+            skips = member.settings.allow_skips
+            return Spared(names=frozenset(skips), everything=ALL_FILTERS in skips)
+    return Spared()
 
 
 def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted: AcceptedDomains) -> Site:
@@ -264,13 +296,17 @@ def checked_domains(settings: Settings) -> frozenset[str]:
     )
 
 
-def _members(kinds: Iterable[Any], tables: Mapping[str, Table], site: Site) -> list[Member]:
+def _members(
+    kinds: Iterable[Any], tables: Mapping[str, Table], site: Site, *, has_providers: bool
+) -> list[Member]:
     members = []
     for kind in kinds:
         if kind is AutomaticReplies and site.automatic_replies is None:
             continue  # it has nothing to do, and would cost every mail a microsecond
         if kind is RateLimits and not site.rate_limits:
             continue  # the same
+        if kind is BlockListProviders and not has_providers:
+            continue
         table = tables.get(name_of(kind))
         settings = table if isinstance(table, AgentTable) else settings_of(kind)()
         if settings.enabled and (not settings.connectors or site.connector in settings.connectors):

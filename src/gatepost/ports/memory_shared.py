@@ -14,6 +14,7 @@ from gatepost.ports.shared import (
     SPACE_ENTRIES,
     VALUE_LIMIT_BYTES,
     SharedItem,
+    Told,
 )
 
 SLACK: Final = 16
@@ -71,6 +72,7 @@ class MemoryShared:
         self._now = now
         self._limits = dict(limits or {})
         self.spaces: dict[str, dict[str, Kept]] = {}
+        self._watchers: dict[str, list[Told]] = {}
 
     def limit_of(self, space: str) -> int:
         """Most entries."""
@@ -87,7 +89,7 @@ class MemoryShared:
 
     def remove(self, space: str, key: str) -> None:
         """As SharedState."""
-        self.spaces.get(space, {}).pop(key_of(key), None)
+        self.drop(space, key_of(key))
 
     def add(
         self,
@@ -113,17 +115,14 @@ class MemoryShared:
     def items(self, space: str) -> Sequence[SharedItem]:
         """As SharedState."""
         now = self._now()
-        return [
-            SharedItem(
-                key=key,
-                expires_at=kept.expires_at,
-                value=kept.value or b"",
-                counts=kept.counts or (),
-                counted_at=kept.counted_at,
-            )
-            for key, kept in list(self.spaces.get(space, {}).items())
-            if kept.expires_at > now
-        ]
+        everything = list(self.spaces.get(space, {}).items())
+        return [item_of(key, kept) for key, kept in everything if kept.expires_at > now]
+
+    def watch(self, space: str, told: Told) -> None:
+        """As SharedState."""
+        for item in self.items(space):
+            told(item.key, item)
+        self._watchers.setdefault(space, []).append(told)
 
     def keep(self, space: str, key: str, kept: Kept) -> None:
         """One entry as it is; the key is one of key_of()."""
@@ -137,6 +136,14 @@ class MemoryShared:
         if entries is None:
             entries = self.spaces[space] = {}
         entries[key] = kept
+        for told in self._watchers.get(space, ()):
+            told(key, item_of(key, kept))
+
+    def drop(self, space: str, key: str) -> None:
+        """Forget one entry; the key is one of key_of()."""
+        if self.spaces.get(space, {}).pop(key, None) is not None:
+            for told in self._watchers.get(space, ()):
+                told(key, None)
 
     def is_over(self, space: str) -> bool:
         """Whether it is time to prune."""
@@ -153,13 +160,24 @@ class MemoryShared:
             alive = ((kept.expires_at, key) for key, kept in everything if kept.expires_at > now)
             over += [key for _, key in heapq.nsmallest(surplus, alive)]
         for key in over:
-            entries.pop(key, None)
+            self.drop(space, key)
         return over
 
     def _kept(self, space: str, key: str) -> Kept | None:
         entries = self.spaces.get(space)
         kept = entries.get(key_of(key)) if entries else None
         return kept if kept is not None and kept.expires_at > self._now() else None
+
+
+def item_of(key: str, kept: Kept) -> SharedItem:
+    """As callers see it."""
+    return SharedItem(
+        key=key,
+        expires_at=kept.expires_at,
+        value=kept.value or b"",
+        counts=kept.counts or (),
+        counted_at=kept.counted_at,
+    )
 
 
 def checked_value(value: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -23,6 +23,10 @@ class SharedItem:
     value: bytes = b""
     counts: tuple[float, ...] = ()
     counted_at: float = 0.0
+
+
+Told = Callable[[str, SharedItem | None], None]
+"""Key, and what is kept under it now; None: nothing."""
 
 
 class SharedState(Protocol):
@@ -60,6 +64,12 @@ class SharedState(Protocol):
 
     def counts(self, space: str, key: str, *, half_life_s: float, now: float) -> tuple[float, ...] | None:
         """What is left of everything counted; None when nothing was, or when it has expired."""
+
+    def watch(self, space: str, told: Told) -> None:
+        """Be told everything in a space, then every change, whoever made it: for an index of one's own.
+
+        told: is called in whichever thread learns of it, one call at a time; it is quick and asks nothing here.
+        """
 
     def items(self, space: str) -> Sequence[SharedItem]:
         """Everything in a space that has not expired, in no order: for people, not for each mail."""

@@ -90,6 +90,16 @@ METRICS: Final = (
     Metric("fact_bugs", "Errors inside what gathers a fact; each is a bug to report", ("fact",)),
     Metric("bugs", "Errors of ours caught at an edge; each is a bug to report", ("place",)),
     Metric("clock_jumped", "Workers that do not believe the wall clock (gatepost clock)", (), _GAUGE),
+    Metric("list_questions", "Questions to list providers, and how they ended", ("provider", "outcome")),
+    Metric("list_seconds", "Time spent waiting for list providers", ("provider",)),
+    Metric(
+        "list_provider_distrusted",
+        "Workers that do not trust a provider",
+        ("provider",),
+        _GAUGE,
+    ),
+    Metric("list_feed_entries", "Entries of a feed, of all workers together", ("feed",), _GAUGE),
+    Metric("list_feed_failed", "Workers that could not fetch or read a feed", ("feed",), _GAUGE),
     Metric("shared_state_failed", "Workers that cannot use what all workers share", (), _GAUGE),
     Metric("log_lines_dropped", "Log lines lost because nothing took them"),
 )
