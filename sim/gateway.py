@@ -11,6 +11,7 @@ from gatepost.adapters import sqlite_store as store_module
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import client_pump
+from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.config.settings import Settings
 from gatepost.delivery import scheduler as scheduler_module
 from gatepost.delivery.attempts import Attempts
@@ -26,6 +27,7 @@ from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main import worker as worker_module
+from gatepost.main.guarding import guard_of
 from gatepost.main.lasting import Lasting
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.sockets import split_binding
@@ -397,8 +399,24 @@ def _listener(
         log=watcher,
         bearer=None,
     )
+    guard = guard_of(
+        settings,
+        {SenderReputation.name: SenderReputation.settings_type()},
+        shared,
+        None,
+        accepted=accepted,
+        clock=clock,
+        counters=watcher,
+        log=watcher,
+    )
     desk = Counter(
-        taking_in=taking_in, log_in=log_in, clock=clock, counters=watcher, log=watcher, protocol_log=None
+        taking_in=taking_in,
+        log_in=log_in,
+        clock=clock,
+        counters=watcher,
+        log=watcher,
+        protocol_log=None,
+        guarding=guard,
     )
     doors: dict[Any, list[Door]] = {}
     for name, connector in settings.receive_connectors.items():

@@ -19,6 +19,7 @@ from gatepost.facts.provider_desk import ProviderAnswer
 from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
 from gatepost.policy.order import agent_settings, finding_names
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import LookedUp, RecordType
 
 
@@ -40,6 +41,7 @@ class Terminal:
     gateway_says: AnyGatewayReply = field(default_factory=lambda: Reloaded(revision="abc", workers=(0, 1)))
 
     names: dict[tuple[str, RecordType], LookedUp] = field(default_factory=dict)
+    shared: MemoryShared = field(default_factory=lambda: MemoryShared(lambda: NOW))
 
     def __post_init__(self) -> None:
         self.configure()
@@ -76,6 +78,7 @@ class Terminal:
             gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
             look_up=lambda settings, name, kind: self.names[name, kind],
+            shared=lambda settings: contextlib.nullcontext(self.shared),
             ask_providers=lambda settings, address, name: self.providers_say,
             lists=lambda settings: open_lists(settings, now=lambda: NOW),
             directories=Desk,

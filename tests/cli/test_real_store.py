@@ -83,6 +83,7 @@ def typed(place: Path, *words: str) -> Result:
         gateway=stores.tell_gateway,
         accounts=_accounts,
         look_up=_look_up,
+        shared=stores.shared,
         lists=open_lists,
         ask_providers=lambda settings, address, name: (),
         directories=Desk,

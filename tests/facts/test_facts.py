@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
 from gatepost.facts.dns_listings import DnsListings, ListedBy
+from gatepost.facts.greylisting import GreylistState
 from gatepost.facts.helo import Helo, HeloAddresses, HeloForm
 from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.message_form import MessageForm, read_message_form
+from gatepost.facts.rate_limits import ContentRates, MailRates, RecipientRates, Used
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
+from gatepost.facts.sender_reputation import Reputation
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.content import BodyForm
 from gatepost.model.envelope import BodyType
@@ -274,6 +277,19 @@ RECORDED: list[Any] = [
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),
     MessageForm(),
+    MailRates(used=(Used(limit="a", key="a x@y.test", count=3.5),)),
+    RecipientRates(recipient=to("bob@gate.test").address),
+    ContentRates(),
+    GreylistState(
+        recipient=to("bob@gate.test").address,
+        key="192.0.2.0/24 a.test b@c.test",
+        network="192.0.2.0/24",
+        first_at=5.5,
+        passes=3,
+    ),
+    Reputation(
+        address=CLIENT, level=7, judged_by=CLIENT, weight=20.5, reasons=("+7.5 spam",), names=("a.test",)
+    ),
     IpListing(address=CLIENT, blocked_by="192.0.2.0/24", blocked_source="ann", blocked_by_machine=True),
     DnsListings(
         address=CLIENT,

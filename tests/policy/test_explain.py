@@ -63,6 +63,7 @@ def test_a_mail_that_passed() -> None:
         "sender-status",
         "received-trace",
         "message-form",
+        "sender-reputation",
         "ip-lists",
     }
     assert (tree.revision, tree.client_ip, tree.sender) == ("0123456789ab", "192.0.2.7", "ann@client.test")

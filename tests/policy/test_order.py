@@ -39,14 +39,17 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
     assert [kind.name for kind, _ in ORDER] == [
         "connection-control",
         "ip-lists",
+        "sender-reputation",
         "relay-restriction",
         "helo-check",
         "block-list-providers",
         "sender-filter",
         "recipient-filter",
+        "greylisting",
         "loop-detection",
         "automatic-replies",
         "message-form",
+        "rate-limits",
     ]
 
 

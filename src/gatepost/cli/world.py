@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.facts.provider_desk import ProviderAnswer
     from gatepost.ports.lists import AddressLists
     from gatepost.ports.resolver import LookedUp, RecordType
+    from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
 
 
@@ -135,6 +136,8 @@ class ControlWorld:
     """The accounts file."""
     look_up: Callable[[Settings, str, RecordType], LookedUp]
     """Ask the configured name servers. Raises WorldFault when the answer is unknown, PeerFault for a bad name."""
+    shared: Callable[[Settings], AbstractContextManager[SharedState]]
+    """What all workers know together. Raises WorldFault when it cannot be read or, at the end, written."""
     lists: Callable[[Settings], AbstractContextManager[AddressLists]]
     """The IP lists; leaving it raises WorldFault when changes could not be kept."""
     ask_providers: Callable[[Settings, str, str], Sequence[ProviderAnswer]]

@@ -17,6 +17,7 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_delivery import check_delivery
 from gatepost.config.check_directories import check_directories
 from gatepost.config.check_doors import check_doors
+from gatepost.config.check_guards import check_guards
 from gatepost.config.check_integrated import check_integrated
 from gatepost.config.check_limits import check_limits
 from gatepost.config.check_lists import check_lists
@@ -249,6 +250,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_directories(settings)
     yield from check_doors(settings)
     yield from check_limits(settings)
+    yield from check_guards(settings)
     yield from check_lists(settings)
     yield from check_logins(settings)
     yield from check_integrated(settings)

@@ -10,6 +10,7 @@ from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
 from gatepost.config.directory_settings import Directory
 from gatepost.config.dns_settings import Dns
+from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.list_settings import DnsLists, ListFeed, Provider
 from gatepost.config.login_settings import Mechanism, Users
@@ -409,6 +410,8 @@ class Settings(Table):
     directories: dict[str, Directory] = setting("Other sources of recipients", default={})
     receive_connectors: dict[str, ReceiveConnector] = setting("The doors in", default={})
     intake: Intake = setting("Limits of all doors together", default=Intake())
+    harvest: Harvest = setting("Clients that guess recipients or passwords", default=Harvest())
+    rate_limits: dict[str, RateLimit] = setting("How much of one kind may come in a time", default={})
     back_pressure: BackPressure = setting("What happens when resources run out", default=BackPressure())
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
     delivery: Delivery = setting("How mail leaves", default=Delivery())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gatepost.config.schema import Table
 from gatepost.model.known import MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
@@ -35,6 +36,8 @@ class Sources:
     lookup_timeout_s: float = 5.0
     shared: SharedState = field(default_factory=MemoryShared)
     """What all workers know together."""
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    """The agents' settings by name: a fact that is found for one agent is found as it is told."""
     lists: AddressLists | None = None
     """IP block and allow lists; None: they are empty."""
     providers: ProviderDesk | None = None

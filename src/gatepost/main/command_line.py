@@ -12,6 +12,7 @@ from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.ports.lists import AddressLists
+from gatepost.ports.shared import SharedState
 from gatepost.ports.store import StoreReader
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def main() -> None:
             gateway=_gateway,
             accounts=_accounts,
             look_up=_look_up,
+            shared=_shared,
             lists=_lists,
             ask_providers=_ask_providers,
             directories=_directories,
@@ -124,3 +126,9 @@ def _directories(settings: Settings) -> DirectoryDesk:
     from gatepost.main.directory_desk import Desk
 
     return Desk(settings)
+
+
+def _shared(settings: Settings) -> AbstractContextManager[SharedState]:
+    from gatepost.main.stores import shared
+
+    return shared(settings)

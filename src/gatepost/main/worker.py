@@ -54,6 +54,7 @@ from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
 from gatepost.main.directories import RecipientSources, recipient_sources
 from gatepost.main.dns_check import check_dns
+from gatepost.main.guarding import guard_of
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, open_shared, unchanged
 from gatepost.main.list_sources import LIST_TABLES, lists_of, start_lists
@@ -359,7 +360,18 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         lists=lasting.lists,
         providers=providers,
     )
-    if before and unchanged(old, settings, "users", "dns"):
+    brake = before.brake if before else LogBrake(log)
+    guard = guard_of(
+        settings,
+        configuration.agents,
+        lasting.shared,
+        lasting.lists,
+        accepted=accepted,
+        clock=clock,
+        counters=counters,
+        log=brake,
+    )
+    if before and unchanged(old, settings, "users", "dns", "harvest", "accepted_domains"):
         tokens, log_in = before.tokens, before.desk.log_in
     else:
         tokens = Tokens(settings.users.tokens, resolver, clock=clock, log=log)
@@ -372,8 +384,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             log=log,
             bearer=tokens.check,
             integrated=integrated_logins(settings.users),
+            guard=guard,
         )
-    brake = before.brake if before else LogBrake(log)
     if before and unchanged(old, settings, "back_pressure"):
         pressure, watch = before.desk.pressure, before.watch
     else:
@@ -387,6 +399,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=brake,
         pressure=pressure,
         protocol_log=wire_logs.protocol,
+        guarding=guard,
     )
     tls = server_tls(settings, now=system_clock.now())
     doors = _doors(settings, lasting.sockets, tls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
@@ -194,6 +194,11 @@ class Hearing:
     def fact(self, kind: type[Any]) -> Any:
         """A fact about the connection or the mail, if it is known by now: itself, Unknown, or None."""
         return next((f for f in self._knowledge.facts if isinstance(f, kind)), None)
+
+    @property
+    def facts(self) -> Iterable[Any]:
+        """What is known of connection and mail, unknown facts included."""
+        return self._knowledge.facts
 
     @property
     def verdict_log(self) -> tuple[Logged, ...]:

@@ -9,26 +9,32 @@ from typing import Any, Final
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.block_list_providers import BlockListProviders
 from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.greylisting import Greylisting
 from gatepost.agents.helo_check import HeloCheck
 from gatepost.agents.ip_lists import ALL_FILTERS, IpLists
 from gatepost.agents.ip_lists import Settings as IpListsSettings
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
+from gatepost.agents.rate_limits import RateLimits
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.agents.sender_filter import SenderFilter
+from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
     dns_listings,
+    greylisting,
     helo,
     ip_lists,
     message_form,
+    rate_limits,
     received_trace,
     recipient_domain,
     recipient_status,
     reverse_dns,
+    sender_reputation,
     sender_status,
 )
 from gatepost.facts.gathering import Gathering, Sources
@@ -37,6 +43,8 @@ from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
+from gatepost.model.ip_ranges import IpRanges
+from gatepost.model.rate_limit import Counted, RateRule
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
 from gatepost.policy.agent import Agent, name_of, settings_of
@@ -58,14 +66,17 @@ ORDER: Final = (
     # agent              stages at which it speaks
     (ConnectionControl, (Stage.CONNECT,)),
     (IpLists, (Stage.CONNECT, Stage.RCPT)),
+    (SenderReputation, (Stage.MAIL,)),
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
     (HeloCheck, (Stage.MAIL,)),
     (BlockListProviders, (Stage.RCPT,)),
     (SenderFilter, (Stage.MAIL, Stage.RCPT, Stage.END_OF_HEADERS)),
     (RecipientFilter, (Stage.RCPT,)),
+    (Greylisting, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
+    (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -80,6 +91,11 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     message_form.gatherer,
     helo.gatherer,
     helo.addresses_gatherer,
+    sender_reputation.gatherer,
+    greylisting.gatherer,
+    rate_limits.mail_gatherer,
+    rate_limits.recipient_gatherer,
+    rate_limits.content_gatherer,
 )
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -91,6 +107,11 @@ FACTS: Final[tuple[type[Any], ...]] = (
     message_form.MessageForm,
     helo.Helo,
     helo.HeloAddresses,
+    sender_reputation.Reputation,
+    greylisting.GreylistState,
+    rate_limits.MailRates,
+    rate_limits.RecipientRates,
+    rate_limits.ContentRates,
     ip_lists.IpListing,
     dns_listings.DnsListings,
 )
@@ -193,6 +214,7 @@ def build(
             directory=directory,
             lookup_timeout_s=settings.dns.timeout_s,
             shared=shared,
+            tables=agent_tables,
             lists=lists,
             providers=providers,
         )
@@ -242,6 +264,7 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         offers_auth=connector.auth,
         refused_domains=frozenset(connector.refused_recipient_domains),
         automatic_replies=_automatic_replies(settings),
+        rate_limits=_rate_rules(settings, name),
         sender_addresses={
             folded_user(user): frozenset(map(_sender_key, addresses))
             for user, addresses in settings.users.addresses.items()
@@ -252,6 +275,22 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
 def _automatic_replies(settings: Settings) -> DomainTable[bool] | None:
     entries = {canonical_pattern(n): d.automatic_replies for n, d in settings.remote_domains.items()}
     return None if all(entries.values()) else DomainTable(entries, otherwise=True)
+
+
+def _rate_rules(settings: Settings, connector: str) -> tuple[RateRule, ...]:
+    return tuple(
+        RateRule(
+            name=name,
+            by=limit.by,
+            counted=Counted(limit.count),
+            amount=limit.amount,
+            per_s=limit.per_s,
+            action=limit.action,
+            exempt=IpRanges(limit.exempt_networks),
+        )
+        for name, limit in settings.rate_limits.items()
+        if not limit.connectors or connector in limit.connectors
+    )
 
 
 def _sender_key(text: str) -> str:
@@ -277,6 +316,8 @@ def _members(
     for kind in kinds:
         if kind is AutomaticReplies and site.automatic_replies is None:
             continue  # it has nothing to do, and would cost every mail a microsecond
+        if kind is RateLimits and not site.rate_limits:
+            continue  # the same
         if kind is BlockListProviders and not has_providers:
             continue
         table = tables.get(name_of(kind))

@@ -38,6 +38,9 @@ METRICS: Final = (
     Metric("sessions", "Sessions that are open now", ("connector",), _GAUGE),
     Metric("sessions_closed", "Sessions we closed for a limit", ("connector", "limit")),
     Metric("commands_refused", "Commands and messages refused for a limit", ("connector", "limit")),
+    Metric("harvest_delays", "Refusals of guessed recipients that were delayed further", ("connector",)),
+    Metric("clients_blocked", "Clients put on the block list, and by what", ("by",)),
+    Metric("rate_limited", "Times a limit of [rate-limits] was reached", ("limit", "action")),
     Metric("stress", "Workers with the stress profile in force", ("connector",), _GAUGE),
     Metric(
         "resource", "The last reading of a watched resource, of all workers together", ("resource",), _GAUGE
