@@ -16,6 +16,7 @@ from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
+from gatepost.facts.spf import SpfResult
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.content import BodyForm
 from gatepost.model.envelope import BodyType
@@ -267,6 +268,19 @@ RECORDED: list[Any] = [
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),
     MessageForm(),
+    SpfResult(
+        result="fail",
+        domain="a.test",
+        identity="mailfrom",
+        ip=CLIENT,
+        term="-all",
+        record_domain="b.test",
+        path=("a.test", "b.test"),
+        explanation="no\x1b",
+        helo_result="pass",
+        helo_domain="mx.a.test",
+    ),
+    SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
 ]
 
 

@@ -12,10 +12,11 @@ from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
-from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
+from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns, spf
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
@@ -31,7 +32,7 @@ from gatepost.policy.runner import Docket, PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.log import Counters, Log
-from gatepost.ports.resolver import Resolver
+from gatepost.ports.resolver import Lookup, Resolver
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
 
 ORDER: Final = (
@@ -40,6 +41,7 @@ ORDER: Final = (
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
+    (Spf, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
 )
@@ -51,7 +53,11 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     recipient_status.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
+    spf.gatherer,
 )
+
+NEED_LOOKUP: Final = (Spf,)
+"""Agents that have nothing to say where nobody answers questions of one type (ports.resolver.Lookup)."""
 
 FACTS: Final[tuple[type[Any], ...]] = (
     reverse_dns.ReverseDns,
@@ -59,6 +65,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     recipient_status.RecipientStatus,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
+    spf.SpfResult,
 )
 
 
@@ -132,12 +139,14 @@ def build(
     counters: Counters,
     revision: str,
     third_party: ThirdParty | None = None,
+    lookup: Lookup | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
     agent_tables: the agents' settings by name; an agent without one has its defaults.
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
+    lookup: for questions of one type; None: agents that need the answers are not asked.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -145,10 +154,17 @@ def build(
         third_party = find_third_party(settings.policy.agents_directory)
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
     dockets = {}
+    if lookup is None:
+        kinds = [kind for kind in kinds if kind not in NEED_LOOKUP]
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
-            site=site, resolver=resolver, directory=directory, lookup_timeout_s=settings.dns.timeout_s
+            site=site,
+            resolver=resolver,
+            directory=directory,
+            lookup_timeout_s=settings.dns.timeout_s,
+            lookup=lookup,
+            spf=settings.spf,
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)
