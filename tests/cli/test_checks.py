@@ -65,3 +65,13 @@ def test_spf_answers_programs(terminal: Terminal) -> None:
 def test_what_cannot_be_asked_is_wrong_usage(terminal: Terminal, words: tuple[str, ...], says: str) -> None:
     done = terminal.type("test", "spf", *words)
     assert (done.exit_code, says in done.output) == (2, True)
+
+
+def test_senderid_reads_spf2_records_and_says_why_it_fails(terminal: Terminal) -> None:
+    terminal.zones = texts({"a.test": ["v=spf1 -all", "spf2.0/mfrom,pra +all"], "b.test": "v=spf1 -all"})
+    assert "Sender ID: pass" in terminal.type("test", "senderid", "a.test", "192.0.2.7").output
+    assert (
+        "Sender ID: fail (not-permitted)" in terminal.type("test", "senderid", "b.test", "192.0.2.7").output
+    )
+    said = json.loads(terminal.type("test", "senderid", "no.test", "192.0.2.7", "--json").output)
+    assert (said["sender_id"], said["sender_id_reason"]) == ("fail", "domain-does-not-exist")

@@ -33,6 +33,20 @@ def spf(face: Face, sender: str, ip: str, helo: str, as_json: bool) -> None:
     _check(face, _query(domain, local, ip, helo, face), as_json)
 
 
+@command.command()
+@click.argument("sender", metavar="DOMAIN|ADDRESS")
+@click.argument("ip", metavar="IP")
+@click.option("--helo", metavar="NAME", default="", help="The client's EHLO name, for macros.")
+@json_option
+@click.pass_obj
+def senderid(face: Face, sender: str, ip: str, helo: str, as_json: bool) -> None:
+    """May the address IP send mail for a purported responsible domain? Sender ID's records (spf2.0/pra), else SPF's."""
+    from gatepost.standards.spf_record import Identity
+
+    local, domain = _parts(sender)
+    _check(face, _query(domain, local, ip, helo, face, identity=Identity.PRA), as_json)
+
+
 def _parts(sender: str) -> tuple[str, str]:
     """Local part and domain, as A-labels. Raises click.BadParameter."""
     from gatepost.model.fault import PeerFault
@@ -102,7 +116,21 @@ def _say_steps(steps: list[Step]) -> None:
         say()
 
 
+def _sender_id_of(answer: Answer, query: Query) -> tuple[str, str] | None:
+    """Sender ID's result and why, when it was asked for."""
+    from gatepost.standards.sender_id import result_of
+    from gatepost.standards.spf_record import Identity
+
+    if query.identity is Identity.SPF:
+        return None
+    result, reason = result_of(answer)
+    return result.value, reason.value if reason is not None else ""
+
+
 def _say_answer(answer: Answer, query: Query) -> None:
+    if (sender_id := _sender_id_of(answer, query)) is not None:
+        result, reason = sender_id
+        say(f"Sender ID: {result}{f' ({reason})' if reason else ''}")
     where = f" by {answer.term} of {answer.record_domain}" if answer.term else ""
     say(f"{answer.result.value}{where}: {query.ip} and {answer.domain}")
     if answer.no_record is not None:
@@ -116,7 +144,10 @@ def _say_answer(answer: Answer, query: Query) -> None:
 
 
 def _as_json(answer: Answer, query: Query, steps: list[Step]) -> dict[str, Any]:
+    sender_id = _sender_id_of(answer, query)
+    more = {} if sender_id is None else {"sender_id": sender_id[0], "sender_id_reason": sender_id[1]}
     return {
+        **more,
         "result": answer.result.value,
         "ip": query.ip,
         "domain": answer.domain,

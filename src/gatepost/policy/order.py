@@ -12,11 +12,20 @@ from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.sender_id import SenderId
 from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
-from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns, spf
+from gatepost.facts import (
+    message_form,
+    received_trace,
+    recipient_domain,
+    recipient_status,
+    reverse_dns,
+    sender_id,
+    spf,
+)
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
@@ -42,6 +51,7 @@ ORDER: Final = (
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (Spf, (Stage.END_OF_HEADERS,)),
+    (SenderId, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
 )
@@ -54,9 +64,10 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     received_trace.gatherer,
     message_form.gatherer,
     spf.gatherer,
+    sender_id.gatherer,
 )
 
-NEED_LOOKUP: Final = (Spf,)
+NEED_LOOKUP: Final = (Spf, SenderId)
 """Agents that have nothing to say where nobody answers questions of one type (ports.resolver.Lookup)."""
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -66,6 +77,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     received_trace.ReceivedTrace,
     message_form.MessageForm,
     spf.SpfResult,
+    sender_id.SenderIdResult,
 )
 
 
