@@ -20,6 +20,7 @@ from gatepost.main import stores
 from gatepost.main.command_line import _accounts, _load, _look_up
 from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
+from gatepost.main.questions import ask_dns
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
 from gatepost.queue.states import settled
@@ -87,6 +88,8 @@ def typed(place: Path, *words: str) -> Result:
         lists=open_lists,
         ask_providers=lambda settings, address, name: (),
         directories=Desk,
+        ask_dns=ask_dns,
+        monotonic=lambda: 0.0,
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

@@ -21,7 +21,9 @@ from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
+from gatepost.facts.sender_id import SenderIdResult
 from gatepost.facts.sender_reputation import Reputation
+from gatepost.facts.spf import SpfResult
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.content import BodyForm
 from gatepost.model.envelope import BodyType
@@ -296,6 +298,20 @@ RECORDED: list[Any] = [
         listed=(ListedBy(provider="a", zone="bl.test", codes=("127.0.0.2",), text="why", weight=2.5),),
         unanswered=("b: no answer",),
     ),
+    SpfResult(
+        result="fail",
+        domain="a.test",
+        identity="mailfrom",
+        ip=CLIENT,
+        term="-all",
+        record_domain="b.test",
+        path=("a.test", "b.test"),
+        explanation="no\x1b",
+        helo_result="pass",
+        helo_domain="mx.a.test",
+    ),
+    SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
+    SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
 ]
 
 

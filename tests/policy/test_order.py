@@ -47,6 +47,8 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "recipient-filter",
         "greylisting",
         "loop-detection",
+        "spf",
+        "sender-id",
         "automatic-replies",
         "message-form",
         "rate-limits",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.config.load import Configuration
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.control.links import WorkerLink
     from gatepost.facts.provider_desk import ProviderAnswer
     from gatepost.ports.lists import AddressLists
-    from gatepost.ports.resolver import LookedUp, RecordType
+    from gatepost.ports.resolver import LookedUp, Lookup, RecordType
     from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
 
@@ -144,5 +144,9 @@ class ControlWorld:
     """What list providers say of an address; of the one of this name only, "" for all. Raises WorldFault."""
     directories: Callable[[Settings], DirectoryDesk]
     """The sources of recipients."""
+    ask_dns: Callable[[Settings, Callable[[Lookup], Coroutine[Any, Any, Any]]], Any]
+    """What a coroutine finds out from the configured name servers. Raises WorldFault as it does."""
+    monotonic: Callable[[], float]
+    """Seconds of a clock that does not jump."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gatepost.config.schema import Table
+from gatepost.config.spf_settings import Spf
 from gatepost.model.known import MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
-from gatepost.ports.resolver import Resolver
+from gatepost.ports.resolver import Lookup, Resolver
 from gatepost.ports.shared import SharedState
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class Sources:
     """IP block and allow lists; None: they are empty."""
     providers: ProviderDesk | None = None
     """List providers; None: there is none."""
+    lookup: Lookup | None = None
+    """For questions of one type; None: facts that ask them stay unknown."""
+    spf: Spf = Spf()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

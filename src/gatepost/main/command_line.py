@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
 from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.ports.lists import AddressLists
+from gatepost.ports.resolver import Lookup
 from gatepost.ports.shared import SharedState
 from gatepost.ports.store import StoreReader
 
@@ -41,6 +42,8 @@ def main() -> None:
             lists=_lists,
             ask_providers=_ask_providers,
             directories=_directories,
+            ask_dns=_ask_dns,
+            monotonic=time.monotonic,
             now=time.time,
         )
     )()
@@ -132,3 +135,9 @@ def _shared(settings: Settings) -> AbstractContextManager[SharedState]:
     from gatepost.main.stores import shared
 
     return shared(settings)
+
+
+def _ask_dns(settings: Settings, asker: Callable[[Lookup], Coroutine[Any, Any, Any]]) -> Any:
+    from gatepost.main.questions import ask_dns
+
+    return ask_dns(settings, asker)

@@ -359,6 +359,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         shared=lasting.shared,
         lists=lasting.lists,
         providers=providers,
+        lookup=resolver,
     )
     brake = before.brake if before else LogBrake(log)
     guard = guard_of(

@@ -19,7 +19,9 @@ from gatepost.agents.rate_limits import RateLimits
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.agents.sender_filter import SenderFilter
+from gatepost.agents.sender_id import SenderId
 from gatepost.agents.sender_reputation import SenderReputation
+from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
@@ -34,8 +36,10 @@ from gatepost.facts import (
     recipient_domain,
     recipient_status,
     reverse_dns,
+    sender_id,
     sender_reputation,
     sender_status,
+    spf,
 )
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.provider_desk import ProviderDesk
@@ -58,7 +62,7 @@ from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.memory_shared import MemoryShared
-from gatepost.ports.resolver import Resolver
+from gatepost.ports.resolver import Lookup, Resolver
 from gatepost.ports.shared import SharedState
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
 
@@ -74,6 +78,8 @@ ORDER: Final = (
     (RecipientFilter, (Stage.RCPT,)),
     (Greylisting, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
+    (Spf, (Stage.END_OF_HEADERS,)),
+    (SenderId, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
     (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
@@ -96,7 +102,12 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     rate_limits.mail_gatherer,
     rate_limits.recipient_gatherer,
     rate_limits.content_gatherer,
+    spf.gatherer,
+    sender_id.gatherer,
 )
+
+NEED_LOOKUP: Final = (Spf, SenderId)
+"""Agents that have nothing to say where nobody answers questions of one type (ports.resolver.Lookup)."""
 
 FACTS: Final[tuple[type[Any], ...]] = (
     reverse_dns.ReverseDns,
@@ -114,6 +125,8 @@ FACTS: Final[tuple[type[Any], ...]] = (
     rate_limits.ContentRates,
     ip_lists.IpListing,
     dns_listings.DnsListings,
+    spf.SpfResult,
+    sender_id.SenderIdResult,
 )
 
 
@@ -190,6 +203,7 @@ def build(
     shared: SharedState | None = None,
     lists: AddressLists | None = None,
     providers: ProviderDesk | None = None,
+    lookup: Lookup | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
@@ -197,6 +211,7 @@ def build(
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
     shared: None: nothing is shared with anybody. lists, providers: None: there are none.
+    lookup: for questions of one type; None: agents that need the answers are not asked.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -206,6 +221,8 @@ def build(
     if shared is None:
         shared = MemoryShared()
     dockets = {}
+    if lookup is None:
+        kinds = [kind for kind in kinds if kind not in NEED_LOOKUP]
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
@@ -217,6 +234,8 @@ def build(
             tables=agent_tables,
             lists=lists,
             providers=providers,
+            lookup=lookup,
+            spf=settings.spf,
         )
         members = _members(kinds, agent_tables, site, has_providers=bool(providers))
         facts = _gatherings(third_party, sources)
