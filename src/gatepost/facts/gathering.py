@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from gatepost.config.dkim_settings import Arc, Dkim
 from gatepost.model.known import MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
+from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.resolver import Resolver
 
@@ -21,12 +23,16 @@ class Sources:
     """What facts are found out from: the ports, and the door the mail came in by.
 
     lookup_timeout_s: patience with one question to the DNS.
+    bodies: those on disk; None where there are none.
     """
 
     site: Site
     resolver: Resolver
     directory: RecipientDirectory
     lookup_timeout_s: float = 5.0
+    bodies: SpooledBodies | None = None
+    dkim: Dkim = Dkim()
+    arc: Arc = Arc()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.dkim import Dkim
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
@@ -15,7 +16,7 @@ from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
-from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
+from gatepost.facts import dkim, message_form, received_trace, recipient_domain, recipient_status, reverse_dns
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
@@ -29,6 +30,7 @@ from gatepost.policy.folding import Scale
 from gatepost.policy.panel import Audience, Member, panels_for
 from gatepost.policy.runner import Docket, PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
+from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.resolver import Resolver
@@ -42,6 +44,7 @@ ORDER: Final = (
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
+    (Dkim, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -51,6 +54,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     recipient_status.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
+    dkim.gatherer,
 )
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -59,6 +63,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     recipient_status.RecipientStatus,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
+    dkim.DkimResults,
 )
 
 
@@ -132,12 +137,14 @@ def build(
     counters: Counters,
     revision: str,
     third_party: ThirdParty | None = None,
+    bodies: SpooledBodies | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
     agent_tables: the agents' settings by name; an agent without one has its defaults.
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
+    bodies: those on disk, for facts that read them.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -148,7 +155,13 @@ def build(
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
-            site=site, resolver=resolver, directory=directory, lookup_timeout_s=settings.dns.timeout_s
+            site=site,
+            resolver=resolver,
+            directory=directory,
+            lookup_timeout_s=settings.dns.timeout_s,
+            bodies=bodies,
+            dkim=settings.dkim,
+            arc=settings.arc,
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)
