@@ -61,6 +61,7 @@ def test_a_mail_that_passed() -> None:
         "recipient-status",
         "received-trace",
         "message-form",
+        "dkim",
     }
     assert (tree.revision, tree.client_ip, tree.sender) == ("0123456789ab", "192.0.2.7", "ann@client.test")
 
