@@ -80,6 +80,8 @@ def typed(place: Path, *words: str) -> Result:
         running=stores.running,
         gateway=stores.tell_gateway,
         accounts=_accounts,
+        dkim_keys=lambda settings: (),
+        texts=lambda settings, names: {},
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
     from gatepost.ports.store import StoreReader
+    from gatepost.standards.dkim import NoAnswer
+    from gatepost.standards.dkim_sign import SigningKey
 
 
 class Account(Protocol):
@@ -73,5 +75,9 @@ class ControlWorld:
     """Tell the running gateway something and wait for its answer. Raises WorldFault when there is none."""
     accounts: Callable[[Settings], AccountBook]
     """The accounts file."""
+    dkim_keys: Callable[[Settings], Sequence[tuple[str, SigningKey]]]
+    """State and key of every selector of [dkim-signing]. Raises WorldFault when a file cannot be read."""
+    texts: Callable[[Settings, Sequence[str]], Mapping[str, Sequence[bytes] | NoAnswer]]
+    """TXT records by name."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from gatepost.ports.store import StoreReader
 if TYPE_CHECKING:
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.standards.dkim import NoAnswer
+    from gatepost.standards.dkim_sign import SigningKey
 
 # Each function imports what it needs when it is called: `gatepost version` must not pay for a mail server.
 
@@ -32,6 +34,8 @@ def main() -> None:
             running=_running,
             gateway=_gateway,
             accounts=_accounts,
+            dkim_keys=_dkim_keys,
+            texts=_texts,
             now=time.time,
         )
     )()
@@ -84,3 +88,15 @@ def _accounts(settings: Settings) -> AccountBook:
     from gatepost.main.places import accounts_file
 
     return AccountsFile(str(accounts_file(settings)))
+
+
+def _dkim_keys(settings: Settings) -> Sequence[tuple[str, SigningKey]]:
+    from gatepost.main.signing_keys import all_keys
+
+    return all_keys(settings.dkim_signing)
+
+
+def _texts(settings: Settings, names: Sequence[str]) -> Mapping[str, Sequence[bytes] | NoAnswer]:
+    from gatepost.main.texts import texts
+
+    return texts(settings, names)
