@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.arc import ArcResult
 from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.message_form import MessageForm, read_message_form
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
@@ -273,6 +274,7 @@ RECORDED: list[Any] = [
         left_out=2,
     ),
     DkimResults(),
+    ArcResult(result="pass", sealers=("b.test", "a.test"), trusted_by="b.test", payload="b.test; spf=pass"),
 ]
 
 

@@ -16,7 +16,15 @@ from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
-from gatepost.facts import dkim, message_form, received_trace, recipient_domain, recipient_status, reverse_dns
+from gatepost.facts import (
+    arc,
+    dkim,
+    message_form,
+    received_trace,
+    recipient_domain,
+    recipient_status,
+    reverse_dns,
+)
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
@@ -55,6 +63,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     received_trace.gatherer,
     message_form.gatherer,
     dkim.gatherer,
+    arc.gatherer,
 )
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -64,6 +73,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     received_trace.ReceivedTrace,
     message_form.MessageForm,
     dkim.DkimResults,
+    arc.ArcResult,
 )
 
 
