@@ -74,6 +74,6 @@ def test_what_opendkim_signed_passes_here(
                     client.sendmail("ann@there.example", [BOB], content)
                 seen += 1
                 wait_until(lambda: len(hop.mails("bob")) == seen)  # noqa: B023
-                newest = max(record["mail_id"] for record in running.ask("track"))
+                newest = max(record["id"] for record in running.ask("track"))
                 facts = json.dumps(running.ask("explain", newest))
                 assert f'"result": "{result}"' in facts, (canonical, key.algorithm, facts)

@@ -9,8 +9,10 @@ import yaml  # type: ignore[import-untyped]
 from tests.standards.dkim_corpus import crlf, folder, records_of
 
 from gatepost.message.headers import split
-from gatepost.standards.arc import BrokenChain, key_names, read_chain, validate
-from gatepost.standards.dkim_canon import BodyHasher, SignedFields
+from gatepost.standards.arc import BrokenChain, key_names, read_chain, read_sets, validate
+from gatepost.standards.arc_seal import own_results, sealed_set
+from gatepost.standards.dkim_canon import BodyHasher, BodyWish, SignedFields
+from gatepost.standards.dkim_sign import SigningKey, load_key
 from gatepost.standards.dkim_signature import fields_of
 
 EXCLUDED = {
@@ -61,3 +63,42 @@ def test_chains() -> None:
                 wrong.append(f"{name}: {wanted} there, {found} here ({reason}): {case['description']}")
     assert not wrong, "\n".join(wrong)
     assert count == 171
+
+
+def test_sealing() -> None:
+    wrong, count = [], 0
+    for scenario in scenarios("arc-draft-sign-tests.yml"):
+        key = SigningKey(scenario["domain"], scenario["sel"], load_key(scenario["privatekey"].encode()))
+        for name, case in scenario["tests"].items():
+            count += 1
+            made = sealed(crlf(case["message"].encode()), key, case)
+            for field, tag in (("AS", b"arc-seal"), ("AMS", b"arc-message-signature")):
+                if made.get(tag, {}) != tags_in(case[field]):
+                    wrong.append(f"{name}: {field}: {tags_in(case[field])} there, {made.get(tag)} here")
+    assert not wrong, "\n".join(wrong)
+    assert count == 17
+
+
+def sealed(message: bytes, key: SigningKey, case: dict[str, Any]) -> dict[bytes, dict[str, str]]:
+    head, body = split(message)
+    raw = fields_of(head)
+    hasher = BodyHasher([BodyWish(relaxed=True)])
+    hasher.feed(body)
+    (hashed,) = hasher.finish().values()
+    made = sealed_set(
+        key,
+        read_sets(raw),
+        SignedFields(raw),
+        hashed,
+        results=own_results(head, case["srv-id"]),
+        names=case["sig-headers"].encode().split(b":"),
+        at=case["t"],
+    )
+    return {name: tags_in(field.partition(b":")[2].decode()) for name, field in fields_of(made)[:2]}
+
+
+def tags_in(text: str) -> dict[str, str]:
+    if not text.strip():
+        return {}
+    pairs = (tag.partition("=") for tag in "".join(text.split()).split(";"))
+    return {name: value for name, _, value in pairs if name}

@@ -1,4 +1,4 @@
-"""ARC chains (RFC 8617): what a mail's sets say, whether each is in order, and sealing one more."""
+"""ARC chains (RFC 8617): what the sets of a mail say, and whether they are in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Final
 from gatepost.standards.dkim import NoAnswer
 from gatepost.standards.dkim_canon import BodyHash, BodyWish, SignedFields, relaxed_field, unsigned_form
 from gatepost.standards.dkim_key import RSA_LOW_BITS, BadKey, usable_keys
-from gatepost.standards.dkim_sign import SigningKey, sealed_field, signed_field
 from gatepost.standards.dkim_signature import (
     SIGNATURE_FIELD_LIMIT_BYTES,
     Unusable,
@@ -81,6 +80,17 @@ class ArcSet:
 
 def read_chain(fields: Sequence[tuple[bytes, bytes]]) -> tuple[ArcSet, ...]:
     """The sets of a mail, oldest first; none when it has no ARC field. Raises BrokenChain (§5.2 steps 1-3)."""
+    chain = read_sets(fields)
+    for one in chain:
+        if one.chain == "fail":
+            raise BrokenChain(f"the seal of set {one.instance} says that it was broken before")
+        if (one.chain == "none") != (one.instance == 1):
+            raise BrokenChain(f"cv= of set {one.instance} is {one.chain}")
+    return chain
+
+
+def read_sets(fields: Sequence[tuple[bytes, bytes]]) -> tuple[ArcSet, ...]:
+    """As read_chain, whatever the seals say of the chain. Raises BrokenChain when sets are not complete."""
     by_instance: dict[int, dict[bytes, bytes]] = {}
     for name, raw in fields:
         if name not in NAMES:
@@ -98,9 +108,6 @@ def read_chain(fields: Sequence[tuple[bytes, bytes]]) -> tuple[ArcSet, ...]:
     for instance, one in by_instance.items():
         if len(one) != len(NAMES):
             raise BrokenChain(f"set {instance} is not complete")
-    newest_seal = parse_chain_word(by_instance[len(by_instance)][SEAL])
-    if newest_seal == "fail":
-        raise BrokenChain("its newest seal says that it was broken before")
     return tuple(_read_set(number, by_instance[number]) for number in range(1, len(by_instance) + 1))
 
 
@@ -141,8 +148,6 @@ def _read_set(number: int, one: Mapping[bytes, bytes]) -> ArcSet:
     except (BadTagList, Unusable) as error:
         raise BrokenChain(f"set {number}: {error}") from None
     chain = parse_chain_word(one[SEAL])
-    if (chain == "none") != (number == 1):
-        raise BrokenChain(f"cv= of set {number} is {chain}")
     return ArcSet(instance=number, results=one[RESULTS], message=message, seal=seal, chain=chain)
 
 
@@ -231,33 +236,3 @@ def _prove(signed: Signed, data: bytes, records: Records, what: str, low_bits: i
         raise BrokenChain(f"{what}: {bad.reason}") from None
     if not any(key.proves(signed.signature, data) for key in keys):
         raise BrokenChain(f"{what} is wrong")
-
-
-def sealed_set(
-    key: SigningKey,
-    fields: Sequence[tuple[bytes, bytes]],
-    chain: Sequence[ArcSet],
-    body: BodyHash,
-    *,
-    results: str,
-    names: Sequence[bytes],
-    at: int,
-) -> bytes:
-    """One more set on top of an intact chain: its three fields with their CR LFs, the seal first.
-
-    results: our findings as an Authentication-Results field has them. body: whole, in relaxed form.
-    """
-    number = len(chain) + 1
-    ours = f"ARC-Authentication-Results: i={number}; {results}\r\n".encode()
-    tags = [("i", str(number)), ("a", key.algorithm), ("d", key.domain), ("s", key.selector), ("t", str(at))]
-    own_form = [("c", "relaxed/relaxed")]
-    message = signed_field(
-        key, "ARC-Message-Signature", [*tags, *own_form], SignedFields(fields), body, tuple(names)
-    )
-    older = b"".join(
-        relaxed_field(one.results) + relaxed_field(one.message.field) + relaxed_field(one.seal.field)
-        for one in chain
-    )
-    before = older + relaxed_field(ours) + relaxed_field(message)
-    seal = sealed_field(key, "ARC-Seal", [*tags, ("cv", "pass" if chain else "none")], before)
-    return seal + message + ours
