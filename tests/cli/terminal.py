@@ -20,9 +20,11 @@ from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloade
 from gatepost.facts.provider_desk import ProviderAnswer
 from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
+from gatepost.main.signing_keys import all_keys
 from gatepost.policy.order import agent_settings, finding_names
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import LookedUp, RecordType
+from gatepost.standards.dkim import NoAnswer
 
 
 def load_real(path: str) -> Configuration:
@@ -37,6 +39,7 @@ class Terminal:
     workers: tuple[Worker, Worker] = field(default_factory=lambda: (Worker(0), Worker(1)))
     up: bool = True
     zones: Zones = field(default_factory=lambda: Zones({}))
+    txt: dict[str, Sequence[bytes] | NoAnswer] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
@@ -87,6 +90,8 @@ class Terminal:
             directories=Desk,
             ask_dns=lambda settings, asker: asyncio.run(asker(self.zones)),
             monotonic=lambda: 0.0,
+            dkim_keys=lambda settings: all_keys(settings.dkim_signing),
+            texts=lambda settings, names: {name: self.txt.get(name, ()) for name in names},
             now=lambda: NOW,
         )
 

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.arc import ArcResult
+from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.dns_listings import DnsListings, ListedBy
 from gatepost.facts.greylisting import GreylistState
 from gatepost.facts.helo import Helo, HeloAddresses, HeloForm
@@ -312,6 +314,12 @@ RECORDED: list[Any] = [
     ),
     SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
+    DkimResults(
+        signatures=(DkimSignature(result="pass", domain="a.test", signed_fields=("from",), key_bits=2048),),
+        left_out=2,
+    ),
+    DkimResults(),
+    ArcResult(result="pass", sealers=("b.test", "a.test"), trusted_by="b.test", payload="b.test; spf=pass"),
 ]
 
 

@@ -54,7 +54,7 @@ def test_a_mail_that_passed() -> None:
         ("mail", ["relay-restriction", "helo-check"]),
         ("rcpt", ["relay-restriction", "recipient-filter"]),
         ("end-of-headers", ["loop-detection"]),
-        ("end-of-data", ["message-form"]),
+        ("end-of-data", ["message-form", "dkim"]),
     ]
     assert {fact.name for fact in tree.facts} == {
         "helo",
@@ -65,6 +65,7 @@ def test_a_mail_that_passed() -> None:
         "message-form",
         "sender-reputation",
         "ip-lists",
+        "dkim",
     }
     assert (tree.revision, tree.client_ip, tree.sender) == ("0123456789ab", "192.0.2.7", "ann@client.test")
 

@@ -52,6 +52,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "automatic-replies",
         "message-form",
         "rate-limits",
+        "dkim",
     ]
 
 

@@ -51,6 +51,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "gatepost.cli.directory",
         "See, copy and test the directories that recipients are listed in.",
     ),
+    "dkim": ("gatepost.cli.dkim", "Make signing keys and compare them with the DNS."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "dns": ("gatepost.cli.dns", "See how the name servers serve the gateway, and ask them."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),

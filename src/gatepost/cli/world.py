@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.ports.resolver import LookedUp, Lookup, RecordType
     from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
+    from gatepost.standards.dkim import NoAnswer
+    from gatepost.standards.dkim_sign import SigningKey
 
 
 class Account(Protocol):
@@ -148,5 +150,9 @@ class ControlWorld:
     """What a coroutine finds out from the configured name servers. Raises WorldFault as it does."""
     monotonic: Callable[[], float]
     """Seconds of a clock that does not jump."""
+    dkim_keys: Callable[[Settings], Sequence[tuple[str, SigningKey]]]
+    """State and key of every selector of [dkim-signing]. Raises WorldFault when a file cannot be read."""
+    texts: Callable[[Settings, Sequence[str]], Mapping[str, Sequence[bytes] | NoAnswer]]
+    """TXT records by name."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_delivery import check_delivery
 from gatepost.config.check_directories import check_directories
+from gatepost.config.check_dkim import check_dkim
 from gatepost.config.check_doors import check_doors
 from gatepost.config.check_guards import check_guards
 from gatepost.config.check_integrated import check_integrated
@@ -248,6 +249,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_notices(settings)
     yield from check_delivery(settings)
     yield from check_directories(settings)
+    yield from check_dkim(settings)
     yield from check_doors(settings)
     yield from check_limits(settings)
     yield from check_guards(settings)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gatepost.config.dkim_settings import Arc, Dkim
 from gatepost.config.schema import Table
 from gatepost.config.spf_settings import Spf
 from gatepost.model.known import MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
+from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
@@ -29,6 +31,7 @@ class Sources:
     """What facts are found out from: the ports, and the door the mail came in by.
 
     lookup_timeout_s: patience with one question to the DNS.
+    bodies: those on disk; None where there are none.
     """
 
     site: Site
@@ -46,6 +49,9 @@ class Sources:
     lookup: Lookup | None = None
     """For questions of one type; None: facts that ask them stay unknown."""
     spf: Spf = Spf()
+    bodies: SpooledBodies | None = None
+    dkim: Dkim = Dkim()
+    arc: Arc = Arc()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.server_tls import server_tls
+from gatepost.main.signing_keys import signer_of
 from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.succession import Succession
@@ -303,6 +304,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         clock=system_clock,
         hostname=settings.server.hostname,
     )
+    signer = signer_of(settings, accepted, store, now=system_clock.now, counters=counters)
     scheduler = Scheduler(
         outside=Outside(
             store=store,
@@ -313,7 +315,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             log=log,
         ),
         router=router,
-        attempts=Attempts(store=store, courier=courier, maildir=maildir),
+        attempts=Attempts(store=store, courier=courier, maildir=maildir, signer=signer),
         settling=Settling(
             queue=settings.queue,
             delivery=settings.delivery,
@@ -360,6 +362,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         lists=lasting.lists,
         providers=providers,
         lookup=resolver,
+        bodies=store,
     )
     brake = before.brake if before else LogBrake(log)
     guard = guard_of(

@@ -9,6 +9,7 @@ from typing import Any, Final
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.block_list_providers import BlockListProviders
 from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.dkim import Dkim
 from gatepost.agents.greylisting import Greylisting
 from gatepost.agents.helo_check import HeloCheck
 from gatepost.agents.ip_lists import ALL_FILTERS, IpLists
@@ -26,6 +27,8 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
+    arc,
+    dkim,
     dns_listings,
     greylisting,
     helo,
@@ -58,6 +61,7 @@ from gatepost.policy.folding import Scale
 from gatepost.policy.panel import Audience, Member, Spared, panels_for
 from gatepost.policy.runner import PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
+from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
@@ -83,6 +87,7 @@ ORDER: Final = (
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
     (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
+    (Dkim, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -104,6 +109,8 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     rate_limits.content_gatherer,
     spf.gatherer,
     sender_id.gatherer,
+    dkim.gatherer,
+    arc.gatherer,
 )
 
 NEED_LOOKUP: Final = (Spf, SenderId)
@@ -127,6 +134,8 @@ FACTS: Final[tuple[type[Any], ...]] = (
     dns_listings.DnsListings,
     spf.SpfResult,
     sender_id.SenderIdResult,
+    dkim.DkimResults,
+    arc.ArcResult,
 )
 
 
@@ -204,6 +213,7 @@ def build(
     lists: AddressLists | None = None,
     providers: ProviderDesk | None = None,
     lookup: Lookup | None = None,
+    bodies: SpooledBodies | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
@@ -212,6 +222,7 @@ def build(
     third_party: None: looked for as the settings say.
     shared: None: nothing is shared with anybody. lists, providers: None: there are none.
     lookup: for questions of one type; None: agents that need the answers are not asked.
+    bodies: those on disk, for facts that read them.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -236,6 +247,9 @@ def build(
             providers=providers,
             lookup=lookup,
             spf=settings.spf,
+            bodies=bodies,
+            dkim=settings.dkim,
+            arc=settings.arc,
         )
         members = _members(kinds, agent_tables, site, has_providers=bool(providers))
         facts = _gatherings(third_party, sources)
