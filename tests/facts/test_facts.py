@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.author import Author
 from gatepost.facts.message_form import MessageForm, read_message_form
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
@@ -267,6 +268,13 @@ RECORDED: list[Any] = [
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),
     MessageForm(),
+    Author(
+        addresses=(to("ann@a.test").address,),
+        domains=("a.test",),
+        display_names=("Ann",),
+        problem="2 From fields",
+    ),
+    Author(problem="no From field"),
 ]
 
 

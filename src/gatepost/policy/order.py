@@ -15,7 +15,14 @@ from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
-from gatepost.facts import message_form, received_trace, recipient_domain, recipient_status, reverse_dns
+from gatepost.facts import (
+    author,
+    message_form,
+    received_trace,
+    recipient_domain,
+    recipient_status,
+    reverse_dns,
+)
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
@@ -51,6 +58,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     recipient_status.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
+    author.gatherer,
 )
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -59,6 +67,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     recipient_status.RecipientStatus,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
+    author.Author,
 )
 
 
