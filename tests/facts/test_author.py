@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.facts.author import ADDRESSES_LIMIT, Author, read_author
-from gatepost.standards.mailboxes import MAILBOXES_LIMIT, addresses_in, read_mailboxes
 from gatepost.policy.dossier import decode_fact, encode_fact
+from gatepost.standards.mailboxes import MAILBOXES_LIMIT, addresses_in, read_mailboxes
 
 VECTORS = Path("/work/shared/data/headers/stalwart")
 

@@ -7,10 +7,10 @@ from typing import ClassVar, Final
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import Defect, HeaderIndex
-from gatepost.standards.mailboxes import read_mailboxes
 from gatepost.model.address import Address
 from gatepost.model.known import Scope
 from gatepost.model.verdict import Stage
+from gatepost.standards.mailboxes import read_mailboxes
 
 ADDRESSES_LIMIT: Final = 20
 FIELDS_READ: Final = 5
