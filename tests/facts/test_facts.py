@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
 from gatepost.facts.author import Author
+from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.message_form import MessageForm, read_message_form
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
@@ -275,6 +276,9 @@ RECORDED: list[Any] = [
         problem="2 From fields",
     ),
     Author(problem="no From field"),
+    DmarcResult(
+        result="fail", from_domain="a.test", policy="reject", published=("none", "r"), rua=(("a@b.test", 5),)
+    ),
 ]
 
 

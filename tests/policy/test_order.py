@@ -43,6 +43,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "loop-detection",
         "automatic-replies",
         "message-form",
+        "dmarc",
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from gatepost.model.known import MailView, Scope
+from gatepost.config.dmarc_settings import DmarcTable
+from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.directory import RecipientDirectory
@@ -16,17 +17,23 @@ Find = Callable[[MailView], Any | Coroutine[Any, Any, Any]]
 """Mail in, fact out; a coroutine when it has to wait. Raises WorldFault when the fact stays unknown."""
 
 
+FindFrom = Callable[[MailView, Known], Any | Coroutine[Any, Any, Any]]
+"""As Find, from other facts: `known` holds what `stands_on` names, so far as it could be found out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """What facts are found out from: the ports, and the door the mail came in by.
 
     lookup_timeout_s: patience with one question to the DNS.
+    dmarc: what excuses a failed DMARC check.
     """
 
     site: Site
     resolver: Resolver
     directory: RecipientDirectory
     lookup_timeout_s: float = 5.0
+    dmarc: DmarcTable = field(default_factory=DmarcTable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,8 @@ class Gathering:
     scope:    how long it stays known.
     earliest: the first stage at which it can be known; the runner starts what waits then.
     find:     called at most once for each thing of its scope. Any exception makes the fact Unknown.
+    find_from: instead of find, when it is made from other facts.
+    stands_on: those facts; they are found out before. One that nothing finds out is absent.
     waits:    find returns a coroutine, and is worth an early start.
     of_identity: a CONNECTION fact that STARTTLS or AUTH may change: it is forgotten then.
     """
@@ -44,6 +53,16 @@ class Gathering:
     fact: type[Any]
     scope: Scope
     earliest: Stage
-    find: Find
+    find: Find | None = None
+    find_from: FindFrom | None = None
+    stands_on: tuple[type[Any], ...] = ()
     waits: bool = False
     of_identity: bool = False
+
+    def begin(self, mail: MailView, known: Known) -> Any:
+        """What find or find_from gives. Raises TypeError when there is neither."""
+        if self.find is not None:
+            return self.find(mail)
+        if self.find_from is not None:
+            return self.find_from(mail, known)
+        raise TypeError(f"{self.fact.__name__} has no way of being found out")

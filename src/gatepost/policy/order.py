@@ -8,15 +8,18 @@ from typing import Any, Final
 
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.dmarc import Dmarc
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.config.agent_table import AgentTable
+from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
     author,
+    dmarc,
     message_form,
     received_trace,
     recipient_domain,
@@ -49,6 +52,7 @@ ORDER: Final = (
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
+    (Dmarc, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -59,6 +63,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     received_trace.gatherer,
     message_form.gatherer,
     author.gatherer,
+    dmarc.gatherer,
 )
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -68,6 +73,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     received_trace.ReceivedTrace,
     message_form.MessageForm,
     author.Author,
+    dmarc.DmarcResult,
 )
 
 
@@ -157,7 +163,11 @@ def build(
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
-            site=site, resolver=resolver, directory=directory, lookup_timeout_s=settings.dns.timeout_s
+            site=site,
+            resolver=resolver,
+            directory=directory,
+            lookup_timeout_s=settings.dns.timeout_s,
+            dmarc=_dmarc_table(agent_tables),
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)
@@ -170,6 +180,11 @@ def build(
         revision=revision,
         alarm=Alarm(log, counters),
     )
+
+
+def _dmarc_table(tables: Mapping[str, Table]) -> DmarcTable:
+    table = tables.get(Dmarc.name)
+    return table if isinstance(table, DmarcTable) else DmarcTable()
 
 
 def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted: AcceptedDomains) -> Site:
