@@ -30,7 +30,7 @@ RECORDS = {
 
 
 def spf(domain: str, result: str = "pass", identity: str = "mailfrom") -> SpfResult:
-    return SpfResult(result=result, domain=domain, identity=identity)
+    return SpfResult(result=result, domain=domain, identity=identity, ip="192.0.2.7")
 
 
 def signed(domain: str, **wishes: Any) -> DkimResults:

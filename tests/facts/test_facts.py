@@ -18,6 +18,7 @@ from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
+from gatepost.facts.spf import SpfResult
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.content import BodyForm
 from gatepost.model.envelope import BodyType
@@ -279,6 +280,19 @@ RECORDED: list[Any] = [
     DmarcResult(
         result="fail", from_domain="a.test", policy="reject", published=("none", "r"), rua=(("a@b.test", 5),)
     ),
+    SpfResult(
+        result="fail",
+        domain="a.test",
+        identity="mailfrom",
+        ip=CLIENT,
+        term="-all",
+        record_domain="b.test",
+        path=("a.test", "b.test"),
+        explanation="no\x1b",
+        helo_result="pass",
+        helo_domain="mx.a.test",
+    ),
+    SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
 ]
 
 

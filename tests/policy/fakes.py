@@ -30,8 +30,6 @@ from gatepost.routing.accepted import accepted_domains
 ANONYMOUS = Rights.SUBMIT | Rights.ANY_SENDER | Rights.OWN_DOMAIN_SENDER | Rights.ROUTING_HEADERS
 USER = Rights.SUBMIT | Rights.RELAY | Rights.BYPASS_FILTERS | Rights.ROUTING_HEADERS | Rights.INTERNAL
 OWN_IP = "203.0.113.25"
-WAITING_AGENTS = ("dmarc",)
-"""They ask the DNS about every mail: off unless a test says what is disabled."""
 DOMAINS = {
     "gate.test": DomainType.AUTHORITATIVE,
     "relay.test": DomainType.INTERNAL_RELAY,
@@ -150,7 +148,7 @@ def settings_of(policy: Mapping[str, Any] | None = None, **connector: Any) -> Se
                 "server": {"hostname": "mx.gate.test"},
                 "accepted-domains": {name: {"type": kind.value} for name, kind in DOMAINS.items()},
                 "receive-connectors": {"internet": {"listen": ["127.0.0.1:2525"], **connector}},
-                "policy": {"disabled": list(WAITING_AGENTS), **(policy or {})},
+                "policy": dict(policy or {}),
             }
         )
     )

@@ -41,6 +41,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "relay-restriction",
         "recipient-filter",
         "loop-detection",
+        "spf",
         "automatic-replies",
         "message-form",
         "dmarc",

@@ -143,6 +143,12 @@ def _listening(settings: Settings) -> Iterator[Complaint]:
 
 def _policy(settings: Settings) -> Iterator[Complaint]:
     policy = settings.policy
+    if settings.spf.timeout_s >= policy.deadline_s:
+        yield Complaint(
+            at=("spf", "timeout"),
+            message="is not below policy.deadline: a slow DNS makes the result unknown instead of temperror",
+            is_warning=True,
+        )
     if policy.quarantine_at < 10 and policy.reject_at <= policy.quarantine_at:
         yield Complaint(
             at=("policy", "quarantine-at"),

@@ -14,6 +14,7 @@ from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.rights import Right
 from gatepost.config.schema import Duration, Size, Table, setting, size
+from gatepost.config.spf_settings import Spf
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
@@ -430,6 +431,7 @@ class Settings(Table):
     wire_logs: WireLogs = setting("What is said on connections", default=WireLogs())
     metrics: Metrics = setting("Numbers", default=Metrics())
     dns: Dns = setting("Resolvers", default=Dns())
+    spf: Spf = setting("Evaluation of SPF records", default=Spf())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
     agents: dict[str, Any] = setting("One table an agent, under its name", default={})

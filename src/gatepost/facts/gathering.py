@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gatepost.config.dmarc_settings import DmarcTable
+from gatepost.config.spf_settings import Spf
 from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.directory import RecipientDirectory
-from gatepost.ports.resolver import Resolver
+from gatepost.ports.resolver import Lookup, Resolver
 
 Find = Callable[[MailView], Any | Coroutine[Any, Any, Any]]
 """Mail in, fact out; a coroutine when it has to wait. Raises WorldFault when the fact stays unknown."""
@@ -34,6 +35,9 @@ class Sources:
     directory: RecipientDirectory
     lookup_timeout_s: float = 5.0
     dmarc: DmarcTable = field(default_factory=DmarcTable)
+    lookup: Lookup | None = None
+    """For questions of one type; None: facts that ask them stay unknown."""
+    spf: Spf = Spf()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

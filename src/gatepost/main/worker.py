@@ -317,6 +317,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         counters=counters,
         revision=configuration.revision,
+        lookup=resolver,
     )
     if before and unchanged(old, settings, "users", "dns"):
         tokens, log_in = before.tokens, before.desk.log_in

@@ -13,6 +13,7 @@ from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.config.schema import Table
@@ -25,6 +26,7 @@ from gatepost.facts import (
     recipient_domain,
     recipient_status,
     reverse_dns,
+    spf,
 )
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import AcceptedDomains
@@ -41,7 +43,7 @@ from gatepost.policy.runner import Docket, PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.log import Counters, Log
-from gatepost.ports.resolver import Resolver
+from gatepost.ports.resolver import Lookup, Resolver
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
 
 ORDER: Final = (
@@ -50,6 +52,7 @@ ORDER: Final = (
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
+    (Spf, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
     (Dmarc, (Stage.END_OF_DATA,)),
@@ -64,7 +67,11 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     message_form.gatherer,
     author.gatherer,
     dmarc.gatherer,
+    spf.gatherer,
 )
+
+NEED_LOOKUP: Final = (Spf, Dmarc)
+"""Agents that have nothing to say where nobody answers questions of one type (ports.resolver.Lookup)."""
 
 FACTS: Final[tuple[type[Any], ...]] = (
     reverse_dns.ReverseDns,
@@ -74,6 +81,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     message_form.MessageForm,
     author.Author,
     dmarc.DmarcResult,
+    spf.SpfResult,
 )
 
 
@@ -147,12 +155,14 @@ def build(
     counters: Counters,
     revision: str,
     third_party: ThirdParty | None = None,
+    lookup: Lookup | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
     agent_tables: the agents' settings by name; an agent without one has its defaults.
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
+    lookup: for questions of one type; None: agents that need the answers are not asked.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -160,6 +170,8 @@ def build(
         third_party = find_third_party(settings.policy.agents_directory)
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
     dockets = {}
+    if lookup is None:
+        kinds = [kind for kind in kinds if kind not in NEED_LOOKUP]
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
@@ -168,6 +180,8 @@ def build(
             directory=directory,
             lookup_timeout_s=settings.dns.timeout_s,
             dmarc=_dmarc_table(agent_tables),
+            lookup=lookup,
+            spf=settings.spf,
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)
