@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
 from gatepost.facts.author import Author
+from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.message_form import MessageForm, read_message_form
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
@@ -293,6 +294,11 @@ RECORDED: list[Any] = [
         helo_domain="mx.a.test",
     ),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
+    DkimResults(
+        signatures=(DkimSignature(result="pass", domain="a.test", signed_fields=("from",), key_bits=2048),),
+        left_out=2,
+    ),
+    DkimResults(),
 ]
 
 

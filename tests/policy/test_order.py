@@ -44,6 +44,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "spf",
         "automatic-replies",
         "message-form",
+        "dkim",
         "dmarc",
     ]
 

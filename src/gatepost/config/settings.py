@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
+from gatepost.config.dkim_settings import Arc, Dkim, DkimSigning
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
@@ -434,4 +435,7 @@ class Settings(Table):
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
+    dkim: Dkim = setting("Signatures that are checked", default=Dkim())
+    arc: Arc = setting("What others sealed", default=Arc())
+    dkim_signing: DkimSigning = setting("Signatures that we make", default=DkimSigning())
     agents: dict[str, Any] = setting("One table an agent, under its name", default={})

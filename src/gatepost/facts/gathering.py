@@ -6,11 +6,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from gatepost.config.dkim_settings import Arc, Dkim
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.config.spf_settings import Spf
 from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
+from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.resolver import Lookup, Resolver
 
@@ -28,6 +30,7 @@ class Sources:
 
     lookup_timeout_s: patience with one question to the DNS.
     dmarc: what excuses a failed DMARC check.
+    bodies: those on disk; None where there are none.
     """
 
     site: Site
@@ -38,6 +41,9 @@ class Sources:
     lookup: Lookup | None = None
     """For questions of one type; None: facts that ask them stay unknown."""
     spf: Spf = Spf()
+    bodies: SpooledBodies | None = None
+    dkim: Dkim = Dkim()
+    arc: Arc = Arc()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,6 +161,7 @@ class TakingIn:
     ) -> Reply | Awaitable[Reply]:
         # Received fields go after the opinions: whoever may not bring any can loop all the same (L01).
         rights = session.rights if _ROUTING in session.rights else session.rights | _ROUTING
+        received = content
         head = firewalled(content.head, rights, authserv_id=door.hostname)
         if head is not content.head:
             content = Content(head=head, body=content.body, form=content.form)
@@ -169,7 +170,7 @@ class TakingIn:
             session=session,
             transaction=transaction,
             hearing=hearing,
-            view=self._view(_END_OF_DATA, session, transaction, content),
+            view=self._view(_END_OF_DATA, session, transaction, content, received),
             content=content,
             index=HeaderIndex.parse(head),
         )
@@ -187,11 +188,21 @@ class TakingIn:
         return await _whenever(self._act(arrival, decided))
 
     def _view(
-        self, stage: Stage, session: Session, transaction: Transaction, content: Content | None = None
+        self,
+        stage: Stage,
+        session: Session,
+        transaction: Transaction,
+        content: Content | None = None,
+        received: Content | None = None,
     ) -> MailView:
         known: dict[str, Any] = {}
         if content is not None:
-            known = {"head": content.head, "form": content.form, "size_bytes": content.size_bytes}
+            known = {
+                "head": content.head,
+                "form": content.form,
+                "size_bytes": content.size_bytes,
+                "content": received,
+            }
         return MailView(
             stage=stage, session=session, now=self._clock.now(), envelope=transaction.envelope, **known
         )

@@ -318,6 +318,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         revision=configuration.revision,
         lookup=resolver,
+        bodies=store,
     )
     if before and unchanged(old, settings, "users", "dns"):
         tokens, log_in = before.tokens, before.desk.log_in

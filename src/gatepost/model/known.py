@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import msgspec
 
 from gatepost.model.address import Address
-from gatepost.model.content import BodyForm
+from gatepost.model.content import BodyForm, Content
 from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.session import Session
 from gatepost.model.verdict import Stage
@@ -51,6 +51,7 @@ class MailView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recipient: at RCPT only: the one in question.
     head:      from END_OF_HEADERS on: the header section as received, header firewall applied.
     form, size_bytes: at END_OF_DATA.
+    content:   where form is: the octets as received, before the header firewall; what signatures were made over.
     """
 
     stage: Stage
@@ -61,6 +62,7 @@ class MailView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     head: bytes = b""
     form: BodyForm = BodyForm()
     size_bytes: int = 0
+    content: Content | None = None
 
     @property
     def sender(self) -> Address:

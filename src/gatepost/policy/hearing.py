@@ -363,6 +363,7 @@ def _at_end_of_headers(view: MailView) -> MailView:
         head=view.head,
         form=view.form,
         size_bytes=view.size_bytes,
+        content=view.content,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.dkim import Dkim
 from gatepost.agents.dmarc import Dmarc
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
@@ -20,6 +21,7 @@ from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
     author,
+    dkim,
     dmarc,
     message_form,
     received_trace,
@@ -41,6 +43,7 @@ from gatepost.policy.folding import Scale
 from gatepost.policy.panel import Audience, Member, panels_for
 from gatepost.policy.runner import Docket, PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
+from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.resolver import Lookup, Resolver
@@ -55,6 +58,7 @@ ORDER: Final = (
     (Spf, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
+    (Dkim, (Stage.END_OF_DATA,)),
     (Dmarc, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
@@ -68,6 +72,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     author.gatherer,
     dmarc.gatherer,
     spf.gatherer,
+    dkim.gatherer,
 )
 
 NEED_LOOKUP: Final = (Spf, Dmarc)
@@ -82,6 +87,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     author.Author,
     dmarc.DmarcResult,
     spf.SpfResult,
+    dkim.DkimResults,
 )
 
 
@@ -156,6 +162,7 @@ def build(
     revision: str,
     third_party: ThirdParty | None = None,
     lookup: Lookup | None = None,
+    bodies: SpooledBodies | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
@@ -163,6 +170,7 @@ def build(
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
     lookup: for questions of one type; None: agents that need the answers are not asked.
+    bodies: those on disk, for facts that read them.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -182,6 +190,9 @@ def build(
             dmarc=_dmarc_table(agent_tables),
             lookup=lookup,
             spf=settings.spf,
+            bodies=bodies,
+            dkim=settings.dkim,
+            arc=settings.arc,
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)
