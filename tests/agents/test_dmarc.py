@@ -34,7 +34,13 @@ def spf(domain: str, result: str = "pass", identity: str = "mailfrom") -> SpfRes
 
 
 def signed(domain: str, **wishes: Any) -> DkimResults:
-    given: dict[str, Any] = {"result": "pass", "domain": domain, "signed_fields": ("from", "to"), **wishes}
+    given: dict[str, Any] = {
+        "result": "pass",
+        "domain": domain,
+        "signed_fields": ("from", "to"),
+        "covers_whole_body": True,
+        **wishes,
+    }
     return DkimResults(signatures=(DkimSignature(**given),))
 
 

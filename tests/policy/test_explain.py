@@ -57,6 +57,7 @@ def test_a_mail_that_passed() -> None:
         ("end-of-data", ["message-form", "dkim"]),
     ]
     assert {fact.name for fact in tree.facts} == {
+        "dkim",
         "recipient-domain",
         "recipient-status",
         "received-trace",

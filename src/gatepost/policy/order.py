@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gatepost.agents.authentication_results import AuthenticationResults
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.dkim import Dkim
@@ -60,6 +61,7 @@ ORDER: Final = (
     (MessageForm, (Stage.END_OF_DATA,)),
     (Dkim, (Stage.END_OF_DATA,)),
     (Dmarc, (Stage.END_OF_DATA,)),
+    (AuthenticationResults, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -75,7 +77,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     dkim.gatherer,
 )
 
-NEED_LOOKUP: Final = (Spf, Dmarc)
+NEED_LOOKUP: Final = (Spf, Dmarc, AuthenticationResults)
 """Agents that have nothing to say where nobody answers questions of one type (ports.resolver.Lookup)."""
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -219,6 +221,7 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
     return Site(
         connector=name,
         hostname=connector.hostname or settings.server.hostname,
+        authserv_id=settings.server.authserv_id.lower(),
         own_names=frozenset(name.lower().rstrip(".") for name in names if name),
         accepted_domains=accepted,
         checked_domains=checked_domains(settings),
