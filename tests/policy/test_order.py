@@ -46,6 +46,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "message-form",
         "dkim",
         "dmarc",
+        "own-domain-spoofing",
         "authentication-results",
     ]
 

@@ -83,13 +83,13 @@ async def find_dmarc(
     if author.problem:
         domain = author.domains[0] if author.domains else ""
         return DmarcResult(result="permerror", from_domain=domain, reason=author.problem)
-    proven = _proven(mail, known)
+    proven = proven_domains(mail, known)
     found = decisive(await evaluate(author.domains, proven, dns, timeout_s=timeout_s))
     override = _override(mail, known, proven, excuses) if found.result == "fail" else ""
     return _result(found, override)
 
 
-def _proven(mail: MailView, known: Known) -> Proven:
+def proven_domains(mail: MailView, known: Known) -> Proven:
     """Only what stands behind the mail: MAIL FROM, and signatures over From and the whole body (J14, J18, J32)."""
     spf, dkim = known.get(SpfResult), known.get(DkimResults)
     counts = spf is not None and (spf.identity == "mailfrom" or mail.sender.is_null)

@@ -13,6 +13,7 @@ from gatepost.agents.dkim import Dkim
 from gatepost.agents.dmarc import Dmarc
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
+from gatepost.agents.own_domain_spoofing import OwnDomainSpoofing
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.agents.spf import Spf
@@ -61,6 +62,7 @@ ORDER: Final = (
     (MessageForm, (Stage.END_OF_DATA,)),
     (Dkim, (Stage.END_OF_DATA,)),
     (Dmarc, (Stage.END_OF_DATA,)),
+    (OwnDomainSpoofing, (Stage.END_OF_DATA,)),
     (AuthenticationResults, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
@@ -77,7 +79,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     dkim.gatherer,
 )
 
-NEED_LOOKUP: Final = (Spf, Dmarc, AuthenticationResults)
+NEED_LOOKUP: Final = (Spf, Dmarc, OwnDomainSpoofing, AuthenticationResults)
 """Agents that have nothing to say where nobody answers questions of one type (ports.resolver.Lookup)."""
 
 FACTS: Final[tuple[type[Any], ...]] = (
