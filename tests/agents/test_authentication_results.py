@@ -15,6 +15,7 @@ from gatepost.facts.arc import ArcResult
 from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.reverse_dns import ReverseDns
+from gatepost.facts.sender_id import SenderIdResult
 from gatepost.facts.spf import SpfResult
 from gatepost.message.firewall import apply_edits, firewalled
 from gatepost.message.headers import HeaderIndex
@@ -79,6 +80,12 @@ def test_all_that_was_found_out_is_told() -> None:
             {"methods": ["arc"]},
             (ArcResult(result="pass", sealers=("l.test",)),),
             "arc=pass header.d=l.test",
+        ),
+        (
+            "Sender ID",
+            {"methods": ["sender-id"]},
+            (SenderIdResult(result="fail", domain="a.test", field="From", ip=IP, reason="not-permitted"),),
+            'sender-id=fail reason="not-permitted" header.from=a.test',
         ),
         ("no chain", {"methods": ["arc"]}, (ArcResult(result="none"),), "none"),
         (

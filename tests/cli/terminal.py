@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 from tests.control.mailroom import NOW, Worker
+from tests.standards.zones import Zones
 
 from gatepost.adapters.accounts import AccountsFile
 from gatepost.cli import build
@@ -29,6 +31,7 @@ class Terminal:
     directory: Path
     workers: tuple[Worker, Worker] = field(default_factory=lambda: (Worker(0), Worker(1)))
     up: bool = True
+    zones: Zones = field(default_factory=lambda: Zones({}))
     ran: list[str] = field(default_factory=list)
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
@@ -68,6 +71,8 @@ class Terminal:
             running=lambda settings: list(self.workers) if self.up else [],
             gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
+            ask_dns=lambda settings, asker: asyncio.run(asker(self.zones)),
+            monotonic=lambda: 0.0,
             now=lambda: NOW,
         )
 

@@ -18,6 +18,7 @@ from gatepost.cli.world import ControlWorld
 from gatepost.control.worker import committed
 from gatepost.main import stores
 from gatepost.main.command_line import _accounts, _load
+from gatepost.main.questions import ask_dns
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
 from gatepost.queue.states import settled
@@ -80,6 +81,8 @@ def typed(place: Path, *words: str) -> Result:
         running=stores.running,
         gateway=stores.tell_gateway,
         accounts=_accounts,
+        ask_dns=ask_dns,
+        monotonic=lambda: 0.0,
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

@@ -19,6 +19,7 @@ from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
+from gatepost.facts.sender_id import SenderIdResult
 from gatepost.facts.spf import SpfResult
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.content import BodyForm
@@ -293,6 +294,7 @@ RECORDED: list[Any] = [
         helo_result="pass",
         helo_domain="mx.a.test",
     ),
+    SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
     DkimResults(
         signatures=(DkimSignature(result="pass", domain="a.test", signed_fields=("from",), key_bits=2048),),

@@ -42,6 +42,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "recipient-filter",
         "loop-detection",
         "spf",
+        "sender-id",
         "automatic-replies",
         "message-form",
         "dkim",

@@ -11,6 +11,7 @@ from gatepost.facts.arc import ArcResult
 from gatepost.facts.dkim import DkimResults
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.reverse_dns import ReverseDns
+from gatepost.facts.sender_id import SenderIdResult
 from gatepost.facts.spf import SpfResult
 from gatepost.model.known import Known, MailView
 from gatepost.model.site import Site
@@ -18,15 +19,16 @@ from gatepost.model.verdict import Action, AddHeader, Edit, Finding, Stage, Verd
 from gatepost.standards.authentication_results import MethodResult, received_spf_value, results_value
 
 SIGNATURES_LIMIT: Final = 10
-Method = Literal["iprev", "spf", "dkim", "dmarc", "arc", "auth"]
+Method = Literal["iprev", "spf", "sender-id", "dkim", "dmarc", "arc", "auth"]
 
 
 class Settings(FilterTable):
     """[agents.authentication-results]"""
 
     methods: tuple[Method, ...] = setting(
-        "What the field tells of. iprev costs each client a look-up of its name",
-        default=("spf", "dkim", "dmarc", "arc", "auth"),
+        "What the field tells of. iprev costs each client a look-up of its name; sender-id and arc are told "
+        "where they are checked",
+        default=("spf", "sender-id", "dkim", "dmarc", "arc", "auth"),
     )
     received_spf: bool = setting(
         "Write Received-SPF, too, for readers that know nothing newer", default=False
@@ -98,6 +100,14 @@ def _spf(_mail: MailView, known: Known) -> Iterable[MethodResult]:
     )
 
 
+def _sender_id(_mail: MailView, known: Known) -> Iterable[MethodResult]:
+    """Where the agent sender-id is switched on."""
+    found = known.get(SenderIdResult)
+    if found is not None:
+        named = ((f"header.{found.field.lower()}", found.domain),) if found.field and found.domain else ()
+        yield MethodResult(method="sender-id", result=found.result, properties=named, reason=found.reason)
+
+
 def _dkim(_mail: MailView, known: Known) -> Iterable[MethodResult]:
     found = known.get(DkimResults)
     if found is None:
@@ -159,6 +169,7 @@ _FACTS: Final[dict[str, type]] = {
 _SAY: Final[dict[str, Callable[[MailView, Known], Iterable[MethodResult]]]] = {
     "iprev": _iprev,
     "spf": _spf,
+    "sender-id": _sender_id,
     "dkim": _dkim,
     "dmarc": _dmarc,
     "arc": _arc,

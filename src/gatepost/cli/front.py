@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "agent-log": ("gatepost.cli.agent_log", "See what the agents objected to."),
     "explain": ("gatepost.cli.explain", "Show why a mail was treated as it was."),
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
+    "test": ("gatepost.cli.test", "Ask the DNS as a check of mail would, and show the whole way."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.config.load import Configuration
     from gatepost.config.settings import Settings
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.ports.resolver import Lookup
     from gatepost.ports.store import StoreReader
 
 
@@ -73,5 +74,9 @@ class ControlWorld:
     """Tell the running gateway something and wait for its answer. Raises WorldFault when there is none."""
     accounts: Callable[[Settings], AccountBook]
     """The accounts file."""
+    ask_dns: Callable[[Settings, Callable[[Lookup], Coroutine[Any, Any, Any]]], Any]
+    """What a coroutine finds out from the configured name servers. Raises WorldFault as it does."""
+    monotonic: Callable[[], float]
+    """Seconds of a clock that does not jump."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

@@ -19,6 +19,7 @@ from gatepost.model.verdict import Stage
 from gatepost.ports.resolver import Lookup
 from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.spf import Answer, Limits, Query, check_host
+from gatepost.standards.spf_record import Identity
 
 MAIL_FROM: Final = "mailfrom"
 HELO: Final = "helo"
@@ -62,7 +63,7 @@ class SpfChecks:
 
     def __init__(self, settings: Spf, lookup: Lookup, *, receiver: str, lookup_timeout_s: float) -> None:
         self._check_helo = settings.check_helo
-        self._is_unchecked = _remembering(settings.unchecked_networks)
+        self.is_unchecked = _remembering(settings.unchecked_networks)
         self._limits = Limits(
             void_terms=settings.void_terms, total_s=settings.timeout_s, lookup_s=lookup_timeout_s
         )
@@ -71,14 +72,14 @@ class SpfChecks:
     def find(self, mail: MailView) -> Any:
         """A SpfResult, or the coroutine that asks for it."""
         ip = mail.session.origin_ip
-        if self._is_unchecked(ip):
+        if self.is_unchecked(ip):
             sender = mail.sender
             identity = HELO if sender.is_null else MAIL_FROM
             return SpfResult(result="none", domain=sender.domain, identity=identity, ip=ip, problem=UNCHECKED)
         return self._find(mail)
 
     async def _find(self, mail: MailView) -> SpfResult:
-        sender, helo = mail.sender, _host_name(mail.session.helo)
+        sender, helo = mail.sender, host_name(mail.session.helo)
         if sender.is_null:
             return _fact(await self._of_helo(mail, helo), HELO, mail.session.origin_ip)
         of_sender = self._of_sender(mail, sender, helo)
@@ -88,12 +89,15 @@ class SpfChecks:
         return _fact(answer, MAIL_FROM, mail.session.origin_ip, helo_answer)
 
     async def _of_sender(self, mail: MailView, sender: Address, helo: str) -> Answer:
-        return await self._check(mail, sender.domain, sender.local, helo)
+        return await self.check(mail, sender.domain, sender.local, helo)
 
     async def _of_helo(self, mail: MailView, helo: str) -> Answer:
-        return await self._check(mail, helo, "postmaster", helo)
+        return await self.check(mail, helo, "postmaster", helo)
 
-    async def _check(self, mail: MailView, domain: str, local: str, helo: str) -> Answer:
+    async def check(
+        self, mail: MailView, domain: str, local: str, helo: str, identity: Identity = Identity.SPF
+    ) -> Answer:
+        """One evaluation for the mail's client."""
         query = Query(
             ip=mail.session.origin_ip,
             domain=domain,
@@ -102,6 +106,7 @@ class SpfChecks:
             helo=helo or "unknown",
             receiver=self._receiver,
             now=mail.now,
+            identity=identity,
         )
         return await check_host(query, self._lookup, asyncio.get_running_loop().time, self._limits)
 
@@ -138,7 +143,7 @@ def _remembering(networks: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 @lru_cache(maxsize=1024)
-def _host_name(helo: str) -> str:
+def host_name(helo: str) -> str:
     """The EHLO name in canonical form; "" when it is none. The text is the peer's."""
     try:
         return canonical_domain(helo)
@@ -146,18 +151,25 @@ def _host_name(helo: str) -> str:
         return ""
 
 
+def checks_of(sources: Sources) -> SpfChecks | None:
+    """None where nobody answers questions to the DNS."""
+    if sources.lookup is None:
+        return None
+    return SpfChecks(
+        sources.spf,
+        sources.lookup,
+        receiver=sources.site.hostname,
+        lookup_timeout_s=sources.lookup_timeout_s,
+    )
+
+
 def gatherer(sources: Sources) -> Gathering:
     """Started at MAIL; usually known before the message has arrived."""
-    lookup = sources.lookup
-    if lookup is None:
+    checks = checks_of(sources)
 
-        def find(mail: MailView) -> Any:  # noqa: ARG001  # as SpfChecks.find
+    def find(mail: MailView) -> Any:
+        if checks is None:
             raise WorldFault("nobody answers questions to the DNS here")
-    else:
-        find = SpfChecks(
-            sources.spf,
-            lookup,
-            receiver=sources.site.hostname,
-            lookup_timeout_s=sources.lookup_timeout_s,
-        ).find
+        return checks.find(mail)
+
     return Gathering(fact=SpfResult, scope=Scope.MAIL, earliest=Stage.MAIL, find=find, waits=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
 from gatepost.cli.world import AccountBook, ControlWorld
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
+from gatepost.ports.resolver import Lookup
 from gatepost.ports.store import StoreReader
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def main() -> None:
             running=_running,
             gateway=_gateway,
             accounts=_accounts,
+            ask_dns=_ask_dns,
+            monotonic=time.monotonic,
             now=time.time,
         )
     )()
@@ -84,3 +87,9 @@ def _accounts(settings: Settings) -> AccountBook:
     from gatepost.main.places import accounts_file
 
     return AccountsFile(str(accounts_file(settings)))
+
+
+def _ask_dns(settings: Settings, asker: Callable[[Lookup], Coroutine[Any, Any, Any]]) -> Any:
+    from gatepost.main.questions import ask_dns
+
+    return ask_dns(settings, asker)

@@ -16,6 +16,7 @@ from gatepost.agents.message_form import MessageForm
 from gatepost.agents.own_domain_spoofing import OwnDomainSpoofing
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.sender_id import SenderId
 from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.dmarc_settings import DmarcTable
@@ -30,6 +31,7 @@ from gatepost.facts import (
     recipient_domain,
     recipient_status,
     reverse_dns,
+    sender_id,
     spf,
 )
 from gatepost.facts.gathering import Gathering, Sources
@@ -58,6 +60,7 @@ ORDER: Final = (
     (RecipientFilter, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (Spf, (Stage.END_OF_HEADERS,)),
+    (SenderId, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
     (Dkim, (Stage.END_OF_DATA,)),
@@ -77,9 +80,10 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     dmarc.gatherer,
     spf.gatherer,
     dkim.gatherer,
+    sender_id.gatherer,
 )
 
-NEED_LOOKUP: Final = (Spf, Dmarc, OwnDomainSpoofing, AuthenticationResults)
+NEED_LOOKUP: Final = (Spf, SenderId, Dmarc, OwnDomainSpoofing, AuthenticationResults)
 """Agents that have nothing to say where nobody answers questions of one type (ports.resolver.Lookup)."""
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -92,6 +96,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     dmarc.DmarcResult,
     spf.SpfResult,
     dkim.DkimResults,
+    sender_id.SenderIdResult,
 )
 
 
