@@ -17,7 +17,9 @@ from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
+from gatepost.main.signing_keys import all_keys
 from gatepost.policy.order import agent_settings, finding_names
+from gatepost.standards.dkim import NoAnswer
 
 
 def load_real(path: str) -> Configuration:
@@ -32,6 +34,7 @@ class Terminal:
     workers: tuple[Worker, Worker] = field(default_factory=lambda: (Worker(0), Worker(1)))
     up: bool = True
     zones: Zones = field(default_factory=lambda: Zones({}))
+    txt: dict[str, Sequence[bytes] | NoAnswer] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
@@ -73,6 +76,8 @@ class Terminal:
             accounts=lambda settings: AccountsFile(settings.users.file),
             ask_dns=lambda settings, asker: asyncio.run(asker(self.zones)),
             monotonic=lambda: 0.0,
+            dkim_keys=lambda settings: all_keys(settings.dkim_signing),
+            texts=lambda settings, names: {name: self.txt.get(name, ()) for name in names},
             now=lambda: NOW,
         )
 

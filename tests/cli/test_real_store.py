@@ -83,6 +83,8 @@ def typed(place: Path, *words: str) -> Result:
         accounts=_accounts,
         ask_dns=ask_dns,
         monotonic=lambda: 0.0,
+        dkim_keys=lambda settings: (),
+        texts=lambda settings, names: {},
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

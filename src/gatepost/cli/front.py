@@ -44,6 +44,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
     "test": ("gatepost.cli.test", "Ask the DNS as a check of mail would, and show the whole way."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
+    "dkim": ("gatepost.cli.dkim", "Make signing keys and compare them with the DNS."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),
     "version": ("gatepost.cli.version", "Print the version."),

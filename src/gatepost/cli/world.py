@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.control.links import WorkerLink
     from gatepost.ports.resolver import Lookup
     from gatepost.ports.store import StoreReader
+    from gatepost.standards.dkim import NoAnswer
+    from gatepost.standards.dkim_sign import SigningKey
 
 
 class Account(Protocol):
@@ -78,5 +80,9 @@ class ControlWorld:
     """What a coroutine finds out from the configured name servers. Raises WorldFault as it does."""
     monotonic: Callable[[], float]
     """Seconds of a clock that does not jump."""
+    dkim_keys: Callable[[Settings], Sequence[tuple[str, SigningKey]]]
+    """State and key of every selector of [dkim-signing]. Raises WorldFault when a file cannot be read."""
+    texts: Callable[[Settings, Sequence[str]], Mapping[str, Sequence[bytes] | NoAnswer]]
+    """TXT records by name."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

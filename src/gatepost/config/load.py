@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_delivery import check_delivery
+from gatepost.config.check_dkim import check_dkim
 from gatepost.config.check_doors import check_doors
 from gatepost.config.check_integrated import check_integrated
 from gatepost.config.check_limits import check_limits
@@ -244,6 +245,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_values(settings)
     yield from check_notices(settings)
     yield from check_delivery(settings)
+    yield from check_dkim(settings)
     yield from check_doors(settings)
     yield from check_limits(settings)
     yield from check_logins(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from gatepost.ports.store import StoreReader
 if TYPE_CHECKING:
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.standards.dkim import NoAnswer
+    from gatepost.standards.dkim_sign import SigningKey
 
 # Each function imports what it needs when it is called: `gatepost version` must not pay for a mail server.
 
@@ -35,6 +37,8 @@ def main() -> None:
             accounts=_accounts,
             ask_dns=_ask_dns,
             monotonic=time.monotonic,
+            dkim_keys=_dkim_keys,
+            texts=_texts,
             now=time.time,
         )
     )()
@@ -93,3 +97,15 @@ def _ask_dns(settings: Settings, asker: Callable[[Lookup], Coroutine[Any, Any, A
     from gatepost.main.questions import ask_dns
 
     return ask_dns(settings, asker)
+
+
+def _dkim_keys(settings: Settings) -> Sequence[tuple[str, SigningKey]]:
+    from gatepost.main.signing_keys import all_keys
+
+    return all_keys(settings.dkim_signing)
+
+
+def _texts(settings: Settings, names: Sequence[str]) -> Mapping[str, Sequence[bytes] | NoAnswer]:
+    from gatepost.main.texts import texts
+
+    return texts(settings, names)

@@ -57,6 +57,7 @@ from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import accounts_file, control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.server_tls import server_tls
+from gatepost.main.signing_keys import signer_of
 from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.succession import Succession
@@ -269,6 +270,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         clock=system_clock,
         hostname=settings.server.hostname,
     )
+    signer = signer_of(settings, accepted, store, now=system_clock.now, counters=counters)
     scheduler = Scheduler(
         outside=Outside(
             store=store,
@@ -279,7 +281,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             log=log,
         ),
         router=router,
-        attempts=Attempts(store=store, courier=courier, maildir=maildir),
+        attempts=Attempts(store=store, courier=courier, maildir=maildir, signer=signer),
         settling=Settling(
             queue=settings.queue,
             delivery=settings.delivery,

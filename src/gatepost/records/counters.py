@@ -76,6 +76,8 @@ METRICS: Final = (
         "Times mail waited for a limit: connections (delivery.connections) or pace (messages-per-minute)",
         ("connector", "why"),
     ),
+    Metric("dkim_signed", "Mails that left with our DKIM signatures"),
+    Metric("dkim_unsigned", "Mails that left without our DKIM signature, and why", ("reason",)),
     Metric("delivery_tls_fallbacks", "Connections opened again without TLS", ("connector",)),
     Metric("notices", "Notices written, by kind", ("kind",)),
     Metric("notices_suppressed", "Notices not written, and why", ("why",)),
