@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
 from gatepost.facts.arc import ArcResult
+from gatepost.facts.author import Author
 from gatepost.facts.dkim import DkimResults, DkimSignature
+from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.dns_listings import DnsListings, ListedBy
 from gatepost.facts.greylisting import GreylistState
 from gatepost.facts.helo import Helo, HeloAddresses, HeloForm
@@ -299,6 +301,16 @@ RECORDED: list[Any] = [
         address=CLIENT,
         listed=(ListedBy(provider="a", zone="bl.test", codes=("127.0.0.2",), text="why", weight=2.5),),
         unanswered=("b: no answer",),
+    ),
+    Author(
+        addresses=(to("ann@a.test").address,),
+        domains=("a.test",),
+        display_names=("Ann",),
+        problem="2 From fields",
+    ),
+    Author(problem="no From field"),
+    DmarcResult(
+        result="fail", from_domain="a.test", policy="reject", published=("none", "r"), rua=(("a@b.test", 5),)
     ),
     SpfResult(
         result="fail",

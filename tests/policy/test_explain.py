@@ -58,6 +58,7 @@ def test_a_mail_that_passed() -> None:
     ]
     assert {fact.name for fact in tree.facts} == {
         "helo",
+        "dkim",
         "recipient-domain",
         "recipient-status",
         "sender-status",
@@ -65,7 +66,6 @@ def test_a_mail_that_passed() -> None:
         "message-form",
         "sender-reputation",
         "ip-lists",
-        "dkim",
     }
     assert (tree.revision, tree.client_ip, tree.sender) == ("0123456789ab", "192.0.2.7", "ann@client.test")
 

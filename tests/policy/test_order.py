@@ -53,6 +53,9 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "message-form",
         "rate-limits",
         "dkim",
+        "dmarc",
+        "own-domain-spoofing",
+        "authentication-results",
     ]
 
 

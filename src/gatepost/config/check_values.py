@@ -28,6 +28,11 @@ def check_values(settings: Settings) -> Iterator[Complaint]:
 
 def _server(settings: Settings) -> Iterator[Complaint]:
     server = settings.server
+    named = server.authserv_id
+    if named and (
+        problem := name_problem(named) or ("" if named.isascii() else "write its A-labels (xn--...)")
+    ):
+        yield Complaint(at=("server", "authserv-id"), message=f"{named!r}: {problem}")
     if problem := name_problem(server.hostname):
         yield Complaint(at=("server", "hostname"), message=f"{server.hostname!r}: {problem}")
     elif "." not in server.hostname.strip("."):

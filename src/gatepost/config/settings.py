@@ -33,6 +33,11 @@ class Server(Table):
         "Our name in the banner, in EHLO, in Received and in notices; a fully qualified domain name",
         example="mx.example.com",
     )
+    authserv_id: str = setting(
+        "Our name in Authentication-Results: fields that bear it and come from others are taken off. Empty: the "
+        "hostname; several gateways of one organisation may share one",
+        default="",
+    )
     state_directory: str = setting(
         "Where queue, records and quarantine are kept; a local file system",
         default="/var/lib/gatepost",

@@ -162,11 +162,13 @@ class TakingIn:
         # Received fields go after the opinions: whoever may not bring any can loop all the same (L01).
         rights = session.rights if _ROUTING in session.rights else session.rights | _ROUTING
         received = content
-        head = firewalled(content.head, rights, authserv_id=door.hostname)
+        authserv_id = self._settings.server.authserv_id or door.hostname
+        head = firewalled(content.head, rights, authserv_id=authserv_id)
         if head is not content.head:
             content = Content(head=head, body=content.body, form=content.form)
         arrival = Arrival(
             hostname=door.hostname,
+            authserv_id=authserv_id,
             session=session,
             transaction=transaction,
             hearing=hearing,

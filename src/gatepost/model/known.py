@@ -95,6 +95,11 @@ class Known:
             raise KeyError(f"{fact.fact} is unknown: {fact.reason}")
         return fact  # type: ignore[no-any-return]  # the mapping is keyed by the type itself
 
+    def get(self, kind: type[F]) -> F | None:
+        """A fact, or None when it is unknown or nobody found it out."""
+        fact = self._facts.get(kind)
+        return None if isinstance(fact, Unknown) else fact
+
     def of(self, recipient: Address, kind: type[F]) -> F:
         """A fact about one recipient. Raises KeyError like []."""
         fact = self._of_recipient.get(recipient, {})[kind]

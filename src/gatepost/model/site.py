@@ -23,6 +23,8 @@ class Site:
     accepted_domains: AcceptedDomains
     checked_domains: frozenset[str] = frozenset()
     """The entries of accepted_domains whose recipients are looked up in the directory."""
+    authserv_id: str = ""
+    """Who we are in Authentication-Results; "": hostname."""
     tarpit_s: float = 5.0
     hop_count: int = 100
     local_hop_count: int = 3

@@ -88,7 +88,9 @@ class Knowledge:
         """None when it is known now; else what has to be waited for."""
         pending = self._running.get((gathering.fact, recipient)) if self._running else None
         if pending is None:
-            found = self._begin(gathering, mail)
+            found = (
+                self._begin_behind(gathering, mail) if gathering.stands_on else self._begin(gathering, mail)
+            )
             if not isinstance(found, asyncio.Task):
                 place[gathering.fact] = found
                 self._kept[gathering.fact] = gathering
@@ -166,10 +168,24 @@ class Knowledge:
             place = self._of_recipient[recipient] = {}
         return place
 
+    def _begin_behind(self, gathering: Gathering, mail: MailView) -> Any:
+        """Begin what stands on other facts, once those that are on their way have come."""
+        before = [self._running[kind, None] for kind in gathering.stands_on if (kind, None) in self._running]
+        if not before:
+            return self._begin(gathering, mail)
+        return asyncio.ensure_future(self._find_behind(gathering, mail, before))
+
+    async def _find_behind(self, gathering: Gathering, mail: MailView, before: Sequence[Pending]) -> Any:
+        await asyncio.wait([one.task for one in before])
+        for one in before:
+            self._take(one)
+        found = self._begin(gathering, mail)
+        return await found if isinstance(found, asyncio.Task) else found
+
     def _begin(self, gathering: Gathering, mail: MailView) -> Any:
         """The fact, Unknown, or the task that will find it."""
         try:
-            found = gathering.find(mail)
+            found = gathering.begin(mail, self.known)
         # An edge: whatever a gatherer does, the fact is unknown and the mail goes on.
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
             return self._unknown(gathering, error)

@@ -6,16 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gatepost.agents.authentication_results import AuthenticationResults
 from gatepost.agents.automatic_replies import AutomaticReplies
 from gatepost.agents.block_list_providers import BlockListProviders
 from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.dkim import Dkim
+from gatepost.agents.dmarc import Dmarc
 from gatepost.agents.greylisting import Greylisting
 from gatepost.agents.helo_check import HeloCheck
 from gatepost.agents.ip_lists import ALL_FILTERS, IpLists
 from gatepost.agents.ip_lists import Settings as IpListsSettings
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
+from gatepost.agents.own_domain_spoofing import OwnDomainSpoofing
 from gatepost.agents.rate_limits import RateLimits
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
@@ -24,11 +27,14 @@ from gatepost.agents.sender_id import SenderId
 from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
+from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
     arc,
+    author,
     dkim,
+    dmarc,
     dns_listings,
     greylisting,
     helo,
@@ -88,6 +94,9 @@ ORDER: Final = (
     (MessageForm, (Stage.END_OF_DATA,)),
     (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
     (Dkim, (Stage.END_OF_DATA,)),
+    (Dmarc, (Stage.END_OF_DATA,)),
+    (OwnDomainSpoofing, (Stage.END_OF_DATA,)),
+    (AuthenticationResults, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -107,13 +116,16 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     rate_limits.mail_gatherer,
     rate_limits.recipient_gatherer,
     rate_limits.content_gatherer,
+    author.gatherer,
+    dmarc.gatherer,
     spf.gatherer,
+    dkim.gatherer,
     sender_id.gatherer,
     dkim.gatherer,
     arc.gatherer,
 )
 
-NEED_LOOKUP: Final = (Spf, SenderId)
+NEED_LOOKUP: Final = (Spf, SenderId, Dmarc, OwnDomainSpoofing, AuthenticationResults)
 """Agents that have nothing to say where nobody answers questions of one type (ports.resolver.Lookup)."""
 
 FACTS: Final[tuple[type[Any], ...]] = (
@@ -132,7 +144,10 @@ FACTS: Final[tuple[type[Any], ...]] = (
     rate_limits.ContentRates,
     ip_lists.IpListing,
     dns_listings.DnsListings,
+    author.Author,
+    dmarc.DmarcResult,
     spf.SpfResult,
+    dkim.DkimResults,
     sender_id.SenderIdResult,
     dkim.DkimResults,
     arc.ArcResult,
@@ -245,6 +260,7 @@ def build(
             tables=agent_tables,
             lists=lists,
             providers=providers,
+            dmarc=_dmarc_table(agent_tables),
             lookup=lookup,
             spf=settings.spf,
             bodies=bodies,
@@ -279,6 +295,11 @@ def _spared(members: Iterable[Member]) -> Spared:
     return Spared()
 
 
+def _dmarc_table(tables: Mapping[str, Table]) -> DmarcTable:
+    table = tables.get(Dmarc.name)
+    return table if isinstance(table, DmarcTable) else DmarcTable()
+
+
 def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted: AcceptedDomains) -> Site:
     """What agents and facts may know of one receive connector."""
     names = [settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values())]
@@ -286,6 +307,7 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
     return Site(
         connector=name,
         hostname=connector.hostname or settings.server.hostname,
+        authserv_id=settings.server.authserv_id.lower(),
         own_names=frozenset(name.lower().rstrip(".") for name in names if name),
         accepted_domains=accepted,
         checked_domains=checked_domains(settings),

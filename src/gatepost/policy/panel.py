@@ -89,7 +89,10 @@ def panels_for(
         _check_needs(member.agent, facts)
     asked = {stage: [m for m in members if stage in m.agent.needs] for stage in STAGES}
     reasons = {id(m): why_skipped(m, audience, spared) for m in members}
-    needed = {stage: _facts_of([m for m in asked[stage] if not reasons[id(m)]], stage) for stage in STAGES}
+    needed = {
+        stage: _with_grounds(_facts_of([m for m in asked[stage] if not reasons[id(m)]], stage), facts)
+        for stage in STAGES
+    }
     panels = {}
     for number, stage in enumerate(STAGES):
         seated = [m for m in asked[stage] if not reasons[id(m)]]
@@ -132,6 +135,16 @@ def why_skipped(member: Member, audience: Audience, spared: Spared | None = None
     if audience is Audience.INTERNAL:
         return "" if settings.internal_mail else "internal-mail is false"
     return "" if settings.external_mail else "external-mail is false"
+
+
+def _with_grounds(kinds: Iterable[type[Any]], facts: Mapping[type[Any], Gathering]) -> tuple[type[Any], ...]:
+    """Each behind the facts it stands on, as far as something finds those out."""
+    ordered: dict[type[Any], None] = {}
+    for kind in kinds:
+        grounds = [ground for ground in facts[kind].stands_on if ground in facts]
+        ordered.update(dict.fromkeys(_with_grounds(grounds, facts)))
+        ordered[kind] = None
+    return tuple(ordered)
 
 
 def _facts_of(members: Iterable[Member], stage: Stage) -> tuple[type[Any], ...]:
