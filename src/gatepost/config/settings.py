@@ -11,6 +11,7 @@ from gatepost.config.delivery_settings import Delivery, Destination
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
+from gatepost.config.outbound_tls_settings import OutboundTls
 from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.rights import Right
 from gatepost.config.schema import Duration, Size, Table, setting, size
@@ -422,6 +423,7 @@ class Settings(Table):
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
     delivery: Delivery = setting("How mail leaves", default=Delivery())
     destinations: dict[str, Destination] = setting("Limits of single domains", default={})
+    outbound_tls: OutboundTls = setting("MTA-STS and DANE", default=OutboundTls())
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})

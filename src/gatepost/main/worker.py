@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -53,6 +53,7 @@ from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
+from gatepost.main.outbound_tls import OutboundTlsParts, outbound_tls_parts
 from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import accounts_file, control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
@@ -152,6 +153,7 @@ class Worker:
     tokens: Tokens
     certificates: CertificateWatch
     tasks: set[asyncio.Task[None]]
+    outbound_tls: OutboundTlsParts = field(default_factory=OutboundTlsParts)
 
     async def start(self) -> None:
         """From the inside out: deliveries first, doors last."""
@@ -180,10 +182,12 @@ class Worker:
         self.scheduler.start()
         self.tasks.update(self.tokens.start())
         self.certificates.look(self.clock.now())
+        self.outbound_tls.start()
         self._every(REFRESH_S, self._read_recipients)
         self._every(REFRESH_S, self._read_certificates)
         self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
+        self._every(PURGE_S, self.outbound_tls.tick)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
     async def stop(self, timeout_s: float, *, elders: Sequence[Worker] = ()) -> None:
@@ -195,6 +199,7 @@ class Worker:
         await self.control.stop()
         self.watch.stop()
         self.brake.tell()
+        self.outbound_tls.stop()
         self.resolver.close()
         self.wire_logs.close()
         self.store.close()
@@ -247,6 +252,18 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if before and unchanged(old, settings, "wire_logs", "receive_connectors", "send_connectors")
         else open_wire_logs(settings, number, system_clock)
     )
+    if before and unchanged(old, settings, "outbound_tls", "dns", "send_connectors"):
+        outbound_tls = before.outbound_tls
+    else:
+        outbound_tls = outbound_tls_parts(
+            settings,
+            resolver,
+            number,
+            clock=clock,
+            log=log,
+            counters=counters,
+            before=before.outbound_tls if before else None,
+        )
     courier = Courier(
         dialer=LoopDialer(client_pump),
         find_hosts=_finder(settings, resolver, randomness),
@@ -261,6 +278,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         log=log,
         logs=wire_logs.outgoing(system_clock, randomness),
+        policies=outbound_tls.policies,
     )
     maildir = MaildirCourier(
         maildirs=LocalMaildirs(),
@@ -405,6 +423,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         tokens=tokens,
         certificates=CertificateWatch(tls, log=log, counters=counters),
         tasks=set(),
+        outbound_tls=outbound_tls,
     )
 
 

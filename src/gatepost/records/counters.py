@@ -77,6 +77,13 @@ METRICS: Final = (
         ("connector", "why"),
     ),
     Metric("delivery_tls_fallbacks", "Connections opened again without TLS", ("connector",)),
+    Metric(
+        "delivery_tls_policy_failures",
+        "Hosts that a published policy (DANE, MTA-STS) kept us from, or would have in testing",
+        ("connector",),
+    ),
+    Metric("mta_sts_fetches", "MTA-STS policies fetched or looked for in vain, by result", ("result",)),
+    Metric("dane_resolver_proven", "Workers whose resolver is shown to validate DNSSEC", (), _GAUGE),
     Metric("notices", "Notices written, by kind", ("kind",)),
     Metric("notices_suppressed", "Notices not written, and why", ("why",)),
     Metric("queued_recipients", "Recipients in the queue, by state", ("state",), _GAUGE),

@@ -1,0 +1,41 @@
+"""What [outbound-tls] must make sense of: its domains, mail servers and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gatepost.config.check_delivery import domain_names
+from gatepost.config.errors import Complaint
+from gatepost.config.files import readable_problem
+from gatepost.config.networks import name_problem
+from gatepost.config.settings import Settings
+
+
+def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
+    """Every mistake in [outbound-tls]."""
+    outbound = settings.outbound_tls
+    if problem := name_problem(outbound.dane_probe):
+        yield Complaint(at=("outbound-tls", "dane-probe"), message=problem)
+    path = outbound.mta_sts_ca_file
+    if path and (problem := readable_problem(path)):
+        yield Complaint(at=("outbound-tls", "mta-sts-ca-file"), message=f"{path} {problem}")
+    for complaint in domain_names("domains", outbound.domains):
+        yield Complaint(
+            at=("outbound-tls", *complaint.at), message=complaint.message, is_warning=complaint.is_warning
+        )
+    for name, domain in outbound.domains.items():
+        at = ("outbound-tls", "domains", name)
+        if domain.mta_sts == "enforce" and not domain.mx:
+            yield Complaint(at=(*at, "mta-sts"), message="enforce needs mx: the mail servers that count")
+        if domain.mx and domain.mta_sts != "enforce":
+            yield Complaint(at=(*at, "mx"), message=f"has no meaning with mta-sts = {domain.mta_sts}")
+        for number, pattern in enumerate(domain.mx):
+            bare = pattern.removeprefix("*.")
+            if (problem := name_problem(bare)) or "." not in bare.strip("."):
+                yield Complaint(
+                    at=(*at, "mx", number),
+                    message=f"{pattern!r}: {problem or 'has no dot'}",
+                    accepted=('"mail.example.com"', '"*.example.com"'),
+                )
+        if domain.dane == "required" and outbound.dane == "off":
+            yield Complaint(at=(*at, "dane"), message="required, and outbound-tls.dane is off")

@@ -1,0 +1,180 @@
+"""Joins what looks up the TLS that domains publish: MTA-STS with its file, DANE with its proof of the resolver."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from functools import partial
+
+from gatepost.adapters.dialer import LoopDialer
+from gatepost.adapters.dns import DnsResolver, server_address, system_servers
+from gatepost.adapters.https import HttpsAsker
+from gatepost.adapters.state_file import StateFile
+from gatepost.adapters.tls import client_pump
+from gatepost.config.settings import Settings
+from gatepost.main.places import store_directory
+from gatepost.model.fault import WorldFault
+from gatepost.model.https_url import parse_https_url
+from gatepost.ports.https import HttpsClient, HttpsRequest
+from gatepost.ports.log import Counters, Log
+from gatepost.ports.world import Clock
+from gatepost.routing.addresses import may_be_dialled
+from gatepost.routing.dane_records import DaneRecords, ResolverProof
+from gatepost.routing.link_policies import LinkPolicies
+from gatepost.routing.sts_entries import FILE_LIMIT_BYTES, StsEntries
+from gatepost.routing.sts_policies import StsOutside, StsPolicies
+from gatepost.standards.mta_sts import POLICY_LIMIT_BYTES, policy_host
+
+
+class OutboundTlsParts:
+    """One worker's, for one configuration. policies: None when nothing that is published counts."""
+
+    def __init__(
+        self,
+        *,
+        policies: LinkPolicies | None = None,
+        proof: ResolverProof | None = None,
+        file: StateFile | None = None,
+        clock: Clock | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.policies = policies
+        self._proof = proof
+        self._file = file
+        self._clock = clock
+        self._log = log
+
+    def start(self) -> None:
+        """Read what was known before the restart, and see whether the resolver validates."""
+        sts = self.policies.sts if self.policies is not None else None
+        if sts is not None and self._file is not None and self._clock is not None:
+            try:
+                data = self._file.read()
+                if data is not None:
+                    sts.entries.restore(data, self._clock.now())
+            except (WorldFault, ValueError) as fault:
+                self._told("mta-sts-file-failed", str(fault))
+        if self._proof is not None:
+            self._proof.look()
+
+    async def tick(self) -> None:
+        """Once a minute: policies that grow old, the resolver's proof, the file."""
+        if self._proof is not None:
+            self._proof.look()
+        sts = self.policies.sts if self.policies is not None else None
+        if sts is not None:
+            sts.refresh()
+            if sts.entries.has_news and self._file is not None and self._clock is not None:
+                await asyncio.to_thread(self._write, sts.entries.stored(self._clock.now()))
+
+    def stop(self) -> None:
+        """Break off look-ups, and keep what is known."""
+        sts = self.policies.sts if self.policies is not None else None
+        if sts is not None:
+            sts.close()
+            if sts.entries.has_news and self._clock is not None:
+                self._write(sts.entries.stored(self._clock.now()))
+
+    def _write(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(data)
+        except WorldFault as fault:
+            self._told("mta-sts-file-failed", fault.reason)
+
+    def _told(self, event: str, why: str) -> None:
+        if self._log is not None:
+            self._log.write("error", event, why=why)
+
+
+def outbound_tls_parts(
+    settings: Settings,
+    resolver: DnsResolver,
+    number: int,
+    *,
+    clock: Clock,
+    log: Log,
+    counters: Counters,
+    before: OutboundTlsParts | None = None,
+    with_trials: bool = False,
+) -> OutboundTlsParts:
+    """before: of the configuration in force, whose memory is kept. number: the worker's."""
+    outbound = settings.outbound_tls
+    sts: StsPolicies | None = None
+    if outbound.mta_sts:
+        known = before.policies.sts if before is not None and before.policies is not None else None
+        entries = known.entries if known is not None else StsEntries(outbound.mta_sts_entries)
+        https = HttpsAsker(
+            resolver,
+            LoopDialer(client_pump),
+            ca_file=outbound.mta_sts_ca_file,
+            is_public=partial(_may_be_asked, settings),
+        )
+        sts = StsPolicies(
+            StsOutside(
+                resolver=resolver,
+                fetch=partial(fetch_policy, https, timeout_s=outbound.mta_sts_timeout_s),
+                clock=clock,
+                log=log,
+                counters=counters,
+            ),
+            entries,
+            longest_age_s=outbound.mta_sts_longest_age_s,
+            timeout_s=settings.dns.timeout_s,
+        )
+    dane: DaneRecords | None = None
+    proof: ResolverProof | None = None
+    if outbound.dane != "off":
+        dane = DaneRecords(resolver, timeout_s=settings.dns.timeout_s)
+        proof = ResolverProof(
+            resolver,
+            outbound.dane_probe,
+            is_trusted=outbound.dane_trust_remote_resolver or _is_on_this_machine(settings),
+            clock=clock,
+            timeout_s=settings.dns.timeout_s,
+            log=log,
+            counters=counters,
+        )
+    if sts is None and dane is None and not any(d.mx for d in outbound.domains.values()):
+        return OutboundTlsParts()
+    return OutboundTlsParts(
+        policies=LinkPolicies(
+            settings=outbound, clock=clock, sts=sts, dane=dane, proof=proof, with_trials=with_trials
+        ),
+        proof=proof,
+        file=StateFile(store_directory(settings, number) / "mta-sts.json", limit_bytes=FILE_LIMIT_BYTES),
+        clock=clock,
+        log=log,
+    )
+
+
+async def fetch_policy(https: HttpsClient, domain: str, *, timeout_s: float, port: int = 443) -> bytes:
+    """A domain's policy file (RFC 8461 §3.3). Raises WorldFault. port: another one is for tests only."""
+    where = policy_host(domain) + (f":{port}" if port != 443 else "")
+    try:
+        url = parse_https_url(f"https://{where}/.well-known/mta-sts.txt")
+    except ValueError as error:
+        raise WorldFault(f"{where}: {error}") from error
+    return await https.ask(
+        HttpsRequest(
+            url=url,
+            answer_limit_bytes=POLICY_LIMIT_BYTES,
+            timeout_s=timeout_s,
+            accept="text/plain",
+            accept_only=True,
+            public_only=True,
+        )
+    )
+
+
+def _may_be_asked(settings: Settings, address: str) -> bool:
+    """As for mail servers: whoever chose the name must not choose a machine of ours (threats M07)."""
+    anywhere = any(way.enabled and way.allow_loopback for way in settings.send_connectors.values())
+    return anywhere or may_be_dialled(address)
+
+
+def _is_on_this_machine(settings: Settings) -> bool:
+    """Nobody stands between us and any of the resolvers (threats M11)."""
+    servers = [server_address(text) for text in settings.dns.servers] or system_servers()
+    return all(ipaddress.ip_address(s.host.partition("%")[0]).is_loopback for s in servers)
