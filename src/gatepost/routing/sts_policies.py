@@ -104,6 +104,11 @@ class StsPolicies:
                     return
                 begun += self._look(domain, anew=True) is not None
 
+    @property
+    def looking(self) -> tuple[asyncio.Task[StsEntry], ...]:
+        """Look-ups that are under way."""
+        return tuple(self._looking.values())
+
     def close(self) -> None:
         """Break off what is under way."""
         for task in self._looking.values():
