@@ -5,6 +5,7 @@ set -euo pipefail
 packages=(haproxy systemd postfix dovecot-core dovecot-lmtpd swaks curl openssl)
 packages+=(libnet-ssleay-perl libio-socket-ssl-perl libauthen-ntlm-perl)
 packages+=(krb5-kdc krb5-admin-server krb5-user libkrb5-dev)
+packages+=(unbound knot)
 
 missing=()
 for package in "${packages[@]}"; do

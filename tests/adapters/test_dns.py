@@ -16,7 +16,7 @@ import uvloop
 
 from gatepost.adapters.dns import DnsResolver, reverse_name, server_address, system_servers
 from gatepost.adapters.dns_udp import QUESTIONS_PER_SOCKET, SOCKETS_LIMIT, ServerAddress
-from gatepost.config.settings import Dns
+from gatepost.config.dns_settings import Dns
 from gatepost.lab.dns_server import (
     Exchange,
     Fault,

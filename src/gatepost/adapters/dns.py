@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Final, cast
@@ -11,7 +12,7 @@ from gatepost.adapters.dns_cache import AnswerCache, Key
 from gatepost.adapters.dns_question import NoAnswer, Outcome, Question
 from gatepost.adapters.dns_udp import NameServer, ServerAddress
 from gatepost.adapters.dns_wire import ALIASES_LIMIT, Answer, Kind, Status, askable
-from gatepost.config.settings import Dns
+from gatepost.config.dns_settings import Dns
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.reply import Reply
 from gatepost.ports.resolver import LookedUp, Mx, RecordType
@@ -38,7 +39,10 @@ class DnsResolver:
 
     def __init__(self, settings: Dns) -> None:
         addresses = [server_address(text) for text in settings.servers] or system_servers()
-        self.servers = tuple(NameServer(address) for address in addresses[:SERVERS_LIMIT])
+        self.servers = tuple(
+            NameServer(address, trust_ad=_is_believed(address, settings.trust_ad))
+            for address in addresses[:SERVERS_LIMIT]
+        )
         self._timeout_s = settings.timeout_s
         self._cache = AnswerCache(settings.cache_entries)
         self._failures: dict[Key, tuple[float, str]] = {}
@@ -77,11 +81,11 @@ class DnsResolver:
 
     async def look_up(self, name: str, kind: RecordType, *, timeout_s: float) -> LookedUp:
         """Any type this resolver can read, from the cache or from a server (ports.resolver.Lookup)."""
-        wanted = Kind(kind)
-        answer = self._known((name, wanted)) or await self._lookup(name, wanted, timeout_s)
+        answer = self._known((name, kind)) or await self._lookup(name, kind, timeout_s)
         return LookedUp(
             records=answer.records,
             exists=answer.status is not Status.NXDOMAIN,
+            is_secure=answer.is_secure,
             ttl_s=answer.ttl_s,
         )
 
@@ -135,14 +139,17 @@ class DnsResolver:
     async def _whole(self, key: Key, outcome: Outcome | asyncio.Future[Outcome], until: float) -> Answer:
         """Wait, and follow aliases that a server left to us, at most eight links in all (M04)."""
         answer = await self._waited(key, outcome, until)
-        links = answer.links
+        if not answer.alias:
+            return answer
+        links, secure, ttl_s = answer.links, answer.is_secure, answer.ttl_s
         while answer.alias:
             if links > ALIASES_LIMIT:
                 raise _unknown(key, "too many aliases")
             further = (_askable_alias(answer.alias, key), key[1])
             answer = await self._waited(further, self._begin(further), until)
             links += answer.links or 1
-        return answer
+            secure, ttl_s = secure and answer.is_secure, min(ttl_s, answer.ttl_s)
+        return replace(answer, links=links, is_secure=secure, ttl_s=ttl_s)
 
     async def _waited(self, key: Key, outcome: Outcome | asyncio.Future[Outcome], until: float) -> Answer:
         if isinstance(outcome, asyncio.Future):
@@ -196,6 +203,12 @@ class DnsResolver:
         if len(self._failures) >= FAILURES_LIMIT:
             self._failures.clear()
         self._failures[question.key] = (now + FAILURE_TTL_S, outcome.reason)
+
+
+def _is_believed(server: ServerAddress, trust_ad: str) -> bool:
+    if trust_ad == "loopback":
+        return ip_address(server.host.partition("%")[0]).is_loopback
+    return trust_ad == "yes"
 
 
 def server_address(text: str) -> ServerAddress:

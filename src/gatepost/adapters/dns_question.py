@@ -89,7 +89,7 @@ class Question:
                 self._ask_by_tcp(server)
             return False
         try:
-            answer = dns_wire.read_reply(data, self._asked, self.key[1])
+            answer = dns_wire.read_reply(data, self._asked, self.key[1], trust_ad=server.trust_ad)
         except Truncated:
             self._ask_by_tcp(server)
         except Malformed as error:
@@ -175,7 +175,7 @@ class Question:
     async def _converse_by_tcp(self, server: NameServer) -> None:
         try:
             async with asyncio.timeout(2 * self._try_s):
-                answer = await ask_by_tcp(server.address, self._asked, self.key[1], edns=server.edns)
+                answer = await ask_by_tcp(server, self._asked, self.key[1])
         except (OSError, Malformed, ServerRefusal) as error:
             self._tcp = None
             self._server_failed(server, f"by TCP: {str(error) or 'no answer'}")

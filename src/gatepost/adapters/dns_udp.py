@@ -47,8 +47,10 @@ class Waiting(Protocol):
 class NameServer:
     """One server: its sockets, and whether it has been silent lately."""
 
-    def __init__(self, address: ServerAddress) -> None:
+    def __init__(self, address: ServerAddress, *, trust_ad: bool = False) -> None:
         self.address = address
+        self.trust_ad = trust_ad
+        """Whether its word that an answer is validated counts (M11)."""
         self.edns = True
         self.avoid_until = 0.0
         """Until then (monotonic) others are asked first: it did not answer."""

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
+from gatepost.config.dns_settings import Dns
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
@@ -382,19 +383,6 @@ class Metrics(Table):
     listen: str = setting(
         "Address and port of /metrics, /healthz and /readyz; empty: none", default="127.0.0.1:9925"
     )
-
-
-class Dns(Table):
-    """[dns]: who answers our questions."""
-
-    servers: tuple[str, ...] = setting(
-        'Addresses of resolvers, "127.0.0.1" or "127.0.0.1:5353"; empty: those of the system',
-        default=(),
-    )
-    timeout_s: Duration = setting(
-        "Patience with one question, all servers and retries", default=5.0, low=0.1, high=60
-    )
-    cache_entries: int = setting("Most answers kept", default=50000, low=0)
 
 
 class Policy(Table):
