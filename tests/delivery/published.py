@@ -46,9 +46,7 @@ ENFORCE = b"version: STSv1\r\nmode: enforce\r\nmx: mx.b.example\r\nmax_age: 8640
 TESTING = ENFORCE.replace(b"enforce", b"testing")
 
 
-def http(
-    body: bytes, kind: str = "text/plain; charset=utf-8", status: str = "200 OK", *fields: str
-) -> bytes:
+def http(body: bytes, kind: str = "text/plain; charset=utf-8", status: str = "200 OK", *fields: str) -> bytes:
     """A whole answer."""
     head = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *fields]
     return "".join(f"{line}\r\n" for line in head).encode() + b"\r\n" + body
@@ -99,6 +97,7 @@ class PolicyServer:
     asked: list[str] = field(default_factory=list)
     port: int = 0
     _server: asyncio.Server | None = None
+    _talks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -109,8 +108,14 @@ class PolicyServer:
     async def stop(self) -> None:
         assert self._server is not None, "not started"
         self._server.close()
+        for task in self._talks:
+            task.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "served by nobody"
+        self._talks.add(task)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
@@ -119,6 +124,7 @@ class PolicyServer:
                 writer.close()
                 await writer.wait_closed()
         finally:
+            self._talks.discard(task)
             writer.transport.abort()
 
 
@@ -171,7 +177,9 @@ def sts_of(
     zone: Zone, clock: FakeClock, log: ListLog, fetch: Any, entries: StsEntries | None = None
 ) -> StsPolicies:
     outside = StsOutside(resolver=zone, fetch=fetch, clock=clock, log=log, counters=NoCounters())
-    return StsPolicies(outside, entries or StsEntries(100), longest_age_s=31_557_600.0, timeout_s=1.0)
+    return StsPolicies(
+        outside, StsEntries(100) if entries is None else entries, longest_age_s=31_557_600.0, timeout_s=1.0
+    )
 
 
 def play(
@@ -231,7 +239,6 @@ def _scene(
         proof=ResolverProof(
             zone,
             wanted.dane_probe,
-            is_trusted=True,
             clock=clock,
             timeout_s=1.0,
             log=log,

@@ -57,8 +57,4 @@ class OutboundTls(Table):
         "A signed domain whose SOA record the resolver must call authentic before its word counts",
         default="org",
     )
-    dane_trust_remote_resolver: bool = setting(
-        "Believe a resolver that is not on a loopback address: whoever is between us and it could forge its word",
-        default=False,
-    )
     domains: dict[str, OutboundTlsDomain] = setting("What counts for single domains", default={})

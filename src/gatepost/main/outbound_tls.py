@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from functools import partial
 
 from gatepost.adapters.dialer import LoopDialer
-from gatepost.adapters.dns import DnsResolver, server_address, system_servers
+from gatepost.adapters.dns import DnsResolver
 from gatepost.adapters.https import HttpsAsker
 from gatepost.adapters.state_file import StateFile
 from gatepost.adapters.tls import client_pump
@@ -130,7 +129,6 @@ def outbound_tls_parts(
         proof = ResolverProof(
             resolver,
             outbound.dane_probe,
-            is_trusted=outbound.dane_trust_remote_resolver or _is_on_this_machine(settings),
             clock=clock,
             timeout_s=settings.dns.timeout_s,
             log=log,
@@ -172,9 +170,3 @@ def _may_be_asked(settings: Settings, address: str) -> bool:
     """As for mail servers: whoever chose the name must not choose a machine of ours (threats M07)."""
     anywhere = any(way.enabled and way.allow_loopback for way in settings.send_connectors.values())
     return anywhere or may_be_dialled(address)
-
-
-def _is_on_this_machine(settings: Settings) -> bool:
-    """Nobody stands between us and any of the resolvers (threats M11)."""
-    servers = [server_address(text) for text in settings.dns.servers] or system_servers()
-    return all(ipaddress.ip_address(s.host.partition("%")[0]).is_loopback for s in servers)

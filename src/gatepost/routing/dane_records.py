@@ -43,16 +43,13 @@ class ResolverProof:
         lookup: Lookup,
         probe: str,
         *,
-        is_trusted: bool,
         clock: Clock,
         timeout_s: float,
         log: Log,
         counters: Counters,
     ) -> None:
-        """is_trusted: nobody can forge the resolver's word on its way to us (RFC 7672 §1.3)."""
         self._lookup = lookup
         self._probe = probe
-        self._is_trusted = is_trusted
         self._clock = clock
         self._timeout_s = timeout_s
         self._log = log
@@ -87,16 +84,15 @@ class ResolverProof:
         self._probing = None
 
     async def _problem(self) -> str:
-        if not self._is_trusted:
-            return (
-                "dns.servers are not on this machine: their word that an answer is authentic could be forged "
-                "(outbound-tls.dane-trust-remote-resolver)"
-            )
         try:
             found = await self._lookup.look_up(self._probe, RecordType.SOA, timeout_s=self._timeout_s)
         except (WorldFault, PeerFault) as fault:
             return f"{self._probe} could not be looked up: {fault.reason}"
-        return "" if found.is_secure else f"the resolver does not call {self._probe} authentic"
+        return (
+            ""
+            if found.is_secure
+            else f"no server of dns.servers that dns.trust-ad believes calls {self._probe} authentic"
+        )
 
 
 class DaneRecords:

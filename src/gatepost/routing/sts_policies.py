@@ -94,15 +94,12 @@ class StsPolicies:
         now = self._clock.now()
         begun = 0
         for domain, entry in self.entries.policies():
-            policy = entry.policy
-            assert policy is not None, "only domains with a policy are listed"
-            old_at = entry.fetched_at + min(REFRESH_S, max(policy.max_age_s / 2, SHORTEST_AGE_S))
             if entry.expires_at <= now:
                 self.entries.put(domain, StsEntry(looked_at=entry.looked_at))
-            elif now >= old_at and now >= entry.again_at:
+            elif _is_old(entry, now) and now >= entry.again_at:
                 if begun >= REFRESHES_LIMIT:
                     return
-                begun += self._look(domain, anew=True) is not None
+                begun += self._look(domain) is not None
 
     @property
     def looking(self) -> tuple[asyncio.Task[StsEntry], ...]:
@@ -116,25 +113,25 @@ class StsPolicies:
 
     # -- within -----------------------------------------------------------------------------------
 
-    def _look(self, domain: str, *, anew: bool = False) -> asyncio.Task[StsEntry] | None:
-        """The one task that looks for this domain's policy. anew: fetch it though its id is the same."""
+    def _look(self, domain: str) -> asyncio.Task[StsEntry] | None:
+        """The one task that looks for this domain's policy; None when too many do."""
         task = self._looking.get(domain)
         if task is None and len(self._looking) < FETCHES_LIMIT:
-            task = asyncio.get_running_loop().create_task(self._looked(domain, anew=anew))
+            task = asyncio.get_running_loop().create_task(self._looked(domain))
             self._looking[domain] = task
             task.add_done_callback(lambda _: self._looking.pop(domain, None))
         return task
 
-    async def _looked(self, domain: str, *, anew: bool) -> StsEntry:
+    async def _looked(self, domain: str) -> StsEntry:
         before = self.entries.get(domain) or StsEntry()
         try:
-            entry = await self._found(domain, before, anew=anew)
+            entry = await self._found(domain, before)
         except (WorldFault, PeerFault, ValueError) as fault:
             entry = self._failed(domain, before, getattr(fault, "reason", "") or str(fault))
         self.entries.put(domain, entry)
         return entry
 
-    async def _found(self, domain: str, before: StsEntry, *, anew: bool) -> StsEntry:
+    async def _found(self, domain: str, before: StsEntry) -> StsEntry:
         texts = await self._resolver.texts(record_name(domain), timeout_s=self._timeout_s)
         now = self._clock.now()
         seen = replace(before, looked_at=now, again_at=now + LOOK_AGAIN_S, problem="")
@@ -142,7 +139,7 @@ class StsPolicies:
         if wanted is None:
             # RFC 8461 §5.1: a policy that was cached counts until it ends, whatever the DNS has lost.
             return seen if before.expires_at > now else StsEntry(looked_at=now, again_at=now + LOOK_AGAIN_S)
-        if wanted == before.policy_id and before.expires_at > now and not anew:
+        if wanted == before.policy_id and before.expires_at > now and not _is_old(before, now):
             return seen
         policy = parse_policy(await self._fetch(domain))
         now = self._clock.now()
@@ -160,3 +157,10 @@ class StsPolicies:
         self._counters.add("mta_sts_fetches", 1, result="failed")
         self._log.write("warning", "mta-sts-failed", domain=domain, why=why, kept=kept is not None)
         return replace(before, looked_at=now, again_at=now + LOOK_AGAIN_S, problem=why)
+
+
+def _is_old(entry: StsEntry, now: float) -> bool:
+    """To be fetched again though its id may be the same."""
+    if entry.policy is None:
+        return False
+    return now >= entry.fetched_at + min(REFRESH_S, max(entry.policy.max_age_s / 2, SHORTEST_AGE_S))
