@@ -46,9 +46,10 @@ DELIVERY = [
             'g.toml:9: outbound-tls.domains."a.example".mta-sts: enforce needs mx: the mail servers that count',
             'g.toml:10: outbound-tls.domains."a.example".dane: required, and outbound-tls.dane is off',
             'g.toml:12: outbound-tls.domains."b.example".mx: has no meaning with mta-sts = follow',
-            "g.toml:12: outbound-tls.domains.\"b.example\".mx[1]: '*': has no dot "
-            '(accepted: "mail.example.com", "*.example.com")',
-            'g.toml:13: outbound-tls.domains."a b": not a domain name: labels of letters, digits and hyphens, joined by dots',
+            "g.toml:12: outbound-tls.domains.\"b.example\".mx[1]: '*': not a domain name: labels of letters, digits "
+            'and hyphens, joined by dots (accepted: "mail.example.com", "*.example.com")',
+            'g.toml:13: outbound-tls.domains."a b": not a domain name: labels of letters, digits and hyphens, '
+            "joined by dots",
         ),
     ),
 ]
