@@ -19,6 +19,13 @@ def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
     path = outbound.mta_sts_ca_file
     if path and (problem := readable_problem(path)):
         yield Complaint(at=("outbound-tls", "mta-sts-ca-file"), message=f"{path} {problem}")
+    sender = outbound.reports.sender
+    if sender and (not sender.isascii() or name_problem(sender.rpartition("@")[2]) or "@" not in sender[1:]):
+        yield Complaint(
+            at=("outbound-tls", "reports", "sender"),
+            message=f"{sender!r} is not an address",
+            accepted=('such as "tls-reports@example.com"',),
+        )
     for complaint in domain_names("domains", outbound.domains):
         yield Complaint(
             at=("outbound-tls", *complaint.at), message=complaint.message, is_warning=complaint.is_warning

@@ -25,6 +25,21 @@ class OutboundTlsDomain(Table):
     )
 
 
+class TlsReports(Table):
+    """[outbound-tls.reports]: what we tell other domains of how TLS with their mail servers went (RFC 8460)."""
+
+    sender: str = setting(
+        "Address that reports are sent from, once a day to each domain that asks for them; empty: none are, and "
+        "nothing is counted",
+        default="",
+    )
+    organization: str = setting("Who we are, in reports; empty: server.hostname", default="")
+    contact: str = setting("Whom to ask about a report; empty: sender", default="")
+    domains: int = setting(
+        "Most domains of one day that a worker counts for", default=5000, low=1, high=100_000
+    )
+
+
 class OutboundTls(Table):
     """[outbound-tls]: MTA-STS (RFC 8461) and DANE (RFC 7672) for mail that goes by MX."""
 
@@ -57,4 +72,5 @@ class OutboundTls(Table):
         "A signed domain whose SOA record the resolver must call authentic before its word counts",
         default="org",
     )
+    reports: TlsReports = setting("What we tell other domains", default=TlsReports())
     domains: dict[str, OutboundTlsDomain] = setting("What counts for single domains", default={})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Final
 
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
@@ -11,18 +12,30 @@ from gatepost.adapters.https import HttpsAsker
 from gatepost.adapters.state_file import StateFile
 from gatepost.adapters.tls import client_pump
 from gatepost.config.settings import Settings
-from gatepost.main.places import store_directory
+from gatepost.main.lasting import Lasting
+from gatepost.main.places import state_directory, store_directory
+from gatepost.main.tls_reports import ReportWorld, TlsReporter
+from gatepost.model.address import Address
+from gatepost.model.content import Content
+from gatepost.model.envelope import Notify, Recipient
 from gatepost.model.fault import WorldFault
 from gatepost.model.https_url import parse_https_url
+from gatepost.model.queued import Accept, QueuedMail, QueuedRecipient
+from gatepost.notices.tls_report import compose_tls_report
 from gatepost.ports.https import HttpsClient, HttpsRequest
 from gatepost.ports.log import Counters, Log
-from gatepost.ports.world import Clock
+from gatepost.ports.world import Clock, Randomness
+from gatepost.protocol.addresses import parse_mailbox
 from gatepost.routing.addresses import may_be_dialled
 from gatepost.routing.dane_records import DaneRecords, ResolverProof
 from gatepost.routing.link_policies import LinkPolicies
+from gatepost.routing.next_hop import Router
 from gatepost.routing.sts_entries import FILE_LIMIT_BYTES, StsEntries
 from gatepost.routing.sts_policies import StsOutside, StsPolicies
 from gatepost.standards.mta_sts import POLICY_LIMIT_BYTES, policy_host
+
+REPORT_SOURCE: Final = "TLSRPT"
+FIRST_WORKER: Final = 0
 
 
 class OutboundTlsParts:
@@ -36,8 +49,10 @@ class OutboundTlsParts:
         file: StateFile | None = None,
         clock: Clock | None = None,
         log: Log | None = None,
+        reporter: TlsReporter | None = None,
     ) -> None:
         self.policies = policies
+        self.reporter = reporter
         self._proof = proof
         self._file = file
         self._clock = clock
@@ -57,7 +72,9 @@ class OutboundTlsParts:
             self._proof.look()
 
     async def tick(self) -> None:
-        """Once a minute: policies that grow old, the resolver's proof, the file."""
+        """Once a minute: policies that grow old, the resolver's proof, the file, reports."""
+        if self.reporter is not None:
+            await self.reporter.tick()
         if self._proof is not None:
             self._proof.look()
         sts = self.policies.sts if self.policies is not None else None
@@ -68,11 +85,18 @@ class OutboundTlsParts:
 
     def stop(self) -> None:
         """Break off look-ups, and keep what is known."""
+        self.keep()
         sts = self.policies.sts if self.policies is not None else None
         if sts is not None:
             sts.close()
-            if sts.entries.has_news and self._clock is not None:
-                self._write(sts.entries.stored(self._clock.now()))
+
+    def keep(self) -> None:
+        """Write what is known: another configuration goes on with it."""
+        if self.reporter is not None:
+            self.reporter.stop()
+        sts = self.policies.sts if self.policies is not None else None
+        if sts is not None and sts.entries.has_news and self._clock is not None:
+            self._write(sts.entries.stored(self._clock.now()))
 
     def _write(self, data: bytes) -> None:
         if self._file is None:
@@ -96,7 +120,7 @@ def outbound_tls_parts(
     log: Log,
     counters: Counters,
     before: OutboundTlsParts | None = None,
-    with_trials: bool = False,
+    reporter: TlsReporter | None = None,
 ) -> OutboundTlsParts:
     """before: of the configuration in force, whose memory is kept. number: the worker's."""
     outbound = settings.outbound_tls
@@ -135,15 +159,16 @@ def outbound_tls_parts(
             counters=counters,
         )
     if sts is None and dane is None and not any(d.mx for d in outbound.domains.values()):
-        return OutboundTlsParts()
+        return OutboundTlsParts(reporter=reporter)
     return OutboundTlsParts(
         policies=LinkPolicies(
-            settings=outbound, clock=clock, sts=sts, dane=dane, proof=proof, with_trials=with_trials
+            settings=outbound, clock=clock, sts=sts, dane=dane, proof=proof, with_trials=reporter is not None
         ),
         proof=proof,
         file=StateFile(store_directory(settings, number) / "mta-sts.json", limit_bytes=FILE_LIMIT_BYTES),
         clock=clock,
         log=log,
+        reporter=reporter,
     )
 
 
@@ -170,3 +195,77 @@ def _may_be_asked(settings: Settings, address: str) -> bool:
     """As for mail servers: whoever chose the name must not choose a machine of ours (threats M07)."""
     anywhere = any(way.enabled and way.allow_loopback for way in settings.send_connectors.values())
     return anywhere or may_be_dialled(address)
+
+
+def tls_reporter(
+    settings: Settings, lasting: Lasting, resolver: DnsResolver, router: Router, randomness: Randomness
+) -> TlsReporter | None:
+    """Who counts for reports, and sends them; None when there are none."""
+    reports = settings.outbound_tls.reports
+    if not reports.sender:
+        return None
+    sender = parse_mailbox(reports.sender)
+    clock = lasting.clock
+
+    def compose(domain: str, packed: bytes, reader: Address, report_id: str, file_name: str) -> Content:
+        return compose_tls_report(
+            domain,
+            packed,
+            sender=sender,
+            reader=reader,
+            submitter=reports.organization or settings.server.hostname,
+            report_id=report_id,
+            file_name=file_name,
+            now=clock.now(),
+            token=randomness.token_hex(16),
+        )
+
+    def take_in(reader: Address, content: Content, message_id: str) -> None:
+        hop = router.next_hop_for(reader)
+        now = clock.now()
+        mail = QueuedMail(
+            mail_id=lasting.ids.next(now),
+            session_id="0" * 16,
+            received_at=now,
+            expires_at=now + settings.queue.notice_expiry_s,
+            sender=sender,
+            recipients=(
+                QueuedRecipient(
+                    number=0,
+                    recipient=Recipient(address=reader, notify=Notify.NEVER),
+                    next_hop=hop.key,
+                    state=hop.first_state,
+                    due_at=now,
+                ),
+            ),
+            size_bytes=content.size_bytes,
+            source=REPORT_SOURCE,
+            message_id=message_id,
+            subject="TLS report",
+            is_notice=True,
+        )
+
+        def done(fault: BaseException | None) -> None:
+            if fault is None:
+                lasting.deliveries.offer(mail, content)
+            else:
+                lasting.log.write("error", "tls-report-failed", domain=reader.domain, what=str(fault))
+
+        lasting.store.commit([Accept(mail=mail, content=content)], done)
+
+    https = HttpsAsker(
+        resolver, LoopDialer(client_pump), ca_file="", is_public=partial(_may_be_asked, settings)
+    )
+    world = ReportWorld(
+        resolver=resolver,
+        https=https,
+        clock=clock,
+        log=lasting.log,
+        counters=lasting.counters,
+        take_in=take_in,
+        compose=compose,
+        hostname=settings.server.hostname,
+        timeout_s=settings.dns.timeout_s,
+    )
+    directory = state_directory(settings) / "tls-results"
+    return TlsReporter(reports, world, directory, lasting.number, sends=lasting.number == FIRST_WORKER)

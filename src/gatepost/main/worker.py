@@ -53,7 +53,7 @@ from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
-from gatepost.main.outbound_tls import OutboundTlsParts, outbound_tls_parts
+from gatepost.main.outbound_tls import OutboundTlsParts, outbound_tls_parts, tls_reporter
 from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import accounts_file, control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
@@ -167,6 +167,8 @@ class Worker:
         """Go on where an older configuration is; the sessions that are open, and stay its own."""
         for task in before.tasks:
             task.cancel()
+        if before.outbound_tls is not self.outbound_tls:
+            before.outbound_tls.keep()
         if before.watch is not self.watch:
             before.watch.stop()
             self.watch.start()
@@ -252,7 +254,9 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if before and unchanged(old, settings, "wire_logs", "receive_connectors", "send_connectors")
         else open_wire_logs(settings, number, system_clock)
     )
-    if before and unchanged(old, settings, "outbound_tls", "dns", "send_connectors"):
+    if before and unchanged(
+        old, settings, "outbound_tls", "dns", "send_connectors", "server", "accepted_domains", "queue"
+    ):
         outbound_tls = before.outbound_tls
     else:
         outbound_tls = outbound_tls_parts(
@@ -263,6 +267,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             log=log,
             counters=counters,
             before=before.outbound_tls if before else None,
+            reporter=tls_reporter(settings, lasting, resolver, router, randomness),
         )
     courier = Courier(
         dialer=LoopDialer(client_pump),
@@ -279,6 +284,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         logs=wire_logs.outgoing(system_clock, randomness),
         policies=outbound_tls.policies,
+        results=outbound_tls.reporter,
     )
     maildir = MaildirCourier(
         maildirs=LocalMaildirs(),
