@@ -43,7 +43,8 @@ DELIVERY = [
         + '[outbound-tls.domains."a b"]\n',
         (
             "g.toml:7: outbound-tls.mta-sts-ca-file: /nowhere/ca.pem cannot be read: No such file or directory",
-            "g.toml:8: outbound-tls.reports.sender: 'us' is not an address (accepted: such as \"tls-reports@example.com\")",
+            "g.toml:8: outbound-tls.reports.sender: 'us' is not an address (accepted: such as "
+            '"tls-reports@example.com")',
             'g.toml:10: outbound-tls.domains."a.example".mta-sts: enforce needs mx: the mail servers that count',
             'g.toml:11: outbound-tls.domains."a.example".dane: required, and outbound-tls.dane is off',
             'g.toml:13: outbound-tls.domains."b.example".mx: has no meaning with mta-sts = follow',
