@@ -14,12 +14,38 @@ from gatepost.adapters.accounts import AccountsFile
 from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
+from gatepost.control.dns_history import DnsHistory
+from gatepost.control.dns_survey import Survey
+from gatepost.control.dns_wizard import Plan
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
 from gatepost.policy.order import agent_settings, finding_names
 
 
 def load_real(path: str) -> Configuration:
     return load(path, agent_settings=agent_settings, finding_names=finding_names)
+
+
+@dataclass
+class FakeDesk:
+    """cli.world.DnsDesk: what a survey finds, and what was published."""
+
+    found: Survey = field(default_factory=lambda: Survey(domain="b.example"))
+    lookups: int = 1
+    held: DnsHistory | None = None
+    published: list[tuple[Plan, str, str]] = field(default_factory=list)
+
+    def survey(self, domain: str, *, selectors: Sequence[str], addresses: Sequence[str]) -> Survey:
+        return self.found
+
+    def spf_lookups(self, domain: str, record: str) -> tuple[int, list[str]]:
+        return self.lookups, []
+
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
+        self.published.append((plan, zone, server))
+        return ["added something"]
+
+    def history(self, domain: str) -> DnsHistory | None:
+        return self.held
 
 
 @dataclass
@@ -33,6 +59,8 @@ class Terminal:
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
     gateway_says: AnyGatewayReply = field(default_factory=lambda: Reloaded(revision="abc", workers=(0, 1)))
+
+    desk: FakeDesk = field(default_factory=FakeDesk)
 
     def __post_init__(self) -> None:
         self.configure()
@@ -68,6 +96,7 @@ class Terminal:
             running=lambda settings: list(self.workers) if self.up else [],
             gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
+            dns=lambda settings: self.desk,
             now=lambda: NOW,
         )
 

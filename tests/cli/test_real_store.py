@@ -17,6 +17,7 @@ from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.control.worker import committed
 from gatepost.main import stores
+from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.command_line import _accounts, _load
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
@@ -80,6 +81,7 @@ def typed(place: Path, *words: str) -> Result:
         running=stores.running,
         gateway=stores.tell_gateway,
         accounts=_accounts,
+        dns=DnsAtHand,
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

@@ -87,7 +87,10 @@ class ZoneServer:
         What is there is read from the server first, and the update holds only while that is so.
         """
         update = dns.update.UpdateMessage(
-            zone, keyring=self._ring, keyname=self._key.name, keyalgorithm=self._key.algorithm
+            zone,
+            keyring=self._ring,
+            keyname=dns.name.from_text(self._key.name),
+            keyalgorithm=self._key.algorithm,
         )
         done: list[str] = []
         held: dict[tuple[str, str], dns.rrset.RRset | None] = {}
@@ -122,7 +125,9 @@ class ZoneServer:
         try:
             return dns.query.tcp(message, self._host, port=self._port, timeout=TIMEOUT_S)
         except (OSError, EOFError, dns.exception.DNSException) as error:
-            raise WorldFault(f"{self._host} port {self._port}: {error or type(error).__name__}") from error
+            raise WorldFault(
+                f"{self._host} port {self._port}: {str(error) or type(error).__name__}"
+            ) from error
 
 
 _RACES: Final = (dns.rcode.NXRRSET, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN)
@@ -133,7 +138,7 @@ def _demand(update: dns.update.UpdateMessage, place: tuple[str, str], held: dns.
     if held is None:
         update.absent(name, place[1])
     else:
-        update.present(name, held.to_rdataset())
+        update.present(name, *held)  # each with a TTL of 0, as RFC 2136 §2.4.2 wants it
 
 
 def _add(update: dns.update.UpdateMessage, change: Change, held: dns.rrset.RRset | None) -> list[str]:

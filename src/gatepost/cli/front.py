@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "explain": ("gatepost.cli.explain", "Show why a mail was treated as it was."),
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
+    "dns": ("gatepost.cli.dns", "Look at, make and publish the DNS records of own domains."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),
     "version": ("gatepost.cli.version", "Print the version."),

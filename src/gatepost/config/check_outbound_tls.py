@@ -1,4 +1,4 @@
-"""What [outbound-tls] must make sense of: its domains, mail servers and files."""
+"""What [outbound-tls] and [dns-monitor] must make sense of: domains, mail servers, addresses and files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gatepost.config.check_delivery import domain_names
 from gatepost.config.errors import Complaint
 from gatepost.config.files import readable_problem
-from gatepost.config.networks import name_problem
+from gatepost.config.networks import is_ip, name_problem
 from gatepost.config.settings import Settings
 
 
@@ -46,3 +46,19 @@ def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
                 )
         if domain.dane == "required" and outbound.dane == "off":
             yield Complaint(at=(*at, "dane"), message="required, and outbound-tls.dane is off")
+
+
+def check_dns_monitor(settings: Settings) -> Iterator[Complaint]:
+    """Every mistake in [dns-monitor]."""
+    monitor = settings.dns_monitor
+    for number, name in enumerate(monitor.domains):
+        if problem := name_problem(name):
+            yield Complaint(at=("dns-monitor", "domains", number), message=f"{name!r}: {problem}")
+    for number, address in enumerate(monitor.addresses):
+        if not is_ip(address):
+            yield Complaint(
+                at=("dns-monitor", "addresses", number), message=f"{address!r} is not an IP address"
+            )
+    for number, selector in enumerate(monitor.dkim_selectors):
+        if problem := name_problem(selector):
+            yield Complaint(at=("dns-monitor", "dkim-selectors", number), message=f"{selector!r}: {problem}")

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
+from gatepost.config.dns_monitor_settings import DnsMonitor
 from gatepost.config.dns_settings import Dns
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
@@ -420,6 +421,7 @@ class Settings(Table):
     wire_logs: WireLogs = setting("What is said on connections", default=WireLogs())
     metrics: Metrics = setting("Numbers", default=Metrics())
     dns: Dns = setting("Resolvers", default=Dns())
+    dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
     agents: dict[str, Any] = setting("One table an agent, under its name", default={})

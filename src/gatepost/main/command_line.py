@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from gatepost.cli import build
-from gatepost.cli.world import AccountBook, ControlWorld
+from gatepost.cli.world import AccountBook, ControlWorld, DnsDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.ports.store import StoreReader
@@ -32,6 +32,7 @@ def main() -> None:
             running=_running,
             gateway=_gateway,
             accounts=_accounts,
+            dns=_dns,
             now=time.time,
         )
     )()
@@ -77,6 +78,12 @@ def _gateway(settings: Settings, command: AnyGatewayCommand) -> AnyGatewayReply:
     from gatepost.main.stores import tell_gateway
 
     return tell_gateway(settings, command)
+
+
+def _dns(settings: Settings) -> DnsDesk:
+    from gatepost.main.dns_desk import DnsAtHand
+
+    return DnsAtHand(settings)
 
 
 def _accounts(settings: Settings) -> AccountBook:

@@ -49,11 +49,12 @@ from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
+from gatepost.main.dns_desk import DnsMonitorDuty
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, unchanged
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
-from gatepost.main.outbound_tls import OutboundTlsParts, outbound_tls_parts, tls_reporter
+from gatepost.main.outbound_tls import FIRST_WORKER, OutboundTlsParts, outbound_tls_parts, tls_reporter
 from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import accounts_file, control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
@@ -154,6 +155,7 @@ class Worker:
     certificates: CertificateWatch
     tasks: set[asyncio.Task[None]]
     outbound_tls: OutboundTlsParts = field(default_factory=OutboundTlsParts)
+    dns_monitor: DnsMonitorDuty | None = None
 
     async def start(self) -> None:
         """From the inside out: deliveries first, doors last."""
@@ -190,6 +192,8 @@ class Worker:
         self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
         self._every(PURGE_S, self.outbound_tls.tick)
+        if self.dns_monitor is not None:
+            self._every(PURGE_S, self.dns_monitor.tick)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
     async def stop(self, timeout_s: float, *, elders: Sequence[Worker] = ()) -> None:
@@ -430,6 +434,9 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         certificates=CertificateWatch(tls, log=log, counters=counters),
         tasks=set(),
         outbound_tls=outbound_tls,
+        dns_monitor=DnsMonitorDuty(settings, resolver, clock=clock, log=log, counters=counters)
+        if number == FIRST_WORKER
+        else None,
     )
 
 
