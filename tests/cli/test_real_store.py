@@ -17,8 +17,8 @@ from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.control.worker import committed
 from gatepost.main import stores
-from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.command_line import _accounts, _load
+from gatepost.main.dns_desk import DnsAtHand
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
 from gatepost.queue.states import settled
