@@ -30,7 +30,7 @@ from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, QueuedMail
 from gatepost.policy import order
-from gatepost.ports.directory import TokenKeys
+from gatepost.ports.directory import Entry, TokenKeys
 from gatepost.ports.resolver import Mx
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.addresses import parse_mailbox
@@ -90,10 +90,10 @@ class Known:
         self._keys = {parse_mailbox(address).key for address in addresses}
         self.broken = broken
 
-    def knows(self, recipient: Any) -> bool:
+    def look_up(self, recipient: Any) -> Entry:
         if self.broken:
             raise WorldFault("the source is away")
-        return recipient.key in self._keys
+        return Entry(recipient.key in self._keys)
 
 
 class Passwords:
