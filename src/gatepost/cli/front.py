@@ -42,12 +42,18 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "agent-log": ("gatepost.cli.agent_log", "See what the agents objected to."),
     "explain": ("gatepost.cli.explain", "Show why a mail was treated as it was."),
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
+    "reputation": ("gatepost.cli.reputation", "See what a client's address is thought of, and why."),
+    "greylist": ("gatepost.cli.greylist", "See and forget what greylisting remembers, and what it bought."),
+    "list": ("gatepost.cli.list", "See and change the IP block list and allow list."),
+    "test": ("gatepost.cli.test", "Try what the gateway would find out."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
     "directory": (
         "gatepost.cli.directory",
         "See, copy and test the directories that recipients are listed in.",
     ),
+    "dkim": ("gatepost.cli.dkim", "Make signing keys and compare them with the DNS."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
+    "dns": ("gatepost.cli.dns", "See how the name servers serve the gateway, and ask them."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),
     "version": ("gatepost.cli.version", "Print the version."),
 }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.config.load import Configuration
     from gatepost.config.settings import Settings
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.facts.provider_desk import ProviderAnswer
+    from gatepost.ports.lists import AddressLists
+    from gatepost.ports.resolver import LookedUp, Lookup, RecordType
+    from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
+    from gatepost.standards.dkim import NoAnswer
+    from gatepost.standards.dkim_sign import SigningKey
 
 
 class Account(Protocol):
@@ -130,7 +136,23 @@ class ControlWorld:
     """Tell the running gateway something and wait for its answer. Raises WorldFault when there is none."""
     accounts: Callable[[Settings], AccountBook]
     """The accounts file."""
+    look_up: Callable[[Settings, str, RecordType], LookedUp]
+    """Ask the configured name servers. Raises WorldFault when the answer is unknown, PeerFault for a bad name."""
+    shared: Callable[[Settings], AbstractContextManager[SharedState]]
+    """What all workers know together. Raises WorldFault when it cannot be read or, at the end, written."""
+    lists: Callable[[Settings], AbstractContextManager[AddressLists]]
+    """The IP lists; leaving it raises WorldFault when changes could not be kept."""
+    ask_providers: Callable[[Settings, str, str], Sequence[ProviderAnswer]]
+    """What list providers say of an address; of the one of this name only, "" for all. Raises WorldFault."""
     directories: Callable[[Settings], DirectoryDesk]
     """The sources of recipients."""
+    ask_dns: Callable[[Settings, Callable[[Lookup], Coroutine[Any, Any, Any]]], Any]
+    """What a coroutine finds out from the configured name servers. Raises WorldFault as it does."""
+    monotonic: Callable[[], float]
+    """Seconds of a clock that does not jump."""
+    dkim_keys: Callable[[Settings], Sequence[tuple[str, SigningKey]]]
+    """State and key of every selector of [dkim-signing]. Raises WorldFault when a file cannot be read."""
+    texts: Callable[[Settings, Sequence[str]], Mapping[str, Sequence[bytes] | NoAnswer]]
+    """TXT records by name."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

@@ -28,6 +28,11 @@ def check_values(settings: Settings) -> Iterator[Complaint]:
 
 def _server(settings: Settings) -> Iterator[Complaint]:
     server = settings.server
+    named = server.authserv_id
+    if named and (
+        problem := name_problem(named) or ("" if named.isascii() else "write its A-labels (xn--...)")
+    ):
+        yield Complaint(at=("server", "authserv-id"), message=f"{named!r}: {problem}")
     if problem := name_problem(server.hostname):
         yield Complaint(at=("server", "hostname"), message=f"{server.hostname!r}: {problem}")
     elif "." not in server.hostname.strip("."):
@@ -150,6 +155,12 @@ def _listening(settings: Settings) -> Iterator[Complaint]:
 
 def _policy(settings: Settings) -> Iterator[Complaint]:
     policy = settings.policy
+    if settings.spf.timeout_s >= policy.deadline_s:
+        yield Complaint(
+            at=("spf", "timeout"),
+            message="is not below policy.deadline: a slow DNS makes the result unknown instead of temperror",
+            is_warning=True,
+        )
     if policy.quarantine_at < 10 and policy.reject_at <= policy.quarantine_at:
         yield Complaint(
             at=("policy", "quarantine-at"),
