@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 from tests.control.mailroom import NOW, Worker
+from tests.standards.zones import Zones
 
 from gatepost.adapters.accounts import AccountsFile
 from gatepost.cli import build
@@ -18,7 +20,14 @@ from gatepost.control.dns_history import DnsHistory
 from gatepost.control.dns_survey import Survey
 from gatepost.control.dns_wizard import Plan
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
+from gatepost.facts.provider_desk import ProviderAnswer
+from gatepost.main.directory_desk import Desk
+from gatepost.main.list_book import open_lists
+from gatepost.main.signing_keys import all_keys
 from gatepost.policy.order import agent_settings, finding_names
+from gatepost.ports.memory_shared import MemoryShared
+from gatepost.ports.resolver import LookedUp, RecordType
+from gatepost.standards.dkim import NoAnswer
 
 
 def load_real(path: str) -> Configuration:
@@ -55,11 +64,16 @@ class Terminal:
     directory: Path
     workers: tuple[Worker, Worker] = field(default_factory=lambda: (Worker(0), Worker(1)))
     up: bool = True
+    zones: Zones = field(default_factory=lambda: Zones({}))
+    txt: dict[str, Sequence[bytes] | NoAnswer] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
+    providers_say: Sequence[ProviderAnswer] = ()
     gateway_says: AnyGatewayReply = field(default_factory=lambda: Reloaded(revision="abc", workers=(0, 1)))
 
+    names: dict[tuple[str, RecordType], LookedUp] = field(default_factory=dict)
+    shared: MemoryShared = field(default_factory=lambda: MemoryShared(lambda: NOW))
     desk: FakeDesk = field(default_factory=FakeDesk)
 
     def __post_init__(self) -> None:
@@ -96,6 +110,15 @@ class Terminal:
             running=lambda settings: list(self.workers) if self.up else [],
             gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
+            look_up=lambda settings, name, kind: self.names[name, kind],
+            shared=lambda settings: contextlib.nullcontext(self.shared),
+            ask_providers=lambda settings, address, name: self.providers_say,
+            lists=lambda settings: open_lists(settings, now=lambda: NOW),
+            directories=Desk,
+            ask_dns=lambda settings, asker: asyncio.run(asker(self.zones)),
+            monotonic=lambda: 0.0,
+            dkim_keys=lambda settings: all_keys(settings.dkim_signing),
+            texts=lambda settings, names: {name: self.txt.get(name, ()) for name in names},
             dns=lambda settings: self.desk,
             now=lambda: NOW,
         )

@@ -38,11 +38,24 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
     """Connection, then sender and relay, then recipient, then content: the cheap and certain first."""
     assert [kind.name for kind, _ in ORDER] == [
         "connection-control",
+        "ip-lists",
+        "sender-reputation",
         "relay-restriction",
+        "helo-check",
+        "block-list-providers",
+        "sender-filter",
         "recipient-filter",
+        "greylisting",
         "loop-detection",
+        "spf",
+        "sender-id",
         "automatic-replies",
         "message-form",
+        "rate-limits",
+        "dkim",
+        "dmarc",
+        "own-domain-spoofing",
+        "authentication-results",
     ]
 
 

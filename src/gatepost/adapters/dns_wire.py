@@ -40,6 +40,7 @@ _CLASS_IN: Final = b"\x00\x01"
 _FIRST_NAME_AT: Final = 12
 _ASKABLE: Final = re.compile(r"(?:[!-\-/-\[\]-~]{1,63}\.)*[!-\-/-\[\]-~]{1,63}")
 _UGLY: Final = re.compile(rb"[^a-zA-Z0-9_/+=*-]")
+_UGLY_BUT_DOTS: Final = re.compile(rb"[^a-zA-Z0-9_/+=*.-]")
 _LETTER_BITS: Final = bytes(0x20 if 0x61 <= octet <= 0x7A else 0 for octet in range(256))
 """The bit of a small letter that makes it great; a length octet is at most 63 and so no letter."""
 _BAD_NAME: Final = Reply(501, "5.1.3", "That is not a domain name")
@@ -198,6 +199,8 @@ class _Packet:
         A pointer must lead back, and each further one further back: so a loop cannot exist.
         """
         data, begin, lowest, end, size = self.data, at, at, -1, 1
+        if data[at] == 0xC0 and (known := self._names.get(data[at + 1])) is not None:
+            return known, at + 2  # as nearly every owner is written
         labels: list[bytes] = []
         tail = ""
         while (length := data[at]) != 0:
@@ -231,10 +234,12 @@ class _Packet:
 
 
 def _joined(labels: list[bytes], tail: str) -> str:
-    texts = [_label_text(label) for label in labels]
-    if tail:
-        texts.append(tail)
-    return ".".join(texts)
+    whole = b".".join(labels)
+    if whole.count(b".") == len(labels) - 1 and not _UGLY_BUT_DOTS.search(whole):
+        text = whole.decode("ascii").lower()
+    else:
+        text = ".".join([_label_text(label) for label in labels])
+    return f"{text}.{tail}" if text and tail else text or tail
 
 
 def _label_text(label: bytes) -> str:

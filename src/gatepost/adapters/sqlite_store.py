@@ -171,6 +171,12 @@ class SqliteStore(SqliteReader, Owner):
                 return
             yield piece
 
+    async def pieces(self, body: SpooledBody) -> AsyncIterator[bytes]:
+        """A body that no committed mail needs to have (ports.bodies.SpooledBodies). Raises WorldFault."""
+        pieces = read_pieces(self._files.path(body), body)
+        while piece := await self._loop.run_in_executor(None, next, pieces, b""):
+            yield piece
+
     def purge(self, now: float, ages: Records) -> None:
         """Delete records and dossiers that are too old, PURGE_ROWS a transaction until none is left.
 

@@ -28,6 +28,11 @@ def check_values(settings: Settings) -> Iterator[Complaint]:
 
 def _server(settings: Settings) -> Iterator[Complaint]:
     server = settings.server
+    named = server.authserv_id
+    if named and (
+        problem := name_problem(named) or ("" if named.isascii() else "write its A-labels (xn--...)")
+    ):
+        yield Complaint(at=("server", "authserv-id"), message=f"{named!r}: {problem}")
     if problem := name_problem(server.hostname):
         yield Complaint(at=("server", "hostname"), message=f"{server.hostname!r}: {problem}")
     elif "." not in server.hostname.strip("."):
@@ -76,13 +81,20 @@ def _domains(settings: Settings) -> Iterator[Complaint]:
         asks = domain.check_recipients == "yes" or (
             domain.check_recipients == "by-type" and domain.type == "authoritative"
         )
-        if asks and not settings.recipients.file:
+        if asks and not settings.recipients.file and not _has_directory(settings, folded):
             yield Complaint(
                 at=("accepted-domains", name),
-                message="recipients are checked, but recipients.file names no list: "
-                "every recipient is answered 451 until there is one",
+                message="recipients are checked, but neither recipients.file nor a table of [directories] lists them: "
+                "every recipient is answered 451 until one does",
                 is_warning=True,
             )
+
+
+def _has_directory(settings: Settings, folded: str) -> bool:
+    return any(
+        not d.domains or folded in (name.lower().rstrip(".") for name in d.domains)
+        for d in settings.directories.values()
+    )
 
 
 def _recipients(settings: Settings) -> Iterator[Complaint]:
@@ -143,6 +155,12 @@ def _listening(settings: Settings) -> Iterator[Complaint]:
 
 def _policy(settings: Settings) -> Iterator[Complaint]:
     policy = settings.policy
+    if settings.spf.timeout_s >= policy.deadline_s:
+        yield Complaint(
+            at=("spf", "timeout"),
+            message="is not below policy.deadline: a slow DNS makes the result unknown instead of temperror",
+            is_warning=True,
+        )
     if policy.quarantine_at < 10 and policy.reject_at <= policy.quarantine_at:
         yield Complaint(
             at=("policy", "quarantine-at"),

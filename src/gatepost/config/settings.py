@@ -8,15 +8,20 @@ from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
+from gatepost.config.directory_settings import Directory
+from gatepost.config.dkim_settings import Arc, Dkim, DkimSigning
 from gatepost.config.dns_monitor_settings import DnsMonitor
 from gatepost.config.dns_settings import Dns
+from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
+from gatepost.config.list_settings import DnsLists, ListFeed, Provider
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.outbound_tls_settings import OutboundTls
 from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.rights import Right
 from gatepost.config.schema import Duration, Size, Table, setting, size
+from gatepost.config.spf_settings import Spf
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
@@ -29,6 +34,11 @@ class Server(Table):
     hostname: str = setting(
         "Our name in the banner, in EHLO, in Received and in notices; a fully qualified domain name",
         example="mx.example.com",
+    )
+    authserv_id: str = setting(
+        "Our name in Authentication-Results: fields that bear it and come from others are taken off. Empty: the "
+        "hostname; several gateways of one organisation may share one",
+        default="",
     )
     state_directory: str = setting(
         "Where queue, records and quarantine are kept; a local file system",
@@ -406,8 +416,11 @@ class Settings(Table):
     server: Server = setting("Who we are")
     accepted_domains: dict[str, AcceptedDomain] = setting("Domains we take mail for", default={})
     recipients: Recipients = setting("Where recipients are listed", default=Recipients())
+    directories: dict[str, Directory] = setting("Other sources of recipients", default={})
     receive_connectors: dict[str, ReceiveConnector] = setting("The doors in", default={})
     intake: Intake = setting("Limits of all doors together", default=Intake())
+    harvest: Harvest = setting("Clients that guess recipients or passwords", default=Harvest())
+    rate_limits: dict[str, RateLimit] = setting("How much of one kind may come in a time", default={})
     back_pressure: BackPressure = setting("What happens when resources run out", default=BackPressure())
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
     delivery: Delivery = setting("How mail leaves", default=Delivery())
@@ -421,7 +434,15 @@ class Settings(Table):
     wire_logs: WireLogs = setting("What is said on connections", default=WireLogs())
     metrics: Metrics = setting("Numbers", default=Metrics())
     dns: Dns = setting("Resolvers", default=Dns())
+    list_feeds: dict[str, ListFeed] = setting("Lists that others publish", default={})
+    block_list_providers: dict[str, Provider] = setting("Who lists spam sources", default={})
+    allow_list_providers: dict[str, Provider] = setting("Who lists good senders", default={})
+    dns_lists: DnsLists = setting("How providers are asked", default=DnsLists())
+    spf: Spf = setting("Evaluation of SPF records", default=Spf())
     dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
+    dkim: Dkim = setting("Signatures that are checked", default=Dkim())
+    arc: Arc = setting("What others sealed", default=Arc())
+    dkim_signing: DkimSigning = setting("Signatures that we make", default=DkimSigning())
     agents: dict[str, Any] = setting("One table an agent, under its name", default={})

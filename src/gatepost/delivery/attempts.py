@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from gatepost.delivery.courier import Courier, Line, NeverThere, refused
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.signing import Signer
+from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.ports.store import StoreReader
 from gatepost.queue.active import Parcel
@@ -20,6 +22,8 @@ class Attempts:
     store: StoreReader
     courier: Courier
     maildir: MaildirCourier
+    signer: Signer | None = None
+    """None: no domain has a key."""
 
     async def make(self, parcel: Parcel, next_hop: NextHop, line: Line | None) -> tuple[Attempt, Line | None]:
         """Deliver once. line: the open connection of the lane, if it has one; its successor is returned.
@@ -35,6 +39,19 @@ class Attempts:
             return await self.maildir.carry(parcel, content, next_hop.settings.maildir), None
         try:
             line = line or await self.courier.line_to(next_hop)
+            if self.signer is not None:
+                signed = await self._signed(self.signer, parcel, content)
+                if isinstance(signed, Attempt):
+                    return signed, line
+                content = signed
             return await self.courier.carry(parcel, content, line)
         except NeverThere as fault:
             return refused(parcel, fault), None
+
+    async def _signed(self, signer: Signer, parcel: Parcel, content: Content) -> Content | Attempt:
+        """The content as it leaves, or the attempt when it cannot be read."""
+        try:
+            return await signer.sign(parcel.mail, content)
+        except WorldFault as fault:
+            text = f"451 4.3.0 The stored mail cannot be read: {fault.reason}"
+            return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, text))

@@ -45,9 +45,13 @@ HeldHops = Callable[[str], "Held | None"]
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """One message at its end of data, header firewall applied. hostname: ours at this door."""
+    """One message at its end of data, header firewall applied.
+
+    hostname: ours at this door. authserv_id: ours in Authentication-Results.
+    """
 
     hostname: str
+    authserv_id: str
     session: Session
     transaction: Transaction
     hearing: Hearing
@@ -141,7 +145,7 @@ def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
     )
     brought = arrival.content.head
     if _ROUTING not in arrival.session.rights:
-        brought = firewalled(brought, arrival.session.rights, authserv_id=arrival.hostname)
+        brought = firewalled(brought, arrival.session.rights, authserv_id=arrival.authserv_id)
     head = trace + completed + apply_edits(brought, group.edits)
     return Content(head=head, body=arrival.content.body, form=arrival.content.form)
 

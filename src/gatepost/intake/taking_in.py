@@ -161,15 +161,18 @@ class TakingIn:
     ) -> Reply | Awaitable[Reply]:
         # Received fields go after the opinions: whoever may not bring any can loop all the same (L01).
         rights = session.rights if _ROUTING in session.rights else session.rights | _ROUTING
-        head = firewalled(content.head, rights, authserv_id=door.hostname)
+        received = content
+        authserv_id = self._settings.server.authserv_id or door.hostname
+        head = firewalled(content.head, rights, authserv_id=authserv_id)
         if head is not content.head:
             content = Content(head=head, body=content.body, form=content.form)
         arrival = Arrival(
             hostname=door.hostname,
+            authserv_id=authserv_id,
             session=session,
             transaction=transaction,
             hearing=hearing,
-            view=self._view(_END_OF_DATA, session, transaction, content),
+            view=self._view(_END_OF_DATA, session, transaction, content, received),
             content=content,
             index=HeaderIndex.parse(head),
         )
@@ -187,16 +190,28 @@ class TakingIn:
         return await _whenever(self._act(arrival, decided))
 
     def _view(
-        self, stage: Stage, session: Session, transaction: Transaction, content: Content | None = None
+        self,
+        stage: Stage,
+        session: Session,
+        transaction: Transaction,
+        content: Content | None = None,
+        received: Content | None = None,
     ) -> MailView:
         known: dict[str, Any] = {}
         if content is not None:
-            known = {"head": content.head, "form": content.form, "size_bytes": content.size_bytes}
+            known = {
+                "head": content.head,
+                "form": content.form,
+                "size_bytes": content.size_bytes,
+                "content": received,
+            }
         return MailView(
             stage=stage, session=session, now=self._clock.now(), envelope=transaction.envelope, **known
         )
 
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
+        if (watch := arrival.transaction.watch) is not None:
+            watch.judged(arrival.session, decisions, arrival.hearing.facts)
         result = outcome(decisions, authenticated=arrival.is_authenticated)
         delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
         if result.refusal is not None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
-from gatepost.cli.world import AccountBook, ControlWorld, DnsDesk
+from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk, DnsDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
+from gatepost.ports.lists import AddressLists
+from gatepost.ports.resolver import Lookup
+from gatepost.ports.shared import SharedState
 from gatepost.ports.store import StoreReader
 
 if TYPE_CHECKING:
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.facts.provider_desk import ProviderAnswer
+    from gatepost.ports.resolver import LookedUp, RecordType
+    from gatepost.standards.dkim import NoAnswer
+    from gatepost.standards.dkim_sign import SigningKey
 
 # Each function imports what it needs when it is called: `gatepost version` must not pay for a mail server.
 
@@ -32,6 +39,15 @@ def main() -> None:
             running=_running,
             gateway=_gateway,
             accounts=_accounts,
+            look_up=_look_up,
+            shared=_shared,
+            lists=_lists,
+            ask_providers=_ask_providers,
+            directories=_directories,
+            ask_dns=_ask_dns,
+            monotonic=time.monotonic,
+            dkim_keys=_dkim_keys,
+            texts=_texts,
             dns=_dns,
             now=time.time,
         )
@@ -80,6 +96,16 @@ def _gateway(settings: Settings, command: AnyGatewayCommand) -> AnyGatewayReply:
     return tell_gateway(settings, command)
 
 
+def _lists(settings: Settings) -> AbstractContextManager[AddressLists]:
+    from gatepost.main.list_book import open_lists
+
+    return open_lists(settings)
+
+
+def _ask_providers(settings: Settings, address: str, name: str) -> Sequence[ProviderAnswer]:
+    from gatepost.main.list_sources import ask_providers
+
+    return ask_providers(settings, address, name)
 def _dns(settings: Settings) -> DnsDesk:
     from gatepost.main.dns_desk import DnsAtHand
 
@@ -91,3 +117,48 @@ def _accounts(settings: Settings) -> AccountBook:
     from gatepost.main.places import accounts_file
 
     return AccountsFile(str(accounts_file(settings)))
+
+
+def _look_up(settings: Settings, name: str, kind: RecordType) -> LookedUp:
+    import asyncio
+
+    from gatepost.adapters.dns import DnsResolver
+
+    async def ask() -> LookedUp:
+        resolver = DnsResolver(settings.dns)
+        try:
+            return await resolver.look_up(name, kind, timeout_s=settings.dns.timeout_s)
+        finally:
+            resolver.close()
+
+    return asyncio.run(ask())
+
+
+def _directories(settings: Settings) -> DirectoryDesk:
+    from gatepost.main.directory_desk import Desk
+
+    return Desk(settings)
+
+
+def _shared(settings: Settings) -> AbstractContextManager[SharedState]:
+    from gatepost.main.stores import shared
+
+    return shared(settings)
+
+
+def _ask_dns(settings: Settings, asker: Callable[[Lookup], Coroutine[Any, Any, Any]]) -> Any:
+    from gatepost.main.questions import ask_dns
+
+    return ask_dns(settings, asker)
+
+
+def _dkim_keys(settings: Settings) -> Sequence[tuple[str, SigningKey]]:
+    from gatepost.main.signing_keys import all_keys
+
+    return all_keys(settings.dkim_signing)
+
+
+def _texts(settings: Settings, names: Sequence[str]) -> Mapping[str, Sequence[bytes] | NoAnswer]:
+    from gatepost.main.texts import texts
+
+    return texts(settings, names)

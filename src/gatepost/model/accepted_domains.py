@@ -47,6 +47,12 @@ class AcceptedDomains:
         return None
 
     @property
+    def own_names(self) -> tuple[str, ...]:
+        """The organisation's domains as A-labels; of a wildcard the name below the star."""
+        names = (name.removeprefix("*.") for name, kind in self._types.items() if kind in _OWN)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
     def default_domain(self) -> str:
         """The first authoritative domain without wildcard, for postmaster; "" when there is none."""
         for name, kind in self._types.items():

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import msgspec
 
 from gatepost.model.address import Address
-from gatepost.model.content import BodyForm
+from gatepost.model.content import BodyForm, Content
 from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.session import Session
 from gatepost.model.verdict import Stage
@@ -51,6 +51,7 @@ class MailView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recipient: at RCPT only: the one in question.
     head:      from END_OF_HEADERS on: the header section as received, header firewall applied.
     form, size_bytes: at END_OF_DATA.
+    content:   where form is: the octets as received, before the header firewall; what signatures were made over.
     """
 
     stage: Stage
@@ -61,6 +62,7 @@ class MailView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     head: bytes = b""
     form: BodyForm = BodyForm()
     size_bytes: int = 0
+    content: Content | None = None
 
     @property
     def sender(self) -> Address:
@@ -92,6 +94,11 @@ class Known:
         if isinstance(fact, Unknown):
             raise KeyError(f"{fact.fact} is unknown: {fact.reason}")
         return fact  # type: ignore[no-any-return]  # the mapping is keyed by the type itself
+
+    def get(self, kind: type[F]) -> F | None:
+        """A fact, or None when it is unknown or nobody found it out."""
+        fact = self._facts.get(kind)
+        return None if isinstance(fact, Unknown) else fact
 
     def of(self, recipient: Address, kind: type[F]) -> F:
         """A fact about one recipient. Raises KeyError like []."""

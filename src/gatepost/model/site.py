@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.domain_table import DomainTable
+from gatepost.model.rate_limit import RateRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class Site:
     accepted_domains: AcceptedDomains
     checked_domains: frozenset[str] = frozenset()
     """The entries of accepted_domains whose recipients are looked up in the directory."""
+    authserv_id: str = ""
+    """Who we are in Authentication-Results; "": hostname."""
     tarpit_s: float = 5.0
     hop_count: int = 100
     local_hop_count: int = 3
@@ -32,5 +35,7 @@ class Site:
     """Kinds of recipients' domains that nobody may send to: the connector's refused-recipient-domains."""
     automatic_replies: DomainTable[bool] | None = None
     """Which remote domains may get automatic replies; None: all."""
+    rate_limits: tuple[RateRule, ...] = ()
+    """Those of [rate-limits] that hold here."""
     sender_addresses: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Folded user -> the keys of addresses it may send as besides its own, "*@domain" for all of a domain."""

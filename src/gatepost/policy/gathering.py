@@ -12,11 +12,14 @@ from gatepost.model.address import Address
 from gatepost.model.fault import Fault
 from gatepost.model.known import Known, MailView, Scope, Unknown
 from gatepost.policy.alarm import Alarm
+from gatepost.ports.resolver import ASKING_FOR, QuestionBudget
 
 # Read for every fact of every command: see policy.hearing.
 _OF_RECIPIENT: Final = Scope.RECIPIENT
 _OF_CONNECTION: Final = Scope.CONNECTION
 REASON_LIMIT_CHARS: Final = 200
+QUESTIONS_PER_MAIL: Final = 200
+"""Unless the settings say otherwise: what the facts about one mail may ask the DNS (threats M14)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,24 @@ class Knowledge:
 
     __slots__ = (
         "_alarm",
+        "_budget",
         "_deadline_s",
         "_facts",
         "_has_unknowns",
         "_kept",
         "_of_recipient",
+        "_questions_per_mail",
         "_running",
         "known",
     )
 
-    def __init__(self, alarm: Alarm, *, deadline_s: float) -> None:
+    def __init__(
+        self, alarm: Alarm, *, deadline_s: float, questions_per_mail: int = QUESTIONS_PER_MAIL
+    ) -> None:
         self._alarm = alarm
         self._deadline_s = deadline_s
+        self._questions_per_mail = questions_per_mail
+        self._budget = QuestionBudget(questions_per_mail)
         self._facts: dict[type[Any], Any] = {}
         self._of_recipient: dict[Address, dict[type[Any], Any]] = {}
         self._kept: dict[type[Any], Gathering] = {}
@@ -79,7 +88,9 @@ class Knowledge:
         """None when it is known now; else what has to be waited for."""
         pending = self._running.get((gathering.fact, recipient)) if self._running else None
         if pending is None:
-            found = self._begin(gathering, mail)
+            found = (
+                self._begin_behind(gathering, mail) if gathering.stands_on else self._begin(gathering, mail)
+            )
             if not isinstance(found, asyncio.Task):
                 place[gathering.fact] = found
                 self._kept[gathering.fact] = gathering
@@ -119,6 +130,7 @@ class Knowledge:
         """Everything about the transaction and its recipients; what is on its way is stopped."""
         self._forget(lambda gathering: gathering.scope is not _OF_CONNECTION)
         self._of_recipient.clear()
+        self._budget = QuestionBudget(self._questions_per_mail)
 
     def forget_identity(self) -> None:
         """What depends on who the peer says it is, too."""
@@ -156,15 +168,33 @@ class Knowledge:
             place = self._of_recipient[recipient] = {}
         return place
 
+    def _begin_behind(self, gathering: Gathering, mail: MailView) -> Any:
+        """Begin what stands on other facts, once those that are on their way have come."""
+        before = [self._running[kind, None] for kind in gathering.stands_on if (kind, None) in self._running]
+        if not before:
+            return self._begin(gathering, mail)
+        return asyncio.ensure_future(self._find_behind(gathering, mail, before))
+
+    async def _find_behind(self, gathering: Gathering, mail: MailView, before: Sequence[Pending]) -> Any:
+        await asyncio.wait([one.task for one in before])
+        for one in before:
+            self._take(one)
+        found = self._begin(gathering, mail)
+        return await found if isinstance(found, asyncio.Task) else found
+
     def _begin(self, gathering: Gathering, mail: MailView) -> Any:
         """The fact, Unknown, or the task that will find it."""
         try:
-            found = gathering.find(mail)
+            found = gathering.begin(mail, self.known)
         # An edge: whatever a gatherer does, the fact is unknown and the mail goes on.
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
             return self._unknown(gathering, error)
         if not isinstance(found, gathering.fact) and isinstance(found, Coroutine):
-            return asyncio.ensure_future(self._find(gathering, found))
+            outside = ASKING_FOR.set(self._budget)  # the task keeps it, the conversation does not
+            try:
+                return asyncio.ensure_future(self._find(gathering, found))
+            finally:
+                ASKING_FOR.reset(outside)
         return self._checked(gathering, found)
 
     async def _find(self, gathering: Gathering, finding: Coroutine[Any, Any, Any]) -> Any:

@@ -23,6 +23,23 @@ class HttpsRequest:
     authorization: str = field(default="", repr=False)
     answer_limit_bytes: int
     timeout_s: float
+    accept: str = "application/json"
+    body_type: str = "application/x-www-form-urlencoded"
+    """The body's media type."""
+    accept_only: bool = False
+    """An answer of another media type is a fault."""
+    public_only: bool = False
+    """A server at an address of our own networks is not asked."""
+    etag: str = ""
+    """Of what we have: the body comes only when the server has another (RFC 9110 §13.1.2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What a fetch brought. body: None when it is as it was. etag: "" when the server gives none."""
+
+    body: bytes | None = field(repr=False)
+    etag: str = ""
     body_type: str = "application/x-www-form-urlencoded"
     accept: str = "application/json"
     accept_only: bool = False
@@ -34,3 +51,6 @@ class HttpsClient(Protocol):
 
     async def ask(self, request: HttpsRequest) -> bytes:
         """The body of a 200, or of a 201 or 202 to a POST. Raises WorldFault for everything else."""
+
+    async def fetch(self, request: HttpsRequest) -> Fetched:
+        """As ask(), for something that is fetched again and again: 304 is an answer, too."""

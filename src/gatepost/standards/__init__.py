@@ -1,1 +1,1 @@
-"""What the RFCs compute of a sender: SPF, DKIM, DMARC, ARC. Nothing yet: sender authentication is to come."""
+"""What the RFCs compute of a sender, from texts and a resolver passed in: SPF, Sender ID, SRS, tagged senders."""

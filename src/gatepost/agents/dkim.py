@@ -1,0 +1,79 @@
+"""Agent: what DKIM signatures say against a mail (threats J13-J24); what they say for it is DMARC's to judge."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from gatepost.config.agent_table import AgentTable, FilterTable
+from gatepost.facts.dkim import DkimResults, DkimSignature
+from gatepost.model.known import Known, MailView
+from gatepost.model.site import Site
+from gatepost.model.verdict import Action, Finding, Stage, Verdict
+
+WEAK_BITS = 2048
+
+INVALID = Finding(
+    name="dkim-invalid", means="The mail is signed, and not one of its signatures is good.", points=0.5
+)
+UNSETTLED = Finding(name="dkim-unsettled", means="The key of a signature could not be looked up.", points=0.0)
+PARTIAL = Finding(
+    name="dkim-partial",
+    means="A good signature covers a part of the body only (l=): anything may have been added.",
+    points=0.5,
+)
+WEAK_KEY = Finding(
+    name="dkim-weak-key", means="A good signature was made with an RSA key below 2048 bits.", points=0.0
+)
+TESTING = Finding(name="dkim-testing", means="The signing domain only tries DKIM out (t=y).", points=0.0)
+TOO_MANY = Finding(
+    name="dkim-many-signatures", means="The mail has more signatures than are looked at.", points=0.5
+)
+
+
+class Settings(FilterTable):
+    """[agents.dkim]"""
+
+
+class Dkim:
+    """Mark mail whose DKIM signatures are broken, cover only a part, or are weak."""
+
+    name: ClassVar[str] = "dkim"
+    settings_type: ClassVar[type[AgentTable]] = Settings
+    needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.END_OF_DATA: (DkimResults,)}
+    when_unknown: ClassVar[Action] = Action.PASS
+    is_filter: ClassVar[bool] = True
+    findings: ClassVar[tuple[Finding, ...]] = (INVALID, UNSETTLED, PARTIAL, WEAK_KEY, TESTING, TOO_MANY)
+
+    def __init__(self, _settings: Settings, _site: Site) -> None:
+        self._silent = Verdict(agent=self.name)
+
+    def examine(self, _mail: MailView, known: Known) -> Verdict:
+        """Findings; nothing is refused for a signature (RFC 6376 §6.3)."""
+        results = known[DkimResults]
+        if not results.signatures:
+            return self._silent
+        found = _findings_of(results)
+        if not found:
+            return self._silent
+        reasons = "; ".join(f"{s.domain or '?'}: {s.reason}" for s in results.signatures if s.reason)
+        return Verdict(agent=self.name, findings=found, because=(results,), reason=reasons[:400])
+
+
+def _findings_of(results: DkimResults) -> tuple[Finding, ...]:
+    signatures = results.signatures
+    good = [one for one in signatures if one.result == "pass"]
+    unsettled = any(one.result == "temperror" for one in signatures)
+    observed = (
+        (not good and not unsettled and not all(_only_tries(one) for one in signatures), INVALID),
+        (unsettled and not good, UNSETTLED),
+        (any(not one.covers_whole_body for one in good), PARTIAL),
+        (any(one.algorithm.startswith("rsa") and one.key_bits < WEAK_BITS for one in good), WEAK_KEY),
+        (any(one.testing for one in signatures), TESTING),
+        (results.left_out > 0, TOO_MANY),
+    )
+    return tuple(finding for seen, finding in observed if seen)
+
+
+def _only_tries(signature: DkimSignature) -> bool:
+    """RFC 6376 §3.6.1: a failure of a domain in testing must not count against the mail."""
+    return signature.testing

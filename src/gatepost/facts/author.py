@@ -1,0 +1,82 @@
+"""Fact: who wrote the mail, as its header From says; read once for all agents (threats J25-J28)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from gatepost.facts.gathering import Gathering, Sources
+from gatepost.message.headers import Defect, HeaderIndex
+from gatepost.model.address import Address
+from gatepost.model.known import Scope
+from gatepost.model.verdict import Stage
+from gatepost.standards.mailboxes import read_mailboxes
+
+ADDRESSES_LIMIT: Final = 20
+FIELDS_READ: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """The header From."""
+
+    name: ClassVar[str] = "author"
+
+    addresses: tuple[Address, ...] = ()
+    """In order, at most twenty; of several From fields, all."""
+    domains: tuple[str, ...] = ()
+    """Theirs, each once, as A-labels."""
+    display_names: tuple[str, ...] = ()
+    """Names beside the addresses and of groups, decoded and printable; without the empty ones."""
+    problem: str = ""
+    """Why readers may disagree about who wrote it; "" for nearly all mail. Then nobody is to be believed."""
+
+
+def read_author(head: bytes) -> Author:
+    """head: the header section. Takes any bytes, raises nothing."""
+    index = HeaderIndex.parse(head)
+    values = index.all(b"from")
+    addresses: list[Address] = []
+    names: list[str] = []
+    problem = _fields_problem(len(values), index.defects)
+    for value in values[:FIELDS_READ]:
+        found = read_mailboxes(value)
+        problem = problem or found.problem
+        names += [*found.groups, *(mailbox.name for mailbox in found.mailboxes)]
+        addresses += [mailbox.address for mailbox in found.mailboxes if mailbox.address is not None]
+    if not addresses:
+        problem = problem or "no address in From"
+    if len(addresses) > ADDRESSES_LIMIT:
+        problem = problem or f"more than {ADDRESSES_LIMIT} addresses"
+    kept = tuple(addresses[:ADDRESSES_LIMIT])
+    return Author(
+        addresses=kept,
+        domains=tuple(dict.fromkeys(address.domain for address in kept)),
+        display_names=tuple(name for name in names[:ADDRESSES_LIMIT] if name),
+        problem=problem,
+    )
+
+
+def _fields_problem(count: int, defects: frozenset[Defect]) -> str:
+    if count > 1:
+        return f"{count} From fields"
+    if not count:
+        return "no From field"
+    odd = defects & {
+        Defect.BLANK_BEFORE_COLON,
+        Defect.LEADING_BLANK,
+        Defect.NUL,
+        Defect.BARE_CR,
+        Defect.BARE_LF,
+    }
+    return f"header section with {min(defect.value for defect in odd)}" if odd else ""
+
+
+def gatherer(_sources: Sources) -> Gathering:
+    """Known when the header section is."""
+    return Gathering(
+        fact=Author,
+        scope=Scope.MAIL,
+        earliest=Stage.END_OF_HEADERS,
+        find=lambda mail: read_author(mail.head),
+    )

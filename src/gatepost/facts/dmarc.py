@@ -1,0 +1,166 @@
+"""Fact: whether the domain in From stands behind the mail (RFC 9989; threats J11, J25, J29-J32, J37)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from gatepost.config.dmarc_settings import DmarcTable
+from gatepost.facts.arc import ArcResult
+from gatepost.facts.author import Author, read_author
+from gatepost.facts.dkim import DkimResults
+from gatepost.facts.gathering import Gathering, Sources
+from gatepost.facts.spf import SpfResult
+from gatepost.model.ip_ranges import IpRanges
+from gatepost.model.known import Known, MailView, Scope
+from gatepost.model.verdict import Stage
+from gatepost.protocol.addresses import canonical_domain
+from gatepost.standards.dmarc import Evaluation, Proven, decisive, evaluate
+from gatepost.standards.dmarc_record import Policy, ReportAddress
+from gatepost.standards.dmarc_walk import DnsTexts
+
+_DMARC_PASS: Final = re.compile(r"(?:\A|[;\s])dmarc\s*=\s*pass\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmarcResult:
+    """What DMARC says of the mail; of several authors, of the one that decides."""
+
+    name: ClassVar[str] = "dmarc"
+
+    result: str
+    """pass, fail, none (no policy), temperror or permerror."""
+    from_domain: str = ""
+    policy_domain: str = ""
+    """Where the record stands that applies."""
+    policy: str = "none"
+    """What it asks for when the check fails: none, quarantine or reject."""
+    alignment: str = ""
+    """What proved the author domain: "dkim DOMAIN" or "spf DOMAIN"; "" when nothing did."""
+    override: str = ""
+    """What excuses a failed check here, in RFC 9990's words (trusted_forwarder ...); "" when nothing does."""
+    testing: bool = False
+    """The record says t=y: one step less is to be done."""
+    reason: str = ""
+    spf_aligned: bool = False
+    dkim_aligned: bool = False
+    published: tuple[str, ...] = ()
+    """The record's p, sp, np, adkim, aspf, fo, t, for reports."""
+    rua: tuple[tuple[str, int], ...] = ()
+    """Where its domain wants reports, with each address's size limit (0: none)."""
+
+    @property
+    def asks_for(self) -> str:
+        """The policy after t=y: none, quarantine or reject."""
+        policy = Policy[self.policy.upper()]
+        return (policy.lowered if self.testing else policy).word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excuses:
+    """Whose failed checks this gateway excuses."""
+
+    forwarders: IpRanges
+    mailing_lists: frozenset[str]
+    trust_arc: bool
+
+    @classmethod
+    def of(cls, table: DmarcTable) -> Excuses:
+        """As the settings say."""
+        return cls(
+            forwarders=IpRanges(table.trusted_forwarders),
+            mailing_lists=frozenset(map(canonical_domain, table.mailing_lists)),
+            trust_arc=table.trust_arc,
+        )
+
+
+async def find_dmarc(
+    mail: MailView, known: Known, dns: DnsTexts, excuses: Excuses, *, timeout_s: float
+) -> DmarcResult:
+    """Never raises WorldFault: what the DNS does not say is temperror."""
+    author = known.get(Author) or read_author(mail.head)
+    if author.problem:
+        domain = author.domains[0] if author.domains else ""
+        return DmarcResult(result="permerror", from_domain=domain, reason=author.problem)
+    proven = proven_domains(mail, known)
+    found = decisive(await evaluate(author.domains, proven, dns, timeout_s=timeout_s))
+    override = _override(mail, known, proven, excuses) if found.result == "fail" else ""
+    return _result(found, override)
+
+
+def proven_domains(mail: MailView, known: Known) -> Proven:
+    """Only what stands behind the mail: MAIL FROM, and signatures over From and the whole body (J14, J18, J32)."""
+    spf, dkim = known.get(SpfResult), known.get(DkimResults)
+    counts = spf is not None and (spf.identity == "mailfrom" or mail.sender.is_null)
+    signatures = dkim.signatures if dkim is not None else ()
+    unanswered = [word for word, fact in (("SPF", spf), ("DKIM", dkim)) if fact is None]
+    if spf is not None and spf.result == "temperror":
+        unanswered.append("SPF")
+    if any(signature.result == "temperror" for signature in signatures):
+        unanswered.append("DKIM")
+    return Proven(
+        spf_domain=spf.domain if spf is not None and counts and spf.result == "pass" else "",
+        dkim_domains=tuple(
+            signature.domain.lower()
+            for signature in signatures
+            if signature.result == "pass"
+            and signature.covers_whole_body
+            and "from" in [field.lower() for field in signature.signed_fields]
+        ),
+        unanswered=f"{' and '.join(unanswered)} could not be checked" if unanswered else "",
+    )
+
+
+def _override(mail: MailView, known: Known, proven: Proven, excuses: Excuses) -> str:
+    if excuses.forwarders and mail.session.origin_ip in excuses.forwarders:
+        return "trusted_forwarder"
+    sender_domain = mail.sender.domain
+    if sender_domain in excuses.mailing_lists and sender_domain in (proven.spf_domain, *proven.dkim_domains):
+        return "mailing_list"
+    arc = known.get(ArcResult) if excuses.trust_arc else None
+    if arc is not None and arc.result == "pass" and arc.trusted_by and _DMARC_PASS.search(arc.payload):
+        return "local_policy"
+    return ""
+
+
+def _result(found: Evaluation, override: str) -> DmarcResult:
+    record = found.record
+    published: tuple[str, ...] = ()
+    rua: tuple[ReportAddress, ...] = ()
+    if record is not None:
+        relaxed = {True: "s", False: "r"}
+        published = (record.p.word, record.sp.word, record.np.word, relaxed[record.strict_dkim])
+        published = (*published, relaxed[record.strict_spf], record.fo, "y" if record.testing else "n")
+        rua = record.rua
+    return DmarcResult(
+        result=found.result,
+        from_domain=found.from_domain,
+        policy_domain=found.policy_domain,
+        policy=found.policy.word,
+        alignment=found.aligned_with,
+        override=override,
+        testing=found.testing,
+        reason=found.reason,
+        spf_aligned=found.spf,
+        dkim_aligned=found.dkim,
+        published=published,
+        rua=tuple((address.mailbox, address.limit_bytes) for address in rua),
+    )
+
+
+def gatherer(sources: Sources) -> Gathering:
+    """Known at the end of the data, once SPF, DKIM and ARC are."""
+    excuses = Excuses.of(sources.dmarc)
+
+    async def find(mail: MailView, known: Known) -> DmarcResult:
+        return await find_dmarc(mail, known, sources.resolver, excuses, timeout_s=sources.lookup_timeout_s)
+
+    return Gathering(
+        fact=DmarcResult,
+        scope=Scope.MAIL,
+        earliest=Stage.END_OF_DATA,
+        find_from=find,
+        stands_on=(Author, SpfResult, DkimResults, ArcResult),
+        waits=True,
+    )

@@ -1,0 +1,31 @@
+"""Lists of domains as settings write them: "example.com", and "*.example.com" for those below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gatepost.model.domain_table import DomainTable
+from gatepost.model.fault import PeerFault
+from gatepost.protocol.addresses import canonical_domain
+
+
+def domain_entries(entries: Iterable[str]) -> DomainTable[bool] | None:
+    """For asking whether a domain is in the list; None: it is empty. Raises ValueError as check_domain_entries."""
+    named = {domain_entry(entry): True for entry in entries}
+    return DomainTable(named, otherwise=False) if named else None
+
+
+def check_domain_entries(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """The same entries. Raises ValueError for one that is no domain: for validators of settings."""
+    for entry in entries:
+        domain_entry(entry)
+    return entries
+
+
+def domain_entry(entry: str) -> str:
+    """One entry as lower-case A-labels. Raises ValueError."""
+    star, name = ("*.", entry[2:]) if entry.startswith("*.") else ("", entry)
+    try:
+        return star + canonical_domain(name)
+    except PeerFault as fault:
+        raise ValueError(f"{entry[:255]!r} is no domain: {fault.reason}") from fault

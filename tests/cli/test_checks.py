@@ -1,0 +1,77 @@
+"""gatepost test: what was looked up, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.terminal import Terminal
+from tests.standards.zones import texts
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    made = Terminal(tmp_path)
+    made.zones = texts({
+        "a.test": "v=spf1 include:b.test -all exp=why.a.test",
+        "b.test": "v=spf1 ip4:192.0.2.0/24 ?all",
+        "why.a.test": "%{i} is not ours",
+        "odd.test": "v=spf1 \x1b[31m -all",
+    })  # fmt: skip
+    return made
+
+
+def test_spf_shows_every_record_and_term(terminal: Terminal) -> None:
+    done = terminal.type("test", "spf", "ann@A.test", "192.0.2.7", "--helo", "mx.a.test")
+    assert done.exit_code == 0
+    assert done.output.splitlines() == [
+        "a.test",
+        "  ? a.test TXT: v=spf1 include:b.test -all exp=why.a.test",
+        "  record v=spf1 include:b.test -all exp=why.a.test",
+        "    b.test",
+        "      ? b.test TXT: v=spf1 ip4:192.0.2.0/24 ?all",
+        "      record v=spf1 ip4:192.0.2.0/24 ?all",
+        "      ip4:192.0.2.0/24: matches, pass",
+        "a.test",
+        "  include:b.test: matches, pass",
+        "",
+        "pass by ip4:192.0.2.0/24 of b.test: 192.0.2.7 and a.test",
+        "on the way: a.test > b.test",
+    ]
+
+
+def test_spf_shows_what_the_domain_says(terminal: Terminal) -> None:
+    done = terminal.type("test", "spf", "a.test", "::ffff:203.0.113.9")
+    assert "fail by -all of a.test: 203.0.113.9 and a.test" in done.output
+    assert "203.0.113.9 is not ours" in done.output
+
+
+def test_a_strangers_record_does_not_move_the_cursor(terminal: Terminal) -> None:
+    done = terminal.type("test", "spf", "odd.test", "192.0.2.7")
+    assert "\x1b" not in done.output
+    assert "problem: odd.test: '\\x1b[31m' is no mechanism" in done.output
+
+
+def test_spf_answers_programs(terminal: Terminal) -> None:
+    said = json.loads(terminal.type("test", "spf", "a.test", "192.0.2.7", "--json").output)
+    assert (said["result"], said["path"], said["steps"][0]["depth"]) == ("pass", ["a.test", "b.test"], 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(("a b", "192.0.2.7"), "neither a domain nor an address"), (("a.test", "192.0.2"), "is no IP address")],
+)
+def test_what_cannot_be_asked_is_wrong_usage(terminal: Terminal, words: tuple[str, ...], says: str) -> None:
+    done = terminal.type("test", "spf", *words)
+    assert (done.exit_code, says in done.output) == (2, True)
+
+
+def test_senderid_reads_spf2_records_and_says_why_it_fails(terminal: Terminal) -> None:
+    terminal.zones = texts({"a.test": ["v=spf1 -all", "spf2.0/mfrom,pra +all"], "b.test": "v=spf1 -all"})
+    assert "Sender ID: pass" in terminal.type("test", "senderid", "a.test", "192.0.2.7").output
+    assert (
+        "Sender ID: fail (not-permitted)" in terminal.type("test", "senderid", "b.test", "192.0.2.7").output
+    )
+    said = json.loads(terminal.type("test", "senderid", "no.test", "192.0.2.7", "--json").output)
+    assert (said["sender_id"], said["sender_id_reason"]) == ("fail", "domain-does-not-exist")
