@@ -17,6 +17,7 @@ from gatepost.model.session import Session
 from gatepost.model.verdict import PASSED, Action, Disposition, Stage, Verdict
 from gatepost.policy.agent import Agent, unknown_reply_of
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.behind_relays import BehindRelays
 from gatepost.policy.dossier import DossierWriter
 from gatepost.policy.folding import EXEMPT_SCL, Decision, Scale, decide, stamped
 from gatepost.policy.gathering import QUESTIONS_PER_MAIL, Knowledge, Pending
@@ -51,9 +52,11 @@ class Hearing:
         "_alarm",
         "_asked",
         "_audience",
+        "_behind",
         "_is_internal",
         "_knowledge",
         "_log",
+        "_normal",
         "_own_domains",
         "_panels",
         "_panels_now",
@@ -78,7 +81,10 @@ class Hearing:
         revision: str,
         alarm: Alarm,
         questions_per_mail: int = QUESTIONS_PER_MAIL,
+        behind: BehindRelays | None = None,
     ) -> None:
+        self._behind = behind
+        self._normal = (panels, skipped)
         self._panels_of = panels
         self._skipped_of = skipped
         self._own_domains = accepted
@@ -231,10 +237,23 @@ class Hearing:
     def _panels_for(self, session: Session) -> Mapping[Stage, Panel]:
         if session is not self._session:  # rights change with EHLO, STARTTLS and AUTH only
             self._session = session
+            if self._behind is not None:
+                self._choose_panels(self._behind, session)
             self._audience = Audience.of(session.rights)
             self._is_internal = self._audience is _INTERNAL
             self._panels_now = self._panels_of[self._audience]
         return self._panels_now
+
+    def _choose_panels(self, behind: BehindRelays, session: Session) -> None:
+        """Of a relay of ours: what was found out about the origin was about another mail's, or about the relay."""
+        if session.client_ip not in behind.relays:
+            self._panels_of, self._skipped_of = self._normal
+            return
+        self._knowledge.forget_origin()
+        if session.origin_ip == session.client_ip:
+            self._panels_of, self._skipped_of = behind.unknown, behind.unknown_skipped
+        else:
+            self._panels_of, self._skipped_of = behind.known, behind.known_skipped
 
     def _is_exempt(self) -> bool:
         return self._panels_of[_BYPASSING] is self._panels_now

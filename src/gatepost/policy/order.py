@@ -22,10 +22,12 @@ from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
+from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
 from gatepost.policy.agent import Agent, name_of, settings_of
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.behind_relays import behind_relays
 from gatepost.policy.folding import Scale
 from gatepost.policy.panel import Audience, Member, panels_for
 from gatepost.policy.runner import Docket, PolicyRunner
@@ -150,6 +152,7 @@ def build(
     if third_party is None:
         third_party = find_third_party(settings.policy.agents_directory)
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
+    relays = IpRanges(settings.server.internal_relays)
     dockets = {}
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
@@ -158,7 +161,10 @@ def build(
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)
-        dockets[name] = Docket(panels=tuple(panels_for(members, facts, audience) for audience in Audience))
+        dockets[name] = Docket(
+            panels=tuple(panels_for(members, facts, audience) for audience in Audience),
+            behind=behind_relays(relays, members, facts) if relays else None,
+        )
     return PolicyRunner(
         dockets,
         accepted=accepted,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.verdict import Stage
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.behind_relays import BehindRelays, skipped_among
 from gatepost.policy.folding import Scale
 from gatepost.policy.gathering import QUESTIONS_PER_MAIL
 from gatepost.policy.hearing import Hearing
@@ -23,11 +23,13 @@ class Docket:
     """
 
     panels: tuple[Mapping[Stage, Panel], ...]
+    behind: BehindRelays | None = None
+    """Where there are internal relays: who is asked about what they bring."""
     skipped: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
     """By Audience: agents that are asked at no stage, and why; written into every dossier."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "skipped", tuple(map(_skipped_among, self.panels)))
+        object.__setattr__(self, "skipped", tuple(map(skipped_among, self.panels)))
 
 
 class PolicyRunner:
@@ -67,8 +69,5 @@ class PolicyRunner:
             revision=self._revision,
             alarm=self._alarm,
             questions_per_mail=self._questions_per_mail,
+            behind=docket.behind,
         )
-
-
-def _skipped_among(panels: Mapping[Stage, Panel]) -> tuple[tuple[str, str], ...]:
-    return tuple(dict.fromkeys(chain.from_iterable(panel.skipped for panel in panels.values())))
