@@ -20,6 +20,7 @@ from gatepost.config.check_integrated import check_integrated
 from gatepost.config.check_limits import check_limits
 from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
+from gatepost.config.check_relays import check_relays
 from gatepost.config.check_tls import check_tls
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
@@ -245,6 +246,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_notices(settings)
     yield from check_delivery(settings)
     yield from check_doors(settings)
+    yield from check_relays(settings)
     yield from check_limits(settings)
     yield from check_logins(settings)
     yield from check_integrated(settings)
