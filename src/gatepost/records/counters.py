@@ -98,6 +98,12 @@ METRICS: Final = (
     Metric("store_commits", "Transactions committed"),
     Metric("store_failures", "Transactions that failed"),
     Metric(
+        "single_source",
+        "Workers whose last 1000 mails of strangers came from one address, or from private ones",
+        (),
+        _GAUGE,
+    ),
+    Metric(
         "dns_questions",
         "Questions sent, by zone (those of dns.watched-zones, other) and outcome (found, none, unknown)",
         ("zone", "outcome"),
