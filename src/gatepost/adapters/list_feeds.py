@@ -201,7 +201,7 @@ class ListFeeds:
         stamp = feed.path.with_suffix(".etag")
         with contextlib.suppress(OSError):
             age_s = self.clock.now() - stamp.stat().st_mtime
-            if 0 <= age_s < feed.settings.interval_s and feed.path.exists():
+            if abs(age_s) < feed.settings.interval_s and feed.path.exists():
                 return
         feed.tried_at = self.clock.monotonic()
         try:
