@@ -193,6 +193,18 @@ def test_a_url_is_fetched_once_for_all_and_again_when_its_etag_is_another(world:
     asyncio.run(scenario())
 
 
+def test_a_reload_keeps_the_tables_of_feeds_that_are_the_same(world: World) -> None:
+    file = world.directory / "list"
+    file.write_text("192.0.2.9\n")
+    before = world.feeds(a={"file": str(file)}, b={"file": str(file)})
+    asyncio.run(before.look())
+    after = world.feeds(a={"file": str(file)}, b={"file": str(file), "interval": "1s"})
+    after.adopt(before)
+    assert listed(after, "192.0.2.9") == "a: "
+    asyncio.run(after.look())
+    assert world.events == ["list-feed-read"] * 3
+
+
 async def _aged(world: World) -> None:
     """The copy is from before; its time is the disk's, not the fake clock's."""
     for file in (world.directory / "feeds").glob("*.etag"):

@@ -65,14 +65,25 @@ class ListFeeds:
             for name, feed in self.settings.items()
             if feed.enabled
         }
+        self._sort()
+
+    def __bool__(self) -> bool:
+        return bool(self._feeds)
+
+    def adopt(self, before: ListFeeds) -> None:
+        """Go on with an older configuration's tables of the same feeds: a reload takes nobody off a list."""
+        for name, feed in self._feeds.items():
+            old = before._feeds.get(name)
+            if old is not None and old.settings == feed.settings:
+                self._feeds[name] = old
+        self._sort()
+
+    def _sort(self) -> None:
         every = self._feeds.values()
         self._lists = {
             "block": tuple(feed for feed in every if feed.settings.counts_as == "block"),
             "allow": tuple(feed for feed in every if feed.settings.counts_as == "allow"),
         }
-
-    def __bool__(self) -> bool:
-        return bool(self._feeds)
 
     def find(self, list_name: ListName, version: int, number: int) -> Entry | None:
         """The first feed that lists the address."""
