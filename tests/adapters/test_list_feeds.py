@@ -24,7 +24,7 @@ from gatepost.config.list_settings import ListFeed
 from gatepost.config.schema import frozen
 from gatepost.model.fault import WorldFault
 from gatepost.model.ip_ranges import number_of
-from gatepost.ports.https import HttpsClient
+from gatepost.ports.https import HttpsFetcher
 
 
 @dataclass
@@ -33,7 +33,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     log: Lines = field(default_factory=Lines)
 
-    def feeds(self, https: Mapping[str, HttpsClient] | None = None, **given: dict[str, Any]) -> ListFeeds:
+    def feeds(self, https: Mapping[str, HttpsFetcher] | None = None, **given: dict[str, Any]) -> ListFeeds:
         settings = {name: ListFeed.model_validate(frozen(one)) for name, one in given.items()}
         return ListFeeds(
             settings=settings,

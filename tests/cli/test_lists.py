@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,19 @@ def test_an_entry_comes_is_seen_and_goes(terminal: Terminal) -> None:
     assert terminal.type("list", "show", "--machine").output == "no entry\n"
     assert terminal.type("list", "remove", "block", "192.0.2.0/24").exit_code == 0
     assert terminal.type("list", "remove", "block", "192.0.2.0/24").exit_code == 1
+
+
+def test_a_state_directory_that_lists_make_is_closed_to_others(terminal: Terminal) -> None:
+    text = terminal.file.read_text().replace(f'"{terminal.directory}"', f'"{terminal.directory}/state"')
+    terminal.file.write_text(text)
+    before = os.umask(0o022)
+    try:
+        assert terminal.type("list", "add", "block", "192.0.2.1").exit_code == 0
+    finally:
+        os.umask(before)
+    state = terminal.directory / "state"
+    assert [path.stat().st_mode & 0o777 for path in (state, state / "shared")] == [0o700, 0o700]
+    assert (state / "shared" / "state.db").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -169,8 +183,8 @@ def test_providers_are_tried(terminal: Terminal) -> None:
     assert json.loads(terminal.type("test", "blocklist", "::1", "--json").output)[0]["ignored"] == [
         "127.0.0.9"
     ]
-    for words in (("x",), ("192.0.2.1", "--provider", "b")):
-        assert terminal.type("test", "blocklist", *words).exit_code == 2
+    for wrong in (("x",), ("192.0.2.1", "--provider", "b")):
+        assert terminal.type("test", "blocklist", *wrong).exit_code == 2
 
 
 def test_status_says_how_providers_answer(terminal: Terminal) -> None:

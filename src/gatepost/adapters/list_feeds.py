@@ -15,7 +15,7 @@ from gatepost.config.list_settings import ListFeed
 from gatepost.model.fault import WorldFault
 from gatepost.model.https_url import parse_https_url
 from gatepost.model.ip_ranges import address_text
-from gatepost.ports.https import HttpsClient, HttpsRequest
+from gatepost.ports.https import HttpsFetcher, HttpsRequest
 from gatepost.ports.lists import Entry, ListName
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.world import Clock
@@ -51,7 +51,7 @@ class ListFeeds:
     clock: Clock
     log: Log
     counters: Counters
-    https: Mapping[str, HttpsClient] = field(default_factory=dict)
+    https: Mapping[str, HttpsFetcher] = field(default_factory=dict)
     lazy: bool = False
     """Read a feed when it is first asked, for the command line."""
     _feeds: dict[str, _Feed] = field(init=False)
@@ -220,7 +220,7 @@ class ListFeeds:
                 await self._fetch(feed, stamp)
         except BlockingIOError:
             return  # another worker is at it
-        except (OSError, WorldFault) as error:
+        except (OSError, ValueError, WorldFault) as error:
             self._fail(feed, f"{feed.settings.url} was not fetched: {error}")
 
     async def _fetch(self, feed: _Feed, stamp: Path) -> None:
