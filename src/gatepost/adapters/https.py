@@ -19,7 +19,7 @@ _NOT_MODIFIED: Final = 304
 
 
 class HttpsAsker:
-    """Keeps the promise of ports.https.HttpsClient."""
+    """Keeps the promises of ports.https.HttpsClient and HttpsFetcher."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class HttpsAsker:
         return (await self._good(request)).body
 
     async def fetch(self, request: HttpsRequest) -> Fetched:
-        """As HttpsClient."""
+        """As HttpsFetcher."""
         answer = await self._good(request)
         if answer.status == _NOT_MODIFIED:
             return Fetched(body=None, etag=answer.etag or request.etag)

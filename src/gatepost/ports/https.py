@@ -52,5 +52,9 @@ class HttpsClient(Protocol):
     async def ask(self, request: HttpsRequest) -> bytes:
         """The body of a 200, or of a 201 or 202 to a POST. Raises WorldFault for everything else."""
 
+
+class HttpsFetcher(Protocol):
+    """The same for what is fetched again and again."""
+
     async def fetch(self, request: HttpsRequest) -> Fetched:
-        """As ask(), for something that is fetched again and again: 304 is an answer, too."""
+        """As HttpsClient.ask(); 304 is an answer, too."""
