@@ -79,6 +79,7 @@ class Worker:
         self.doors = {"internet": ConnectorState.RUNNING}
         self.jump_s = 0.0
         self.resources: tuple[ResourceState, ...] = ()
+        self.samples: tuple[tuple[str, tuple[tuple[str, str], ...], float], ...] = ()
         self.stressed: tuple[str, ...] = ()
         self.commands = WorkerCommands(
             self.store,
@@ -94,6 +95,7 @@ class Worker:
                 confirm_clock=self.confirm_clock,
                 resources=lambda: self.resources,
                 stressed=lambda: self.stressed,
+                samples=lambda: self.samples,
             ),
             clock=self.clock,
             route=lambda address: f"new:{address.domain}",

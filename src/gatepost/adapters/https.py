@@ -20,7 +20,7 @@ _NOT_MODIFIED: Final = 304
 
 
 class HttpsAsker:
-    """Keeps the promise of ports.https.HttpsClient."""
+    """Keeps the promises of ports.https.HttpsClient and HttpsFetcher."""
 
     def __init__(self, resolver: Resolver, dialer: LoopDialer, *, ca_file: str) -> None:
         """ca_file: the authorities that are believed, and no others; "" for the system's."""
@@ -33,7 +33,7 @@ class HttpsAsker:
         return (await self._good(request)).body
 
     async def fetch(self, request: HttpsRequest) -> Fetched:
-        """As HttpsClient."""
+        """As HttpsFetcher."""
         answer = await self._good(request)
         if answer.status == _NOT_MODIFIED:
             return Fetched(body=None, etag=answer.etag or request.etag)

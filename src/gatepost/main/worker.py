@@ -321,7 +321,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     feeds, providers = (
         (before.feeds, before.providers)
         if before and unchanged(old, settings, *LIST_TABLES)
-        else lists_of(settings, resolver, system_clock, counters, log)
+        else lists_of(settings, resolver, system_clock, counters, log, before.feeds if before else None)
     )
     runner = order.build(
         settings,

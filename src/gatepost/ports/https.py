@@ -40,5 +40,9 @@ class HttpsClient(Protocol):
     async def ask(self, request: HttpsRequest) -> bytes:
         """The body of a 200. Raises WorldFault for everything else: another status, no connection, no time."""
 
+
+class HttpsFetcher(Protocol):
+    """The same for what is fetched again and again."""
+
     async def fetch(self, request: HttpsRequest) -> Fetched:
-        """As ask(), for something that is fetched again and again: 304 is an answer, too."""
+        """As HttpsClient.ask(); 304 is an answer, too."""
