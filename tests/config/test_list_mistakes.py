@@ -89,7 +89,9 @@ LISTS = [
     Mistake(
         "an allow list that skips nobody",
         '[agents.ip-lists]\nallow-skips = ["greylistng"]\n',
-        ('g.toml:4: agents.ip-lists.allow-skips[0]: there is no agent "greylistng"',),
+        (
+            'g.toml:4: agents.ip-lists.allow-skips[0]: there is no agent "greylistng", did you mean greylisting?',
+        ),
     ),
     Mistake(
         "rests that shrink",
