@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.bounce_tags import BounceTags
 from gatepost.facts.message_form import MessageForm, read_message_form
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
@@ -282,6 +283,7 @@ RECORDED: list[Any] = [
         helo_domain="mx.a.test",
     ),
     SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
+    BounceTags(untagged=(to("bob@gate.test").address,), led_back=()),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
 ]
 

@@ -45,6 +45,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "sender-id",
         "automatic-replies",
         "message-form",
+        "return-paths",
     ]
 
 

@@ -20,6 +20,7 @@ from gatepost.config.check_integrated import check_integrated
 from gatepost.config.check_limits import check_limits
 from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
+from gatepost.config.check_return_paths import check_return_paths
 from gatepost.config.check_tls import check_tls
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
@@ -247,6 +248,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_doors(settings)
     yield from check_limits(settings)
     yield from check_logins(settings)
+    yield from check_return_paths(settings)
     yield from check_integrated(settings)
     yield from check_tls(settings)
     yield from check_ways_out(settings)

@@ -12,6 +12,7 @@ from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.profiles import DomainKind, Profile, with_profile
+from gatepost.config.return_path_settings import Batv, Srs
 from gatepost.config.rights import Right
 from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
@@ -431,6 +432,8 @@ class Settings(Table):
     wire_logs: WireLogs = setting("What is said on connections", default=WireLogs())
     metrics: Metrics = setting("Numbers", default=Metrics())
     dns: Dns = setting("Resolvers", default=Dns())
+    srs: Srs = setting("Return paths of forwarded mail", default=Srs())
+    batv: Batv = setting("Tags in return paths of our own", default=Batv())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())

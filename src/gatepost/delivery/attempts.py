@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatepost.delivery.courier import Courier, Line, NeverThere, refused
 from gatepost.delivery.maildir import MaildirCourier
@@ -11,6 +11,7 @@ from gatepost.model.fault import WorldFault
 from gatepost.ports.store import StoreReader
 from gatepost.queue.active import Parcel
 from gatepost.routing.next_hop import HopKind, NextHop
+from gatepost.standards.return_paths import ReturnPaths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class Attempts:
     store: StoreReader
     courier: Courier
     maildir: MaildirCourier
+    return_paths: ReturnPaths | None = None
+    """SRS and tags; None: no return path is signed."""
 
     async def make(self, parcel: Parcel, next_hop: NextHop, line: Line | None) -> tuple[Attempt, Line | None]:
         """Deliver once. line: the open connection of the lane, if it has one; its successor is returned.
@@ -34,7 +37,17 @@ class Attempts:
         if next_hop.kind is HopKind.MAILDIR:
             return await self.maildir.carry(parcel, content, next_hop.settings.maildir), None
         try:
+            parcel = self._signed(parcel)
             line = line or await self.courier.line_to(next_hop)
             return await self.courier.carry(parcel, content, line)
         except NeverThere as fault:
             return refused(parcel, fault), None
+
+    def _signed(self, parcel: Parcel) -> Parcel:
+        """With the return path it leaves with; queue, records and notices keep the one it came with."""
+        if self.return_paths is None:
+            return parcel
+        mail = parcel.mail
+        addresses = [r.recipient.address for r in parcel.recipients]
+        sender = self.return_paths.leaving(mail.sender, addresses, mail.received_at)
+        return parcel if sender is mail.sender else replace(parcel, mail=replace(mail, sender=sender))

@@ -12,6 +12,7 @@ from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.resolver import Lookup, Resolver
+from gatepost.standards.return_paths import ReturnPaths
 
 Find = Callable[[MailView], Any | Coroutine[Any, Any, Any]]
 """Mail in, fact out; a coroutine when it has to wait. Raises WorldFault when the fact stays unknown."""
@@ -31,6 +32,8 @@ class Sources:
     lookup: Lookup | None = None
     """For questions of one type; None: facts that ask them stay unknown."""
     spf: Spf = Spf()
+    return_paths: ReturnPaths | None = None
+    """SRS and tags; None: no return path is signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,7 @@ from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import accounts_file, control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
+from gatepost.main.return_paths import return_paths_of
 from gatepost.main.server_tls import server_tls
 from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
@@ -229,6 +230,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     randomness = SystemRandomness()
     accepted = accepted_domains(settings)
     router = Router(settings, accepted)
+    return_paths = return_paths_of(settings, accepted)
     resolver = before.resolver if before and unchanged(old, settings, "dns") else DnsResolver(settings.dns)
     notices = NoticeWriter(
         house=house_of(settings, accepted, router),
@@ -279,7 +281,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             log=log,
         ),
         router=router,
-        attempts=Attempts(store=store, courier=courier, maildir=maildir),
+        attempts=Attempts(store=store, courier=courier, maildir=maildir, return_paths=return_paths),
         settling=Settling(
             queue=settings.queue,
             delivery=settings.delivery,
@@ -307,6 +309,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         log=log,
         notice=notices.failure_as,
+        return_paths=return_paths,
     )
     runner = order.build(
         settings,
@@ -318,6 +321,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         revision=configuration.revision,
         lookup=resolver,
+        return_paths=return_paths,
     )
     if before and unchanged(old, settings, "users", "dns"):
         tokens, log_in = before.tokens, before.desk.log_in

@@ -12,12 +12,14 @@ from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.return_paths import ReturnPaths as ReturnPathsAgent
 from gatepost.agents.sender_id import SenderId
 from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
+    bounce_tags,
     message_form,
     received_trace,
     recipient_domain,
@@ -43,6 +45,7 @@ from gatepost.ports.directory import RecipientDirectory
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.resolver import Lookup, Resolver
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
+from gatepost.standards.return_paths import ReturnPaths
 
 ORDER: Final = (
     # agent              stages at which it speaks
@@ -54,6 +57,7 @@ ORDER: Final = (
     (SenderId, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
+    (ReturnPathsAgent, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -65,6 +69,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     message_form.gatherer,
     spf.gatherer,
     sender_id.gatherer,
+    bounce_tags.gatherer,
 )
 
 NEED_LOOKUP: Final = (Spf, SenderId)
@@ -78,6 +83,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     message_form.MessageForm,
     spf.SpfResult,
     sender_id.SenderIdResult,
+    bounce_tags.BounceTags,
 )
 
 
@@ -152,6 +158,7 @@ def build(
     revision: str,
     third_party: ThirdParty | None = None,
     lookup: Lookup | None = None,
+    return_paths: ReturnPaths | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
@@ -159,6 +166,7 @@ def build(
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
     lookup: for questions of one type; None: agents that need the answers are not asked.
+    return_paths: SRS and tags; None: no return path is signed.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -168,6 +176,8 @@ def build(
     dockets = {}
     if lookup is None:
         kinds = [kind for kind in kinds if kind not in NEED_LOOKUP]
+    if return_paths is None:
+        kinds = [kind for kind in kinds if kind is not ReturnPathsAgent]
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
@@ -177,6 +187,7 @@ def build(
             lookup_timeout_s=settings.dns.timeout_s,
             lookup=lookup,
             spf=settings.spf,
+            return_paths=return_paths,
         )
         members = _members(kinds, agent_tables, site)
         facts = _gatherings(third_party, sources)
