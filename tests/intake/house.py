@@ -38,6 +38,7 @@ from gatepost.protocol.scram import derive_keys
 from gatepost.queue.schedule import Held
 from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.next_hop import Router
+from gatepost.standards.return_paths import ReturnPaths
 
 ANNS_KEYS = derive_keys("secret", salt=b"salt of a house", iterations=4096)
 RECIPIENTS = ("ann@ours.example", "bob@ours.example", "j\u00fcrgen@ours.example")
@@ -207,6 +208,7 @@ async def open_house(
     agents: dict[str, Any] | None = None,
     keys: TokenKeys | None = None,
     integrated: Integrated | None = None,
+    return_paths: ReturnPaths | None = None,
 ) -> AsyncIterator[House]:
     """One door on a free port of 127.0.0.1."""
     settings = settings or settings_with()
@@ -223,6 +225,7 @@ async def open_house(
         counters=lines,
         log=lines,
         notice=lambda *_: None,
+        return_paths=return_paths,
     )
     runner = order.build(
         settings,
@@ -233,6 +236,7 @@ async def open_house(
         log=lines,
         counters=lines,
         revision="test",
+        return_paths=return_paths,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)

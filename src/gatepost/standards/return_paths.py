@@ -47,7 +47,8 @@ class ReturnPaths:
             return recipient
         if not self.accepted.holds_own(address.domain) or tags.problem(address, now) is not None:
             return recipient
-        return replace(recipient, address=plain, orcpt=f"rfc822;{address.local}@{address.domain}")
+        kind = "rfc822" if address.is_ascii else "utf-8"  # RFC 6533 §3
+        return replace(recipient, address=plain, orcpt=f"{kind};{address.local}@{address.domain}")
 
     def claims(self, recipient: Address) -> bool:
         """Whether the address looks like one that SRS made."""
@@ -72,7 +73,7 @@ class ReturnPaths:
             return False
         given, _, text = recipient.orcpt.partition(";")
         local, _, domain = text.rpartition("@")
-        if given != "rfc822" or not local or not text.isprintable():
+        if given not in ("rfc822", "utf-8") or not local or not text.isprintable():
             return True
         address = Address(local, domain)
         behind = self.tags.untagged(address)
