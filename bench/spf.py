@@ -44,20 +44,22 @@ async def ours(domain: str) -> float:
     return (time.perf_counter() - begun) / ROUNDS
 
 
+def _as_pyspf(record: Any, kind: str) -> Any:
+    if isinstance(record, Mx):
+        return record.preference, record.host
+    return (record,) if kind == "TXT" else record
+
+
 def theirs(domain: str) -> float | None:
     """The same with pyspf and the same answers; None when it is not installed."""
     try:
-        spf = import_module("spf")
+        spf: Any = import_module("spf")
     except ImportError:
         return None
 
     def look_up(name: str, kind: str, *_: object, **__: object) -> list[Any]:
         found = ZONES.get((name.lower().rstrip("."), kind), ())
-        values = (
-            [one.preference, one.host] if isinstance(one, Mx) else [one] if kind == "TXT" else one
-            for one in found
-        )
-        return [((name, kind), tuple(v) if isinstance(v, list) else v) for v in values]
+        return [((name, kind), _as_pyspf(one, kind)) for one in found]
 
     spf.DNSLookup = look_up
     rounds = ROUNDS // 20
