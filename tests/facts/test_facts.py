@@ -13,6 +13,7 @@ from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to
 
 from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author
+from gatepost.facts.bounce_tags import BounceTags
 from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.dns_listings import DnsListings, ListedBy
@@ -327,6 +328,7 @@ RECORDED: list[Any] = [
         helo_domain="mx.a.test",
     ),
     SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
+    BounceTags(untagged=(to("bob@gate.test").address,), led_back=()),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
     DkimResults(
         signatures=(DkimSignature(result="pass", domain="a.test", signed_fields=("from",), key_bits=2048),),

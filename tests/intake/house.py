@@ -41,6 +41,7 @@ from gatepost.protocol.scram import derive_keys
 from gatepost.queue.schedule import Held
 from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.next_hop import Router
+from gatepost.standards.return_paths import ReturnPaths
 
 ANNS_KEYS = derive_keys("secret", salt=b"salt of a house", iterations=4096)
 RECIPIENTS = ("ann@ours.example", "bob@ours.example", "j\u00fcrgen@ours.example")
@@ -212,6 +213,7 @@ async def open_house(
     integrated: Integrated | None = None,
     shared: MemoryShared | None = None,
     lists: AddressLists | None = None,
+    return_paths: ReturnPaths | None = None,
 ) -> AsyncIterator[House]:
     """One door on a free port of 127.0.0.1. lists: guarded as main does it."""
     settings = settings or settings_with()
@@ -230,6 +232,7 @@ async def open_house(
         counters=lines,
         log=lines,
         notice=lambda *_: None,
+        return_paths=return_paths,
     )
     runner = order.build(
         settings,
@@ -242,6 +245,7 @@ async def open_house(
         revision="test",
         shared=shared,
         lists=lists,
+        return_paths=return_paths,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)

@@ -56,6 +56,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "dmarc",
         "own-domain-spoofing",
         "authentication-results",
+        "return-paths",
     ]
 
 

@@ -16,12 +16,14 @@ _HEADS = ("AGENT", "STAGES", "ASKED", "WHEN UNKNOWN", "WHAT IT DOES")
 @click.pass_obj
 def command(face: Face, findings: bool, as_json: bool) -> None:
     """List the agents in the order in which they are asked at each stage."""
-    from gatepost.policy.order import rows  # loads every agent: not for --help
+    from gatepost.policy.order import agent_settings, rows  # loads every agent: not for --help
 
     configuration = face.configuration
     policy = configuration.settings.policy
     found = rows(policy.agents_directory)
-    off = {name for name, table in configuration.agents.items() if not getattr(table, "enabled", True)}
+    tables = {name: table() for name, table in agent_settings(policy.agents_directory).items()}
+    tables.update(configuration.agents)
+    off = {name for name, table in tables.items() if not getattr(table, "enabled", True)}
     off.update(policy.disabled)
     if as_json:
         say_json(

@@ -26,6 +26,7 @@ from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
 from gatepost.config.check_outbound_tls import check_dns_monitor, check_outbound_tls
 from gatepost.config.check_relays import check_relays
+from gatepost.config.check_return_paths import check_return_paths
 from gatepost.config.check_tls import check_tls
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
@@ -260,6 +261,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_guards(settings)
     yield from check_lists(settings)
     yield from check_logins(settings)
+    yield from check_return_paths(settings)
     yield from check_integrated(settings)
     yield from check_tls(settings)
     yield from check_ways_out(settings)

@@ -19,6 +19,7 @@ from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.outbound_tls_settings import OutboundTls
 from gatepost.config.profiles import DomainKind, Profile, with_profile
+from gatepost.config.return_path_settings import Batv, Srs
 from gatepost.config.rights import Right
 from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
@@ -451,6 +452,8 @@ class Settings(Table):
     block_list_providers: dict[str, Provider] = setting("Who lists spam sources", default={})
     allow_list_providers: dict[str, Provider] = setting("Who lists good senders", default={})
     dns_lists: DnsLists = setting("How providers are asked", default=DnsLists())
+    srs: Srs = setting("Return paths of forwarded mail", default=Srs())
+    batv: Batv = setting("Tags in return paths of our own", default=Batv())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
     dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
     policy: Policy = setting("From findings to actions", default=Policy())

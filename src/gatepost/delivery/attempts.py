@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatepost.delivery.courier import Courier, Line, NeverThere, refused
 from gatepost.delivery.maildir import MaildirCourier
@@ -13,6 +13,7 @@ from gatepost.model.fault import WorldFault
 from gatepost.ports.store import StoreReader
 from gatepost.queue.active import Parcel
 from gatepost.routing.next_hop import HopKind, NextHop
+from gatepost.standards.return_paths import ReturnPaths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class Attempts:
     maildir: MaildirCourier
     signer: Signer | None = None
     """None: no domain has a key."""
+    return_paths: ReturnPaths | None = None
+    """SRS and tags; None: no return path is signed."""
 
     async def make(self, parcel: Parcel, next_hop: NextHop, line: Line | None) -> tuple[Attempt, Line | None]:
         """Deliver once. line: the open connection of the lane, if it has one; its successor is returned.
@@ -44,7 +47,7 @@ class Attempts:
                 if isinstance(signed, Attempt):
                     return signed, line
                 content = signed
-            return await self.courier.carry(parcel, content, line)
+            return await self.courier.carry(self._leaving(parcel), content, line)
         except NeverThere as fault:
             return refused(parcel, fault), None
 
@@ -55,3 +58,12 @@ class Attempts:
         except WorldFault as fault:
             text = f"451 4.3.0 The stored mail cannot be read: {fault.reason}"
             return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, text))
+
+    def _leaving(self, parcel: Parcel) -> Parcel:
+        """With the return path it leaves with; queue, records and notices keep the one it came with."""
+        if self.return_paths is None:
+            return parcel
+        mail = parcel.mail
+        addresses = [r.recipient.address for r in parcel.recipients]
+        sender = self.return_paths.leaving(mail.sender, addresses, mail.received_at)
+        return parcel if sender is mail.sender else replace(parcel, mail=replace(mail, sender=sender))

@@ -22,6 +22,7 @@ from gatepost.ports.shared import SharedState
 
 if TYPE_CHECKING:
     from gatepost.facts.provider_desk import ProviderDesk
+from gatepost.standards.return_paths import ReturnPaths
 
 Find = Callable[[MailView], Any | Coroutine[Any, Any, Any]]
 """Mail in, fact out; a coroutine when it has to wait. Raises WorldFault when the fact stays unknown."""
@@ -59,6 +60,8 @@ class Sources:
     bodies: SpooledBodies | None = None
     dkim: Dkim = Dkim()
     arc: Arc = Arc()
+    return_paths: ReturnPaths | None = None
+    """SRS and tags; None: no return path is signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,10 +82,22 @@ def _status(address: Address, kind: DomainType | None, entry: Entry) -> Recipien
 
 def gatherer(sources: Sources) -> Gathering:
     """Known at RCPT."""
-    site, directory = sources.site, sources.directory
+    site, directory, paths = sources.site, sources.directory, sources.return_paths
+
+    def find(mail: MailView) -> RecipientStatus | Coroutine[Any, Any, RecipientStatus]:
+        address = recipient_of(mail)
+        if paths is None or not paths.claims(address):
+            return find_recipient_status(mail, site, directory)
+        is_good = paths.takes(address, mail.sender, mail.now)
+        return RecipientStatus(
+            recipient=address,
+            listing=Listing.LISTED if is_good else Listing.NOT_LISTED,
+            type=site.accepted_domains.type_of(address.domain),
+        )
+
     return Gathering(
         fact=RecipientStatus,
         scope=Scope.RECIPIENT,
         earliest=Stage.RCPT,
-        find=lambda mail: find_recipient_status(mail, site, directory),
+        find=find,
     )

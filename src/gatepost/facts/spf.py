@@ -73,9 +73,7 @@ class SpfChecks:
         """A SpfResult, or the coroutine that asks for it."""
         ip = mail.session.origin_ip
         if self.is_unchecked(ip):
-            sender = mail.sender
-            identity = HELO if sender.is_null else MAIL_FROM
-            return SpfResult(result="none", domain=sender.domain, identity=identity, ip=ip, problem=UNCHECKED)
+            return _unchecked(mail.sender, ip)
         return self._find(mail)
 
     async def _find(self, mail: MailView) -> SpfResult:
@@ -109,6 +107,13 @@ class SpfChecks:
             identity=identity,
         )
         return await check_host(query, self._lookup, asyncio.get_running_loop().time, self._limits)
+
+
+@lru_cache(maxsize=256)
+def _unchecked(sender: Address, ip: str) -> SpfResult:
+    """Remembered: programs of this machine send all day."""
+    identity = HELO if sender.is_null else MAIL_FROM
+    return SpfResult(result="none", domain=sender.domain, identity=identity, ip=ip, problem=UNCHECKED)
 
 
 def _fact(answer: Answer, identity: str, ip: str, helo: Answer | None = None) -> SpfResult:

@@ -336,6 +336,7 @@ class Conversation:
     def _rcpt(self, recipient: Recipient) -> Answer:
         transaction = self._transaction
         assert transaction is not None, "RCPT without a transaction"
+        recipient = self._counter.taking_in.arriving(recipient)
 
         def said(disposition: Disposition) -> Reply:
             refusal = self._refusal(disposition, Stage.RCPT) or self._log_in.over_rate(self.session)

@@ -27,6 +27,7 @@ from gatepost.intake.unfinished import Unfinished
 from gatepost.message.firewall import firewalled
 from gatepost.message.headers import HeaderIndex
 from gatepost.model.content import Content
+from gatepost.model.envelope import Recipient
 from gatepost.model.fault import Fault, reply_for
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView
@@ -53,6 +54,7 @@ from gatepost.protocol.events import EndOfData
 from gatepost.queue.schedule import Held
 from gatepost.records import agent_log
 from gatepost.routing.next_hop import Router
+from gatepost.standards.return_paths import ReturnPaths
 
 # Read for every mail: see policy.hearing.
 _DATA: Final = Stage.DATA
@@ -92,6 +94,7 @@ class TakingIn:
         counters: Counters,
         log: Log,
         notice: NoticeOfRefusal,
+        return_paths: ReturnPaths | None = None,
     ) -> None:
         self._store = store
         self._router = router
@@ -104,6 +107,7 @@ class TakingIn:
         self._notice = notice
         self._relays = IpRanges(settings.server.internal_relays)
         self._sources = SourceWatch(log, counters) if not self._relays else None
+        self._return_paths = return_paths
         self.memory_body_bytes = settings.queue.memory_body_bytes
         self.unfinished = Unfinished(store.spool, settings.intake.unfinished_bytes)
         self.open_spool: Callable[[], BodySpool] = self.unfinished.open
@@ -311,7 +315,7 @@ class TakingIn:
             state = _STATES.get(group.action)
             mail = queued_mail(
                 arrival,
-                group.decisions,
+                self._led_back(group.decisions, arrival.view.now),
                 mail_id,
                 scl=group.scl,
                 state=state,
@@ -336,6 +340,20 @@ class TakingIn:
         )
         changes.append(KeepRecords(records=tuple(records)))
         return changes, offered
+
+    def _led_back(self, decisions: tuple[Decision, ...], now: float) -> tuple[Decision, ...]:
+        """Mail to a return path that SRS made goes to the one behind; the records of its way in name ours."""
+        paths = self._return_paths
+        if paths is None or not any(paths.claims(d.recipient.address) for d in decisions):
+            return decisions
+        return tuple(
+            Decision(recipient=paths.led_back(d.recipient, now), disposition=d.disposition) for d in decisions
+        )
+
+    def arriving(self, recipient: Recipient) -> Recipient:
+        """As every check sees it: without a good tag."""
+        paths = self._return_paths
+        return recipient if paths is None else paths.arriving(recipient, self._clock.now())
 
     def _notices(
         self, arrival: Arrival, refused: tuple[Decision, ...], offered: list[tuple[QueuedMail, Content]]

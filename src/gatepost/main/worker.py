@@ -65,6 +65,7 @@ from gatepost.main.outbound_tls import FIRST_WORKER, OutboundTlsParts, outbound_
 from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
+from gatepost.main.return_paths import return_paths_of
 from gatepost.main.server_tls import server_tls
 from gatepost.main.signing_keys import signer_of
 from gatepost.main.smart_hosts import smart_host_logins
@@ -261,6 +262,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     randomness = SystemRandomness()
     accepted = accepted_domains(settings)
     router = Router(settings, accepted)
+    return_paths = return_paths_of(settings, accepted)
     resolver = before.resolver if before and unchanged(old, settings, "dns") else DnsResolver(settings.dns)
     notices = NoticeWriter(
         house=house_of(settings, accepted, router),
@@ -343,7 +345,9 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             log=log,
         ),
         router=router,
-        attempts=Attempts(store=store, courier=courier, maildir=maildir, signer=signer),
+        attempts=Attempts(
+            store=store, courier=courier, maildir=maildir, signer=signer, return_paths=return_paths
+        ),
         settling=Settling(
             queue=settings.queue,
             delivery=settings.delivery,
@@ -371,6 +375,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         log=log,
         notice=notices.failure_as,
+        return_paths=return_paths,
     )
     feeds, providers = (
         (before.feeds, before.providers)
@@ -391,6 +396,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         providers=providers,
         lookup=resolver,
         bodies=store,
+        return_paths=return_paths,
     )
     brake = before.brake if before else LogBrake(log)
     guard = guard_of(

@@ -22,6 +22,7 @@ from gatepost.agents.own_domain_spoofing import OwnDomainSpoofing
 from gatepost.agents.rate_limits import RateLimits
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.return_paths import ReturnPaths as ReturnPathsAgent
 from gatepost.agents.sender_filter import SenderFilter
 from gatepost.agents.sender_id import SenderId
 from gatepost.agents.sender_reputation import SenderReputation
@@ -33,6 +34,7 @@ from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
     arc,
     author,
+    bounce_tags,
     dkim,
     dmarc,
     dns_listings,
@@ -76,6 +78,7 @@ from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
 from gatepost.ports.shared import SharedState
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
+from gatepost.standards.return_paths import ReturnPaths
 
 ORDER: Final = (
     # agent              stages at which it speaks
@@ -98,6 +101,7 @@ ORDER: Final = (
     (Dmarc, (Stage.END_OF_DATA,)),
     (OwnDomainSpoofing, (Stage.END_OF_DATA,)),
     (AuthenticationResults, (Stage.END_OF_DATA,)),
+    (ReturnPathsAgent, (Stage.END_OF_DATA,)),
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
@@ -123,6 +127,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     sender_id.gatherer,
     dkim.gatherer,
     arc.gatherer,
+    bounce_tags.gatherer,
 )
 
 NEED_LOOKUP: Final = (Spf, SenderId, Dmarc, OwnDomainSpoofing, AuthenticationResults)
@@ -150,6 +155,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     sender_id.SenderIdResult,
     dkim.DkimResults,
     arc.ArcResult,
+    bounce_tags.BounceTags,
 )
 
 
@@ -228,6 +234,7 @@ def build(
     providers: ProviderDesk | None = None,
     lookup: Lookup | None = None,
     bodies: SpooledBodies | None = None,
+    return_paths: ReturnPaths | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
@@ -237,6 +244,7 @@ def build(
     shared: None: nothing is shared with anybody. lists, providers: None: there are none.
     lookup: for questions of one type; None: agents that need the answers are not asked.
     bodies: those on disk, for facts that read them.
+    return_paths: SRS and tags; None: no return path is signed.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -249,6 +257,8 @@ def build(
     dockets = {}
     if lookup is None:
         kinds = [kind for kind in kinds if kind not in NEED_LOOKUP]
+    if return_paths is None:
+        kinds = [kind for kind in kinds if kind is not ReturnPathsAgent]
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
@@ -266,6 +276,7 @@ def build(
             bodies=bodies,
             dkim=settings.dkim,
             arc=settings.arc,
+            return_paths=return_paths,
         )
         members = _members(kinds, agent_tables, site, has_providers=bool(providers))
         facts = _gatherings(third_party, sources)
