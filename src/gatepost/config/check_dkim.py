@@ -14,7 +14,8 @@ _LOW_BITS, _HIGH_BITS = 1024, 4096
 
 
 def check_dkim(settings: Settings) -> Iterator[Complaint]:
-    """Every mistake in [dkim-signing]."""
+    """Every mistake in [dkim-signing], and in sealing with its keys."""
+    yield from _sealing(settings)
     for name, domain in settings.dkim_signing.domains.items():
         at = ("dkim-signing", "domains", name)
         active: dict[str, str] = {}
@@ -33,6 +34,25 @@ def check_dkim(settings: Settings) -> Iterator[Complaint]:
                 active.setdefault(kind, selector)
         if not any(one.state == "active" for one in domain.selectors.values()):
             yield Complaint(at=at, message="has no active key: nothing is signed for it", is_warning=True)
+
+
+def _sealing(settings: Settings) -> Iterator[Complaint]:
+    arc, signing = settings.arc, settings.dkim_signing
+    if not arc.seal:
+        return
+    able = tuple(
+        name
+        for name, domain in signing.domains.items()
+        if any(one.state == "active" for one in domain.selectors.values())
+    )
+    if arc.seal_domain.lower() not in {name.lower() for name in able}:
+        yield Complaint(
+            at=("arc", "seal-domain"),
+            message="must be a domain of dkim-signing.domains with an active key, as seal is true",
+            accepted=able,
+        )
+    elif not signing.enabled:
+        yield Complaint(at=("arc", "seal"), message="needs dkim-signing.enabled: it uses its keys")
 
 
 def _kind_of(path: str, user: str) -> tuple[str, str]:

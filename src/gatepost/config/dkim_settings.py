@@ -69,6 +69,13 @@ class Arc(Table):
         example='["lists.example.org"]',
     )
 
+    seal: bool = setting(
+        "Seal mail of others that passes through, with our Authentication-Results in it", default=False
+    )
+    seal_domain: str = setting(
+        "The d= of our seals: a domain of dkim-signing.domains, whose active key seals, RSA first", default=""
+    )
+
     @field_validator("trusted_sealers")
     @classmethod
     def _are_domains(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
