@@ -24,7 +24,7 @@ MISTAKES = [
     (
         "a state of another kind",
         KEY + 'state = "old"\n',
-        "g.toml:5: dkim-signing.domains.a.test.selectors.s1.state",
+        'g.toml:5: dkim-signing.domains."a.test".selectors.s1.state',
     ),
     (
         "an identity elsewhere",
@@ -37,7 +37,7 @@ MISTAKES = [
     (
         "keys below the RFC's",
         "[dkim]\nminimum-key-bits = 512\n",
-        "dkim.minimum-key-bits: must be 1024 or more",
+        "dkim.minimum-key-bits: must be at least 1024",
     ),
     ("a sealer that is none", '[arc]\ntrusted-sealers = ["*"]\n', "'*' is no domain name in A-labels"),
     (
