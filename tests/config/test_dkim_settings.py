@@ -31,6 +31,7 @@ MISTAKES = [
         '[dkim-signing.domains."a.test"]\nidentity = "@b.test"\n',
         "no address in a.test",
     ),
+    ("a domain twice", KEY + '[dkim-signing.domains."A.test"]\n', "stands twice"),
     ("no domain", '[dkim-signing.domains."a b"]\n', "'a b' is no domain name in A-labels"),
     ("a field that changes", '[dkim-signing]\nfields = ["Received"]\n', "Received changes on the way"),
     ("no field", '[dkim-signing]\noversigned-fields = ["To:"]\n', "'To:' is no name of a header field"),
@@ -78,3 +79,10 @@ def test_a_domain_with_a_key_of_each_kind(place: Path) -> None:
     text = HEAD + both + '[arc]\nseal = true\nseal-domain = "A.test"\n'
     loaded = load_text(text.replace("{place}", str(place)), file="g.toml", agent_settings={})
     assert set(loaded.settings.dkim_signing.domains["a.test"].selectors) == {"s1", "s2"}
+
+
+def test_a_short_key_signs_with_a_warning(place: Path) -> None:
+    short = place / "rsa.pem"
+    short.write_bytes(pem_of(rsa_key(bits=1024).key))
+    loaded = load_text(HEAD + KEY.replace("{place}", str(place)), file="g.toml", agent_settings={})
+    assert any("is an RSA key of 1024 bits: RFC 8301 wants 2048" in str(w) for w in loaded.warnings)

@@ -226,7 +226,6 @@ AUTHORS = [
 ]
 
 
-@pytest.mark.threat("J26")
 @pytest.mark.parametrize(("value", "domain"), AUTHORS)
 def test_the_only_author(value: bytes, domain: str) -> None:
     assert only_author_domain(value) == domain

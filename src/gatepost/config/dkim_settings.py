@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import field_validator
@@ -133,8 +134,10 @@ class DkimSigning(Table):
     @field_validator("domains")
     @classmethod
     def _are_signing_domains(cls, domains: dict[str, SigningDomain]) -> dict[str, SigningDomain]:
+        _check_once(domains)
         for name, domain in domains.items():
             _check_domain(name)
+            _check_once(domain.selectors)
             for selector in domain.selectors:
                 _check_domain(selector)
             host = domain.identity.rpartition("@")[2].lower()
@@ -156,6 +159,14 @@ class DkimSigning(Table):
             if name.lower() in ("received", "return-path", "dkim-signature", "bcc"):
                 raise ValueError(f"{name} changes on the way: it cannot be signed")
         return names
+
+
+def _check_once(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise ValueError(f"{name!r} stands twice: case makes no difference")
+        seen.add(name.lower())
 
 
 def _check_domain(name: str) -> None:
