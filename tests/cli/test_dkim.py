@@ -117,3 +117,9 @@ def test_a_key_that_others_can_read_and_a_second_active_one_are_refused(
     first.chmod(0o600)
     first.write_text("nonsense")
     assert "is no PEM file with a private key" in terminal.type("config", "check").output
+
+
+def test_an_ed25519_key_has_no_choice_of_bits(terminal: Terminal) -> None:
+    assert (
+        terminal.type("dkim", "keygen", "a.test", "s", "--type", "ed25519", "--bits", "2048").exit_code == 2
+    )

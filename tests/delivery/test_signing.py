@@ -14,6 +14,7 @@ from tests.standards.signing import NOW, dns_of, ed25519_key, rsa_key
 
 from gatepost.config.dkim_settings import DkimSigning
 from gatepost.config.schema import frozen
+from gatepost.delivery.sealing import Sealer
 from gatepost.delivery.signing import DomainKeys, Signer
 from gatepost.message.headers import split
 from gatepost.model.accepted_domains import AcceptedDomains, DomainType
@@ -23,7 +24,10 @@ from gatepost.model.envelope import BodyType
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import QueuedMail
 from gatepost.protocol.outgoing import encode_data
+from gatepost.standards.arc import read_chain, validate
 from gatepost.standards.dkim_author import only_author_domain
+from gatepost.standards.dkim_canon import BodyHasher, SignedFields
+from gatepost.standards.dkim_signature import fields_of
 
 RSA, ED = rsa_key("rsa", "sender.test"), ed25519_key("ed", "sender.test")
 KEYS = {"sender.test": DomainKeys(keys=(RSA, ED)), "quiet.test": DomainKeys(keys=())}
@@ -222,7 +226,60 @@ AUTHORS = [
 ]
 
 
-@pytest.mark.threat("J26")
 @pytest.mark.parametrize(("value", "domain"), AUTHORS)
 def test_the_only_author(value: bytes, domain: str) -> None:
     assert only_author_domain(value) == domain
+
+
+# Sealing what passes through
+
+RESULTS = b"Authentication-Results: mx.own.test; arc=none; spf=pass smtp.mailfrom=far.test\r\n"
+
+
+def sealing(content: bytes, **wishes: Any) -> tuple[Content, set[str]]:
+    desk = Desk()
+    desk.signer = Signer(
+        DkimSigning(),
+        KEYS,
+        accepted=AcceptedDomains({}),
+        now=lambda: float(NOW),
+        bodies=desk.files,
+        body_path=lambda body: body.path,
+        counters=desk.numbers,
+        sealer=Sealer(key=RSA, own_names=("mx.own.test",), wanted=(b"from", b"to"), counters=desk.numbers),
+    )
+    return desk.sign(content, **wishes), set(desk.numbers.added)
+
+
+STRANGER = {"authenticated": False, "sender": "ann@far.test"}
+
+
+def test_a_stranger_s_mail_is_sealed_with_what_we_found_out() -> None:
+    made, counted = sealing(RESULTS + MAIL, **STRANGER)
+    assert counted == {"arc_sealed"}
+    names = [name for name, _ in fields_of(made.head)]
+    assert names[:3] == [b"arc-seal", b"arc-message-signature", b"arc-authentication-results"]
+    chain = read_chain(fields_of(made.head))
+    hasher = BodyHasher([chain[-1].message.body_wish])
+    hasher.feed(b"Hi\r\n")
+    (hashed,) = hasher.finish().values()
+    records = {name: (record,) for name, record in dns_of(RSA).items()}
+    validate(chain, SignedFields(fields_of(made.head)), hashed, records)
+
+
+SEALED_NOT = [
+    ("no results of ours", RESULTS.replace(b"mx.own.test", b"mx.far.test"), "no-results"),
+    ("a chain that cannot be read", RESULTS + b"ARC-Seal: i=1; cv=none\r\n", "chain-not-readable"),
+]
+
+
+@pytest.mark.parametrize(("more", "why"), [s[1:] for s in SEALED_NOT], ids=[s[0] for s in SEALED_NOT])
+def test_what_is_not_sealed(more: bytes, why: str) -> None:
+    made, counted = sealing(more + MAIL, **STRANGER)
+    assert (made.head, counted) == (split(more + MAIL)[0], {f"arc_unsealed:{why}"})
+
+
+def test_mail_of_ours_is_signed_and_not_sealed() -> None:
+    made, counted = sealing(RESULTS + MAIL)
+    assert counted == {"dkim_signed"}
+    assert b"ARC-Seal" not in made.head

@@ -60,20 +60,25 @@ def test_what_we_signed_passes_behind_postfix(gateway: Gateways, postfix: Postfi
 def test_what_opendkim_signed_passes_here(
     gateway: Gateways, postfix: Postfixes, lab_dns: LabDns, tmp_path: Path
 ) -> None:
+    # RSA only: signatures that OpenDKIM 2.11.0 makes with Ed25519 pass nowhere, not even at OpenDKIM
+    key = KEYS[0]
     hop = postfix(mailboxes=(BOB,))
     running = gateway(smart_host=f"[127.0.0.1]:{hop.port}", more=SMALL_MEMORY)
-    for key in KEYS:
-        strings = " ".join(f'"{string}"' for string in txt_strings(key.record))
-        lab_dns.add(f"{key.name}. TXT {strings}")
+    strings = " ".join(f'"{string}"' for string in txt_strings(key.record))
+    lab_dns.add(f"{key.name}. TXT {strings}")
     seen = 0
-    for canonical in ("simple/simple", "relaxed/relaxed", "simple/relaxed", "relaxed/simple"):
-        for key in KEYS:
-            signed = OpenDkim(tmp_path).signed(letter(1 + seen % 2 * 3000), key, canonical=canonical)
-            for content, result in ((signed, "pass"), (signed.replace(b"hello", b"hullo"), "fail")):
-                with smtplib.SMTP(running.host, running.port) as client:
-                    client.sendmail("ann@there.example", [BOB], content)
-                seen += 1
-                wait_until(lambda: len(hop.mails("bob")) == seen)  # noqa: B023
-                newest = max(record["id"] for record in running.ask("track"))
-                facts = json.dumps(running.ask("explain", newest))
-                assert f'"result": "{result}"' in facts, (canonical, key.algorithm, facts)
+    for lines, canonical in (
+        (1, "simple/simple"),
+        (1, "relaxed/simple"),
+        (3000, "relaxed/relaxed"),
+        (3000, "simple/relaxed"),
+    ):
+        signed = OpenDkim(tmp_path).signed(letter(lines), key, canonical=canonical)
+        for content, result in ((signed, "pass"), (signed.replace(b"hello", b"hullo"), "fail")):
+            with smtplib.SMTP(running.host, running.port) as client:
+                client.sendmail("ann@there.example", [BOB], content)
+            seen += 1
+            wait_until(lambda: len(hop.mails("bob")) == seen)  # noqa: B023
+            newest = max(record["id"] for record in running.ask("track"))
+            facts = json.dumps(running.ask("explain", newest))
+            assert f"result {result}; domain ours.example" in facts, (canonical, facts)

@@ -104,7 +104,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.threat("J18", "J20")
+@pytest.mark.threat("J18")
 @pytest.mark.parametrize("key", [rsa_key, ed25519_key], ids=["rsa", "ed25519"])
 @pytest.mark.parametrize(("old", "new", "result"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES])
 def test_a_change_on_the_way(key: Any, old: bytes, new: bytes, result: str) -> None:

@@ -31,19 +31,19 @@ def command() -> None:
     show_default=True,
     help="The algorithm.",
 )
-@click.option(
-    "--bits", type=click.IntRange(1024, 4096), default=2048, show_default=True, help="Of an RSA key."
-)
+@click.option("--bits", type=click.IntRange(1024, 4096), default=None, help="Of an RSA key. Default: 2048")
 @click.option("--file", "path", metavar="PATH", help="Default: STATE/dkim/DOMAIN/SELECTOR.pem")
 @click.pass_obj
-def keygen(face: Face, domain: str, selector: str, kind: str, bits: int, path: str | None) -> None:
+def keygen(face: Face, domain: str, selector: str, kind: str, bits: int | None, path: str | None) -> None:
     """Make a key and its file, mode 0600; print its DNS record and its lines for the configuration.
 
     An existing file is never overwritten. Publish the record first; set state to "active" when
     `gatepost dkim check` finds it.
     """
+    if bits is not None and kind != "rsa":
+        raise click.UsageError("--bits is for RSA keys: an Ed25519 key has 256")
     try:
-        key = new_key(domain, selector, cast(KeyKind, kind), bits=bits)
+        key = new_key(domain, selector, cast(KeyKind, kind), bits=bits or 2048)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     state = face.configuration.settings.server.state_directory

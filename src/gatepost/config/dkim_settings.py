@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import field_validator
@@ -69,6 +70,13 @@ class Arc(Table):
         example='["lists.example.org"]',
     )
 
+    seal: bool = setting(
+        "Seal mail of others that passes through, with our Authentication-Results in it", default=False
+    )
+    seal_domain: str = setting(
+        "The d= of our seals: a domain of dkim-signing.domains, whose active key seals, RSA first", default=""
+    )
+
     @field_validator("trusted_sealers")
     @classmethod
     def _are_domains(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
@@ -126,8 +134,10 @@ class DkimSigning(Table):
     @field_validator("domains")
     @classmethod
     def _are_signing_domains(cls, domains: dict[str, SigningDomain]) -> dict[str, SigningDomain]:
+        _check_once(domains)
         for name, domain in domains.items():
             _check_domain(name)
+            _check_once(domain.selectors)
             for selector in domain.selectors:
                 _check_domain(selector)
             host = domain.identity.rpartition("@")[2].lower()
@@ -149,6 +159,14 @@ class DkimSigning(Table):
             if name.lower() in ("received", "return-path", "dkim-signature", "bcc"):
                 raise ValueError(f"{name} changes on the way: it cannot be signed")
         return names
+
+
+def _check_once(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise ValueError(f"{name!r} stands twice: case makes no difference")
+        seen.add(name.lower())
 
 
 def _check_domain(name: str) -> None:

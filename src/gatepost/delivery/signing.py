@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from gatepost.config.dkim_settings import DkimSigning
+from gatepost.delivery.sealing import Sealer
 from gatepost.message.headers import Defect, HeaderIndex
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.content import Content, SpooledBody
@@ -50,8 +52,12 @@ class Signer:
         bodies: BodyFiles,
         body_path: Callable[[SpooledBody], str],
         counters: Counters,
+        sealer: Sealer | None = None,
     ) -> None:
-        """keys: by domain in A-labels. accepted: our domains, of which return paths are ours."""
+        """keys: by domain in A-labels. accepted: our domains, of which return paths are ours.
+
+        sealer: for mail of others; None: it leaves as it is.
+        """
         self._settings = settings
         self._keys = keys
         self._accepted = accepted
@@ -59,11 +65,8 @@ class Signer:
         self._bodies = bodies
         self._body_path = body_path
         self._counters = counters
-        self._wanted = tuple(
-            dict.fromkeys(
-                name.lower().encode() for name in ("from", *settings.fields, *settings.oversigned_fields)
-            )
-        )
+        self._sealer = sealer
+        self._wanted = wanted_fields(settings)
         self._oversigned = frozenset(name.lower().encode() for name in ("from", *settings.oversigned_fields))
         self._made: OrderedDict[int, tuple[float, bytes]] = OrderedDict()
         """Signatures by mail: recipients at several next hops share them."""
@@ -77,6 +80,9 @@ class Signer:
         kept = self._made.get(mail.mail_id)
         if kept is not None and 0 <= now - kept[0] < KEPT_S:
             return replace(content, head=kept[1] + content.head)
+        if self._sealer is not None and not _is_from_us(mail):
+            made = await self._sealer.seal(content, int(now), partial(self._body_hash, mail, content.body))
+            return self._with(mail, content, made, now) if made else content
         signer = self._signer_of(mail, content)
         if isinstance(signer, str):
             self._counters.add("dkim_unsigned", 1, reason=signer)
@@ -97,6 +103,10 @@ class Signer:
             for key in signer.keys
         )
         self._counters.add("dkim_signed", 1)
+        return self._with(mail, content, made, now)
+
+    def _with(self, mail: QueuedMail, content: Content, made: bytes, now: float) -> Content:
+        """The content with these fields on top, which are kept for other next hops."""
         self._made[mail.mail_id] = (now, made)
         if len(self._made) > _KEPT_SIGNATURES:
             self._made.popitem(last=False)
@@ -104,7 +114,7 @@ class Signer:
 
     def _signer_of(self, mail: QueuedMail, content: Content) -> DomainKeys | str:
         """Whose keys, or why none; the cheap questions first."""
-        if not (mail.authenticated or mail.is_notice):
+        if not _is_from_us(mail):
             return "not-from-us"
         if not content.head.endswith(b"\r\n\r\n") and content.body:
             return "malformed-header"
@@ -152,3 +162,13 @@ class Signer:
         if not is_binary:
             hasher.feed(newlines.finish())
         return hasher.finish()[_WHOLE]
+
+
+def _is_from_us(mail: QueuedMail) -> bool:
+    return mail.authenticated or mail.is_notice
+
+
+def wanted_fields(settings: DkimSigning) -> tuple[bytes, ...]:
+    """The fields that are signed where they stand, in lower case, From first."""
+    names = ("from", *settings.fields, *settings.oversigned_fields)
+    return tuple(dict.fromkeys(name.lower().encode() for name in names))

@@ -8,7 +8,8 @@ from pathlib import Path
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.config.dkim_settings import DkimSigning
 from gatepost.config.settings import Settings
-from gatepost.delivery.signing import DomainKeys, Signer
+from gatepost.delivery.sealing import Sealer
+from gatepost.delivery.signing import DomainKeys, Signer, wanted_fields
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Counters
@@ -34,6 +35,20 @@ def signer_of(
         now=now,
         bodies=store,
         body_path=store.body_path,
+        counters=counters,
+        sealer=_sealer_of(settings, keys, counters),
+    )
+
+
+def _sealer_of(settings: Settings, keys: dict[str, DomainKeys], counters: Counters) -> Sealer | None:
+    sealing = keys.get(settings.arc.seal_domain.lower()) if settings.arc.seal else None
+    if sealing is None or not sealing.keys:
+        return None
+    names = (settings.server.hostname, *(door.hostname for door in settings.receive_connectors.values()))
+    return Sealer(
+        key=sealing.keys[0],
+        own_names=tuple(dict.fromkeys(name for name in names if name)),
+        wanted=wanted_fields(settings.dkim_signing),
         counters=counters,
     )
 

@@ -81,6 +81,8 @@ METRICS: Final = (
     ),
     Metric("dkim_signed", "Mails that left with our DKIM signatures"),
     Metric("dkim_unsigned", "Mails that left without our DKIM signature, and why", ("reason",)),
+    Metric("arc_sealed", "Mails of others that left with our ARC seal"),
+    Metric("arc_unsealed", "Mails of others that left without our ARC seal, and why", ("reason",)),
     Metric("delivery_tls_fallbacks", "Connections opened again without TLS", ("connector",)),
     Metric(
         "delivery_tls_policy_failures",
