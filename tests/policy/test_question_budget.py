@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from tests.policy.fakes import view
@@ -66,3 +67,27 @@ def test_facts_of_one_mail_share_their_questions() -> None:
         return seen
 
     assert asyncio.run(scene()) == [[First(0), Unknown("second", "used up")]] * 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_stopped_before_it_began_leaves_nothing_behind() -> None:
+    """The fact's coroutine is closed, not left for the garbage collector to complain about."""
+    begun: list[Any] = []
+
+    async def find(_mail: MailView) -> First:
+        return First(1)
+
+    def remembered(mail: MailView) -> Any:
+        begun.append(find(mail))
+        return begun[-1]
+
+    async def scene() -> None:
+        knowledge = Knowledge(Alarm(Silent(), MemoryCounters()), deadline_s=10)
+        fact = Gathering(fact=First, scope=Scope.MAIL, earliest=Stage.MAIL, find=remembered, waits=True)
+        assert knowledge.gather([fact], view(Stage.MAIL))
+        knowledge.forget_mail()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(scene())
+    assert inspect.getcoroutinestate(begun[0]) == inspect.CORO_CLOSED

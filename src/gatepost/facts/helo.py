@@ -117,12 +117,12 @@ async def find_helo_addresses(mail: MailView, resolver: Resolver, *, timeout_s: 
 
 
 def gatherer(sources: Sources) -> Gathering:
-    """Known from HELO on; for each mail anew, since a client may greet again."""
+    """For each mail anew, since a client may greet again; EHLO itself ends whatever was begun for a mail."""
     own_names = sources.site.own_names
     return Gathering(
         fact=Helo,
         scope=Scope.MAIL,
-        earliest=Stage.HELO,
+        earliest=Stage.MAIL,
         find=lambda mail: find_helo(mail, own_names),
         of_origin=True,
     )
@@ -135,5 +135,5 @@ def addresses_gatherer(sources: Sources) -> Gathering:
         return await find_helo_addresses(mail, sources.resolver, timeout_s=sources.lookup_timeout_s)
 
     return Gathering(
-        fact=HeloAddresses, scope=Scope.MAIL, earliest=Stage.HELO, find=find, waits=True, of_origin=True
+        fact=HeloAddresses, scope=Scope.MAIL, earliest=Stage.MAIL, find=find, waits=True, of_origin=True
     )

@@ -196,9 +196,11 @@ class Knowledge:
         if not isinstance(found, gathering.fact) and isinstance(found, Coroutine):
             outside = ASKING_FOR.set(self._budget)  # the task keeps it, the conversation does not
             try:
-                return asyncio.ensure_future(self._find(gathering, found))
+                task = asyncio.ensure_future(self._find(gathering, found))
             finally:
                 ASKING_FOR.reset(outside)
+            task.add_done_callback(lambda _: found.close())  # it may be stopped before it has begun
+            return task
         return self._checked(gathering, found)
 
     async def _find(self, gathering: Gathering, finding: Coroutine[Any, Any, Any]) -> Any:
