@@ -188,7 +188,7 @@ def test_providers_are_tried(terminal: Terminal) -> None:
 
 
 def test_status_says_how_providers_answer(terminal: Terminal) -> None:
-    terminal.configure('[block-list-providers.a]\nzone = "bl.test"\n')
+    terminal.configure('[block-list-providers.a]\nzone = "bl.test"\n[list-feeds.f]\nfile = "/nowhere"\n')
     labels = (("provider", "a"),)
     for worker in terminal.workers:
         worker.samples = (
@@ -198,8 +198,10 @@ def test_status_says_how_providers_answer(terminal: Terminal) -> None:
             ("list_questions", (*labels, ("outcome", "not-asked")), 5.0),
             ("list_seconds", labels, 0.1),
             ("list_provider_distrusted", labels, 1.0),
+            ("list_feed_failed", (("feed", "f"),), 1.0),
         )
     said = terminal.type("status").output
     line = "list provider a: 8 questions, 33.3 % listed, 25 ms each, 2 without an answer, 10 not asked while it rested"
     assert line in said
     assert "list provider a lists everybody" in said
+    assert "list feed f cannot be fetched" in said
