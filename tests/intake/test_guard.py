@@ -63,6 +63,7 @@ def guarded(
     agent: dict[str, Any] | None = None,
     harvest: dict[str, Any] | None = None,
     tls: ServerTls | None = None,
+    ranges: dict[str, Any] | None = None,
 ) -> None:
     async def run() -> None:
         shared = MemoryShared(lambda: NOW)
@@ -73,6 +74,7 @@ def guarded(
                 "xclient-peers": ["127.0.0.1"],
                 "internal-clients-by-proxy": True,
                 "limits": {"errors-soft": 500, "errors-hard": 500},
+                "ranges": ranges or {},
                 **({"tls": "optional", "auth": True} if tls is not None else {}),
             },
             harvest={"first-delay": "0s", **(harvest or {})},
@@ -291,3 +293,18 @@ def test_guessed_passwords_end_sessions_and_of_who_is_blocked_for_it_none_is_rea
         assert (await log_in(here, b"secret")).startswith("235")  # a list of people is about mail
 
     guarded(scenario, harvest={"logins-block-at": 3}, tls=tls)
+
+
+def test_a_relay_in_a_named_range_is_not_judged_by_the_mail_of_others() -> None:
+    async def scenario(here: Guarded) -> None:
+        relay = await here.client("203.0.113.25")
+        assert (await guess(relay, 3)).startswith("550")
+        await relay.close()
+        stranger = await here.client(GOOD)
+        await guess(stranger, 3)
+        await stranger.close()
+        while not here.book.standing(GOOD, NOW).evidence.sessions:
+            await asyncio.sleep(0.01)
+        assert not here.book.standing("203.0.113.25", NOW).evidence.sessions
+
+    guarded(scenario, ranges={"mx2": {"addresses": ["203.0.113.25"]}})

@@ -188,7 +188,8 @@ class Conversation:
     def over(self) -> None:
         """The connection is gone: nothing half received stays (threats A22)."""
         self._end_transaction()
-        self._watch.over(self.session, self._hearing)
+        if not self._grant.spared:
+            self._watch.over(self.session, self._hearing)
 
     def _know(self, shown: PeerCertificate) -> None:
         """A certificate the door's authorities vouch for: the client is an identity of ours, or a stranger."""

@@ -99,7 +99,7 @@ class SessionWatch:
             self._failed += 1
 
     def over(self, session: Session, hearing: Hearing) -> None:
-        """The connection is gone: keep what it showed, of strangers who began a mail."""
+        """The connection of a client that is not spared is gone: keep what it showed, if it began a mail."""
         if not self._began or session.user or _OURS_TO_JUDGE & session.rights:
             return
         dns = hearing.fact(ReverseDns)
