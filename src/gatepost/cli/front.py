@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "explain": ("gatepost.cli.explain", "Show why a mail was treated as it was."),
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
     "test": ("gatepost.cli.test", "Ask the DNS as a check of mail would, and show the whole way."),
+    "reports": ("gatepost.cli.reports", "Read reports of others: DMARC aggregate reports and TLS reports."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
     "dkim": ("gatepost.cli.dkim", "Make signing keys and compare them with the DNS."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
