@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gatepost.cli.dmarc_check import dmarc
 from gatepost.cli.front import Face
 from gatepost.cli.output import json_option, say, say_json
 
@@ -19,6 +20,9 @@ _INDENT = "  "
 @click.group()
 def command() -> None:
     """Ask the DNS as a check of incoming mail would, and show the whole way to the result."""
+
+
+command.add_command(dmarc)
 
 
 @command.command()
