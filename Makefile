@@ -8,9 +8,10 @@ SEEDS ?= 500
 HOURS ?=
 STATES ?= 500
 CALLS ?= 40
-CODE := $(wildcard src tests tools bench crash powercut sim examples)
+GUIDED ?= 0
+CODE := $(wildcard src tests tools bench crash powercut sim fuzz examples)
 
-.PHONY: help venv dev services run test test-all slow check format lint types imports quick kerberos bench crash powercut iofaults sim mutate docs lock clean
+.PHONY: help venv dev services run test test-all slow check format lint types imports quick kerberos bench crash powercut iofaults sim fuzz nightly mutate docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,13 +33,13 @@ kerberos: dev services ## The extra of the same name, compiled in minutes; witho
 		echo "Not installed: gatepost[kerberos] (needs libkrb5-dev and a compiler); its tests will skip." >&2; fi
 
 test: dev services ## Every quick test, with real servers where they are installed
-	@$(PY) -m pytest -q -n 2 -m "not slow" $(ARGS)
+	@$(PY) -m pytest -q -n 4 -m "not slow" $(ARGS)
 
 slow: dev services ## The tests that take minutes
 	@$(PY) -m pytest -q -m slow $(ARGS)
 
 test-all: dev services ## All of them
-	@$(PY) -m pytest -q -n 2 $(ARGS)
+	@$(PY) -m pytest -q -n 4 $(ARGS)
 
 check: format lint types imports quick ## Before every commit: under a minute
 
@@ -56,7 +57,7 @@ imports: dev
 	@rm -f .lint-imports.log
 
 quick: dev
-	@$(PY) -m pytest -q -n 2 -m "not slow and not service" $(ARGS)
+	@$(PY) -m pytest -q -n 4 -m "not slow and not service" $(ARGS)
 
 bench: venv ## How fast: mails a second, latencies, memory (docs/benchmarks.md)
 	@$(PY) -m bench $(ARGS)
@@ -73,6 +74,18 @@ powercut: dev ## Cuts the power at STATES moments of a recorded run and looks fo
 iofaults: dev ## Lets each of the first CALLS writes and syncs fail once and looks for lost mail (docs/durability.md)
 	@$(PY) -m powercut.faults --calls $(CALLS) $(ARGS)
 
+fuzz: dev ## Hostile bytes for every reader, and any conversation against a model; GUIDED=60 seconds each (docs/fuzzing.md)
+	@if [ $(GUIDED) -gt 0 ]; then tools/setup.sh fuzz || echo "Without atheris: no search by coverage." >&2; fi
+	@$(PY) -m fuzz --guided $(GUIDED) $(ARGS)
+
+nightly: ## The long forms of crash, powercut, iofaults, sim, fuzz and mutate: about a night
+	@$(MAKE) crash KILLS=5000
+	@$(MAKE) powercut STATES=20000
+	@$(MAKE) iofaults CALLS=500
+	@$(MAKE) sim SEEDS=5000
+	@$(MAKE) fuzz GUIDED=600 ARGS="--sequences 1000000 --runs 50000 $(ARGS)"
+	@$(MAKE) mutate
+
 mutate: dev ## Does a test notice when the code is broken? (docs/mutants.md)
 	@$(PY) -m tools.mutate $(ARGS)
 
@@ -87,7 +100,11 @@ lock: dev ## Resolves the dependencies again into requirements/*.lock
 		--python-version 3.11 pyproject.toml --group dev -o requirements/dev.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 pyproject.toml --extra kerberos -c requirements/dev.lock -o requirements/kerberos.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --group fuzz -o requirements/fuzz.lock
+		--python-version 3.11 pyproject.toml --extra ldap --extra postgres -c requirements/dev.lock \
+		-o requirements/directories.lock
 
 clean: ## Everything that was made here, but .venv
-	@rm -rf .lab .services .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache mutants dist build .coverage*
+	@rm -rf .lab .services .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache mutants dist build .coverage*
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from crash.message import USERS
-from crash.process import children_of, kill
+from crash.process import children_of, is_called, kill
 from gatepost.lab.ports import free_port
 
 WORKERS: Final = 2
+_CONTROL: Final = "control"
 _READY_S: Final = 30.0
 _STOP_S: Final = 30.0
 _CONFIGURATION: Final = """\
@@ -60,7 +61,7 @@ crash-limit = 10
 {queue}
 
 [metrics]
-listen = ""
+listen = "127.0.0.1:{metrics}"
 
 [dns]
 servers = ["127.0.0.1:{dns}"]
@@ -105,6 +106,7 @@ class Gateway:
                 port=self.port,
                 sink=self.sink_port,
                 dns=self.dns_port,
+                metrics=free_port(),
                 event_loop=self.event_loop,
             )
         )
@@ -132,6 +134,13 @@ class Gateway:
 
     def workers(self) -> list[int]:
         """The pids of the workers that live."""
+        return [pid for pid in self._children() if not is_called(pid, _CONTROL)]
+
+    def control(self) -> int:
+        """The pid of the control process; 0 when there is none."""
+        return next((pid for pid in self._children() if is_called(pid, _CONTROL)), 0)
+
+    def _children(self) -> list[int]:
         return children_of(self.pid) if self.pid else []
 
     def start(self) -> None:
@@ -182,7 +191,7 @@ class Gateway:
         process = self._process
         if process is None:
             return
-        for pid in [*self.workers(), process.pid]:
+        for pid in [*self._children(), process.pid]:
             kill(pid)
         process.wait()
 

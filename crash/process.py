@@ -32,6 +32,13 @@ def state_of(pid: int) -> str:
     return stat[stat.rindex(")") + 2]
 
 
+def is_called(pid: int, name: str) -> bool:
+    """Whether the process gave itself this name (`ps -o comm`)."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip() == f"gate:{name}"
+    return False
+
+
 def worker_number(pid: int) -> int | None:
     """Whose store the process has open, told by its open files; None when it has none open."""
     with suppress(OSError):

@@ -11,6 +11,7 @@ from gatepost.adapters import sqlite_store as store_module
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import client_pump
+from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.config.settings import Settings
 from gatepost.delivery import scheduler as scheduler_module
 from gatepost.delivery.attempts import Attempts
@@ -26,6 +27,7 @@ from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main import worker as worker_module
+from gatepost.main.guarding import guard_of
 from gatepost.main.lasting import Lasting
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.sockets import split_binding
@@ -35,6 +37,8 @@ from gatepost.model.address import Address
 from gatepost.model.mail_id import MailIds
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
+from gatepost.ports.directory import Entry
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.queue.schedule import QueueClock
 from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.hosts import Hosts, hosts_of
@@ -127,17 +131,26 @@ class Directory:
     def __init__(self, listed: frozenset[str]) -> None:
         self._listed = listed
 
-    def knows(self, recipient: Address) -> bool:
+    def look_up(self, recipient: Address) -> Entry:
         """As ports.directory.RecipientDirectory."""
-        return recipient.key in self._listed
+        return Entry(recipient.key in self._listed)
 
     def refresh(self) -> bool:
         """Nothing changes."""
         return False
 
+    def sync_what_is_due(self) -> None:
+        """Nothing is copied."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class _Nothing:
-    """A control socket and wire logs nobody asks for."""
+    """A control socket, wire logs, lists and providers nobody asks for."""
+
+    def __bool__(self) -> bool:
+        return False
 
     async def start(self) -> None:
         """Nothing."""
@@ -279,6 +292,7 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         ),
         settings=settings,
     )
+    shared = MemoryShared(clock.now)
     lasting = Lasting(
         number=0,
         sockets={},
@@ -290,6 +304,7 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         counters=cast(Any, watcher),
         ids=ids,
         started_at=clock.now(),
+        shared=shared,
     )
     taking_in = TakingIn(
         store,
@@ -302,7 +317,7 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         log=watcher,
         notice=notices.failure_as,
     )
-    listener, desk, runner, doors = _listener(place, settings, accepted, taking_in, queue_clock)
+    listener, desk, runner, doors = _listener(place, settings, accepted, taking_in, queue_clock, shared)
     nothing: Any = _Nothing()
     worker = Worker(
         settings=settings,
@@ -319,6 +334,8 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         listener=listener,
         control=nothing,
         recipients=cast(Any, Directory(journal.listed)),
+        feeds=nothing,
+        providers=nothing,
         resolver=nothing,
         wire_logs=nothing,
         watch=cast(Any, _Watch()),
@@ -354,7 +371,12 @@ def _courier(place: Place, settings: Settings, store: SqliteStore, watcher: Watc
 
 
 def _listener(
-    place: Place, settings: Settings, accepted: AcceptedDomains, taking_in: TakingIn, clock: QueueClock
+    place: Place,
+    settings: Settings,
+    accepted: AcceptedDomains,
+    taking_in: TakingIn,
+    clock: QueueClock,
+    shared: MemoryShared,
 ) -> tuple[Listener, Counter, PolicyRunner, dict[Any, list[Door]]]:
     watcher, randomness = Watcher(place.journal), Chance(place.chance)
     runner = order.build(
@@ -366,6 +388,7 @@ def _listener(
         log=watcher,
         counters=watcher,
         revision="simulated",
+        shared=shared,
     )
     log_in = LogInDesk(
         accounts=cast(Any, None),
@@ -376,8 +399,24 @@ def _listener(
         log=watcher,
         bearer=None,
     )
+    guard = guard_of(
+        settings,
+        {SenderReputation.name: SenderReputation.settings_type()},
+        shared,
+        None,
+        accepted=accepted,
+        clock=clock,
+        counters=watcher,
+        log=watcher,
+    )
     desk = Counter(
-        taking_in=taking_in, log_in=log_in, clock=clock, counters=watcher, log=watcher, protocol_log=None
+        taking_in=taking_in,
+        log_in=log_in,
+        clock=clock,
+        counters=watcher,
+        log=watcher,
+        protocol_log=None,
+        guarding=guard,
     )
     doors: dict[Any, list[Door]] = {}
     for name, connector in settings.receive_connectors.items():

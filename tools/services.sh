@@ -4,8 +4,11 @@
 set -euo pipefail
 packages=(haproxy systemd postfix dovecot-core dovecot-lmtpd swaks curl openssl)
 packages+=(libnet-ssleay-perl libio-socket-ssl-perl libauthen-ntlm-perl)
+packages+=(rbldnsd)
+packages+=(slapd ldap-utils postgresql)
 packages+=(opendkim opendkim-tools)
 packages+=(krb5-kdc krb5-admin-server krb5-user libkrb5-dev)
+packages+=(unbound knot)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -16,7 +16,7 @@ import uvloop
 
 from gatepost.adapters.dns import DnsResolver, reverse_name, server_address, system_servers
 from gatepost.adapters.dns_udp import QUESTIONS_PER_SOCKET, SOCKETS_LIMIT, ServerAddress
-from gatepost.config.settings import Dns
+from gatepost.config.dns_settings import Dns
 from gatepost.lab.dns_server import (
     Exchange,
     Fault,
@@ -387,7 +387,7 @@ def test_an_answer_from_another_address_is_not_heard() -> None:
             asking = asyncio.ensure_future(resolver.exists("gone.example", timeout_s=1))
             await asyncio.sleep(0.05)
             # When a stranger sends a perfect answer to every port of ours
-            port = resolver.servers[0]._ports[0]
+            port = next(port for port in resolver.servers[0]._ports if port._waiting)
             (query_id, question) = next(iter(port._waiting.items()))
             answer = query_id.to_bytes(2, "big") + b"\x81\x83\x00\x01" + bytes(6) + question._asked  # type: ignore[attr-defined]  # the question itself
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:

@@ -17,8 +17,13 @@ from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
+from gatepost.facts.provider_desk import ProviderAnswer
+from gatepost.main.directory_desk import Desk
+from gatepost.main.list_book import open_lists
 from gatepost.main.signing_keys import all_keys
 from gatepost.policy.order import agent_settings, finding_names
+from gatepost.ports.memory_shared import MemoryShared
+from gatepost.ports.resolver import LookedUp, RecordType
 from gatepost.standards.dkim import NoAnswer
 
 
@@ -38,7 +43,11 @@ class Terminal:
     ran: list[str] = field(default_factory=list)
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
+    providers_say: Sequence[ProviderAnswer] = ()
     gateway_says: AnyGatewayReply = field(default_factory=lambda: Reloaded(revision="abc", workers=(0, 1)))
+
+    names: dict[tuple[str, RecordType], LookedUp] = field(default_factory=dict)
+    shared: MemoryShared = field(default_factory=lambda: MemoryShared(lambda: NOW))
 
     def __post_init__(self) -> None:
         self.configure()
@@ -74,6 +83,11 @@ class Terminal:
             running=lambda settings: list(self.workers) if self.up else [],
             gateway=lambda settings, command: self.gateway(command),
             accounts=lambda settings: AccountsFile(settings.users.file),
+            look_up=lambda settings, name, kind: self.names[name, kind],
+            shared=lambda settings: contextlib.nullcontext(self.shared),
+            ask_providers=lambda settings, address, name: self.providers_say,
+            lists=lambda settings: open_lists(settings, now=lambda: NOW),
+            directories=Desk,
             ask_dns=lambda settings, asker: asyncio.run(asker(self.zones)),
             monotonic=lambda: 0.0,
             dkim_keys=lambda settings: all_keys(settings.dkim_signing),

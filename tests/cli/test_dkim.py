@@ -51,11 +51,11 @@ def test_the_configuration_is_checked_with_it(terminal: Terminal) -> None:
 
 
 def test_a_long_record_is_printed_in_strings_that_the_dns_can_hold(terminal: Terminal) -> None:
-    made = terminal.type("dkim", "keygen", "sender.test", "r1", "--bits", "4096")
+    made = terminal.type("dkim", "keygen", "sender.test", "r1")
     terminal.configure(made.output.partition("configuration:\n")[2])
     line = terminal.type("dkim", "records", "sender.test").output
     strings = line.split('"')[1::2]
-    assert len(strings) >= 3
+    assert len(strings) == 2
     assert max(map(len, strings)) == 255
 
 

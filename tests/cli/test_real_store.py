@@ -17,7 +17,9 @@ from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.control.worker import committed
 from gatepost.main import stores
-from gatepost.main.command_line import _accounts, _load
+from gatepost.main.command_line import _accounts, _load, _look_up
+from gatepost.main.directory_desk import Desk
+from gatepost.main.list_book import open_lists
 from gatepost.main.questions import ask_dns
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
@@ -81,6 +83,11 @@ def typed(place: Path, *words: str) -> Result:
         running=stores.running,
         gateway=stores.tell_gateway,
         accounts=_accounts,
+        look_up=_look_up,
+        shared=stores.shared,
+        lists=open_lists,
+        ask_providers=lambda settings, address, name: (),
+        directories=Desk,
         ask_dns=ask_dns,
         monotonic=lambda: 0.0,
         dkim_keys=lambda settings: (),

@@ -75,7 +75,7 @@ def test_dangerous_settings_are_refused(name: str) -> None:
         ("", "receive-connectors: no receive connector is enabled: no mail comes in"),
         (
             '[accepted-domains."example.com"]\n',
-            "recipients are checked, but recipients.file names no list: every recipient is answered 451",
+            "recipients are checked, but neither recipients.file nor a table of [directories] lists them",
         ),
         ('[accepted-domains."example.com"]\n', "no enabled send connector carries it"),
         (

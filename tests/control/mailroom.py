@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.fakes import FakeClock, FakeStore
 
+from gatepost.adapters.counters import Sample
 from gatepost.control.commands import AnyCommand, AnyReply, ResourceState
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.hop import HopStatus
@@ -80,6 +81,7 @@ class Worker:
         self.jump_s = 0.0
         self.resources: tuple[ResourceState, ...] = ()
         self.stressed: tuple[str, ...] = ()
+        self.samples: tuple[Sample, ...] = ()
         self.commands = WorkerCommands(
             self.store,
             face=WorkerFace(
@@ -94,6 +96,7 @@ class Worker:
                 confirm_clock=self.confirm_clock,
                 resources=lambda: self.resources,
                 stressed=lambda: self.stressed,
+                samples=lambda: self.samples,
             ),
             clock=self.clock,
             route=lambda address: f"new:{address.domain}",

@@ -11,15 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author
 from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.dmarc import DmarcResult
+from gatepost.facts.dns_listings import DnsListings, ListedBy
+from gatepost.facts.greylisting import GreylistState
+from gatepost.facts.helo import Helo, HeloAddresses, HeloForm
+from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.message_form import MessageForm, read_message_form
+from gatepost.facts.rate_limits import ContentRates, MailRates, RecipientRates, Used
 from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
 from gatepost.facts.sender_id import SenderIdResult
+from gatepost.facts.sender_reputation import Reputation
 from gatepost.facts.spf import SpfResult
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.content import BodyForm
@@ -149,6 +156,7 @@ STATUS = [
 def test_recipient_status(name: str, recipient: str, listing: Listing, asked: int) -> None:
     mailboxes = Mailboxes()
     found = find_recipient_status(view(Stage.RCPT, recipient=recipient), site(), mailboxes)
+    assert isinstance(found, RecipientStatus)
     assert (found.listing, len(mailboxes.asked)) == (listing, asked)
 
 
@@ -263,6 +271,9 @@ TYPES = {kind.name: kind for kind in FACTS}
 RECORDED: list[Any] = [
     ReverseDns(address=CLIENT, names=("a.test", "b.test"), confirmed=("a.test",), unanswered=("b.test",)),
     ReverseDns(address="2001:db8::7"),
+    Helo(helo="a.test", address=CLIENT, form=HeloForm.NAME, is_own=True),
+    HeloAddresses(helo="a.test", address=CLIENT, resolves=True),
+    Helo(helo="[192.0.2.1]", address=CLIENT, form=HeloForm.WRONG_LITERAL),
     RecipientDomain(recipient=to('a"b@gate.test').address, entry="gate.test", type=DomainType.AUTHORITATIVE),
     RecipientDomain(recipient=to(f"böb@[{OWN_IP}]").address, own_literal=True),
     RecipientStatus(
@@ -272,6 +283,25 @@ RECORDED: list[Any] = [
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),
     MessageForm(),
+    MailRates(used=(Used(limit="a", key="a x@y.test", count=3.5),)),
+    RecipientRates(recipient=to("bob@gate.test").address),
+    ContentRates(),
+    GreylistState(
+        recipient=to("bob@gate.test").address,
+        key="192.0.2.0/24 a.test b@c.test",
+        network="192.0.2.0/24",
+        first_at=5.5,
+        passes=3,
+    ),
+    Reputation(
+        address=CLIENT, level=7, judged_by=CLIENT, weight=20.5, reasons=("+7.5 spam",), names=("a.test",)
+    ),
+    IpListing(address=CLIENT, blocked_by="192.0.2.0/24", blocked_source="ann", blocked_by_machine=True),
+    DnsListings(
+        address=CLIENT,
+        listed=(ListedBy(provider="a", zone="bl.test", codes=("127.0.0.2",), text="why", weight=2.5),),
+        unanswered=("b: no answer",),
+    ),
     Author(
         addresses=(to("ann@a.test").address,),
         domains=("a.test",),
@@ -301,6 +331,7 @@ RECORDED: list[Any] = [
         left_out=2,
     ),
     DkimResults(),
+    ArcResult(result="pass", sealers=("b.test", "a.test"), trusted_by="b.test", payload="b.test; spf=pass"),
 ]
 
 

@@ -24,6 +24,7 @@ from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
+from gatepost.main.guarding import guard_of
 from gatepost.model.account import ScramKeys
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
@@ -31,6 +32,8 @@ from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, QueuedMail
 from gatepost.policy import order
 from gatepost.ports.directory import TokenKeys
+from gatepost.ports.lists import AddressLists
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Mx
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.addresses import parse_mailbox
@@ -207,11 +210,15 @@ async def open_house(
     agents: dict[str, Any] | None = None,
     keys: TokenKeys | None = None,
     integrated: Integrated | None = None,
+    shared: MemoryShared | None = None,
+    lists: AddressLists | None = None,
 ) -> AsyncIterator[House]:
-    """One door on a free port of 127.0.0.1."""
+    """One door on a free port of 127.0.0.1. lists: guarded as main does it."""
     settings = settings or settings_with()
     clock, store, lines, parcels, accounts = FakeClock(), FakeStore(), Lines(), Parcels(), Passwords()
     directory = Known(RECIPIENTS)
+    if shared is None:
+        shared = MemoryShared(clock.now)
     accepted = accepted_domains(settings)
     taking_in = TakingIn(
         store,
@@ -233,6 +240,8 @@ async def open_house(
         log=lines,
         counters=lines,
         revision="test",
+        shared=shared,
+        lists=lists,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)
@@ -240,6 +249,9 @@ async def open_house(
         Door(name, connector, hostname=settings.server.hostname, tls=tls)
         for name, connector in settings.receive_connectors.items()
     ]
+    guard = guard_of(
+        settings, agents or {}, shared, lists, accepted=accepted, clock=clock, counters=lines, log=lines
+    )
     log_in = LogInDesk(
         accounts=accounts,
         failures=FailedLogins(settings.users.lockout, monotonic=clock.monotonic),
@@ -249,6 +261,7 @@ async def open_house(
         log=lines,
         bearer=Bearer(settings.users.tokens, keys, clock) if keys is not None else None,
         integrated=integrated,
+        guard=guard if lists is not None else None,
     )
     pressure = Pressure(marks_of(settings.back_pressure))
     desk = Counter(
@@ -259,6 +272,7 @@ async def open_house(
         log=lines,
         pressure=pressure,
         protocol_log=lines.said.append,
+        guarding=guard if lists is not None else None,
     )
     listener = Listener(
         {listening: doors},

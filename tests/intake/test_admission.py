@@ -15,7 +15,7 @@ from gatepost.config.limit_settings import Intake
 from gatepost.intake.admission import Admission
 from gatepost.intake.door import Door
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.origin import Origin, origin_of
+from gatepost.model.origin import Origin, origin_of
 
 FREE = {
     "connections": 1000,

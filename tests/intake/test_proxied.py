@@ -29,7 +29,7 @@ A_MAIL = (
     b"DATA\r\n",
     b"Subject: hello\r\n\r\ntext\r\n.\r\n",
 )
-RELAY = (b"HELO x\r\n", b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<x@away.example>\r\n")
+RELAY = (b"HELO client.test\r\n", b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<x@away.example>\r\n")
 
 
 def run(work: Callable[[House], Coroutine[Any, Any, None]], **connector: Any) -> None:
@@ -208,7 +208,7 @@ def test_nobody_else_may_say_who_the_client_is(header: bytes, when: str) -> None
     async def work(house: House) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
         heard = await asyncio.wait_for(reader.readline(), 60) if when == "after the greeting" else b""
-        writer.write(header + b"EHLO x\r\n")
+        writer.write(header + b"EHLO client.test\r\n")
         heard += await asyncio.wait_for(reader.read(), 60)
         writer.close()
         assert heard.splitlines()[-1][:3] in (b"421", b"500", b"554")
@@ -224,7 +224,11 @@ def test_nobody_else_may_say_who_the_client_is(header: bytes, when: str) -> None
 @pytest.mark.parametrize("together", [True, False], ids=["in one piece", "after the greeting"])
 def test_a_second_header_ends_the_session(second: bytes, together: bool) -> None:
     async def work(house: House) -> None:
-        heard = await talk(house, V1 + second) if together else await talk(house, V1, second + b"EHLO x\r\n")
+        heard = (
+            await talk(house, V1 + second)
+            if together
+            else await talk(house, V1, second + b"EHLO client.test\r\n")
+        )
         assert heard.splitlines()[-1][:3] in (b"421", b"500", b"554")
         assert b"250" not in heard
 
@@ -234,7 +238,7 @@ def test_a_second_header_ends_the_session(second: bytes, together: bool) -> None
 @pytest.mark.threat("C01", "Q04")
 def test_what_a_client_says_behind_the_header_is_said_too_early() -> None:
     async def work(house: House) -> None:
-        assert (await talk(house, V1 + b"EHLO x\r\n")).startswith(b"554 5.5.1")
+        assert (await talk(house, V1 + b"EHLO client.test\r\n")).startswith(b"554 5.5.1")
 
     run(work)
 

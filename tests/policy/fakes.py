@@ -24,6 +24,7 @@ from gatepost.policy.hearing import Hearing
 from gatepost.policy.order import build
 from gatepost.policy.runner import PolicyRunner
 from gatepost.policy.third_party import ThirdParty
+from gatepost.ports.directory import Entry
 from gatepost.ports.resolver import Mx
 from gatepost.routing.accepted import accepted_domains
 
@@ -90,11 +91,14 @@ class Mailboxes:
     is_down: bool = False
     asked: list[str] = field(default_factory=list)
 
-    def knows(self, recipient: Address) -> bool:
+    internal: frozenset[str] = frozenset()
+    """Those who take mail of authenticated senders only."""
+
+    def look_up(self, recipient: Address) -> Entry:
         self.asked.append(str(recipient))
         if self.is_down:
             raise WorldFault("recipients were never loaded")
-        return recipient.key in self.listed
+        return Entry(recipient.key in self.listed, recipient.key in self.internal)
 
 
 @dataclass

@@ -51,17 +51,21 @@ def test_a_mail_that_passed() -> None:
     assert (outcome.recipient, outcome.action, outcome.turn) == ("bob@gate.test", "pass", ())
     assert [(s.stage, [o.agent for o in s.opinions]) for s in tree.stages] == [
         ("connect", ["connection-control"]),
-        ("mail", ["relay-restriction"]),
+        ("mail", ["relay-restriction", "helo-check"]),
         ("rcpt", ["relay-restriction", "recipient-filter"]),
         ("end-of-headers", ["loop-detection"]),
         ("end-of-data", ["message-form", "dkim"]),
     ]
     assert {fact.name for fact in tree.facts} == {
+        "helo",
         "dkim",
         "recipient-domain",
         "recipient-status",
+        "sender-status",
         "received-trace",
         "message-form",
+        "sender-reputation",
+        "ip-lists",
     }
     assert (tree.revision, tree.client_ip, tree.sender) == ("0123456789ab", "192.0.2.7", "ann@client.test")
 

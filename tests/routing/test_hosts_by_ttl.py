@@ -8,7 +8,7 @@ import pytest
 from tests.delivery.fakes import Dice, settings_of
 
 from gatepost.adapters.dns import DnsResolver
-from gatepost.config.settings import Dns
+from gatepost.config.dns_settings import Dns
 from gatepost.lab.dns_server import LabDns
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address

@@ -209,6 +209,13 @@ class FileAccounts:
         account = self._accounts.get(folded_user(user))
         return account is not None and account.disabled
 
+    def has(self, user: str) -> bool:
+        """There is a line for this user, disabled or not. Without a file there is none. Raises WorldFault."""
+        if not os.path.exists(self._file.path):
+            return False
+        self._reread()
+        return folded_user(user) in self._accounts
+
     async def _verify(self, wanted: str, password: str) -> bool:
         if self._waiting >= CHECKS_WAITING:
             raise WorldFault("too many passwords are being checked", _UNAVAILABLE)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Final, cast
 
+from gatepost.adapters.counters import Sample
 from gatepost.adapters.dns_cache import AnswerCache, Key
 from gatepost.adapters.dns_question import NoAnswer, Outcome, Question
+from gatepost.adapters.dns_statistics import Statistics, server_samples
 from gatepost.adapters.dns_udp import NameServer, ServerAddress
 from gatepost.adapters.dns_wire import ALIASES_LIMIT, Answer, Kind, Status, askable
-from gatepost.config.settings import Dns
+from gatepost.config.dns_settings import Dns
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.reply import Reply
-from gatepost.ports.resolver import LookedUp, Mx, RecordType
+from gatepost.ports.resolver import ASKING_FOR, LookedUp, Mx, RecordType
 
 QUESTIONS_LIMIT: Final = 10_000
 """Questions on their way at once; more are answered "unknown" without asking (M14)."""
 NAMES_LIMIT: Final = 10
+REFRESHES_LIMIT: Final = 100
+"""Answers asked for again at once, before their time is over."""
 FAILURE_TTL_S: Final = 1.0
 """RFC 9520 §3.2: that nobody knew is remembered for a second."""
 FAILURES_LIMIT: Final = 1000
@@ -38,13 +44,25 @@ class DnsResolver:
 
     def __init__(self, settings: Dns) -> None:
         addresses = [server_address(text) for text in settings.servers] or system_servers()
-        self.servers = tuple(NameServer(address) for address in addresses[:SERVERS_LIMIT])
+        self.servers = tuple(
+            NameServer(address, trust_ad=_is_believed(address, settings.trust_ad))
+            for address in addresses[:SERVERS_LIMIT]
+        )
         self._timeout_s = settings.timeout_s
-        self._cache = AnswerCache(settings.cache_entries)
+        self._cache = AnswerCache(
+            settings.cache_entries,
+            lowest_ttl_s=settings.lowest_ttl_s,
+            highest_ttl_s=settings.highest_ttl_s,
+            refresh_from=settings.refresh_from,
+            refresh=self._refresh,
+        )
+        self._refreshing: set[Key] = set()
+        self._statistics = Statistics(settings.watched_zones)
         self._failures: dict[Key, tuple[float, str]] = {}
         self._questions: dict[Key, Question] = {}
         self.asked = 0
         """Questions sent to a server since the start."""
+        self._cache_hits = 0
 
     async def addresses(self, name: str, *, timeout_s: float) -> tuple[str, ...]:
         """A and AAAA. When only one of the two is unknown, what the other brought is the answer."""
@@ -77,11 +95,11 @@ class DnsResolver:
 
     async def look_up(self, name: str, kind: RecordType, *, timeout_s: float) -> LookedUp:
         """Any type this resolver can read, from the cache or from a server (ports.resolver.Lookup)."""
-        wanted = Kind(kind)
-        answer = self._known((name, wanted)) or await self._lookup(name, wanted, timeout_s)
+        answer = self._known((name, kind)) or await self._lookup(name, kind, timeout_s)
         return LookedUp(
             records=answer.records,
             exists=answer.status is not Status.NXDOMAIN,
+            is_secure=answer.is_secure,
             ttl_s=answer.ttl_s,
         )
 
@@ -97,6 +115,28 @@ class DnsResolver:
         for server in self.servers:
             server.close()
 
+    def watch(self, zones: Iterable[str]) -> None:
+        """Count the questions about these zones by themselves; at most ZONES_LIMIT in all."""
+        self._statistics.watch(zones)
+
+    def samples(self) -> Iterator[Sample]:
+        """For the metrics."""
+        yield from self._statistics.samples()
+        yield from server_samples(self.servers)
+        yield "dns_cache_hits", (), self._cache_hits
+        yield "dns_cached_answers", (), len(self._cache)
+        yield "dns_waiting_questions", (), len(self._questions)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Addresses of the servers."""
+        return tuple(server.address.host for server in self.servers)
+
+    @property
+    def trusts_any(self) -> bool:
+        """Whether the AD bit of one of the servers counts."""
+        return any(server.trust_ad for server in self.servers)
+
     @property
     def waiting(self) -> int:
         """Questions on their way."""
@@ -110,7 +150,10 @@ class DnsResolver:
     def _known(self, key: Key) -> Answer | None:
         """A whole answer from the cache: one that needs no further question."""
         answer = self._cache.get(key, asyncio.get_running_loop().time())
-        return None if answer is None or answer.alias else answer
+        if answer is None or answer.alias:
+            return None
+        self._cache_hits += 1
+        return answer
 
     async def _both(self, name: str, timeout_s: float) -> tuple[str, ...]:
         """Both questions are on their way before the first answer is waited for."""
@@ -135,14 +178,17 @@ class DnsResolver:
     async def _whole(self, key: Key, outcome: Outcome | asyncio.Future[Outcome], until: float) -> Answer:
         """Wait, and follow aliases that a server left to us, at most eight links in all (M04)."""
         answer = await self._waited(key, outcome, until)
-        links = answer.links
+        if not answer.alias:
+            return answer
+        links, secure, ttl_s = answer.links, answer.is_secure, answer.ttl_s
         while answer.alias:
             if links > ALIASES_LIMIT:
                 raise _unknown(key, "too many aliases")
             further = (_askable_alias(answer.alias, key), key[1])
             answer = await self._waited(further, self._begin(further), until)
             links += answer.links or 1
-        return answer
+            secure, ttl_s = secure and answer.is_secure, min(ttl_s, answer.ttl_s)
+        return replace(answer, links=links, is_secure=secure, ttl_s=ttl_s)
 
     async def _waited(self, key: Key, outcome: Outcome | asyncio.Future[Outcome], until: float) -> Answer:
         if isinstance(outcome, asyncio.Future):
@@ -164,10 +210,21 @@ class DnsResolver:
         if question is None:
             if len(self._questions) >= QUESTIONS_LIMIT:
                 return NoAnswer("too many questions are waiting")
+            budget = ASKING_FOR.get()
+            if budget is not None:
+                if budget.left <= 0:
+                    return NoAnswer("the mail has used up its questions (dns.questions-per-mail)")
+                budget.left -= 1
             question = self._send(key)
         waiter = asyncio.get_running_loop().create_future()
         question.waiters.append(waiter)
         return waiter
+
+    def _refresh(self, key: Key) -> None:
+        """An answer much in use is about to end: ask again, and let it be used meanwhile."""
+        if key not in self._questions and len(self._refreshing) < REFRESHES_LIMIT:
+            self._refreshing.add(key)
+            self._send(key)
 
     def _send(self, key: Key) -> Question:
         question = Question(key, self.servers, self._timeout_s, self._concluded)
@@ -189,6 +246,9 @@ class DnsResolver:
     def _concluded(self, question: Question, outcome: Outcome) -> None:
         now = asyncio.get_running_loop().time()
         del self._questions[question.key]
+        self._refreshing.discard(question.key)
+        answer = outcome if isinstance(outcome, Answer) else None
+        self._statistics.count(question.key[0], answer, now - question.begun_at)
         if isinstance(outcome, Answer):
             self._cache.put(question.key, outcome, now)
             self._failures.pop(question.key, None)
@@ -196,6 +256,12 @@ class DnsResolver:
         if len(self._failures) >= FAILURES_LIMIT:
             self._failures.clear()
         self._failures[question.key] = (now + FAILURE_TTL_S, outcome.reason)
+
+
+def _is_believed(server: ServerAddress, trust_ad: str) -> bool:
+    if trust_ad == "loopback":
+        return ip_address(server.host.partition("%")[0]).is_loopback
+    return trust_ad == "yes"
 
 
 def server_address(text: str) -> ServerAddress:

@@ -46,6 +46,7 @@ class Question:
         "_loop",
         "_oddities",
         "_order",
+        "_sent_at",
         "_tcp",
         "_tickets",
         "_timer",
@@ -53,6 +54,7 @@ class Question:
         "_tries_limit",
         "_try_s",
         "_until",
+        "begun_at",
         "key",
         "waiters",
     )
@@ -66,6 +68,7 @@ class Question:
         self._loop = asyncio.get_running_loop()
         self._asked = dns_wire.question(*key, chance=os.urandom(dns_wire.NAME_LIMIT_BYTES))
         now = self._loop.time()
+        self.begun_at = self._sent_at = now
         self._order = sorted(servers, key=lambda server: server.avoid_until > now)
         self._failed: dict[NameServer, str] = {}
         self._oddities: dict[NameServer, str] = {}
@@ -89,7 +92,7 @@ class Question:
                 self._ask_by_tcp(server)
             return False
         try:
-            answer = dns_wire.read_reply(data, self._asked, self.key[1])
+            answer = dns_wire.read_reply(data, self._asked, self.key[1], trust_ad=server.trust_ad)
         except Truncated:
             self._ask_by_tcp(server)
         except Malformed as error:
@@ -98,7 +101,7 @@ class Question:
         except ServerRefusal as error:
             self._server_refused(server, error)
         else:
-            self._conclude(answer)
+            self._answered(server, answer)
         return True
 
     def refused(self, server: NameServer) -> None:
@@ -121,6 +124,7 @@ class Question:
     def _server_failed(self, server: NameServer, why: str) -> None:
         if self._done:
             return
+        server.refusals += 1
         self._failed[server] = why
         if all(other in self._failed for other in self._order):
             self._conclude(NoAnswer(self._reasons()))
@@ -133,6 +137,8 @@ class Question:
         wait_s = min(self._try_s, self._until - self._loop.time())
         left = [server for server in self._order if server not in self._failed] or self._order
         server = left[self._tries % len(left)]
+        if self._tries:
+            self._sent_at = self._loop.time()
         self._tries += 1
         self._timer = self._loop.call_later(max(wait_s, 0), self._silent, server)
         self._send(server)
@@ -151,6 +157,7 @@ class Question:
             self.refused(server)
 
     def _silent(self, server: NameServer) -> None:
+        server.silences += 1
         server.avoid_until = self._loop.time() + AVOID_S
         if self._tries < self._tries_limit and self._loop.time() < self._until:
             self._try_next()
@@ -175,13 +182,18 @@ class Question:
     async def _converse_by_tcp(self, server: NameServer) -> None:
         try:
             async with asyncio.timeout(2 * self._try_s):
-                answer = await ask_by_tcp(server.address, self._asked, self.key[1], edns=server.edns)
+                answer = await ask_by_tcp(server, self._asked, self.key[1])
         except (OSError, Malformed, ServerRefusal) as error:
             self._tcp = None
             self._server_failed(server, f"by TCP: {str(error) or 'no answer'}")
         else:
             self._tcp = None
-            self._conclude(answer)
+            self._answered(server, answer)
+
+    def _answered(self, server: NameServer, answer: Answer) -> None:
+        server.answers += 1
+        server.wait_s += self._loop.time() - self._sent_at
+        self._conclude(answer)
 
     def _conclude(self, outcome: Outcome) -> None:
         if self._done:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from ipaddress import IPv6Address
 from socket import inet_ntoa
@@ -16,7 +16,7 @@ from typing import Final
 
 from gatepost.model.fault import PeerFault
 from gatepost.model.reply import Reply
-from gatepost.ports.resolver import Mx
+from gatepost.ports.resolver import Mx, RecordType, Tlsa
 
 NAME_LIMIT_BYTES: Final = 255
 LABEL_LIMIT_BYTES: Final = 63
@@ -34,26 +34,20 @@ NO_TTL_S: Final = 60
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 _RECORD: Final = struct.Struct("!HHIH")
+_AUTHORITY_NUMBERS: Final = struct.Struct("!IIIII")
 _OPT: Final = b"\x00\x00\x29" + struct.pack("!HIH", EDNS_SIZE_BYTES, 0, 0)
 _CLASS_IN: Final = b"\x00\x01"
 _FIRST_NAME_AT: Final = 12
 _ASKABLE: Final = re.compile(r"(?:[!-\-/-\[\]-~]{1,63}\.)*[!-\-/-\[\]-~]{1,63}")
 _UGLY: Final = re.compile(rb"[^a-zA-Z0-9_/+=*-]")
+_UGLY_BUT_DOTS: Final = re.compile(rb"[^a-zA-Z0-9_/+=*.-]")
 _LETTER_BITS: Final = bytes(0x20 if 0x61 <= octet <= 0x7A else 0 for octet in range(256))
 """The bit of a small letter that makes it great; a length octet is at most 63 and so no letter."""
 _BAD_NAME: Final = Reply(501, "5.1.3", "That is not a domain name")
 
 
-class Kind(IntEnum):
-    """Record types we ask for or must understand."""
-
-    A = 1
-    CNAME = 5
-    SOA = 6
-    PTR = 12
-    MX = 15
-    TXT = 16
-    AAAA = 28
+Kind = RecordType
+"""What we ask for and can read."""
 
 
 class Status(Enum):
@@ -75,7 +69,7 @@ class Rcode(IntEnum):
     REFUSED = 5
 
 
-Record = str | bytes | Mx
+Record = str | bytes | Mx | Tlsa
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +78,7 @@ class Answer:
 
     alias: the name to ask next when the answer ends in a CNAME without saying what it leads to; else "".
     links: CNAMEs followed inside the answer.
+    is_secure: a server we trust has validated all of it by DNSSEC.
     """
 
     status: Status
@@ -91,6 +86,7 @@ class Answer:
     ttl_s: int
     alias: str = ""
     links: int = 0
+    is_secure: bool = False
 
 
 class Malformed(Exception):
@@ -121,7 +117,7 @@ def askable(name: str) -> str:
     return bare.lower()
 
 
-def question(name: str, kind: Kind, *, chance: bytes = b"") -> bytes:
+def question(name: str, kind: RecordType, *, chance: bytes = b"") -> bytes:
     """The question section. name: askable. chance: octets whose bits make letters upper case (0x20)."""
     labels = name.encode("ascii").split(b".")
     written = b"".join([bytes((len(label),)) + label for label in labels]) + b"\x00"
@@ -133,8 +129,11 @@ def question(name: str, kind: Kind, *, chance: bytes = b"") -> bytes:
 
 
 def query(query_id: int, asked: bytes, *, edns: bool = True) -> bytes:
-    """A whole message: recursion desired, one question, EDNS with 1232 octets unless told otherwise."""
-    header = _HEADER.pack(query_id, 0x0100, 1, 0, 0, 1 if edns else 0)
+    """A whole message: recursion desired, one question, EDNS with 1232 octets unless told otherwise.
+
+    AD is set: a validating server then says whether it has validated (RFC 6840 §5.7).
+    """
+    header = _HEADER.pack(query_id, 0x0120, 1, 0, 0, 1 if edns else 0)
     return header + asked + _OPT if edns else header + asked
 
 
@@ -157,18 +156,19 @@ def differs_in_case(data: bytes, asked: bytes) -> bool:
     )
 
 
-def read_reply(data: bytes, asked: bytes, kind: Kind) -> Answer:
-    """Read a message for which `is_reply_to` holds.
+def read_reply(data: bytes, asked: bytes, kind: RecordType, *, trust_ad: bool = False) -> Answer:
+    """Read a message for which `is_reply_to` holds. trust_ad: the server's AD bit is believed.
 
     Raises Malformed, ServerRefusal, Truncated.
     """
     try:
-        return _read_reply(data, asked, kind)
+        answer = _read_reply(data, asked, kind)
     except (IndexError, struct.error) as error:
         raise Malformed("the message ends early") from error
+    return replace(answer, is_secure=True) if trust_ad and data[3] & 0x20 else answer
 
 
-def _read_reply(data: bytes, asked: bytes, kind: Kind) -> Answer:
+def _read_reply(data: bytes, asked: bytes, kind: RecordType) -> Answer:
     rcode = data[3] & 0x0F
     if data[2] & 0x02:
         raise Truncated
@@ -199,6 +199,8 @@ class _Packet:
         A pointer must lead back, and each further one further back: so a loop cannot exist.
         """
         data, begin, lowest, end, size = self.data, at, at, -1, 1
+        if data[at] == 0xC0 and (known := self._names.get(data[at + 1])) is not None:
+            return known, at + 2  # as nearly every owner is written
         labels: list[bytes] = []
         tail = ""
         while (length := data[at]) != 0:
@@ -232,10 +234,12 @@ class _Packet:
 
 
 def _joined(labels: list[bytes], tail: str) -> str:
-    texts = [_label_text(label) for label in labels]
-    if tail:
-        texts.append(tail)
-    return ".".join(texts)
+    whole = b".".join(labels)
+    if whole.count(b".") == len(labels) - 1 and not _UGLY_BUT_DOTS.search(whole):
+        text = whole.decode("ascii").lower()
+    else:
+        text = ".".join([_label_text(label) for label in labels])
+    return f"{text}.{tail}" if text and tail else text or tail
 
 
 def _label_text(label: bytes) -> str:
@@ -259,7 +263,7 @@ class _Section:
         self.ttls[owner] = min(_clamped(ttl_s), self.ttls.get(owner, HIGHEST_TTL_S))
 
 
-def _read_answers(packet: _Packet, at: int, count: int, kind: Kind) -> tuple[_Section, int]:
+def _read_answers(packet: _Packet, at: int, count: int, kind: RecordType) -> tuple[_Section, int]:
     section = _Section()
     data = packet.data
     for _ in range(count):
@@ -279,7 +283,7 @@ def _read_answers(packet: _Packet, at: int, count: int, kind: Kind) -> tuple[_Se
     return section, at
 
 
-def _rdata(packet: _Packet, kind: Kind, at: int, end: int) -> Record:
+def _rdata(packet: _Packet, kind: RecordType, at: int, end: int) -> Record:
     data = packet.data
     match kind:
         case Kind.A if end - at == 4:
@@ -290,10 +294,23 @@ def _rdata(packet: _Packet, kind: Kind, at: int, end: int) -> Record:
             return _text(data, at, end)
         case Kind.MX if end - at >= 3:
             return Mx(data[at] << 8 | data[at + 1], _ending(packet, at + 2, end))
-        case Kind.PTR:
+        case Kind.PTR | Kind.NS | Kind.CNAME:
             return _ending(packet, at, end)
+        case Kind.TLSA if end - at >= 4:
+            return Tlsa(usage=data[at], selector=data[at + 1], matching=data[at + 2], data=data[at + 3 : end])
+        case Kind.SOA if end - at >= 22:
+            return _authority(packet, at, end)
         case _:
             raise Malformed(f"{kind.name} data of {end - at} octets")
+
+
+def _authority(packet: _Packet, at: int, end: int) -> str:
+    """A SOA as a zone file has it: two names, five numbers."""
+    primary, at = packet.name(at)
+    mailbox, at = packet.name(at)
+    if at + _AUTHORITY_NUMBERS.size != end:
+        raise Malformed("a name overruns its record")
+    return " ".join((primary, mailbox, *map(str, _AUTHORITY_NUMBERS.unpack_from(packet.data, at))))
 
 
 def _ending(packet: _Packet, at: int, end: int) -> str:

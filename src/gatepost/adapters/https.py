@@ -11,11 +11,12 @@ from gatepost.adapters.dialer import DialedWire, LoopDialer
 from gatepost.model.fault import Fault, WorldFault
 from gatepost.model.https_url import HttpsUrl
 from gatepost.model.link_tls import LinkMode, LinkTls
-from gatepost.ports.https import HttpsRequest
+from gatepost.ports.https import Fetched, HttpsRequest
 from gatepost.ports.resolver import Resolver
 from gatepost.protocol.http_client import HttpAnswer, HttpExchange
 
 _ADDRESSES_TRIED: Final = 4
+_NOT_MODIFIED: Final = 304
 
 
 class HttpsAsker:
@@ -29,6 +30,16 @@ class HttpsAsker:
 
     async def ask(self, request: HttpsRequest) -> bytes:
         """The body of a 200. Raises WorldFault."""
+        return (await self._good(request)).body
+
+    async def fetch(self, request: HttpsRequest) -> Fetched:
+        """As HttpsClient."""
+        answer = await self._good(request)
+        if answer.status == _NOT_MODIFIED:
+            return Fetched(body=None, etag=answer.etag or request.etag)
+        return Fetched(body=answer.body, etag=answer.etag)
+
+    async def _good(self, request: HttpsRequest) -> HttpAnswer:
         url = request.url
         try:
             async with asyncio.timeout(request.timeout_s):
@@ -37,11 +48,13 @@ class HttpsAsker:
             raise WorldFault(f"{url.authority}: no answer within {request.timeout_s:g} s") from error
         except Fault as fault:
             raise WorldFault(f"{url.authority}: {fault.reason}") from fault
+        if answer.status == _NOT_MODIFIED and request.etag:
+            return answer
         if 300 <= answer.status < 400:
             raise WorldFault(f"{url.authority}: answered {answer.status}, and redirects are not followed")
         if answer.status != 200:
             raise WorldFault(f"{url.authority}: answered {answer.status}")
-        return answer.body
+        return answer
 
     async def _answer(self, request: HttpsRequest) -> HttpAnswer:
         exchange = HttpExchange(
@@ -88,11 +101,13 @@ class HttpsAsker:
 def _fields(request: HttpsRequest) -> list[tuple[str, str]]:
     fields = [
         ("Host", request.url.authority),
-        ("Accept", "application/json"),
+        ("Accept", request.accept),
         ("Accept-Encoding", "identity"),
     ]
     if request.body:
         fields.append(("Content-Type", "application/x-www-form-urlencoded"))
+    if request.etag:
+        fields.append(("If-None-Match", request.etag))
     if request.authorization:
         fields.append(("Authorization", request.authorization))
     return fields

@@ -14,12 +14,15 @@ from typing import Final
 
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault, WorldFault
+from gatepost.ports.directory import NOT_LISTED, Entry
 from gatepost.ports.log import Counters, Log
 
 FILE_LIMIT_BYTES: Final = 256 << 20
 LINE_LIMIT_CHARACTERS: Final = 1024
 REPORTED_LINES: Final = 20
 """Lines that are no address and are named one by one; the others are counted."""
+
+_LISTED: Final = Entry(True, source="recipients.file")
 
 ParseMailbox = Callable[[str], Address]
 
@@ -70,6 +73,10 @@ class RecipientFile:
         if self._list is None:
             raise WorldFault("no list of recipients was read", path=self._path)
         return self._list.knows(recipient)
+
+    def look_up(self, recipient: Address) -> Entry:
+        """As ports.directory.RecipientDirectory."""
+        return _LISTED if self.knows(recipient) else NOT_LISTED
 
     def refresh(self) -> bool:
         """Read the file if it has changed since; True when a new list is in force.

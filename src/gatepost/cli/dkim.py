@@ -23,7 +23,14 @@ def command() -> None:
 @command.command()
 @click.argument("domain")
 @click.argument("selector")
-@click.option("--type", "kind", type=click.Choice(["rsa", "ed25519"]), default="rsa", show_default=True)
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["rsa", "ed25519"]),
+    default="rsa",
+    show_default=True,
+    help="The algorithm.",
+)
 @click.option(
     "--bits", type=click.IntRange(1024, 4096), default=2048, show_default=True, help="Of an RSA key."
 )

@@ -8,6 +8,7 @@ import click
 
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table, span
+from gatepost.cli.provider_status import provider_lines
 from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
 from gatepost.control.gateway import AskWorkers, Life, Workers
 from gatepost.control.mails import summary_of
@@ -50,7 +51,7 @@ def command(face: Face, as_json: bool) -> None:
         now = face.world.now()
         rows = [_row(w, now) for w in workers]
         say_table(_HEADS, rows, empty="")
-        for line in (*_troubles(workers), *_pressed(workers)):
+        for line in (*_troubles(workers), *_pressed(workers), *provider_lines(face)):
             say(line)
         for life in missing:
             often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""
@@ -87,6 +88,8 @@ def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:
                 f"worker {worker.worker}: the clock jumped by {span(abs(worker.clock_jump_s))} and is not believed; "
                 "`gatepost clock confirm` when it is right"
             )
+        if worker.shared_problem:
+            yield f"worker {worker.worker}: works from memory, shares nothing: {worker.shared_problem}"
     for name, found in states.items():
         if found != {ConnectorState.RUNNING}:
             yield f"receive connector {name} is {'/'.join(sorted(found))}: new clients are answered 421"

@@ -12,7 +12,10 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.config.settings import Settings
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
-    from gatepost.ports.resolver import Lookup
+    from gatepost.facts.provider_desk import ProviderAnswer
+    from gatepost.ports.lists import AddressLists
+    from gatepost.ports.resolver import LookedUp, Lookup, RecordType
+    from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
     from gatepost.standards.dkim import NoAnswer
     from gatepost.standards.dkim_sign import SigningKey
@@ -57,6 +60,63 @@ class AccountBook(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryState:
+    """One source of recipients. synced_at: seconds since the epoch, 0.0: never. problem: "" when there is none."""
+
+    name: str
+    type: str
+    recipients: int
+    synced_at: float
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryAnswer:
+    """What one source says. answer: listed, listed for authenticated senders, not listed, unknown."""
+
+    directory: str
+    answer: str
+    reason: str = ""
+
+
+class Copied(Protocol):
+    """What a copy brought."""
+
+    @property
+    def entries(self) -> int:
+        """All recipients."""
+
+    @property
+    def added(self) -> int:
+        """Those that were not there before."""
+
+    @property
+    def dropped(self) -> int:
+        """Those that are not there any more."""
+
+    @property
+    def skipped(self) -> int:
+        """Values that are no mail address."""
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """The first of them."""
+
+
+class DirectoryDesk(Protocol):
+    """The sources of recipients, for the administrator. Every method raises WorldFault."""
+
+    def states(self) -> Sequence[DirectoryState]:
+        """All of them."""
+
+    def sync(self, name: str, *, accept_loss: bool) -> Copied | None:
+        """Copy one now; None: somebody else does."""
+
+    def ask(self, address: str) -> Sequence[DirectoryAnswer]:
+        """Every source of the address's domain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlWorld:
     """Factories, so that a command pays only for what it uses."""
 
@@ -76,6 +136,16 @@ class ControlWorld:
     """Tell the running gateway something and wait for its answer. Raises WorldFault when there is none."""
     accounts: Callable[[Settings], AccountBook]
     """The accounts file."""
+    look_up: Callable[[Settings, str, RecordType], LookedUp]
+    """Ask the configured name servers. Raises WorldFault when the answer is unknown, PeerFault for a bad name."""
+    shared: Callable[[Settings], AbstractContextManager[SharedState]]
+    """What all workers know together. Raises WorldFault when it cannot be read or, at the end, written."""
+    lists: Callable[[Settings], AbstractContextManager[AddressLists]]
+    """The IP lists; leaving it raises WorldFault when changes could not be kept."""
+    ask_providers: Callable[[Settings, str, str], Sequence[ProviderAnswer]]
+    """What list providers say of an address; of the one of this name only, "" for all. Raises WorldFault."""
+    directories: Callable[[Settings], DirectoryDesk]
+    """The sources of recipients."""
     ask_dns: Callable[[Settings, Callable[[Lookup], Coroutine[Any, Any, Any]]], Any]
     """What a coroutine finds out from the configured name servers. Raises WorldFault as it does."""
     monotonic: Callable[[], float]

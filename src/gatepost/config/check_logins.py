@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from gatepost.config.check_directories import check_ldap_login, check_ldap_servers
 from gatepost.config.errors import Complaint
 from gatepost.config.files import authorities_problem, open_to_others, readable_problem, secret_problem
 from gatepost.config.login_settings import Tokens
@@ -19,6 +20,7 @@ def check_logins(settings: Settings) -> Iterator[Complaint]:
     """Every mistake in [users] and in what the connectors offer."""
     yield from _accounts(settings)
     yield from _tokens(settings.users.tokens)
+    yield from _ldap(settings)
     for user, addresses in settings.users.addresses.items():
         for number, address in enumerate(addresses):
             if not is_mail_address(address):
@@ -46,6 +48,31 @@ def _mechanisms(name: str, door: ReceiveConnector, *, has_tokens: bool) -> Itera
             at=at,
             message="offers tokens, and users.tokens names neither keys nor an issuer to check them with",
         )
+
+
+def _ldap(settings: Settings) -> Iterator[Complaint]:
+    ldap, at = settings.users.ldap, ("users", "ldap")
+    if not ldap.servers:
+        if ldap.model_fields_set:
+            yield Complaint(at=at, message="names no servers: no directory is asked", is_warning=True)
+        return
+    yield from check_ldap_servers(at, ldap.servers, ldap.tls, ldap.ca_file)
+    yield from check_ldap_login(at, ldap.bind_dn, ldap.password_file)
+    if bool(ldap.user_dn) == bool(ldap.base):
+        yield Complaint(
+            at=at, message="needs either user-dn, the name that binds, or base, where it is searched for"
+        )
+    template = ("user-dn", ldap.user_dn) if ldap.user_dn else ("filter", ldap.filter)
+    if "{user}" not in template[1]:
+        yield Complaint(at=(*at, template[0]), message="has no {user}: everybody would be the same person")
+    for name, door in settings.receive_connectors.items():
+        if door.auth and any(m.startswith("SCRAM") for m in door.auth_mechanisms):
+            yield Complaint(
+                at=("receive-connectors", name, "auth-mechanisms"),
+                message="offers SCRAM, which accounts of users.ldap cannot use: clients that prefer it do not get in; "
+                'auth-mechanisms = ["PLAIN", "LOGIN"]',
+                is_warning=True,
+            )
 
 
 def _tokens(tokens: Tokens) -> Iterator[Complaint]:
@@ -106,7 +133,7 @@ def _accounts(settings: Settings) -> Iterator[Complaint]:
         yield Complaint(at=("users", "file"), message=f"{path} {problem}")
     by_password = (n for n, d in settings.receive_connectors.items() if d.enabled and _asks_for_passwords(d))
     door = next(by_password, None)
-    if door and path and not os.path.exists(path):
+    if door and path and not os.path.exists(path) and not settings.users.ldap.servers:
         yield Complaint(
             at=("users", "file"),
             message=f"{path} does not exist: nobody can authenticate at {door} (gatepost user add)",

@@ -81,13 +81,20 @@ def _domains(settings: Settings) -> Iterator[Complaint]:
         asks = domain.check_recipients == "yes" or (
             domain.check_recipients == "by-type" and domain.type == "authoritative"
         )
-        if asks and not settings.recipients.file:
+        if asks and not settings.recipients.file and not _has_directory(settings, folded):
             yield Complaint(
                 at=("accepted-domains", name),
-                message="recipients are checked, but recipients.file names no list: "
-                "every recipient is answered 451 until there is one",
+                message="recipients are checked, but neither recipients.file nor a table of [directories] lists them: "
+                "every recipient is answered 451 until one does",
                 is_warning=True,
             )
+
+
+def _has_directory(settings: Settings, folded: str) -> bool:
+    return any(
+        not d.domains or folded in (name.lower().rstrip(".") for name in d.domains)
+        for d in settings.directories.values()
+    )
 
 
 def _recipients(settings: Settings) -> Iterator[Complaint]:

@@ -15,10 +15,13 @@ from pydantic import ValidationError
 
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_delivery import check_delivery
+from gatepost.config.check_directories import check_directories
 from gatepost.config.check_dkim import check_dkim
 from gatepost.config.check_doors import check_doors
+from gatepost.config.check_guards import check_guards
 from gatepost.config.check_integrated import check_integrated
 from gatepost.config.check_limits import check_limits
+from gatepost.config.check_lists import check_lists
 from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
 from gatepost.config.check_tls import check_tls
@@ -102,7 +105,7 @@ def load_text(
     if settings is not None:
         broken = {complaint.at[:-1] for complaint in shape}
         names = _finding_names(folder, finding_names)
-        found = (*_checks(settings), *_names(settings, tables, names), *_connectors(settings, agents))
+        found = (*_checks(settings), *_names(settings, tables, agents, names), *_connectors(settings, agents))
         complaints += [c for c in found if not any(c.at[: len(at)] == at for at in broken)]
     errors = [_error(c, file, lines) for c in complaints if not c.is_warning]
     if errors or settings is None:
@@ -245,9 +248,12 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_values(settings)
     yield from check_notices(settings)
     yield from check_delivery(settings)
+    yield from check_directories(settings)
     yield from check_dkim(settings)
     yield from check_doors(settings)
     yield from check_limits(settings)
+    yield from check_guards(settings)
+    yield from check_lists(settings)
     yield from check_logins(settings)
     yield from check_integrated(settings)
     yield from check_tls(settings)
@@ -255,12 +261,18 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
 
 
 def _names(
-    settings: Settings, tables: AgentSettings, finding_names: frozenset[str] | None
+    settings: Settings,
+    tables: AgentSettings,
+    agents: Mapping[str, Table],
+    finding_names: frozenset[str] | None,
 ) -> Iterator[Complaint]:
-    """Names of agents and findings in [policy]."""
+    """Names of agents and findings in [policy] and in what the allow list spares."""
     for number, name in enumerate(settings.policy.disabled):
         if name not in tables:
             yield _unknown_agent(("policy", "disabled", number), name, tables)
+    for number, name in enumerate(getattr(agents.get("ip-lists"), "allow_skips", ())):
+        if name != "exchange" and name not in tables:
+            yield _unknown_agent(("agents", "ip-lists", "allow-skips", number), name, tables)
     for name in settings.policy.points if finding_names is not None else ():
         if name not in (finding_names or ()):
             yield Complaint(

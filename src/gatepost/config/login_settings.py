@@ -158,6 +158,50 @@ class Ntlm(Table):
     )
 
 
+class LdapLogins(Table):
+    """[users.ldap]: PLAIN and LOGIN by a bind at a directory such as Active Directory. Needs `gatepost[ldap]`."""
+
+    servers: tuple[str, ...] = setting(
+        "ldaps://host, or ldap://host with STARTTLS; tried in turn. Empty: no directory is asked",
+        default=(),
+        example='["ldaps://dc1.example.com"]',
+    )
+    tls: Literal["verified", "none"] = setting(
+        "verified: LDAPS or STARTTLS with a certificate for the server's name; none: passwords cross the network in "
+        "the clear over ldap://",
+        default="verified",
+    )
+    ca_file: str = setting(
+        "PEM file with the authorities that vouch for the servers; empty: those of the system", default=""
+    )
+    user_dn: str = setting(
+        "Who binds: a DN or an Active Directory name with {user} in the place of what the client said. Empty: the user "
+        "is searched for",
+        default="",
+        example="{user}@example.com",
+    )
+    bind_dn: str = setting("Who searches: a DN or an Active Directory name; empty: nobody", default="")
+    password_file: str = setting("File (mode 0600) with the password of bind-dn", default="")
+    base: str = setting("Where users are searched for", default="", example="dc=example,dc=com")
+    filter: str = setting(
+        "Which entry is the user's, with {user}; when several fit, nobody is let in",
+        default="(|(sAMAccountName={user})(userPrincipalName={user})(mail={user}))",
+    )
+    timeout_s: Duration = setting("Patience with one answer of a server", default=5.0, low=0.1, high=60)
+    connections: int = setting("Logins checked at once, in one worker", default=4, low=1, high=64)
+    logins_waiting: int = setting(
+        "Logins that may wait for that, in one worker; more are answered 454", default=200, low=1
+    )
+    cache_time_s: Duration = setting(
+        "How long a good password is believed without asking again; 0s: not at all. A new password counts at once, "
+        "the old one that long",
+        default=60.0,
+        low=0,
+        high=3600,
+    )
+    cache_entries: int = setting("Good passwords remembered, in one worker", default=10_000, low=1)
+
+
 class Users(Table):
     """[users]: who may authenticate."""
 
@@ -175,5 +219,6 @@ class Users(Table):
     )
     lockout: Lockout = setting("What failures lead to", default=Lockout())
     tokens: Tokens = setting("Whose tokens count", default=Tokens())
+    ldap: LdapLogins = setting("Accounts in a directory", default=LdapLogins())
     gssapi: Gssapi = setting("Kerberos", default=Gssapi())
     ntlm: Ntlm = setting("NTLM", default=Ntlm())

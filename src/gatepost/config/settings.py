@@ -8,8 +8,12 @@ from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
+from gatepost.config.directory_settings import Directory
 from gatepost.config.dkim_settings import Arc, Dkim, DkimSigning
+from gatepost.config.dns_settings import Dns
+from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
+from gatepost.config.list_settings import DnsLists, ListFeed, Provider
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.profiles import DomainKind, Profile, with_profile
@@ -390,19 +394,6 @@ class Metrics(Table):
     )
 
 
-class Dns(Table):
-    """[dns]: who answers our questions."""
-
-    servers: tuple[str, ...] = setting(
-        'Addresses of resolvers, "127.0.0.1" or "127.0.0.1:5353"; empty: those of the system',
-        default=(),
-    )
-    timeout_s: Duration = setting(
-        "Patience with one question, all servers and retries", default=5.0, low=0.1, high=60
-    )
-    cache_entries: int = setting("Most answers kept", default=50000, low=0)
-
-
 class Policy(Table):
     """[policy]: how findings become a level and a level becomes an action."""
 
@@ -423,8 +414,11 @@ class Settings(Table):
     server: Server = setting("Who we are")
     accepted_domains: dict[str, AcceptedDomain] = setting("Domains we take mail for", default={})
     recipients: Recipients = setting("Where recipients are listed", default=Recipients())
+    directories: dict[str, Directory] = setting("Other sources of recipients", default={})
     receive_connectors: dict[str, ReceiveConnector] = setting("The doors in", default={})
     intake: Intake = setting("Limits of all doors together", default=Intake())
+    harvest: Harvest = setting("Clients that guess recipients or passwords", default=Harvest())
+    rate_limits: dict[str, RateLimit] = setting("How much of one kind may come in a time", default={})
     back_pressure: BackPressure = setting("What happens when resources run out", default=BackPressure())
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
     delivery: Delivery = setting("How mail leaves", default=Delivery())
@@ -437,6 +431,10 @@ class Settings(Table):
     wire_logs: WireLogs = setting("What is said on connections", default=WireLogs())
     metrics: Metrics = setting("Numbers", default=Metrics())
     dns: Dns = setting("Resolvers", default=Dns())
+    list_feeds: dict[str, ListFeed] = setting("Lists that others publish", default={})
+    block_list_providers: dict[str, Provider] = setting("Who lists spam sources", default={})
+    allow_list_providers: dict[str, Provider] = setting("Who lists good senders", default={})
+    dns_lists: DnsLists = setting("How providers are asked", default=DnsLists())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())

@@ -225,6 +225,8 @@ class WorkerStatus(Struct, frozen=True, tag="status"):
     resources: tuple[ResourceState, ...] = ()
     stressed: tuple[str, ...] = ()
     """Receive connectors whose stress profile is in force."""
+    shared_problem: str = ""
+    """Why it knows nothing of what other workers count and list; "" while it does."""
 
 
 class Samples(Struct, frozen=True, tag="metrics"):

@@ -116,6 +116,7 @@ class WorkerFace:
     stressed: Callable[[], tuple[str, ...]] = tuple
     why_not_accepting: Callable[[], str] = str
     """Besides the store's reasons."""
+    shared_problem: Callable[[], str] = str
 
 
 @dataclass(slots=True)
@@ -225,6 +226,7 @@ class WorkerCommands:
             hops=tuple(_hop_state(hop) for hop in self._deliveries.status()) if self._deliveries else (),
             connectors=tuple(ConnectorStatus(*door) for door in self._face.connectors()),
             clock_jump_s=self._face.clock_jump_s(),
+            shared_problem=self._face.shared_problem(),
         )
 
     async def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:

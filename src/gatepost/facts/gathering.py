@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gatepost.config.dkim_settings import Arc, Dkim
 from gatepost.config.dmarc_settings import DmarcTable
+from gatepost.config.schema import Table
 from gatepost.config.spf_settings import Spf
 from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.lists import AddressLists
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
+from gatepost.ports.shared import SharedState
+
+if TYPE_CHECKING:
+    from gatepost.facts.provider_desk import ProviderDesk
 
 Find = Callable[[MailView], Any | Coroutine[Any, Any, Any]]
 """Mail in, fact out; a coroutine when it has to wait. Raises WorldFault when the fact stays unknown."""
@@ -37,6 +44,14 @@ class Sources:
     resolver: Resolver
     directory: RecipientDirectory
     lookup_timeout_s: float = 5.0
+    shared: SharedState = field(default_factory=MemoryShared)
+    """What all workers know together."""
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    """The agents' settings by name: a fact that is found for one agent is found as it is told."""
+    lists: AddressLists | None = None
+    """IP block and allow lists; None: they are empty."""
+    providers: ProviderDesk | None = None
+    """List providers; None: there is none."""
     dmarc: DmarcTable = field(default_factory=DmarcTable)
     lookup: Lookup | None = None
     """For questions of one type; None: facts that ask them stay unknown."""
@@ -58,6 +73,7 @@ class Gathering:
     stands_on: those facts; they are found out before. One that nothing finds out is absent.
     waits:    find returns a coroutine, and is worth an early start.
     of_identity: a CONNECTION fact that STARTTLS or AUTH may change: it is forgotten then.
+    of_origin: it is about session.origin_ip, which behind our own relays is known at END_OF_HEADERS only.
     """
 
     fact: type[Any]
@@ -68,6 +84,7 @@ class Gathering:
     stands_on: tuple[type[Any], ...] = ()
     waits: bool = False
     of_identity: bool = False
+    of_origin: bool = False
 
     def begin(self, mail: MailView, known: Known) -> Any:
         """What find or find_from gives. Raises TypeError when there is neither."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.recipient_domain import is_own_literal, recipient_of
@@ -13,7 +14,7 @@ from gatepost.model.address import Address
 from gatepost.model.known import MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
-from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.directory import Entry, RecipientDirectory
 
 
 class Listing(Enum):
@@ -35,10 +36,16 @@ class RecipientStatus:
     listing: Listing
     type: DomainType | None = None
     """Of the accepted domain; AUTHORITATIVE for our own address literal; None when not ours."""
+    needs_authentication: bool = False
+    """The directory says that only authenticated senders may write to it."""
+    source: str = ""
+    """Which directory listed it."""
 
 
-def find_recipient_status(mail: MailView, site: Site, directory: RecipientDirectory) -> RecipientStatus:
-    """Asks the directory when the domain's recipients are to be looked up.
+def find_recipient_status(
+    mail: MailView, site: Site, directory: RecipientDirectory
+) -> RecipientStatus | Coroutine[Any, Any, RecipientStatus]:
+    """Asks the directory when the domain's recipients are to be looked up; at once when it answers from memory.
 
     Raises WorldFault when the directory cannot tell: the fact is unknown then, never "no".
     """
@@ -51,8 +58,26 @@ def find_recipient_status(mail: MailView, site: Site, directory: RecipientDirect
         kind = DomainType.AUTHORITATIVE if asked else None
     if not asked:
         return RecipientStatus(recipient=address, listing=Listing.NOT_ASKED, type=kind)
-    listing = Listing.LISTED if directory.knows(address) else Listing.NOT_LISTED
-    return RecipientStatus(recipient=address, listing=listing, type=kind)
+    found = directory.look_up(address)
+    if isinstance(found, Entry):
+        return _status(address, kind, found)
+    return _waited_for(address, kind, found)
+
+
+async def _waited_for(
+    address: Address, kind: DomainType | None, answer: Coroutine[Any, Any, Entry]
+) -> RecipientStatus:
+    return _status(address, kind, await answer)
+
+
+def _status(address: Address, kind: DomainType | None, entry: Entry) -> RecipientStatus:
+    return RecipientStatus(
+        recipient=address,
+        listing=Listing.LISTED if entry.listed else Listing.NOT_LISTED,
+        type=kind,
+        needs_authentication=entry.needs_authentication,
+        source=entry.source,
+    )
 
 
 def gatherer(sources: Sources) -> Gathering:

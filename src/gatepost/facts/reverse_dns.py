@@ -1,4 +1,4 @@
-"""Fact: the names of the client's address, and which of them leads back to it (threats M08)."""
+"""Fact: the names of the origin's address, and which of them leads back to it (threats M08)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import ClassVar, Final
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.fault import PeerFault, WorldFault
-from gatepost.model.known import MailView, Scope
+from gatepost.model.known import MailView, Scope, Unknown
 from gatepost.model.verdict import Stage
 from gatepost.ports.resolver import Resolver
 
 NAMES_LIMIT: Final = 10
-_HOST_NAME: Final = re.compile(
+HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
 )
 
@@ -40,12 +40,12 @@ async def find_reverse_dns(mail: MailView, resolver: Resolver, *, timeout_s: flo
 
     A trusted peer that told us the client (XCLIENT) has looked up its name, too: that is believed.
     """
-    address, told = mail.session.client_ip, mail.session.client_name
-    if told is not None:
-        found = (told,) if _HOST_NAME.fullmatch(told) else ()
+    address, told = mail.session.origin_ip, mail.session.client_name
+    if told is not None and address == mail.session.client_ip:
+        found = (told,) if HOST_NAME.fullmatch(told) else ()
         return ReverseDns(address=address, names=found, confirmed=found)
     pointers = await resolver.names(address, timeout_s=timeout_s)
-    names = tuple(name for name in pointers[:NAMES_LIMIT] if _HOST_NAME.fullmatch(name))
+    names = tuple(name for name in pointers[:NAMES_LIMIT] if HOST_NAME.fullmatch(name))
     leads_back = await asyncio.gather(*(_leads_to(address, name, resolver, timeout_s) for name in names))
     answers = tuple(zip(names, leads_back, strict=True))
     return ReverseDns(
@@ -54,6 +54,17 @@ async def find_reverse_dns(mail: MailView, resolver: Resolver, *, timeout_s: flo
         confirmed=tuple(name for name, answer in answers if answer is True),
         unanswered=tuple(name for name, answer in answers if answer is None),
     )
+
+
+def iprev_result(fact: ReverseDns | Unknown) -> str:
+    """The result of the method "iprev" in Authentication-Results (RFC 8601 §2.7.3)."""
+    if isinstance(fact, Unknown):
+        return "temperror"
+    if fact.confirmed:
+        return "pass"
+    if fact.unanswered:
+        return "temperror"
+    return "fail" if fact.names else "permerror"
 
 
 async def _leads_to(address: str, name: str, resolver: Resolver, timeout_s: float) -> bool | None:
@@ -74,4 +85,11 @@ def gatherer(sources: Sources) -> Gathering:
     async def find(mail: MailView) -> ReverseDns:
         return await find_reverse_dns(mail, sources.resolver, timeout_s=sources.lookup_timeout_s)
 
-    return Gathering(fact=ReverseDns, scope=Scope.CONNECTION, earliest=Stage.CONNECT, find=find, waits=True)
+    return Gathering(
+        fact=ReverseDns,
+        scope=Scope.CONNECTION,
+        earliest=Stage.CONNECT,
+        find=find,
+        waits=True,
+        of_origin=True,
+    )

@@ -9,8 +9,8 @@ from typing import Final
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.intake.door import Door
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.origin import Origin
 from gatepost.intake.rates import Doing, Minute, Rates
+from gatepost.model.origin import Origin
 from gatepost.model.reply import Reply
 
 TOO_MANY: Final = Reply(

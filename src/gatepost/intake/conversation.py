@@ -29,8 +29,10 @@ from gatepost.intake.replies import (
     START_INPUT,
 )
 from gatepost.intake.session_limits import SessionLimits
+from gatepost.intake.session_notes import note_certificate, note_early_talker
 from gatepost.intake.transaction import Transaction, measured
 from gatepost.intake.unfinished import TOO_MUCH
+from gatepost.intake.watching import SessionWatch
 from gatepost.intake.xclient import Told
 from gatepost.message.trace import address_literal
 from gatepost.model.certificate import PeerCertificate
@@ -64,7 +66,6 @@ Answer = Reply | Awaitable[Reply]
 FOLLOW_UP_DELAY_LIMIT_S: Final = 60.0
 VIOLATIONS_LIMIT: Final = 20
 """Breaches of one session that get a record; each rule once (threats S04)."""
-SUBJECT_LIMIT_CHARACTERS: Final = 500
 
 _UNKNOWN_RECIPIENT: Final = "5.1.1"
 
@@ -83,6 +84,7 @@ class Conversation:
         "_told",
         "_transaction",
         "_violations",
+        "_watch",
         "announce",
         "limits",
         "session",
@@ -103,6 +105,7 @@ class Conversation:
         """The transaction whose end is being answered: what a limit found in it is told with its numbers."""
         self._violations: set[str] = set()
         self._hang_up = False
+        self._watch = SessionWatch(counter.guard)
         self.announce: Callable[[str], Reply] = partial(Reply, 250, "")
         """Makes the reply to EHLO from our name: the engine's, which knows what it accepts."""
 
@@ -175,17 +178,7 @@ class Conversation:
 
     def spoke_early(self, reply: Reply) -> None:
         """The client did not wait for the greeting (threats C01)."""
-        self._counter.counters.add("early_talkers")
-        self._counter.log.write(
-            "info",
-            "early-talker",
-            connector=self._door.name,
-            session=self.session.session_id,
-            client_ip=self.session.client_ip,
-            limit="greet-delay",
-            value=self.limits.limits.greet_delay_s,
-            actual=round(self._counter.clock.now() - self.session.started_at, 3),
-        )
+        note_early_talker(self._counter, self.session, self.limits.limits.greet_delay_s)
         self.note_breach(reply, "spoke before the greeting", Stage.CONNECT)
 
     def out_of_time(self, hit: LimitHit) -> None:
@@ -195,21 +188,12 @@ class Conversation:
     def over(self) -> None:
         """The connection is gone: nothing half received stays (threats A22)."""
         self._end_transaction()
+        self._watch.over(self.session, self._hearing)
 
     def _know(self, shown: PeerCertificate) -> None:
         """A certificate the door's authorities vouch for: the client is an identity of ours, or a stranger."""
         identity = self._door.identity(shown)
-        name = identity.name if identity is not None else ""
-        self._counter.counters.add("client_certificates", connector=self._door.name, identity=name)
-        self._counter.log.write(
-            "info",
-            "client-certificate",
-            session=self.session.session_id,
-            client_ip=self.session.client_ip,
-            identity=name,
-            subject=shown.subject[:SUBJECT_LIMIT_CHARACTERS],
-            fingerprints=" ".join(sorted(shown.fingerprints)),
-        )
+        note_certificate(self._counter, self.session, shown, identity.name if identity is not None else "")
         self._grant_anew()
 
     def _grant_anew(self) -> None:
@@ -318,6 +302,7 @@ class Conversation:
     def _begin_mail(self, event: Mail) -> Answer:
         if hit := self.limits.at_mail(event.size_declared or 0, self._counter.clock.monotonic()):
             return self._over(hit, closes=True)
+        self._watch.mail_begun()
         taking_in = self._counter.taking_in
         if reason := taking_in.why_not():
             self._counter.counters.add("mails_not_accepted")
@@ -328,6 +313,7 @@ class Conversation:
         self._transaction = Transaction(
             mail_id=taking_in.next_mail_id(),
             mail=event,
+            watch=self._watch,
             reception=Reception(
                 taking_in.open_spool,
                 memory_body_bytes=taking_in.memory_body_bytes,
@@ -355,8 +341,15 @@ class Conversation:
             refusal = self._refusal(disposition, Stage.RCPT) or self._log_in.over_rate(self.session)
             if refusal is None:
                 transaction.add(recipient)
+                self._watch.recipient_taken(recipient.address)
                 return RECIPIENT_OK
             transaction.refusals += 1
+            guess = self._watch.recipient_refused(
+                recipient.address, refusal, self.session, spared=self._grant.spared
+            )
+            if isinstance(guess, LimitHit):
+                return self._over(guess, closes=True)
+            self.limits.hold_back(guess)
             if refusal.enhanced == _UNKNOWN_RECIPIENT and (hit := self.limits.at_unknown_recipient(now)):
                 return self._over(hit, closes=True)
             return refusal
@@ -420,6 +413,7 @@ class Conversation:
         self, opinion: Disposition | Awaitable[Disposition], said: Callable[[Disposition], Reply]
     ) -> Reply:
         disposition = opinion if isinstance(opinion, Disposition) else await opinion
+        self._watch.perform(disposition, self.session)
         delay_s = max((e.delay_s for e in disposition.effects if isinstance(e, DelayReply)), default=0.0)
         held = not delay_s or await self._door.tarpit.hold(min(delay_s, FOLLOW_UP_DELAY_LIMIT_S))
         self._hang_up = self._hang_up or any(isinstance(e, HangUp) for e in disposition.effects)

@@ -9,9 +9,9 @@ from enum import Enum
 from typing import Final
 
 from gatepost.config.login_settings import Lockout
-from gatepost.intake.origin import origin_of
 from gatepost.model.account import folded_user
 from gatepost.model.ip_ranges import IpRanges
+from gatepost.model.origin import origin_of
 
 TABLE_ENTRIES: Final = 50_000
 KNOWN_ACCOUNTS: Final = 20_000

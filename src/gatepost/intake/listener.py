@@ -15,11 +15,11 @@ from gatepost.intake.connection import Connection
 from gatepost.intake.conversation import Conversation
 from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door, choose_door
-from gatepost.intake.origin import Origin, origin_of
 from gatepost.intake.pressure import Level
 from gatepost.intake.proxied import Entrance, Introduction, Where
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.ip_ranges import plain_ip
+from gatepost.model.origin import Origin, origin_of
 from gatepost.model.reply import Reply
 from gatepost.model.session import Session
 from gatepost.policy.runner import PolicyRunner

@@ -23,6 +23,7 @@ from gatepost.intake.exchange import (
     Vouched,
 )
 from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
+from gatepost.intake.guard import Guard
 from gatepost.intake.integrated import Integrated
 from gatepost.intake.limit_hit import LimitHit, LimitLog
 from gatepost.intake.mechanisms import Circumstances, exchange_for
@@ -61,6 +62,8 @@ class LogInDesk:
     log: Log
     bearer: TokenCheck | None = None
     integrated: Integrated | None = None
+    guard: Guard | None = None
+    """Counts clients over sessions and workers."""
 
 
 class LogIn:
@@ -91,6 +94,8 @@ class LogIn:
         self.forget()
         self._exchange = exchange_for(event.mechanism, around)
         self._session, self._mechanism = session, event.mechanism.upper()
+        if self._desk.guard is not None and (hit := self._desk.guard.shut_out(session)):
+            return self._closed(hit)
         return self.respond(event.initial_response)
 
     def respond(self, response: bytes | None) -> Reply | Awaitable[Reply]:
@@ -226,6 +231,7 @@ class LogIn:
     async def _failed(self, reply: Reply, reason: str = "") -> Reply:
         """A guess that was wrong: counted at once, answered late."""
         delay_s = self._door.settings.auth_tarpit_s
+        is_known = self._attempt is not None and self._attempt.is_known
         if self._attempt is not None:
             delay_s = self._desk.failures.failed(self._attempt, delay_s)
             self._attempt = None
@@ -233,6 +239,14 @@ class LogIn:
                 self._desk.log.write("error", "login-attack", connector=self._door.name)
         held = not delay_s or await self._door.tarpit.hold(delay_s)
         counted = self._counted(reply, reason)
+        guard, session = self._desk.guard, self._session
+        hit = (
+            guard.failed_login(session)
+            if guard is not None and session is not None and not is_known
+            else None
+        )
+        if hit is not None:
+            return self._closed(hit)
         return counted if held or counted.hangs_up else self._closed(self._door.tarpit.hit)
 
     def _counted(self, reply: Reply, reason: str) -> Reply:

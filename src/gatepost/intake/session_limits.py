@@ -28,12 +28,13 @@ class SessionLimits:
     minute: the source's counts; None for clients that are spared.
     """
 
-    __slots__ = ("_content_bytes", "_errors", "_junk", "_messages", "limits", "minute")
+    __slots__ = ("_content_bytes", "_errors", "_held_back_s", "_junk", "_messages", "limits", "minute")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.minute: Minute | None = None
         self._errors = self._junk = self._messages = self._content_bytes = 0
+        self._held_back_s = 0.0
 
     def at_mail(self, declared_bytes: int, now: float) -> LimitHit | None:
         """The limit that one more message would exceed. now: monotonic seconds. declared_bytes: SIZE, 0 without."""
@@ -103,7 +104,12 @@ class SessionLimits:
     @property
     def delay_s(self) -> float:
         """How long the next refusal is held back (threats 0.3, errors-soft)."""
-        return self.limits.error_delay_s if self._errors > self.limits.errors_soft else 0.0
+        errors_s = self.limits.error_delay_s if self._errors > self.limits.errors_soft else 0.0
+        return max(errors_s, self._held_back_s)
+
+    def hold_back(self, delay_s: float) -> None:
+        """How long refusals are held back at least from now on."""
+        self._held_back_s = delay_s
 
     def _rate(self, doing: Doing, limit: str, value: int, reply: Reply, now: float) -> LimitHit | None:
         if self.minute is None or not value:

@@ -210,6 +210,8 @@ class TakingIn:
         )
 
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
+        if (watch := arrival.transaction.watch) is not None:
+            watch.judged(arrival.session, decisions, arrival.hearing.facts)
         result = outcome(decisions, authenticated=arrival.is_authenticated)
         delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
         if result.refusal is not None:

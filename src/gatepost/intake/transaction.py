@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gatepost.intake.limit_hit import BEYOND
 from gatepost.intake.reception import Reception
+from gatepost.intake.watching import SessionWatch
 from gatepost.model.address import Address
 from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.reply import Reply
@@ -20,6 +21,8 @@ class Transaction:
     mail_id: int
     mail: Mail
     reception: Reception
+    watch: SessionWatch | None = None
+    """Of its session: told what agents think of the mail."""
     recipients: dict[Address, Recipient] = field(default_factory=dict)
     refusals: int = 0
     """RCPTs we refused: a transaction of refusals only is recorded, too."""

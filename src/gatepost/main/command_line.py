@@ -8,15 +8,19 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
-from gatepost.cli.world import AccountBook, ControlWorld
+from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
+from gatepost.ports.lists import AddressLists
 from gatepost.ports.resolver import Lookup
+from gatepost.ports.shared import SharedState
 from gatepost.ports.store import StoreReader
 
 if TYPE_CHECKING:
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.facts.provider_desk import ProviderAnswer
+    from gatepost.ports.resolver import LookedUp, RecordType
     from gatepost.standards.dkim import NoAnswer
     from gatepost.standards.dkim_sign import SigningKey
 
@@ -35,6 +39,11 @@ def main() -> None:
             running=_running,
             gateway=_gateway,
             accounts=_accounts,
+            look_up=_look_up,
+            shared=_shared,
+            lists=_lists,
+            ask_providers=_ask_providers,
+            directories=_directories,
             ask_dns=_ask_dns,
             monotonic=time.monotonic,
             dkim_keys=_dkim_keys,
@@ -86,11 +95,50 @@ def _gateway(settings: Settings, command: AnyGatewayCommand) -> AnyGatewayReply:
     return tell_gateway(settings, command)
 
 
+def _lists(settings: Settings) -> AbstractContextManager[AddressLists]:
+    from gatepost.main.list_book import open_lists
+
+    return open_lists(settings)
+
+
+def _ask_providers(settings: Settings, address: str, name: str) -> Sequence[ProviderAnswer]:
+    from gatepost.main.list_sources import ask_providers
+
+    return ask_providers(settings, address, name)
+
+
 def _accounts(settings: Settings) -> AccountBook:
     from gatepost.adapters.accounts import AccountsFile
     from gatepost.main.places import accounts_file
 
     return AccountsFile(str(accounts_file(settings)))
+
+
+def _look_up(settings: Settings, name: str, kind: RecordType) -> LookedUp:
+    import asyncio
+
+    from gatepost.adapters.dns import DnsResolver
+
+    async def ask() -> LookedUp:
+        resolver = DnsResolver(settings.dns)
+        try:
+            return await resolver.look_up(name, kind, timeout_s=settings.dns.timeout_s)
+        finally:
+            resolver.close()
+
+    return asyncio.run(ask())
+
+
+def _directories(settings: Settings) -> DirectoryDesk:
+    from gatepost.main.directory_desk import Desk
+
+    return Desk(settings)
+
+
+def _shared(settings: Settings) -> AbstractContextManager[SharedState]:
+    from gatepost.main.stores import shared
+
+    return shared(settings)
 
 
 def _ask_dns(settings: Settings, asker: Callable[[Lookup], Coroutine[Any, Any, Any]]) -> Any:

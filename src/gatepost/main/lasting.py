@@ -7,16 +7,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gatepost.adapters.address_lists import SPACE_LIMITS, SharedAddressLists
 from gatepost.adapters.counters import MemoryCounters
 from gatepost.adapters.log import JsonLog
+from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.world import SystemClock
 from gatepost.config.settings import Settings
 from gatepost.main.clock_watch import ClockWatch
+from gatepost.main.places import shared_state_file
 from gatepost.main.sockets import bindings_of
 from gatepost.model.content import Content
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import QueuedMail
+from gatepost.ports.log import Log
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.queue.schedule import Held, QueueClock
 
 if TYPE_CHECKING:
@@ -54,10 +59,23 @@ class Lasting:
     counters: MemoryCounters
     ids: MailIds
     started_at: float
+    shared: SharedStore | MemoryShared = field(default_factory=MemoryShared)
+    """What all workers know together."""
+    lists: SharedAddressLists = field(init=False)
+    """IP block and allow lists."""
     deliveries: DeliveriesInForce = field(default_factory=DeliveriesInForce)
     commands: WorkerCommands | None = None
     """Of the configuration in force."""
     take_configuration: Callable[[str, str], Awaitable[str]] | None = None
+
+    def __post_init__(self) -> None:
+        self.lists = SharedAddressLists(self.shared, self.system_clock.now)
+
+    def shared_problem(self) -> str:
+        """Why this worker shares nothing with the others; "" when it does."""
+        problem = self.shared.problem if isinstance(self.shared, SharedStore) else ""
+        self.counters.set("shared_state_failed", float(bool(problem)))
+        return problem
 
     @classmethod
     def around(
@@ -67,6 +85,7 @@ class Lasting:
         sockets: dict[str, socket.socket],
         log: JsonLog,
         system_clock: SystemClock,
+        shared: SharedStore,
     ) -> Lasting:
         """At a worker's start. number: the worker's."""
         clock, counters = QueueClock(system_clock, last_seen_at=store.last_seen_at), MemoryCounters()
@@ -81,6 +100,7 @@ class Lasting:
             counters=counters,
             ids=MailIds(number, after=store.last_mail_id),
             started_at=system_clock.now(),
+            shared=shared,
         )
 
     async def take(self, path: str, text: str) -> str:
@@ -92,6 +112,11 @@ class Lasting:
         """For the control socket, which outlives configurations."""
         assert self.commands is not None
         return await self.commands.answer(request)
+
+
+def open_shared(settings: Settings, clock: SystemClock, log: Log) -> SharedStore:
+    """What all workers know together; never fails: without its file it is memory."""
+    return SharedStore(shared_state_file(settings), now=clock.now, log=log, limits=SPACE_LIMITS)
 
 
 _FIXED = ("state_directory", "workers", "user", "event_loop")

@@ -43,6 +43,16 @@ def gateway_socket(settings: Settings) -> Path:
     return state_directory(settings) / "control" / "gateway.sock"
 
 
+def shared_state_file(settings: Settings) -> Path:
+    """What all workers know together."""
+    return state_directory(settings) / "shared" / "state.db"
+
+
+def feed_directory(settings: Settings) -> Path:
+    """Copies of the lists that are fetched."""
+    return state_directory(settings) / "shared" / "feeds"
+
+
 def gateway_lock(settings: Settings) -> Path:
     """What one gateway holds while it runs."""
     return state_directory(settings) / "lock"
@@ -51,6 +61,11 @@ def gateway_lock(settings: Settings) -> Path:
 def tls_directory(settings: Settings) -> Path:
     """Certificates made by ourselves."""
     return state_directory(settings) / "tls"
+
+
+def directory_folder(settings: Settings) -> Path:
+    """Local copies of recipient directories."""
+    return state_directory(settings) / "directory"
 
 
 def accounts_file(settings: Settings) -> Path:

@@ -9,6 +9,8 @@ import resource
 import signal
 import struct
 from collections.abc import MutableMapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from gatepost.model.fault import WorldFault
@@ -73,6 +75,12 @@ def drop_capabilities() -> None:
     capset = getattr(ctypes.CDLL(None, use_errno=True), "capset", None)
     if capset is not None:  # effective, permitted, inheritable, of 64 bits: none
         capset(struct.pack("Ii", _CAPABILITY_VERSION, 0), struct.pack("6I", *[0] * 6))
+
+
+def call_process(name: str) -> None:
+    """Shows in ps and top which of our processes this is (Linux): "gate:w0"; 15 octets are kept. Nothing elsewhere."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(f"gate:{name}", "ascii")
 
 
 def die_with(supervisor: int) -> None:

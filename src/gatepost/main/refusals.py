@@ -36,12 +36,16 @@ def refuse_to_start(settings: Settings) -> None:
 
 
 def prepare_state(directory: Path, user: str) -> None:
-    """Make the state directory (0700), owned by the account that will use it. Raises WorldFault."""
+    """Make the state directory and what workers share in it (0700), owned by the account that will use them.
+
+    Raises WorldFault.
+    """
     try:
-        make_directory(directory)
-        if user and os.getuid() == 0:
-            account = pwd.getpwnam(user)
-            os.chown(directory, account.pw_uid, account.pw_gid)
+        for place in (directory, directory / "shared"):
+            make_directory(place)
+            if user and os.getuid() == 0:
+                account = pwd.getpwnam(user)
+                os.chown(place, account.pw_uid, account.pw_gid)
     except (OSError, KeyError) as error:
         raise WorldFault(f"state directory {directory} cannot be used: {error}") from error
 

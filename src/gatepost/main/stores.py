@@ -12,6 +12,7 @@ from typing import Final
 
 from gatepost.adapters.control_socket import ask, is_answered
 from gatepost.adapters.log import DirectLog
+from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.sqlite_reader import open_reader
 from gatepost.adapters.sqlite_store import open_store
 from gatepost.adapters.world import SystemClock, SystemRandomness
@@ -21,9 +22,10 @@ from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, decode_
 from gatepost.control.links import SocketLink, StoreLink, WorkerLink
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.main.notice_writer import NoticeWriter, house_of
-from gatepost.main.places import control_socket, gateway_socket, store_directories
+from gatepost.main.places import control_socket, gateway_socket, shared_state_file, store_directories
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
+from gatepost.ports.shared import SharedState
 from gatepost.ports.store import MailFilter, StoreReader
 from gatepost.queue.states import settled
 from gatepost.routing.accepted import accepted_domains
@@ -74,6 +76,20 @@ def links(configuration: Configuration) -> Iterator[Sequence[WorkerLink]]:
             elif (directory / "store.db").exists():
                 found.append(_store_link(configuration, number, directory, open_ones))
         yield found
+
+
+@contextmanager
+def shared(settings: Settings) -> Iterator[SharedState]:
+    """What all workers know together; what was changed is on disk at the end. Raises WorldFault."""
+    store = SharedStore(shared_state_file(settings), now=SystemClock().now, log=DirectLog(SystemClock()))
+    try:
+        if store.problem:
+            raise WorldFault(f"what workers share cannot be read: {store.problem}")
+        yield store
+        if problem := store.flush():
+            raise WorldFault(f"what workers share cannot be written: {problem}")
+    finally:
+        store.close()
 
 
 def running(settings: Settings) -> Sequence[WorkerLink]:

@@ -21,7 +21,7 @@ from gatepost.main.children import Birth, Child
 from gatepost.main.ears import Ears
 from gatepost.main.orders import Orders
 from gatepost.main.places import gateway_socket
-from gatepost.main.privileges import become, die_with
+from gatepost.main.privileges import become, call_process, die_with
 from gatepost.main.sockets import bind, bindings_of, in_use
 from gatepost.main.systemd import Notifier
 from gatepost.model.fault import WorldFault
@@ -153,6 +153,7 @@ class Supervisor:
 
     def _in_child(self, child: Child, supervisor: int, line: socket.socket) -> int:
         die_with(supervisor)
+        call_process("control" if child.number < 0 else f"w{child.number}")
         self._ears.close()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; we pass on SIGTERM

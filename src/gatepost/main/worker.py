@@ -14,16 +14,16 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Final
 
-from gatepost.adapters.accounts import FileAccounts
 from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.control_socket import ControlServer
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
+from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.maildir import LocalMaildirs
-from gatepost.adapters.recipient_file import RecipientFile
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import ServerTls, client_pump
 from gatepost.adapters.world import SystemClock, SystemRandomness
@@ -32,11 +32,13 @@ from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.attempts import Attempts
+from gatepost.delivery.call_forward import Surroundings
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
+from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.connection import Connection
 from gatepost.intake.counter import Counter
@@ -47,14 +49,19 @@ from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
+from gatepost.main.accounts import accounts_of
 from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
+from gatepost.main.directories import RecipientSources, recipient_sources
+from gatepost.main.dns_check import check_dns
+from gatepost.main.guarding import guard_of
 from gatepost.main.integrated import integrated_logins
-from gatepost.main.lasting import Lasting, unchanged
+from gatepost.main.lasting import Lasting, open_shared, unchanged
+from gatepost.main.list_sources import LIST_TABLES, lists_of, start_lists
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.own_store import own_store, route_again
-from gatepost.main.places import accounts_file, control_socket
+from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.server_tls import server_tls
 from gatepost.main.signing_keys import signer_of
@@ -66,7 +73,6 @@ from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
 from gatepost.model.fault import WorldFault
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
-from gatepost.protocol.addresses import parse_mailbox
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
 from gatepost.routing.accepted import accepted_domains
@@ -111,7 +117,8 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     store = await own_store(configuration.settings, number, system_clock, log, loop, stop)
     if store is None:
         return 0
-    lasting = Lasting.around(store, number, birth.sockets, log, system_clock)
+    shared = open_shared(configuration.settings, system_clock, log)
+    lasting = Lasting.around(store, number, birth.sockets, log, system_clock, shared)
     worker = _build(configuration, lasting, None)
     succession = Succession(worker, lasting, _build)
     for name, state in birth.held.items():
@@ -125,6 +132,7 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     await stop.wait()
     beating.cancel()
     await succession.stop(succession.worker.settings.server.stop_timeout_s)
+    shared.close()
     return 0
 
 
@@ -145,7 +153,9 @@ class Worker:
     scheduler: Scheduler
     listener: Listener
     control: ControlServer
-    recipients: RecipientFile
+    recipients: RecipientSources
+    feeds: ListFeeds
+    providers: ProviderDesk
     resolver: DnsResolver
     wire_logs: WireLogFiles
     watch: PressureWatch
@@ -180,6 +190,10 @@ class Worker:
         route_again(self.store, self.router, now=self.clock.now())
         self.scheduler.start()
         self.tasks.update(self.tokens.start())
+        if self.lasting.number == 0:  # the others would say the same
+            self.tasks.add(asyncio.get_running_loop().create_task(self._check_dns()))
+        self.lasting.lists.feeds = self.feeds
+        self.tasks.update(start_lists(self.feeds, self.providers))
         self.certificates.look(self.clock.now())
         self._every(REFRESH_S, self._read_recipients)
         self._every(REFRESH_S, self._read_certificates)
@@ -196,15 +210,21 @@ class Worker:
         await self.control.stop()
         self.watch.stop()
         self.brake.tell()
+        self.recipients.close()
         self.resolver.close()
         self.wire_logs.close()
         self.store.close()
 
     async def _read_recipients(self) -> None:
         await asyncio.to_thread(self.recipients.refresh)
+        self.recipients.sync_what_is_due()
 
     async def _read_certificates(self) -> None:
         await asyncio.to_thread(self.certificates.look, self.clock.now())
+
+    async def _check_dns(self) -> None:
+        dns = self.settings.dns
+        await check_dns(self.resolver, self.lasting.log, name=dns.test_name, timeout_s=dns.timeout_s)
 
     async def _purge(self) -> None:
         self.store.purge(self.clock.now(), self.settings.records)
@@ -239,9 +259,23 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
     )
     recipients = (
-        before.recipients  # with the last good list
-        if before and unchanged(old, settings, "recipients")
-        else RecipientFile(settings.recipients.file, parse_mailbox=parse_mailbox, log=log, counters=counters)
+        before.recipients  # with the last good lists
+        if before
+        and unchanged(old, settings, "recipients", "directories", "accepted_domains", "dns", "server")
+        else recipient_sources(
+            settings,
+            accepted,
+            Surroundings(
+                dialer=LoopDialer(client_pump),
+                resolver=resolver,
+                randomness=randomness,
+                monotonic=system_clock.monotonic,
+                hostname=settings.server.hostname,
+                log=log,
+                counters=counters,
+            ),
+            system_clock,
+        )
     )
     wire_logs = (
         before.wire_logs
@@ -310,6 +344,11 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         notice=notices.failure_as,
     )
+    feeds, providers = (
+        (before.feeds, before.providers)
+        if before and unchanged(old, settings, *LIST_TABLES)
+        else lists_of(settings, resolver, system_clock, counters, log)
+    )
     runner = order.build(
         settings,
         configuration.agents,
@@ -319,15 +358,29 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         counters=counters,
         revision=configuration.revision,
+        shared=lasting.shared,
+        lists=lasting.lists,
+        providers=providers,
         lookup=resolver,
         bodies=store,
     )
-    if before and unchanged(old, settings, "users", "dns"):
+    brake = before.brake if before else LogBrake(log)
+    guard = guard_of(
+        settings,
+        configuration.agents,
+        lasting.shared,
+        lasting.lists,
+        accepted=accepted,
+        clock=clock,
+        counters=counters,
+        log=brake,
+    )
+    if before and unchanged(old, settings, "users", "dns", "harvest", "accepted_domains"):
         tokens, log_in = before.tokens, before.desk.log_in
     else:
         tokens = Tokens(settings.users.tokens, resolver, clock=clock, log=log)
         log_in = LogInDesk(
-            accounts=FileAccounts(str(accounts_file(settings)), monotonic=system_clock.monotonic),
+            accounts=accounts_of(settings, monotonic=system_clock.monotonic),
             failures=FailedLogins(settings.users.lockout, monotonic=system_clock.monotonic),
             rates=AccountRates(settings.users.recipients_per_hour, monotonic=system_clock.monotonic),
             randomness=randomness,
@@ -335,8 +388,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             log=log,
             bearer=tokens.check,
             integrated=integrated_logins(settings.users),
+            guard=guard,
         )
-    brake = before.brake if before else LogBrake(log)
     if before and unchanged(old, settings, "back_pressure"):
         pressure, watch = before.desk.pressure, before.watch
     else:
@@ -350,6 +403,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=brake,
         pressure=pressure,
         protocol_log=wire_logs.protocol,
+        guarding=guard,
     )
     tls = server_tls(settings, now=system_clock.now())
     doors = _doors(settings, lasting.sockets, tls)
@@ -368,7 +422,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             revision=configuration.revision,
             hostname=settings.server.hostname,
             sessions=lambda: listener.session_count,
-            samples=counters.samples,
+            samples=lambda: chain(counters.samples(), resolver.samples()),
             reopen_log=lambda: reopen_log(log, settings.log),
             connectors=listener.status,
             set_connector=partial(listener.hold, timeout_s=settings.server.stop_timeout_s),
@@ -378,6 +432,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             resources=partial(resource_states, pressure),
             stressed=lambda: listener.stressed,
             why_not_accepting=partial(why_no_mail, pressure),
+            shared_problem=lasting.shared_problem,
         ),
         clock=clock,
         route=lambda address: router.next_hop_for(address).key,
@@ -402,6 +457,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if before
         else ControlServer(str(control_socket(settings, number)), lasting.answer),
         recipients=recipients,
+        feeds=feeds,
+        providers=providers,
         resolver=resolver,
         wire_logs=wire_logs,
         watch=watch,

@@ -48,7 +48,7 @@ class IpRanges:
 
     def most_specific(self, address: str) -> IpRange | None:
         """address: a valid IP address as text. None when no range holds it."""
-        version, number = _number_of(address)
+        version, number = number_of(address)
         for found in self._ranges:
             if found.version == version and found.low <= number <= found.high:
                 return found
@@ -62,9 +62,29 @@ class IpRanges:
 
 
 @lru_cache(maxsize=4096)
-def _number_of(address: str) -> tuple[int, int]:
+def number_of(address: str) -> tuple[int, int]:
+    """Version and number; of an IPv4-mapped IPv6 address, those of the IPv4 address. Raises ValueError."""
     parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
     return parsed.version, int(parsed)
+
+
+def address_text(version: int, number: int) -> str:
+    """The address in its shortest form."""
+    return str(IPv4Address(number) if version == 4 else IPv6Address(number))
+
+
+def range_text(addresses: IpRange) -> str:
+    """As parse() reads it: an address, a network where it is one, else a-b."""
+    low = address_text(addresses.version, addresses.low)
+    bits = 32 if addresses.version == 4 else 128
+    length = (addresses.size).bit_length() - 1
+    if addresses.size == 1:
+        return low
+    if addresses.size == 1 << length and addresses.low % addresses.size == 0:
+        return f"{low}/{bits - length}"
+    return f"{low}-{address_text(addresses.version, addresses.high)}"
 
 
 def is_of_one_host(address: str) -> bool:

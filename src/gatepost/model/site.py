@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.domain_table import DomainTable
+from gatepost.model.rate_limit import RateRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,5 +35,7 @@ class Site:
     """Kinds of recipients' domains that nobody may send to: the connector's refused-recipient-domains."""
     automatic_replies: DomainTable[bool] | None = None
     """Which remote domains may get automatic replies; None: all."""
+    rate_limits: tuple[RateRule, ...] = ()
+    """Those of [rate-limits] that hold here."""
     sender_addresses: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Folded user -> the keys of addresses it may send as besides its own, "*@domain" for all of a domain."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
@@ -90,7 +91,58 @@ class HangUp:
     """Effect: close the connection after the answer."""
 
 
-Effect = DelayReply | HangUp
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockClient:
+    """Effect: put the client on the block list for a time, and begin its reputation anew."""
+
+    network: str
+    """An address, or a network in CIDR."""
+    for_s: float
+    author: str
+    """The part of the gateway that wants it."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remember:
+    """Effect: keep a value that all workers see; done when no other agent refuses the command."""
+
+    agent: str
+    space: str
+    key: str
+    value: bytes
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Effect: count for all workers; done when no other agent refuses the command."""
+
+    agent: str
+    space: str
+    key: str
+    amounts: tuple[float, ...]
+    expires_at: float
+    half_life_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitReached:
+    """Effect: tell in log and metrics that a limit of the administrator was reached."""
+
+    limit: str
+    key: str
+    value: int
+    actual: int
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkipFilters:
+    """Effect, at CONNECT: the filters that agents.ip-lists.allow-skips names are not asked in this session."""
+
+
+Effect = DelayReply | HangUp | BlockClient | Remember | Tally | LimitReached | SkipFilters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

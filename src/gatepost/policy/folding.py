@@ -169,7 +169,9 @@ def _effects(verdicts: Sequence[Verdict]) -> tuple[Effect, ...]:
         return ()
     delay_s = max((effect.delay_s for effect in effects if isinstance(effect, DelayReply)), default=0.0)
     delay: tuple[Effect, ...] = (DelayReply(delay_s),) if delay_s > 0 else ()
-    return (*delay, HangUp()) if any(isinstance(effect, HangUp) for effect in effects) else delay
+    hang_up: tuple[Effect, ...] = (HangUp(),) if HangUp() in effects else ()
+    others = (effect for effect in effects if not isinstance(effect, DelayReply | HangUp))
+    return (*delay, *hang_up, *dict.fromkeys(others))
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,11 +12,14 @@ from gatepost.model.address import Address
 from gatepost.model.fault import Fault
 from gatepost.model.known import Known, MailView, Scope, Unknown
 from gatepost.policy.alarm import Alarm
+from gatepost.ports.resolver import ASKING_FOR, QuestionBudget
 
 # Read for every fact of every command: see policy.hearing.
 _OF_RECIPIENT: Final = Scope.RECIPIENT
 _OF_CONNECTION: Final = Scope.CONNECTION
 REASON_LIMIT_CHARS: Final = 200
+QUESTIONS_PER_MAIL: Final = 200
+"""Unless the settings say otherwise: what the facts about one mail may ask the DNS (threats M14)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,24 @@ class Knowledge:
 
     __slots__ = (
         "_alarm",
+        "_budget",
         "_deadline_s",
         "_facts",
         "_has_unknowns",
         "_kept",
         "_of_recipient",
+        "_questions_per_mail",
         "_running",
         "known",
     )
 
-    def __init__(self, alarm: Alarm, *, deadline_s: float) -> None:
+    def __init__(
+        self, alarm: Alarm, *, deadline_s: float, questions_per_mail: int = QUESTIONS_PER_MAIL
+    ) -> None:
         self._alarm = alarm
         self._deadline_s = deadline_s
+        self._questions_per_mail = questions_per_mail
+        self._budget = QuestionBudget(questions_per_mail)
         self._facts: dict[type[Any], Any] = {}
         self._of_recipient: dict[Address, dict[type[Any], Any]] = {}
         self._kept: dict[type[Any], Gathering] = {}
@@ -121,6 +130,7 @@ class Knowledge:
         """Everything about the transaction and its recipients; what is on its way is stopped."""
         self._forget(lambda gathering: gathering.scope is not _OF_CONNECTION)
         self._of_recipient.clear()
+        self._budget = QuestionBudget(self._questions_per_mail)
 
     def forget_identity(self) -> None:
         """What depends on who the peer says it is, too."""
@@ -180,7 +190,11 @@ class Knowledge:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
             return self._unknown(gathering, error)
         if not isinstance(found, gathering.fact) and isinstance(found, Coroutine):
-            return asyncio.ensure_future(self._find(gathering, found))
+            outside = ASKING_FOR.set(self._budget)  # the task keeps it, the conversation does not
+            try:
+                return asyncio.ensure_future(self._find(gathering, found))
+            finally:
+                ASKING_FOR.reset(outside)
         return self._checked(gathering, found)
 
     async def _find(self, gathering: Gathering, finding: Coroutine[Any, Any, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
@@ -14,12 +14,13 @@ from gatepost.model.envelope import Recipient
 from gatepost.model.known import MailView, Unknown
 from gatepost.model.reply import OUR_FAULT
 from gatepost.model.session import Session
-from gatepost.model.verdict import PASSED, Action, Disposition, Stage, Verdict
+from gatepost.model.verdict import PASSED, Action, Disposition, SkipFilters, Stage, Verdict
 from gatepost.policy.agent import Agent, unknown_reply_of
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.docket import Docket
 from gatepost.policy.dossier import DossierWriter
 from gatepost.policy.folding import EXEMPT_SCL, Decision, Scale, decide, stamped
-from gatepost.policy.gathering import Knowledge, Pending
+from gatepost.policy.gathering import QUESTIONS_PER_MAIL, Knowledge, Pending
 from gatepost.policy.panel import Audience, Panel
 
 LOG_LIMIT: Final = 4096  # opinions kept for the agent log of one transaction
@@ -37,6 +38,7 @@ CONNECTION_STAGES: Final = (Stage.CONNECT, Stage.HELO, Stage.STARTTLS, Stage.AUT
 _BEFORE_RCPT: Final = (*CONNECTION_STAGES, Stage.MAIL)
 _BEHIND_RCPT: Final = (Stage.DATA, Stage.END_OF_HEADERS, Stage.END_OF_DATA)
 _NO_SCORE: Final = Scale()
+_SKIP: Final = SkipFilters()
 _EXEMPT: Final = Disposition(scl=EXEMPT_SCL)
 
 Verdicts = tuple[Verdict, ...]
@@ -51,6 +53,8 @@ class Hearing:
         "_alarm",
         "_asked",
         "_audience",
+        "_docket",
+        "_is_allowed",
         "_is_internal",
         "_knowledge",
         "_log",
@@ -69,27 +73,29 @@ class Hearing:
 
     def __init__(
         self,
-        panels: Sequence[Mapping[Stage, Panel]],
+        docket: Docket,
         *,
-        skipped: Sequence[tuple[tuple[str, str], ...]],
         accepted: AcceptedDomains,
         scale: Scale,
         deadline_s: float,
         revision: str,
         alarm: Alarm,
+        questions_per_mail: int = QUESTIONS_PER_MAIL,
     ) -> None:
-        self._panels_of = panels
-        self._skipped_of = skipped
+        self._docket = docket
+        self._panels_of: Sequence[Mapping[Stage, Panel]] = docket.panels
+        self._skipped_of = docket.skipped
+        self._is_allowed = False
         self._own_domains = accepted
         self._is_internal = False
         """The client's: whose mail it is, its senders decide."""
         self._audience = Audience.EXTERNAL
-        self._panels_now: Mapping[Stage, Panel] = panels[Audience.EXTERNAL]
+        self._panels_now: Mapping[Stage, Panel] = docket.panels[Audience.EXTERNAL]
         self._session: Session | None = None
         self._scale = scale
         self._revision = revision
         self._alarm = alarm
-        self._knowledge = Knowledge(alarm, deadline_s=deadline_s)
+        self._knowledge = Knowledge(alarm, deadline_s=deadline_s, questions_per_mail=questions_per_mail)
         self._asked: dict[Stage, Panel] = {}
         self._said: dict[Stage, Verdicts] = {}
         self._said_of: dict[Address, Verdicts] = {}
@@ -175,6 +181,8 @@ class Hearing:
         """After XCLIENT: the client is another one, and nothing was found out or said about it."""
         self.forget_mail()
         self._knowledge.forget_client()
+        self._is_allowed, self._session = False, None
+        self._panels_of, self._skipped_of = self._docket.panels, self._docket.skipped
         self._said.clear()
         self._asked.clear()
         self._log = []
@@ -186,6 +194,11 @@ class Hearing:
     def fact(self, kind: type[Any]) -> Any:
         """A fact about the connection or the mail, if it is known by now: itself, Unknown, or None."""
         return next((f for f in self._knowledge.facts if isinstance(f, kind)), None)
+
+    @property
+    def facts(self) -> Iterable[Any]:
+        """What is known of connection and mail, unknown facts included."""
+        return self._knowledge.facts
 
     @property
     def verdict_log(self) -> tuple[Logged, ...]:
@@ -236,7 +249,17 @@ class Hearing:
         return self._panels_now
 
     def _is_exempt(self) -> bool:
+        if self._is_allowed and self._docket.allowed_are_exempt:
+            return True
         return self._panels_of[_BYPASSING] is self._panels_now
+
+    def _spare(self, view: MailView) -> frozenset[str]:
+        """The client is on an allow list: from now on, ask only whom it is not spared; their names at this stage."""
+        if self._docket.allowed:
+            self._is_allowed = True
+            self._panels_of, self._skipped_of = self._docket.allowed, self._docket.skipped_of_allowed
+            self._session = None  # the next view chooses its panels anew
+        return frozenset(self._panel_for(view).names)
 
     async def _answer_later(self, panel: Panel, view: MailView, pending: Sequence[Pending]) -> Disposition:
         await self._knowledge.wait(pending)
@@ -258,10 +281,15 @@ class Hearing:
         stage = view.stage
         self._asked[stage] = panel
         heard: list[Verdict] | None = None
+        left: frozenset[str] | None = None
         for seat in panel.seats:
+            if left is not None and seat.agent.name not in left:
+                continue
             verdict = self._opinion_of(seat.agent, seat.needs, view)
             if verdict.action or verdict.findings or verdict.reason or verdict.edits or verdict.effects:
                 heard = [*(heard or ()), verdict]
+                if _SKIP in verdict.effects:
+                    left = self._spare(view)
         verdicts = tuple(heard or ())
         if stage is not _RCPT:
             if verdicts:

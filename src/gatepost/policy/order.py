@@ -8,61 +8,91 @@ from typing import Any, Final
 
 from gatepost.agents.authentication_results import AuthenticationResults
 from gatepost.agents.automatic_replies import AutomaticReplies
+from gatepost.agents.block_list_providers import BlockListProviders
 from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.dkim import Dkim
 from gatepost.agents.dmarc import Dmarc
+from gatepost.agents.greylisting import Greylisting
+from gatepost.agents.helo_check import HeloCheck
+from gatepost.agents.ip_lists import ALL_FILTERS, IpLists
+from gatepost.agents.ip_lists import Settings as IpListsSettings
 from gatepost.agents.loop_detection import LoopDetection
 from gatepost.agents.message_form import MessageForm
 from gatepost.agents.own_domain_spoofing import OwnDomainSpoofing
+from gatepost.agents.rate_limits import RateLimits
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
+from gatepost.agents.sender_filter import SenderFilter
 from gatepost.agents.sender_id import SenderId
+from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
+    arc,
     author,
     dkim,
     dmarc,
+    dns_listings,
+    greylisting,
+    helo,
+    ip_lists,
     message_form,
+    rate_limits,
     received_trace,
     recipient_domain,
     recipient_status,
     reverse_dns,
     sender_id,
+    sender_reputation,
+    sender_status,
     spf,
 )
 from gatepost.facts.gathering import Gathering, Sources
+from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
+from gatepost.model.ip_ranges import IpRanges
+from gatepost.model.rate_limit import Counted, RateRule
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
 from gatepost.policy.agent import Agent, name_of, settings_of
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.docket import Docket
 from gatepost.policy.folding import Scale
-from gatepost.policy.panel import Audience, Member, panels_for
-from gatepost.policy.runner import Docket, PolicyRunner
+from gatepost.policy.panel import Audience, Member, Spared, panels_for
+from gatepost.policy.runner import PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
+from gatepost.ports.shared import SharedState
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
 
 ORDER: Final = (
     # agent              stages at which it speaks
     (ConnectionControl, (Stage.CONNECT,)),
+    (IpLists, (Stage.CONNECT, Stage.RCPT)),
+    (SenderReputation, (Stage.MAIL,)),
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
+    (HeloCheck, (Stage.MAIL,)),
+    (BlockListProviders, (Stage.RCPT,)),
+    (SenderFilter, (Stage.MAIL, Stage.RCPT, Stage.END_OF_HEADERS)),
     (RecipientFilter, (Stage.RCPT,)),
+    (Greylisting, (Stage.RCPT,)),
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (Spf, (Stage.END_OF_HEADERS,)),
     (SenderId, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
     (MessageForm, (Stage.END_OF_DATA,)),
+    (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
     (Dkim, (Stage.END_OF_DATA,)),
     (Dmarc, (Stage.END_OF_DATA,)),
     (OwnDomainSpoofing, (Stage.END_OF_DATA,)),
@@ -71,16 +101,27 @@ ORDER: Final = (
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
 GATHERERS: Final[tuple[Gatherer, ...]] = (
+    ip_lists.gatherer,
+    dns_listings.gatherer,
     reverse_dns.gatherer,
     recipient_domain.gatherer,
     recipient_status.gatherer,
+    sender_status.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
+    helo.gatherer,
+    helo.addresses_gatherer,
+    sender_reputation.gatherer,
+    greylisting.gatherer,
+    rate_limits.mail_gatherer,
+    rate_limits.recipient_gatherer,
+    rate_limits.content_gatherer,
     author.gatherer,
     dmarc.gatherer,
     spf.gatherer,
-    dkim.gatherer,
     sender_id.gatherer,
+    dkim.gatherer,
+    arc.gatherer,
 )
 
 NEED_LOOKUP: Final = (Spf, SenderId, Dmarc, OwnDomainSpoofing, AuthenticationResults)
@@ -90,13 +131,24 @@ FACTS: Final[tuple[type[Any], ...]] = (
     reverse_dns.ReverseDns,
     recipient_domain.RecipientDomain,
     recipient_status.RecipientStatus,
+    sender_status.SenderStatus,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
+    helo.Helo,
+    helo.HeloAddresses,
+    sender_reputation.Reputation,
+    greylisting.GreylistState,
+    rate_limits.MailRates,
+    rate_limits.RecipientRates,
+    rate_limits.ContentRates,
+    ip_lists.IpListing,
+    dns_listings.DnsListings,
     author.Author,
     dmarc.DmarcResult,
     spf.SpfResult,
-    dkim.DkimResults,
     sender_id.SenderIdResult,
+    dkim.DkimResults,
+    arc.ArcResult,
 )
 
 
@@ -170,6 +222,9 @@ def build(
     counters: Counters,
     revision: str,
     third_party: ThirdParty | None = None,
+    shared: SharedState | None = None,
+    lists: AddressLists | None = None,
+    providers: ProviderDesk | None = None,
     lookup: Lookup | None = None,
     bodies: SpooledBodies | None = None,
 ) -> PolicyRunner:
@@ -178,6 +233,7 @@ def build(
     agent_tables: the agents' settings by name; an agent without one has its defaults.
     accepted: routing.accepted.accepted_domains(settings).
     third_party: None: looked for as the settings say.
+    shared: None: nothing is shared with anybody. lists, providers: None: there are none.
     lookup: for questions of one type; None: agents that need the answers are not asked.
     bodies: those on disk, for facts that read them.
 
@@ -186,6 +242,8 @@ def build(
     if third_party is None:
         third_party = find_third_party(settings.policy.agents_directory)
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
+    if shared is None:
+        shared = MemoryShared()
     dockets = {}
     if lookup is None:
         kinds = [kind for kind in kinds if kind not in NEED_LOOKUP]
@@ -196,6 +254,10 @@ def build(
             resolver=resolver,
             directory=directory,
             lookup_timeout_s=settings.dns.timeout_s,
+            shared=shared,
+            tables=agent_tables,
+            lists=lists,
+            providers=providers,
             dmarc=_dmarc_table(agent_tables),
             lookup=lookup,
             spf=settings.spf,
@@ -203,9 +265,14 @@ def build(
             dkim=settings.dkim,
             arc=settings.arc,
         )
-        members = _members(kinds, agent_tables, site)
+        members = _members(kinds, agent_tables, site, has_providers=bool(providers))
         facts = _gatherings(third_party, sources)
-        dockets[name] = Docket(panels=tuple(panels_for(members, facts, audience) for audience in Audience))
+        spared = _spared(members)
+        dockets[name] = Docket(
+            panels=tuple(panels_for(members, facts, audience) for audience in Audience),
+            allowed=tuple(panels_for(members, facts, audience, spared) for audience in Audience),
+            allowed_are_exempt=spared.everything,
+        )
     return PolicyRunner(
         dockets,
         accepted=accepted,
@@ -213,7 +280,17 @@ def build(
         deadline_s=settings.policy.deadline_s,
         revision=revision,
         alarm=Alarm(log, counters),
+        questions_per_mail=settings.dns.questions_per_mail,
     )
+
+
+def _spared(members: Iterable[Member]) -> Spared:
+    """What clients on the allow list are spared, as agents.ip-lists says."""
+    for member in members:
+        if isinstance(member.settings, IpListsSettings):
+            skips = member.settings.allow_skips
+            return Spared(names=frozenset(skips), everything=ALL_FILTERS in skips)
+    return Spared()
 
 
 def _dmarc_table(tables: Mapping[str, Table]) -> DmarcTable:
@@ -240,6 +317,7 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         offers_auth=connector.auth,
         refused_domains=frozenset(connector.refused_recipient_domains),
         automatic_replies=_automatic_replies(settings),
+        rate_limits=_rate_rules(settings, name),
         sender_addresses={
             folded_user(user): frozenset(map(_sender_key, addresses))
             for user, addresses in settings.users.addresses.items()
@@ -250,6 +328,22 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
 def _automatic_replies(settings: Settings) -> DomainTable[bool] | None:
     entries = {canonical_pattern(n): d.automatic_replies for n, d in settings.remote_domains.items()}
     return None if all(entries.values()) else DomainTable(entries, otherwise=True)
+
+
+def _rate_rules(settings: Settings, connector: str) -> tuple[RateRule, ...]:
+    return tuple(
+        RateRule(
+            name=name,
+            by=limit.by,
+            counted=Counted(limit.count),
+            amount=limit.amount,
+            per_s=limit.per_s,
+            action=limit.action,
+            exempt=IpRanges(limit.exempt_networks),
+        )
+        for name, limit in settings.rate_limits.items()
+        if not limit.connectors or connector in limit.connectors
+    )
 
 
 def _sender_key(text: str) -> str:
@@ -268,16 +362,23 @@ def checked_domains(settings: Settings) -> frozenset[str]:
     )
 
 
-def _members(kinds: Iterable[Any], tables: Mapping[str, Table], site: Site) -> list[Member]:
+def _members(
+    kinds: Iterable[Any], tables: Mapping[str, Table], site: Site, *, has_providers: bool
+) -> list[Member]:
     members = []
     for kind in kinds:
         if kind is AutomaticReplies and site.automatic_replies is None:
             continue  # it has nothing to do, and would cost every mail a microsecond
+        if kind is RateLimits and not site.rate_limits:
+            continue  # the same
+        if kind is BlockListProviders and not has_providers:
+            continue
         table = tables.get(name_of(kind))
         settings = table if isinstance(table, AgentTable) else settings_of(kind)()
         if settings.enabled and (not settings.connectors or site.connector in settings.connectors):
             agent: Agent = kind(settings, site)
-            members.append(Member(agent=agent, settings=settings))
+            if agent.needs:  # else it has nothing to do with these settings
+                members.append(Member(agent=agent, settings=settings))
     return members
 
 

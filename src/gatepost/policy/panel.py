@@ -55,6 +55,18 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spared:
+    """What clients on the allow list are spared: filters by name, or all of them."""
+
+    names: frozenset[str] = frozenset()
+    everything: bool = False
+
+    def skips(self, agent: Agent) -> bool:
+        """Whether it does not look at their mail."""
+        return agent.is_filter and (self.everything or agent.name in self.names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """An agent with its settings, as the panels are made of them."""
 
@@ -63,9 +75,12 @@ class Member:
 
 
 def panels_for(
-    members: Sequence[Member], facts: Mapping[type[Any], Gathering], audience: Audience
+    members: Sequence[Member],
+    facts: Mapping[type[Any], Gathering],
+    audience: Audience,
+    spared: Spared | None = None,
 ) -> dict[Stage, Panel]:
-    """The panels of one audience.
+    """The panels of one audience. spared: of clients on the allow list.
 
     Raises ValueError when a fact has no gatherer, or when a fact about one recipient is
     needed at a stage that is about the whole mail.
@@ -73,7 +88,7 @@ def panels_for(
     for member in members:
         _check_needs(member.agent, facts)
     asked = {stage: [m for m in members if stage in m.agent.needs] for stage in STAGES}
-    reasons = {id(m): why_skipped(m, audience) for m in members}
+    reasons = {id(m): why_skipped(m, audience, spared) for m in members}
     needed = {
         stage: _with_grounds(_facts_of([m for m in asked[stage] if not reasons[id(m)]], stage), facts)
         for stage in STAGES
@@ -106,12 +121,14 @@ def _check_needs(agent: Agent, facts: Mapping[type[Any], Gathering]) -> None:
                 raise ValueError(f"agent {agent.name} needs {kind.__name__} at {stage.value}: rcpt only")
 
 
-def why_skipped(member: Member, audience: Audience) -> str:
+def why_skipped(member: Member, audience: Audience, spared: Spared | None = None) -> str:
     """Why an agent is not asked about this audience's mail; "" when it is."""
     if not member.agent.is_filter:
         return ""
     if audience is Audience.BYPASSING:
         return "the client has the right bypass-filters"
+    if spared is not None and spared.skips(member.agent):
+        return "the client is on the allow list"
     settings = member.settings
     if not isinstance(settings, FilterTable):
         return ""

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import chain
 
 from gatepost.model.accepted_domains import AcceptedDomains
-from gatepost.model.verdict import Stage
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.docket import Docket
 from gatepost.policy.folding import Scale
+from gatepost.policy.gathering import QUESTIONS_PER_MAIL
 from gatepost.policy.hearing import Hearing
-from gatepost.policy.panel import Panel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Docket:
-    """What one receive connector's hearings share.
-
-    panels: by Audience, then by stage.
-    """
-
-    panels: tuple[Mapping[Stage, Panel], ...]
-    skipped: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
-    """By Audience: agents that are asked at no stage, and why; written into every dossier."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "skipped", tuple(map(_skipped_among, self.panels)))
 
 
 class PolicyRunner:
@@ -44,6 +27,7 @@ class PolicyRunner:
         deadline_s: float,
         revision: str,
         alarm: Alarm,
+        questions_per_mail: int = QUESTIONS_PER_MAIL,
     ) -> None:
         self._dockets = dict(dockets)
         self._accepted = accepted
@@ -51,20 +35,17 @@ class PolicyRunner:
         self._deadline_s = deadline_s
         self._revision = revision
         self._alarm = alarm
+        self._questions_per_mail = questions_per_mail
 
     def hearing(self, connector: str) -> Hearing:
         """For one new session. Raises KeyError for a connector this configuration does not have."""
         docket = self._dockets[connector]
         return Hearing(
-            docket.panels,
-            skipped=docket.skipped,
+            docket,
             accepted=self._accepted,
             scale=self._scale,
             deadline_s=self._deadline_s,
             revision=self._revision,
             alarm=self._alarm,
+            questions_per_mail=self._questions_per_mail,
         )
-
-
-def _skipped_among(panels: Mapping[Stage, Panel]) -> tuple[tuple[str, str], ...]:
-    return tuple(dict.fromkeys(chain.from_iterable(panel.skipped for panel in panels.values())))

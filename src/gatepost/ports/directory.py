@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from gatepost.model.account import ScramKeys
 from gatepost.model.address import Address
 
 
-class RecipientDirectory(Protocol):
-    """Known recipients. Answers from memory: may be called on every RCPT."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a directory says of one recipient."""
 
-    def knows(self, recipient: Address) -> bool:
-        """Whether the mailbox exists. Raises WorldFault when that is unknown (source missing, never loaded)."""
+    listed: bool
+    needs_authentication: bool = False
+    """Only authenticated senders may write to it."""
+    source: str = ""
+    """The directory that listed it."""
+
+
+NOT_LISTED = Entry(False)
+
+
+class RecipientDirectory(Protocol):
+    """Known recipients. Answers from memory where it can: it is asked at every RCPT."""
+
+    def look_up(self, recipient: Address) -> Entry | Coroutine[Any, Any, Entry]:
+        """Whether the mailbox exists; a coroutine when somebody else has to be asked.
+
+        Raises WorldFault, at once or when awaited, when that is unknown: source missing, never loaded, no answer.
+        """
 
 
 class Accounts(Protocol):

@@ -21,6 +21,17 @@ class HttpsRequest:
     authorization: str = field(default="", repr=False)
     answer_limit_bytes: int
     timeout_s: float
+    accept: str = "application/json"
+    etag: str = ""
+    """Of what we have: the body comes only when the server has another (RFC 9110 §13.1.2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What a fetch brought. body: None when it is as it was. etag: "" when the server gives none."""
+
+    body: bytes | None = field(repr=False)
+    etag: str = ""
 
 
 class HttpsClient(Protocol):
@@ -28,3 +39,6 @@ class HttpsClient(Protocol):
 
     async def ask(self, request: HttpsRequest) -> bytes:
         """The body of a 200. Raises WorldFault for everything else: another status, no connection, no time."""
+
+    async def fetch(self, request: HttpsRequest) -> Fetched:
+        """As ask(), for something that is fetched again and again: 304 is an answer, too."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,19 @@ class Resolver(Protocol):
 
     async def exists(self, name: str, *, timeout_s: float) -> bool:
         """False for NXDOMAIN only."""
+
+
+class QuestionBudget:
+    """How many questions may still be sent for one mail."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, questions: int) -> None:
+        self.left = questions
+
+
+ASKING_FOR: Final[ContextVar[QuestionBudget | None]] = ContextVar("asking_for", default=None)
+"""Whose budget the questions of a task are counted against; None: nobody's. An empty one makes answers unknown."""
 
 
 class RecordType(IntEnum):

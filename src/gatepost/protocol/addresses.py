@@ -158,3 +158,13 @@ def _a_labels(text: str, refusal: Reply) -> str:
         return idna.encode(text, uts46=True, std3_rules=True).decode("ascii")
     except UnicodeError as error:  # idna.IDNAError is one
         raise PeerFault(refusal, "not an internationalized domain name") from error
+
+
+def address_key(entry: str) -> str:
+    """What "user@example.com" or "@example.com" of a setting is looked up by. Raises ValueError when it is neither."""
+    try:
+        if entry.startswith("@"):
+            return f"@{canonical_domain(entry[1:])}"
+        return parse_mailbox(entry).key
+    except PeerFault as fault:
+        raise ValueError(f"{entry[:320]!r} is no address: {fault.reason}") from fault

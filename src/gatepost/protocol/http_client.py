@@ -10,6 +10,7 @@ import h11
 
 from gatepost.model.fault import WorldFault
 
+ETAG_LIMIT_BYTES: Final = 1024
 HEAD_LIMIT_BYTES: Final = 16 * 1024
 """Of the status line and the fields together."""
 _FRAMING_LIMIT_BYTES: Final = 64 * 1024
@@ -22,6 +23,7 @@ class HttpAnswer:
 
     status: int
     body: bytes = field(repr=False)
+    etag: str = ""
 
 
 class HttpExchange:
@@ -44,6 +46,7 @@ class HttpExchange:
         self._limit_bytes = body_limit_bytes
         self._received_bytes = 0
         self._status = 0
+        self._etag = ""
         self._body = bytearray()
         try:
             self.opening = self._said(method, target, fields, body)
@@ -82,13 +85,15 @@ class HttpExchange:
                 if len(self._body) > self._limit_bytes:
                     raise self._too_long()
             elif isinstance(event, h11.EndOfMessage):
-                return HttpAnswer(self._status, bytes(self._body))
+                return HttpAnswer(self._status, bytes(self._body), self._etag)
             elif not isinstance(event, h11.InformationalResponse):
                 return None  # more has to come first
 
     def _begin(self, response: h11.Response) -> None:
         self._status = response.status_code
         for name, value in response.headers:
+            if name == b"etag" and len(value) <= ETAG_LIMIT_BYTES:
+                self._etag = value.decode("ascii", "ignore")
             if name == b"content-encoding" and value.lower() != b"identity":
                 raise WorldFault("the answer has a content coding that nobody asked for")
 

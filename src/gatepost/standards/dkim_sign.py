@@ -119,33 +119,20 @@ def dkim_signature(
         *([("x", str(expires_at))] if expires_at is not None else []),
         *([("i", identity)] if identity else []),
     ]
-    return signed_field(key, "DKIM-Signature", tags, fields, body, names)
-
-
-def signed_field(
-    key: SigningKey,
-    name: str,
-    tags: list[tuple[str, str]],
-    fields: SignedFields,
-    body: BodyHash,
-    names: tuple[bytes, ...],
-) -> bytes:
-    """A field that signs a body and the fields it names: DKIM's, and ARC's message signature."""
-    everything = [
-        *tags,
+    tags += [
         ("h", ":".join(one.decode("ascii") for one in names)),
         ("bh", base64.b64encode(body.digest).decode()),
     ]
-    return sealed_field(key, name, everything, fields.picked(names, relaxed=True))
+    empty = f"DKIM-Signature: {_folded(tags)} b=".encode()
+    data = fields.picked(names, relaxed=True) + relaxed_field(empty).removesuffix(b"\r\n")
+    return empty + wrapped_base64(key.sign(data)) + b"\r\n"
 
 
-def sealed_field(key: SigningKey, name: str, tags: list[tuple[str, str]], before: bytes) -> bytes:
-    """A field whose b= is over the octets `before` and over itself in relaxed form."""
-    empty = f"{name}: {_folded(tags)} b=".encode()
-    signature = key.sign(before + relaxed_field(empty).removesuffix(b"\r\n"))
-    text = base64.b64encode(signature).decode()
+def wrapped_base64(octets: bytes) -> bytes:
+    """On lines of some 72 characters."""
+    text = base64.b64encode(octets).decode()
     lines = [text[at : at + _LINE_AIM_CHARS] for at in range(0, len(text), _LINE_AIM_CHARS)]
-    return empty + "\r\n\t".join(lines).encode() + b"\r\n"
+    return "\r\n\t".join(lines).encode()
 
 
 def _folded(tags: list[tuple[str, str]]) -> str:

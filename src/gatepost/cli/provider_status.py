@@ -1,0 +1,41 @@
+"""How list providers have answered since the workers started: a line each for `gatepost status`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from gatepost.cli.front import Face
+from gatepost.control.commands import AskMetrics, Samples
+
+
+def provider_lines(face: Face) -> Iterator[str]:
+    """Hit rate, latency, and what is wrong; nothing when there is no provider."""
+    settings = face.configuration.settings
+    names = dict.fromkeys((*settings.block_list_providers, *settings.allow_list_providers))
+    if not names:
+        return
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for link in face.world.running(settings):
+        reply = link.ask(AskMetrics())
+        for name, labels, value in reply.samples if isinstance(reply, Samples) else ():
+            held = dict(labels)
+            sums[name, held.get("provider", ""), held.get("outcome", "")] += value  # type: ignore[assignment]
+    for name in names:
+        ended = {
+            word: sums["list_questions", name, word] for word in ("listed", "clear", "failed", "refused")
+        }
+        answered = ended["listed"] + ended["clear"]
+        asked = sum(ended.values())
+        line = f"list provider {name}: {asked:.0f} questions"
+        if answered:
+            line += f", {100 * ended['listed'] / answered:.1f} % listed"
+        if asked:
+            line += f", {1000 * sums['list_seconds', name, ''] / asked:.0f} ms each"
+        if failed := ended["failed"] + ended["refused"]:
+            line += f", {failed:.0f} without an answer"
+        if unasked := sums["list_questions", name, "not-asked"]:
+            line += f", {unasked:.0f} not asked while it rested or was not trusted"
+        yield line
+        if sums["list_provider_distrusted", name, ""]:
+            yield f"list provider {name} lists everybody and is not asked: the log says more"

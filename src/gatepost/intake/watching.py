@@ -1,0 +1,150 @@
+"""What one session shows of its client's conduct: counted here while it lasts, kept once at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any, Final
+
+from gatepost.facts.reverse_dns import ReverseDns
+from gatepost.intake.guard import Guard
+from gatepost.intake.limit_hit import LimitHit
+from gatepost.model.address import Address
+from gatepost.model.conduct import Evidence
+from gatepost.model.reply import Reply
+from gatepost.model.session import Rights, Session
+from gatepost.model.verdict import Disposition, Effect
+from gatepost.policy.folding import Decision
+from gatepost.policy.hearing import Hearing
+
+_UNKNOWN: Final = "5.1.1"
+_OURS_TO_JUDGE: Final = Rights.BYPASS_FILTERS | Rights.INTERNAL
+
+
+class SessionWatch:
+    """The counts of one session."""
+
+    __slots__ = (
+        "_began",
+        "_done",
+        "_done_in_mail",
+        "_failed",
+        "_good",
+        "_guard",
+        "_passed",
+        "_refused",
+        "_spam",
+        "_taken",
+        "_traps",
+        "_unknown",
+    )
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._began = False
+        self._done: dict[int, Effect] = {}
+        """Effects that were performed, by identity: equal ones of two recipients are two."""
+        self._done_in_mail: dict[int, Effect] = {}
+        self._good = self._spam = self._taken = self._unknown = self._refused = 0
+        self._traps = self._passed = self._failed = 0
+
+    def mail_begun(self) -> None:
+        """MAIL was said: there is something to judge the client by."""
+        self._began = True
+        self._done_in_mail = {}
+
+    def recipient_taken(self, address: Address) -> None:
+        """RCPT was agreed to."""
+        self._taken += 1
+        self._traps += self._guard.is_trap(address)
+
+    def recipient_refused(
+        self, address: Address, refusal: Reply, session: Session, *, spared: bool
+    ) -> float | LimitHit:
+        """How long the refusal waits besides what agents want, or the limit that ends the session."""
+        self._traps += self._guard.is_trap(address)
+        if refusal.enhanced != _UNKNOWN:
+            self._refused += not refusal.is_temporary
+            return 0.0
+        self._unknown += 1
+        return 0.0 if spared else self._guard.unknown_recipient(session, self._taken)
+
+    def perform(self, disposition: Disposition, session: Session) -> None:
+        """Do what an opinion wants of other sessions. At the end of a mail, what was said of it is heard again."""
+        done = self._done_in_mail if self._began else self._done
+        fresh = [
+            e for e in disposition.effects if id(e) not in self._done and id(e) not in self._done_in_mail
+        ]
+        self._guard.perform(fresh, disposition, session)
+        done.update((id(effect), effect) for effect in fresh)
+
+    def judged(self, session: Session, decisions: Iterable[Decision], facts: Iterable[Any]) -> None:
+        """The end of a mail that agents have seen: it counts, and what they want of other sessions is done."""
+        scl = -1
+        for decision in decisions:
+            disposition = decision.disposition
+            scl = max(scl, disposition.scl)
+            if disposition.effects:
+                self.perform(disposition, session)
+        if scl < 0:
+            return
+        if scl >= self._guard.spam_scl:
+            self._spam += 1
+        else:
+            self._good += 1
+        results = _authentication(facts)
+        if "pass" in results:
+            self._passed += 1
+        elif "fail" in results:
+            self._failed += 1
+
+    def over(self, session: Session, hearing: Hearing) -> None:
+        """The connection is gone: keep what it showed, of strangers who began a mail."""
+        if not self._began or session.user or _OURS_TO_JUDGE & session.rights:
+            return
+        dns = hearing.fact(ReverseDns)
+        resolved = isinstance(dns, ReverseDns) and not dns.unanswered
+        helo = session.helo
+        self._guard.keep(
+            session,
+            Evidence(
+                sessions=1.0,
+                good=self._good,
+                spam=self._spam,
+                recipients=self._taken,
+                unknown=self._unknown,
+                refused=self._refused,
+                traps=self._traps,
+                own_helo=float(self._guard.is_own_name(helo)),
+                false_literal=float(helo.startswith("[") and not _is_literal_of(helo, session.origin_ip)),
+                bare_helo=float("." not in helo and not helo.startswith("[")),
+                resolved=float(resolved),
+                no_name=float(resolved and not dns.names),
+                unconfirmed=float(resolved and bool(dns.names) and not dns.confirmed),
+                auth_passed=self._passed,
+                auth_failed=self._failed,
+            ),
+        )
+
+
+def _authentication(facts: Iterable[Any]) -> set[str]:
+    """Results of SPF, DKIM and DMARC, as far as any of them was found out."""
+    results = set()
+    for fact in facts:
+        match getattr(fact, "name", ""):
+            case "spf" | "dmarc":
+                results.add(getattr(fact, "result", ""))
+            case "dkim":
+                results |= {getattr(signature, "result", "") for signature in getattr(fact, "signatures", ())}
+            case _:
+                pass
+    return results
+
+
+def _is_literal_of(helo: str, address: str) -> bool:
+    """[192.0.2.1] or [IPv6:2001:db8::1] of this client."""
+    text = helo.strip("[]")
+    try:
+        return ip_address(text[5:] if text[:5].lower() == "ipv6:" else text) == ip_address(address)
+    except ValueError:
+        return False

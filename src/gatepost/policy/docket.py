@@ -1,0 +1,34 @@
+"""What all hearings of one receive connector share: who is asked whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from gatepost.model.verdict import Stage
+from gatepost.policy.panel import Panel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Docket:
+    """What one receive connector's hearings share.
+
+    panels: by Audience, then by stage. allowed: the same for clients on the allow list; empty: as others.
+    allowed_are_exempt: these are spared all filters, and the score.
+    """
+
+    panels: tuple[Mapping[Stage, Panel], ...]
+    allowed: tuple[Mapping[Stage, Panel], ...] = ()
+    allowed_are_exempt: bool = False
+    skipped: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
+    """By Audience: agents that are asked at no stage, and why; written into every dossier."""
+    skipped_of_allowed: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "skipped", tuple(map(_skipped_among, self.panels)))
+        object.__setattr__(self, "skipped_of_allowed", tuple(map(_skipped_among, self.allowed)))
+
+
+def _skipped_among(panels: Mapping[Stage, Panel]) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(panel.skipped for panel in panels.values())))

@@ -1,0 +1,24 @@
+"""How a DNS list is asked about an address or a name, and its test points (RFC 5782)."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Final
+
+TESTS: Final = {4: ("127.0.0.2", "127.0.0.1"), 6: ("::ffff:127.0.0.2", "::ffff:127.0.0.1")}
+"""Listed, and not listed, in every list of addresses (RFC 5782 §5)."""
+NAME_TESTS: Final = ("test", "invalid")
+"""The same of a list of domains."""
+
+
+def question_for(address: str, zone: str) -> str:
+    """The name to ask for: octets or nibbles in reverse, then the zone. Raises ValueError for what is no address."""
+    parsed = ip_address(address)
+    if parsed.version == 4:
+        return ".".join(reversed(str(parsed).split("."))) + f".{zone}"
+    return ".".join(reversed(parsed.exploded.replace(":", ""))) + f".{zone}"
+
+
+def question_for_name(name: str, zone: str) -> str:
+    """The same for a list of domains. name: A-labels."""
+    return f"{name.strip('.').lower()}.{zone}"
