@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.gatepost_server import Gatepost
+from bench.gatepost_server import Gatepost, ListingGatepost
 from bench.load import LoadFailed, smtp_source
 from bench.machine import facts
 from bench.postfix import Postfix, why_not
@@ -60,9 +60,14 @@ def _run(plan: Plan, directory: Path, *, only: str) -> int:
         for kind in kinds:
             sink = running.enter_context(MailSink(directory))
             relays.append(running.enter_context(kind(directory / f"{kind.name.lower()}-relay", sink)))
+        listing = (
+            [running.enter_context(ListingGatepost(directory / "gatepost-lists"))]
+            if Gatepost in kinds
+            else []
+        )
         known |= {server.name: server.version for server in servers}
         known["when"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-        results = measure(plan, servers, relays, lambda text: print(text, file=sys.stderr))
+        results = measure(plan, servers, relays, listing, lambda text: print(text, file=sys.stderr))
         lost = missing(results, (*servers, *relays))
     print(text_of(results, known, lost))
     file = Path("build") / f"bench-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"

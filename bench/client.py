@@ -1,6 +1,7 @@
 """`python -m bench.client PORT WORK SESSIONS MESSAGES`: many sessions at once, for what smtp-source cannot do.
 
-WORK is tls (STARTTLS, a message, QUIT), refused (an unknown recipient, QUIT), idle or idle-tls (EHLO, and then nothing
+WORK is tls (STARTTLS, a message, QUIT), refused (an unknown recipient, QUIT), by-list and by-provider (a recipient,
+from an address that is listed, QUIT), idle or idle-tls (EHLO, and then nothing
 until standard input ends). A process of its own, so that its CPU time is not the server's.
 """
 
@@ -15,7 +16,7 @@ from typing import Final
 import uvloop
 
 from bench.load import message_text
-from bench.measures import DOMAIN, RECIPIENT, SENDER
+from bench.measures import DOMAIN, LISTED, RECIPIENT, SENDER
 
 _AT_ONCE: Final = 100
 _PATIENCE_S: Final = 60.0
@@ -54,9 +55,9 @@ class Session:
         self._writer.close()
 
 
-async def connect(port: int) -> Session:
+async def connect(port: int, source: str = "127.0.0.1") -> Session:
     """Up to the reply to EHLO."""
-    session = Session(*await asyncio.open_connection("127.0.0.1", port))
+    session = Session(*await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0)))
     await session.expect(220)
     await session.ask(b"EHLO load.sender.test\r\n", 250)
     return session
@@ -64,12 +65,14 @@ async def connect(port: int) -> Session:
 
 async def one(port: int, work: str, context: ssl.SSLContext, text: bytes) -> None:
     """One whole session of the work."""
-    session = await connect(port)
+    session = await connect(port, LISTED.get(work, "127.0.0.1"))
     if work == "tls":
         await session.start_tls(context)
     await session.ask(b"MAIL FROM:<%s>\r\n" % SENDER.encode(), 250)
     if work == "refused":
         await session.ask(b"RCPT TO:<nobody-of-ours@%s>\r\n" % DOMAIN.encode(), 550)
+    elif work in LISTED:
+        await session.ask(b"RCPT TO:<%s>\r\n" % RECIPIENT.encode(), 550)
     else:
         await session.ask(b"RCPT TO:<%s>\r\n" % RECIPIENT.encode(), 250)
         await session.ask(b"DATA\r\n", 354)

@@ -13,7 +13,7 @@ from typing import Final
 import apsw
 
 import gatepost
-from bench.measures import DOMAIN, RECIPIENTS
+from bench.measures import DOMAIN, LISTED, RECIPIENTS
 from bench.server import Server
 from bench.sink import MailSink
 from gatepost.lab.dns_server import LabDns
@@ -121,11 +121,30 @@ class Gatepost(Server):
         return self._process.pid if self._process is not None else 0
 
 
-class NameServer:
-    """The lab's name server in a thread of its own: nobody has a name."""
+class ListingGatepost(Gatepost):
+    """With a block list and a list provider."""
 
-    def __init__(self) -> None:
-        self._server = LabDns("")
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        reverse = ".".join(reversed(LISTED["by-provider"].split(".")))
+        self._names = NameServer(
+            f"{reverse}.bl.bench.test A 127.0.0.2\n2.0.0.127.bl.bench.test A 127.0.0.2\n"
+        )
+
+    def prepare(self) -> None:
+        """As Gatepost's, with the lists."""
+        super().prepare()
+        file = self.directory / "gatepost.toml"
+        file.write_text(file.read_text() + '[block-list-providers.bench]\nzone = "bl.bench.test"\n')
+        command = [sys.executable, "-m", "gatepost", "--config", str(file), "list", "add", "block"]
+        subprocess.run([*command, LISTED["by-list"]], check=True, stdout=subprocess.DEVNULL)
+
+
+class NameServer:
+    """The lab's name server in a thread of its own. zone: what it knows; nobody has a name otherwise."""
+
+    def __init__(self, zone: str = "") -> None:
+        self._server = LabDns(zone)
 
     def start(self) -> int:
         """Its port."""

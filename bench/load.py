@@ -10,7 +10,17 @@ import time
 from typing import Final
 
 from bench.cost import cpu_s, memory_bytes
-from bench.measures import MESSAGE_BYTES, RECIPIENT, SENDER, Latency, Load, Scenario, Work, percentile
+from bench.measures import (
+    MESSAGE_BYTES,
+    RECIPIENT,
+    REFUSALS,
+    SENDER,
+    Latency,
+    Load,
+    Scenario,
+    Work,
+    percentile,
+)
 from bench.server import Server
 
 _LIMIT_S: Final = 600.0
@@ -55,7 +65,7 @@ def offer(scenario: Scenario, server: Server) -> Load:
 
 
 def _command(scenario: Scenario, port: int) -> list[str]:
-    if scenario.work in (Work.TLS, Work.REFUSED):
+    if scenario.work in (Work.TLS, *REFUSALS):
         counts = [str(scenario.sessions), str(scenario.messages)]
         return [sys.executable, "-m", "bench.client", str(port), scenario.work.value, *counts]
     program = smtp_source()

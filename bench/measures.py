@@ -16,6 +16,10 @@ SENDER: Final = "load@sender.test"
 RECIPIENTS: Final = tuple(f"user{n}@{DOMAIN}" for n in range(1000))
 
 
+LISTED: Final = {"by-list": "127.0.0.20", "by-provider": "127.0.0.30"}
+"""Work -> the client's address, which is on the list."""
+
+
 class Work(Enum):
     """What is done with each message."""
 
@@ -25,6 +29,10 @@ class Work(Enum):
     """Taken in under TLS: a STARTTLS handshake for each."""
     REFUSED = "refused"
     """Its only recipient is unknown; "messages" are sessions."""
+    BY_LIST = "by-list"
+    """Its client is on the block list, and refused at RCPT; "messages" are sessions."""
+    BY_PROVIDER = "by-provider"
+    """The same, by a DNS list provider whose answer is in the cache."""
     RELAY = "relay"
     """Taken in and delivered to a sink: the time ends when the sink has the last one."""
 
@@ -47,7 +55,14 @@ class Scenario:
         return f"{self.sessions} {sessions}, {how}"
 
 
-_TITLES: Final = {Work.TLS: "STARTTLS each", Work.REFUSED: "refused", Work.RELAY: "relayed to a sink"}
+REFUSALS: Final = frozenset({Work.REFUSED, Work.BY_LIST, Work.BY_PROVIDER})
+_TITLES: Final = {
+    Work.TLS: "STARTTLS each",
+    Work.REFUSED: "refused",
+    Work.BY_LIST: "refused by a list",
+    Work.BY_PROVIDER: "refused by a provider",
+    Work.RELAY: "relayed to a sink",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

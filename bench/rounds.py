@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Final, TypeVar
 
 from bench.load import measure_idle, measure_latency, offer
-from bench.measures import OURS, Latency, Load, Scenario, Work
+from bench.measures import OURS, REFUSALS, Latency, Load, Scenario, Work
 from bench.server import Server
 
 MESSAGES: Final = {1: 800, 10: 3000, 50: 4000}
@@ -49,6 +50,14 @@ class Plan:
         )
 
     @property
+    def listed_work(self) -> tuple[Scenario, ...]:
+        """Refusals of clients that are listed, of Gatepost alone."""
+        messages = max(20, int(OTHER_WORK[Work.REFUSED] * self.share))
+        return tuple(
+            Scenario(OTHER_SESSIONS, False, messages, work) for work in (Work.BY_LIST, Work.BY_PROVIDER)
+        )
+
+    @property
     def latency_messages(self) -> int:
         """Of one session."""
         return max(20, int(LATENCY_MESSAGES * self.share))
@@ -72,7 +81,7 @@ class Results:
     def add_load(self, server: Server, scenario: Scenario, load: Load) -> None:
         """One round's."""
         self.loads.setdefault((server.name, scenario), []).append(load)
-        if scenario.work is not Work.REFUSED:
+        if scenario.work not in REFUSALS:
             self.add_offered(server, load.messages)
 
     def add_latency(self, server: Server, kept: bool, latency: Latency, messages: int) -> None:
@@ -87,9 +96,16 @@ class Results:
 
 
 def measure(
-    plan: Plan, servers: Sequence[Server], relays: Sequence[Server], say: Callable[[str], None]
+    plan: Plan,
+    servers: Sequence[Server],
+    relays: Sequence[Server],
+    listing: Sequence[Server],
+    say: Callable[[str], None],
 ) -> Results:
-    """Everything. servers keep what they take, relays deliver it. Raises LoadFailed when a server breaks a load."""
+    """Everything. servers keep what they take, relays deliver it, listing refuse clients that are listed.
+
+    Raises LoadFailed when a server breaks a load.
+    """
     results = Results()
     _warm_up((*servers, *relays), results)
     for number in range(plan.rounds):
@@ -100,6 +116,8 @@ def measure(
         for scenario in plan.other_work:
             for server in in_turn(relays if scenario.work is Work.RELAY else servers, number):
                 results.add_load(server, scenario, offer(scenario, server))
+        for scenario, server in product(plan.listed_work, listing):
+            results.add_load(server, scenario, offer(scenario, server))
         for kept in (False, True):
             for server in in_turn(servers, number):
                 latency = measure_latency(port=server.port, kept=kept, messages=plan.latency_messages)

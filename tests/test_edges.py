@@ -13,6 +13,8 @@ EDGES = {
     # Clean up what was begun, then let the exception go on.
     "adapters/accounts.py:_replace_file",
     "adapters/maildir.py:LocalMaildirs.deliver",
+    "adapters/shared_file.py:SharedFile.__init__",
+    "adapters/shared_file.py:SharedFile.exchange",
     "intake/taking_in.py:TakingIn._act_later",
     "intake/taking_in.py:TakingIn._keep",
     # A library that reads strangers' octets: whatever it raises, nobody has logged in.
@@ -21,6 +23,8 @@ EDGES = {
     "adapters/sqlite_groups.py:CommitGroups._tell",
     "adapters/sqlite_groups.py:CommitGroups._write_waiting",
     "adapters/sqlite_groups.py:_run",
+    # The thread of the shared state: it lives on, and says what happened.
+    "adapters/shared_store.py:SharedStore._run",
     # A command of the administrator: a sentence instead of a traceback.
     "cli/front.py:Front.invoke",
     # A delivery attempt, and the task that looks for due mail: the mail stays queued.

@@ -16,6 +16,9 @@ from gatepost.adapters.accounts import AccountsFile
 from gatepost.cli import build
 from gatepost.cli.world import ControlWorld
 from gatepost.config.load import Configuration, load
+from gatepost.control.dns_history import DnsHistory
+from gatepost.control.dns_survey import Survey
+from gatepost.control.dns_wizard import Plan
 from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloaded
 from gatepost.facts.provider_desk import ProviderAnswer
 from gatepost.main.directory_desk import Desk
@@ -29,6 +32,29 @@ from gatepost.standards.dkim import NoAnswer
 
 def load_real(path: str) -> Configuration:
     return load(path, agent_settings=agent_settings, finding_names=finding_names)
+
+
+@dataclass
+class FakeDesk:
+    """cli.world.DnsDesk: what a survey finds, and what was published."""
+
+    found: Survey = field(default_factory=lambda: Survey(domain="b.example"))
+    lookups: int = 1
+    held: DnsHistory | None = None
+    published: list[tuple[Plan, str, str]] = field(default_factory=list)
+
+    def survey(self, domain: str, *, selectors: Sequence[str], addresses: Sequence[str]) -> Survey:
+        return self.found
+
+    def spf_lookups(self, domain: str, record: str) -> tuple[int, list[str]]:
+        return self.lookups, []
+
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
+        self.published.append((plan, zone, server))
+        return ["added something"]
+
+    def history(self, domain: str) -> DnsHistory | None:
+        return self.held
 
 
 @dataclass
@@ -48,6 +74,7 @@ class Terminal:
 
     names: dict[tuple[str, RecordType], LookedUp] = field(default_factory=dict)
     shared: MemoryShared = field(default_factory=lambda: MemoryShared(lambda: NOW))
+    desk: FakeDesk = field(default_factory=FakeDesk)
 
     def __post_init__(self) -> None:
         self.configure()
@@ -92,6 +119,7 @@ class Terminal:
             monotonic=lambda: 0.0,
             dkim_keys=lambda settings: all_keys(settings.dkim_signing),
             texts=lambda settings, names: {name: self.txt.get(name, ()) for name in names},
+            dns=lambda settings: self.desk,
             now=lambda: NOW,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tests.cli.terminal import Terminal
 from tests.control.mailroom import NOW
 
 from gatepost.control.list_files import Line, decoded, kind_of, parse_entries
+from gatepost.facts.provider_desk import ProviderAnswer
+from gatepost.model.list_answer import Judged
 from gatepost.ports.lists import NEVER
 
 
@@ -34,6 +37,19 @@ def test_an_entry_comes_is_seen_and_goes(terminal: Terminal) -> None:
     assert terminal.type("list", "show", "--machine").output == "no entry\n"
     assert terminal.type("list", "remove", "block", "192.0.2.0/24").exit_code == 0
     assert terminal.type("list", "remove", "block", "192.0.2.0/24").exit_code == 1
+
+
+def test_a_state_directory_that_lists_make_is_closed_to_others(terminal: Terminal) -> None:
+    text = terminal.file.read_text().replace(f'"{terminal.directory}"', f'"{terminal.directory}/state"')
+    terminal.file.write_text(text)
+    before = os.umask(0o022)
+    try:
+        assert terminal.type("list", "add", "block", "192.0.2.1").exit_code == 0
+    finally:
+        os.umask(before)
+    state = terminal.directory / "state"
+    assert [path.stat().st_mode & 0o777 for path in (state, state / "shared")] == [0o700, 0o700]
+    assert (state / "shared" / "state.db").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -141,3 +157,51 @@ def test_lines_that_are_none_are_named_and_the_others_taken(terminal: Terminal) 
     assert done.exit_code == 4
     assert "3 entries are on the block list" in done.output
     assert "line 6: has expired" in done.output
+
+
+def test_providers_are_tried(terminal: Terminal) -> None:
+    assert terminal.type("test", "blocklist", "192.0.2.1").output == "there is no provider\n"
+    terminal.configure('[block-list-providers.a]\nzone = "bl.test"\n')
+    listed = ProviderAnswer(
+        provider="a",
+        kind="block",
+        zone="bl.test",
+        judged=Judged(codes=("127.0.0.2",)),
+        text="why",
+        elapsed_s=0.012,
+    )
+    silent = ProviderAnswer(provider="a", kind="block", zone="bl.test", problem="no name server answers")
+    clear = ProviderAnswer(provider="a", kind="block", zone="bl.test", judged=Judged(ignored=("127.0.0.9",)))
+    for answer, status, words in (
+        (listed, 0, "why"),
+        (silent, 3, "no name server"),
+        (clear, 1, "(127.0.0.9)"),
+    ):
+        terminal.providers_say = (answer,)
+        done = terminal.type("test", "blocklist", "192.0.2.1", "--provider", "a")
+        assert (done.exit_code, words in done.output) == (status, True), done.output
+    assert json.loads(terminal.type("test", "blocklist", "::1", "--json").output)[0]["ignored"] == [
+        "127.0.0.9"
+    ]
+    for wrong in (("x",), ("192.0.2.1", "--provider", "b")):
+        assert terminal.type("test", "blocklist", *wrong).exit_code == 2
+
+
+def test_status_says_how_providers_answer(terminal: Terminal) -> None:
+    terminal.configure('[block-list-providers.a]\nzone = "bl.test"\n[list-feeds.f]\nfile = "/nowhere"\n')
+    labels = (("provider", "a"),)
+    for worker in terminal.workers:
+        worker.samples = (
+            ("list_questions", (*labels, ("outcome", "listed")), 1.0),
+            ("list_questions", (*labels, ("outcome", "clear")), 2.0),
+            ("list_questions", (*labels, ("outcome", "failed")), 1.0),
+            ("list_questions", (*labels, ("outcome", "not-asked")), 5.0),
+            ("list_seconds", labels, 0.1),
+            ("list_provider_distrusted", labels, 1.0),
+            ("list_feed_failed", (("feed", "f"),), 1.0),
+        )
+    said = terminal.type("status").output
+    line = "list provider a: 8 questions, 33.3 % listed, 25 ms each, 2 without an answer, 10 not asked while it rested"
+    assert line in said
+    assert "list provider a lists everybody" in said
+    assert "list feed f cannot be fetched" in said

@@ -19,6 +19,7 @@ from gatepost.control.worker import committed
 from gatepost.main import stores
 from gatepost.main.command_line import _accounts, _load, _look_up
 from gatepost.main.directory_desk import Desk
+from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.list_book import open_lists
 from gatepost.main.questions import ask_dns
 from gatepost.model.mail_id import mail_id_text
@@ -92,6 +93,7 @@ def typed(place: Path, *words: str) -> Result:
         monotonic=lambda: 0.0,
         dkim_keys=lambda settings: (),
         texts=lambda settings, names: {},
+        dns=DnsAtHand,
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

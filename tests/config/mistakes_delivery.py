@@ -34,4 +34,35 @@ DELIVERY = [
             'g.toml:7: destinations."A.Example.": is the same domain as "a.example"',
         ),
     ),
+    Mistake(
+        "TLS of domains that makes no sense",
+        WAY
+        + '[outbound-tls]\ndane = "off"\nmta-sts-ca-file = "/nowhere/ca.pem"\nreports = { sender = "us" }\n'
+        + '[outbound-tls.domains."a.example"]\nmta-sts = "enforce"\ndane = "required"\n'
+        + '[outbound-tls.domains."b.example"]\nmx = ["*.b.example", "*"]\n'
+        + '[outbound-tls.domains."a b"]\n',
+        (
+            "g.toml:7: outbound-tls.mta-sts-ca-file: /nowhere/ca.pem cannot be read: No such file or directory",
+            "g.toml:8: outbound-tls.reports.sender: 'us' is not an address (accepted: such as "
+            '"tls-reports@example.com")',
+            'g.toml:10: outbound-tls.domains."a.example".mta-sts: enforce needs mx: the mail servers that count',
+            'g.toml:11: outbound-tls.domains."a.example".dane: required, and outbound-tls.dane is off',
+            'g.toml:13: outbound-tls.domains."b.example".mx: has no meaning with mta-sts = follow',
+            "g.toml:13: outbound-tls.domains.\"b.example\".mx[1]: '*': not a domain name: labels of letters, digits "
+            'and hyphens, joined by dots (accepted: "mail.example.com", "*.example.com")',
+            'g.toml:14: outbound-tls.domains."a b": not a domain name: labels of letters, digits and hyphens, '
+            "joined by dots",
+        ),
+    ),
+    Mistake(
+        "own records that cannot be looked at",
+        WAY + '[dns-monitor]\ndomains = ["a b"]\naddresses = ["here"]\ndkim-selectors = [""]\n',
+        (
+            "g.toml:6: dns-monitor.domains[0]: 'a b': not a domain name: labels of letters, digits and hyphens, "
+            "joined by dots",
+            "g.toml:7: dns-monitor.addresses[0]: 'here' is not an IP address",
+            "g.toml:8: dns-monitor.dkim-selectors[0]: '': not a domain name: labels of letters, digits and hyphens, "
+            "joined by dots",
+        ),
+    ),
 ]

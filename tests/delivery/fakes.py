@@ -18,7 +18,7 @@ from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.authentication import Credentials
-from gatepost.delivery.courier import Courier, OwnName
+from gatepost.delivery.courier import Courier, OwnName, Results
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
@@ -38,6 +38,7 @@ from gatepost.ports.world import Clock
 from gatepost.queue.active import Parcel
 from gatepost.queue.schedule import QueueClock
 from gatepost.routing.hosts import hosts_of
+from gatepost.routing.link_policies import LinkPolicies
 from gatepost.routing.next_hop import NextHop, Router
 
 CONTENT = Content(head=b"Subject: hello\r\n\r\n", body=b"text\r\n")
@@ -358,6 +359,8 @@ def yard(
     own_addresses: Sequence[tuple[str, int]] = (),
     wildcard_ports: Sequence[int] = (),
     monotonic: Callable[[], float] | None = None,
+    policies: LinkPolicies | None = None,
+    results: Results | None = None,
 ) -> Yard:
     """Join the fakes; the dialer is a real one unless another is given."""
     settings = settings or settings_of({"smart-hosts": ["[192.0.2.10]"]})
@@ -416,6 +419,8 @@ def yard(
         counters=NoCounters(),
         log=log,
         logs=OutgoingLogs(now=clock.now, prefix="0" * 8, protocol=said.append, connectivity=connected.append),
+        policies=policies,
+        results=results,
     )
     maildir = MaildirCourier(
         maildirs=LocalMaildirs(),

@@ -27,6 +27,7 @@ from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recip
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
 from gatepost.facts.sender_id import SenderIdResult
 from gatepost.facts.sender_reputation import Reputation
+from gatepost.facts.sender_status import SenderStatus
 from gatepost.facts.spf import SpfResult
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.content import BodyForm
@@ -280,6 +281,7 @@ RECORDED: list[Any] = [
         recipient=to("bob@gate.test").address, listing=Listing.LISTED, type=DomainType.INTERNAL_RELAY
     ),
     RecipientStatus(recipient=to("postmaster").address, listing=Listing.NOT_ASKED),
+    SenderStatus(sender=to("bob@gate.test").address, is_ours=True, listing=Listing.NOT_LISTED),
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),
     MessageForm(),

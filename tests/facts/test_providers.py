@@ -281,6 +281,8 @@ def test_a_provider_is_asked_about_its_versions_only() -> None:
     desk = world.desk(a={"zone": "bl.test", "ip-versions": [4]})
     assert ask(desk, "2001:db8::1") == ()
     assert len(ask(desk, "::ffff:192.0.2.7")) == 1
+    assert world.zones.asked == [ASKED]
+    assert asyncio.run(desk.ask_each("2001:db8::1")) == []
 
 
 def test_a_provider_in_memory_counts_like_one_in_the_dns() -> None:

@@ -31,7 +31,7 @@ from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, QueuedMail
 from gatepost.policy import order
-from gatepost.ports.directory import TokenKeys
+from gatepost.ports.directory import Entry, TokenKeys
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Mx
@@ -93,10 +93,10 @@ class Known:
         self._keys = {parse_mailbox(address).key for address in addresses}
         self.broken = broken
 
-    def knows(self, recipient: Any) -> bool:
+    def look_up(self, recipient: Any) -> Entry:
         if self.broken:
             raise WorldFault("the source is away")
-        return recipient.key in self._keys
+        return Entry(recipient.key in self._keys)
 
 
 class Passwords:

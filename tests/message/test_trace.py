@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gatepost.message.fields import date_text, field
 from gatepost.message.headers import HeaderIndex
+from gatepost.message.origin import read_hop
 from gatepost.message.trace import completing_fields, received_field, return_path_field
 from gatepost.model.address import NULL_SENDER, Address
 from gatepost.model.envelope import Envelope, Recipient
@@ -50,6 +51,32 @@ def test_the_usual_received_field() -> None:
         "from client.example.net ([192.0.2.1]) by mx.example.com with ESMTP id 1k3v8q0zt4w00 "
         "for <bob@example.com>; Sun, 22 Nov 2026 13:05:00 +0000"
     )
+
+
+@pytest.mark.parametrize(
+    ("helo", "then"),
+    [
+        ("client.example.net", "from client.example.net (unverified [192.0.2.1]) by"),
+        ("", "from [192.0.2.1] (unverified) by"),
+        ("od d", "from [192.0.2.1] (HELO od?d) (unverified) by"),
+    ],
+)
+def test_an_address_whose_names_do_not_lead_back_is_marked(helo: str, then: str) -> None:
+    octets = received_field(
+        replace(SESSION, helo=helo),
+        MAIL,
+        hostname="mx.example.com",
+        mail_id="1k3v8q0zt4w00",
+        now=NOW,
+        recipient=None,
+        unverified=True,
+    )
+    value = HeaderIndex.parse(octets + b"\r\n").fields[0].value
+    assert value.decode().startswith(then)
+    # And another Gatepost finds the address all the same
+    hop = read_hop(value)
+    assert hop is not None
+    assert hop.address == "192.0.2.1"
 
 
 MODERN = TlsInfo(version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384", bits=256)

@@ -125,9 +125,10 @@ class World:
         policy: Mapping[str, Any] | None = None,
         agents: Mapping[str, Any] | None = None,
         third_party: ThirdParty | None = None,
+        relays: Sequence[str] = (),
         **connector: Any,
     ) -> PolicyRunner:
-        settings = settings_of(policy, **connector)
+        settings = settings_of(policy, relays=relays, **connector)
         return build(
             settings,
             agents or {},
@@ -144,12 +145,14 @@ class World:
         return self.runner(policy, **wishes).hearing("internet")
 
 
-def settings_of(policy: Mapping[str, Any] | None = None, **connector: Any) -> Settings:
+def settings_of(
+    policy: Mapping[str, Any] | None = None, *, relays: Sequence[str] = (), **connector: Any
+) -> Settings:
     """As a configuration file with these tables."""
     return Settings.model_validate(
         frozen(
             {
-                "server": {"hostname": "mx.gate.test"},
+                "server": {"hostname": "mx.gate.test", "internal-relays": list(relays)},
                 "accepted-domains": {name: {"type": kind.value} for name, kind in DOMAINS.items()},
                 "receive-connectors": {"internet": {"listen": ["127.0.0.1:2525"], **connector}},
                 "policy": dict(policy or {}),

@@ -50,9 +50,9 @@ def test_a_mail_that_passed() -> None:
     (outcome,) = tree.outcomes
     assert (outcome.recipient, outcome.action, outcome.turn) == ("bob@gate.test", "pass", ())
     assert [(s.stage, [o.agent for o in s.opinions]) for s in tree.stages] == [
-        ("connect", ["connection-control"]),
-        ("mail", ["relay-restriction", "helo-check"]),
-        ("rcpt", ["relay-restriction", "recipient-filter"]),
+        ("connect", ["connection-control", "ip-lists"]),
+        ("mail", ["sender-reputation", "relay-restriction", "helo-check", "sender-filter"]),
+        ("rcpt", ["ip-lists", "relay-restriction", "recipient-filter"]),
         ("end-of-headers", ["loop-detection"]),
         ("end-of-data", ["message-form", "dkim"]),
     ]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gatepost.adapters.dialer import DialedWire, LoopDialer
 from gatepost.model.fault import Fault, WorldFault
-from gatepost.model.https_url import HttpsUrl
 from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.ports.https import Fetched, HttpsRequest
 from gatepost.ports.resolver import Resolver
@@ -20,10 +19,21 @@ _NOT_MODIFIED: Final = 304
 
 
 class HttpsAsker:
-    """Keeps the promise of ports.https.HttpsClient."""
+    """Keeps the promises of ports.https.HttpsClient and HttpsFetcher."""
 
-    def __init__(self, resolver: Resolver, dialer: LoopDialer, *, ca_file: str) -> None:
-        """ca_file: the authorities that are believed, and no others; "" for the system's."""
+    def __init__(
+        self,
+        resolver: Resolver,
+        dialer: LoopDialer,
+        *,
+        ca_file: str,
+        is_public: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """ca_file: the authorities that are believed, and no others; "" for the system's.
+
+        is_public: which addresses a question that is `public_only` may go to.
+        """
+        self._is_public = is_public
         self._resolver = resolver
         self._dialer = dialer
         self._link = LinkTls(mode=LinkMode.VERIFIED, ca_file=ca_file)
@@ -33,7 +43,7 @@ class HttpsAsker:
         return (await self._good(request)).body
 
     async def fetch(self, request: HttpsRequest) -> Fetched:
-        """As HttpsClient."""
+        """As HttpsFetcher."""
         answer = await self._good(request)
         if answer.status == _NOT_MODIFIED:
             return Fetched(body=None, etag=answer.etag or request.etag)
@@ -52,8 +62,10 @@ class HttpsAsker:
             return answer
         if 300 <= answer.status < 400:
             raise WorldFault(f"{url.authority}: answered {answer.status}, and redirects are not followed")
-        if answer.status != 200:
+        if answer.status != 200 and not (request.body and answer.status in (201, 202)):
             raise WorldFault(f"{url.authority}: answered {answer.status}")
+        if request.accept_only and answer.media_type != request.accept:
+            raise WorldFault(f"{url.authority}: answered {answer.media_type[:60]!r}, not {request.accept}")
         return answer
 
     async def _answer(self, request: HttpsRequest) -> HttpAnswer:
@@ -64,7 +76,7 @@ class HttpsAsker:
             request.body,
             body_limit_bytes=request.answer_limit_bytes,
         )
-        wire = await self._connected(request.url, request.timeout_s)
+        wire = await self._connected(request)
         try:
             await wire.start_tls(request.url.host, link=self._link, timeout_s=request.timeout_s)
             wire.write(exchange.opening)
@@ -78,10 +90,12 @@ class HttpsAsker:
         finally:
             wire.close()
 
-    async def _connected(self, url: HttpsUrl, timeout_s: float) -> DialedWire:
-        addresses = await self._addresses(url.host, timeout_s)
+    async def _connected(self, request: HttpsRequest) -> DialedWire:
+        url, timeout_s = request.url, request.timeout_s
+        found = await self._addresses(url.host, timeout_s)
+        addresses = [a for a in found if not request.public_only or self._is_public(a)]
         if not addresses:
-            raise WorldFault(f"{url.host} has no address")
+            raise WorldFault(f"{url.host} has no {'public ' if found else ''}address")
         last: WorldFault | None = None
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
@@ -105,7 +119,7 @@ def _fields(request: HttpsRequest) -> list[tuple[str, str]]:
         ("Accept-Encoding", "identity"),
     ]
     if request.body:
-        fields.append(("Content-Type", "application/x-www-form-urlencoded"))
+        fields.append(("Content-Type", request.body_type))
     if request.etag:
         fields.append(("If-None-Match", request.etag))
     if request.authorization:

@@ -15,7 +15,7 @@ from gatepost.config.list_settings import ListFeed
 from gatepost.model.fault import WorldFault
 from gatepost.model.https_url import parse_https_url
 from gatepost.model.ip_ranges import address_text
-from gatepost.ports.https import HttpsClient, HttpsRequest
+from gatepost.ports.https import HttpsFetcher, HttpsRequest
 from gatepost.ports.lists import Entry, ListName
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.world import Clock
@@ -51,7 +51,7 @@ class ListFeeds:
     clock: Clock
     log: Log
     counters: Counters
-    https: Mapping[str, HttpsClient] = field(default_factory=dict)
+    https: Mapping[str, HttpsFetcher] = field(default_factory=dict)
     lazy: bool = False
     """Read a feed when it is first asked, for the command line."""
     _feeds: dict[str, _Feed] = field(init=False)
@@ -65,14 +65,25 @@ class ListFeeds:
             for name, feed in self.settings.items()
             if feed.enabled
         }
+        self._sort()
+
+    def __bool__(self) -> bool:
+        return bool(self._feeds)
+
+    def adopt(self, before: ListFeeds) -> None:
+        """Go on with an older configuration's tables of the same feeds: a reload takes nobody off a list."""
+        for name, feed in self._feeds.items():
+            old = before._feeds.get(name)
+            if old is not None and old.settings == feed.settings:
+                self._feeds[name] = old
+        self._sort()
+
+    def _sort(self) -> None:
         every = self._feeds.values()
         self._lists = {
             "block": tuple(feed for feed in every if feed.settings.counts_as == "block"),
             "allow": tuple(feed for feed in every if feed.settings.counts_as == "allow"),
         }
-
-    def __bool__(self) -> bool:
-        return bool(self._feeds)
 
     def find(self, list_name: ListName, version: int, number: int) -> Entry | None:
         """The first feed that lists the address."""
@@ -201,7 +212,7 @@ class ListFeeds:
         stamp = feed.path.with_suffix(".etag")
         with contextlib.suppress(OSError):
             age_s = self.clock.now() - stamp.stat().st_mtime
-            if 0 <= age_s < feed.settings.interval_s and feed.path.exists():
+            if abs(age_s) < feed.settings.interval_s and feed.path.exists():
                 return
         feed.tried_at = self.clock.monotonic()
         try:
@@ -209,7 +220,7 @@ class ListFeeds:
                 await self._fetch(feed, stamp)
         except BlockingIOError:
             return  # another worker is at it
-        except (OSError, WorldFault) as error:
+        except (OSError, ValueError, WorldFault) as error:
             self._fail(feed, f"{feed.settings.url} was not fetched: {error}")
 
     async def _fetch(self, feed: _Feed, stamp: Path) -> None:

@@ -31,7 +31,7 @@ from gatepost.adapters.certificates import (
     server_context,
     signature_of,
 )
-from gatepost.adapters.client_tls import client_context
+from gatepost.adapters.client_tls import client_context, result_of, shown_chain
 from gatepost.config.certificates import certificate_of, dns_names
 from gatepost.model.fault import WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
@@ -121,8 +121,14 @@ class MemoryPump:
             server_name=self._server_name,
             server_end_point=self._end_point(shown),
             client=peer_certificate(shown) if shown is not None and self._tls.server_side else None,
-            peer_is_proven=self._link is not None and self._link.proves_the_peer,
+            peer_is_proven=self._link is not None and self._link.proves_the_peer and not self._by_dane,
+            chain=shown_chain(self._tls) if self._by_dane else (),
         )
+
+    @property
+    def _by_dane(self) -> bool:
+        """The chain is judged by whoever gets `info`."""
+        return self._link is not None and self._link.mode is LinkMode.DANE
 
     def _shown(self) -> x509.Certificate | None:
         """The peer's certificate, when it showed one that can be read; of a client only where we ask for it."""
@@ -150,7 +156,10 @@ class MemoryPump:
         elif link.mode is LinkMode.VERIFIED and link.names:
             shown = self._shown()
             if shown is None or not link.names_fit(_names_of(shown)):
-                raise WorldFault(f"TLS failed: the certificate is not for {' or '.join(link.names)}")
+                raise WorldFault(
+                    f"TLS failed: the certificate is not for {' or '.join(link.names)}",
+                    tls_result="certificate-host-mismatch",
+                )
 
     def _shake_hands(self) -> None:
         try:
@@ -257,6 +266,8 @@ class _ByName:
 
 def client_pump(server_name: str, link: LinkTls) -> MemoryPump:
     """For one connection to a next hop. Raises WorldFault."""
+    if link.mode is LinkMode.DANE and link.names:
+        server_name = link.names[0]  # RFC 7672 §8.1
     verify = link.mode is LinkMode.VERIFIED and not link.names
     name = server_name if len(server_name) <= _SERVER_NAME_LIMIT else ""
     if verify and not name:
@@ -326,4 +337,7 @@ def _sni(name: str, *, verify: bool) -> str:
 def _fault(error: Exception, last_words: bytes = b"") -> WorldFault:
     """last_words: the alert that tells the peer what was wrong; the caller may still send it."""
     reason = getattr(error, "reason", None) or type(error).__name__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"{reason} ({error.verify_message})"
+        return WorldFault(f"TLS failed: {why}", alert=last_words, tls_result=result_of(error.verify_code))
     return WorldFault(f"TLS failed: {reason}", alert=last_words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
@@ -10,9 +9,9 @@ from pydantic import field_validator
 
 from gatepost.config.agent_table import AgentTable, FilterTable
 from gatepost.config.schema import setting
+from gatepost.facts.author import Author
 from gatepost.facts.recipient_status import Listing
 from gatepost.facts.sender_status import SenderStatus
-from gatepost.message.headers import HeaderIndex
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault
@@ -42,11 +41,6 @@ UNKNOWN_OWN_SENDER: Final = Finding(
     means="A stranger's return path is in a domain of ours, and no directory lists it.",
     points=3.0,
 )
-AUTHORS_LIMIT: Final = 50
-"""Addresses in From that are looked at."""
-FROM_LIMIT_BYTES: Final = 16 * 1024
-_QUOTED: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)')
-_BRACKETS: Final = re.compile(r"<([^<>]*+)>")
 
 Answer = Literal["accept", "stamp", "block"]
 
@@ -102,7 +96,11 @@ class SenderFilter:
 
     name: ClassVar[str] = "sender-filter"
     settings_type: ClassVar[type[AgentTable]] = Settings
-    needs: Mapping[Stage, tuple[type, ...]] = {Stage.MAIL: (), Stage.RCPT: (), Stage.END_OF_HEADERS: ()}
+    needs: Mapping[Stage, tuple[type, ...]] = {
+        Stage.MAIL: (),
+        Stage.RCPT: (),
+        Stage.END_OF_HEADERS: (Author,),
+    }
     when_unknown: ClassVar[Action] = Action.PASS
     is_filter: ClassVar[bool] = True
     findings: ClassVar[tuple[Finding, ...]] = (
@@ -128,7 +126,7 @@ class SenderFilter:
         # What is not configured is not asked for: the header section is read only for lists.
         lists = bool(self._blocked or self._stamped)
         self.needs = {
-            stage: ()
+            stage: SenderFilter.needs[stage]
             for stage, wanted in (
                 (Stage.MAIL, lists or self._null_sender != "accept" or self._own != "accept"),
                 (Stage.RCPT, bool(self._of_recipient)),
@@ -144,7 +142,7 @@ class SenderFilter:
             return self._return_path(mail, known)
         if mail.stage is Stage.RCPT:
             return self._for_recipient(mail)
-        return self._authors(mail)
+        return self._authors(mail, known[Author])
 
     def _return_path(self, mail: MailView, known: Known) -> Verdict:
         sender = mail.sender
@@ -189,13 +187,15 @@ class SenderFilter:
             f"{mail.recipient.address} wants no mail of {mail.sender} ({entry})", _UNLESS_OF_RECIPIENT
         )
 
-    def _authors(self, mail: MailView) -> Verdict:
-        authors = [a for a in authors_of(mail.head) if not self._exceptions.match(a)]
+    def _authors(self, mail: MailView, author_field: Author) -> Verdict:
+        authors = [a for a in author_field.addresses if not self._exceptions.match(a)]
         if not authors or mail.envelope is None:
             return self._silent
         for author in authors:
             if entry := self._blocked.match(author):
-                return self._refuse(f"{author} in From is blocked by {entry}", _UNLESS_LISTED)
+                return self._refuse(
+                    f"{author} in From is blocked by {entry}", _UNLESS_LISTED, (author_field,)
+                )
         recipients = [r.address for r in mail.envelope.recipients] if self._of_recipient else []
         unwanted = tuple(r for r in recipients if self._unwanted(r, authors))
         if unwanted:
@@ -204,11 +204,14 @@ class SenderFilter:
                 SENDER_DENIED,
                 f"{len(unwanted)} recipients want no mail of {authors[0]} in From",
                 recipients=unwanted,
+                because=(author_field,),
                 unless=_UNLESS_OF_RECIPIENT,
             )
         for author in authors:
             if entry := self._stamped.match(author):
-                return self._stamp((LISTED_AUTHOR,), [f"{author} in From is listed by {entry}"])
+                return self._stamp(
+                    (LISTED_AUTHOR,), [f"{author} in From is listed by {entry}"], (author_field,)
+                )
         return self._silent
 
     def _unwanted(self, recipient: Address, senders: tuple[Address, ...] | list[Address]) -> str:
@@ -232,8 +235,15 @@ class SenderFilter:
     ) -> Verdict:
         return Verdict(agent=self.name, findings=found, reason="; ".join(reasons)[:400], because=because)
 
-    def _refuse(self, reason: str, unless: str) -> Verdict:
-        return Verdict.reject(self.name, SENDER_DENIED, reason[:400], effects=self._effects, unless=unless)
+    def _refuse(self, reason: str, unless: str, because: tuple[object, ...] = ()) -> Verdict:
+        return Verdict.reject(
+            self.name,
+            SENDER_DENIED,
+            reason[:400],
+            because=because,
+            effects=self._effects,
+            unless=unless,
+        )
 
 
 _UNLESS_LISTED: Final = "the sender were not in blocked-senders, or were among the exceptions"
@@ -246,27 +256,6 @@ def recipient_key(text: str) -> str:
         return f"@{canonical_domain(text[1:])}" if text.startswith("@") else parse_mailbox(text).key
     except PeerFault as fault:
         raise ValueError(f'{text[:320]!r} is neither "user@example.com" nor "@example.com"') from fault
-
-
-def authors_of(head: bytes) -> tuple[Address, ...]:
-    """Every mail address in every From field, at most AUTHORS_LIMIT; whatever is none is left out."""
-    found: dict[str, Address] = {}
-    for value in HeaderIndex.parse(head).all(b"from"):
-        text = _QUOTED.sub(_emptied, value[:FROM_LIMIT_BYTES].decode("utf-8", "replace"))
-        candidates = _BRACKETS.findall(text) or text.split(",")
-        for candidate in candidates[: AUTHORS_LIMIT - len(found)]:
-            try:
-                address = parse_mailbox(candidate.strip())
-            except (PeerFault, ValueError):
-                continue
-            found[address.key] = address
-    return tuple(found.values())
-
-
-def _emptied(quoted: re.Match[str]) -> str:
-    """A display name may hold anything; a quoted local part is what stands before an @."""
-    after = quoted.string[quoted.end() : quoted.end() + 1]
-    return quoted[0] if after == "@" else ""
 
 
 def _known_status(known: Known) -> SenderStatus | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import click
 
+from gatepost.cli import dns_records
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
 from gatepost.control.commands import AskMetrics, Samples
@@ -21,7 +22,11 @@ Sums = dict[str, dict[str, float]]
 
 @click.group()
 def command() -> None:
-    """See how the name servers serve the gateway, and ask them."""
+    """See how the name servers serve the gateway; look at, make and publish the records of own domains."""
+
+
+for _records in (dns_records.survey, dns_records.wizard, dns_records.history):
+    command.add_command(_records)
 
 
 @command.command()

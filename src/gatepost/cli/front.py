@@ -54,7 +54,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "dkim": ("gatepost.cli.dkim", "Make signing keys and compare them with the DNS."),
     "clock": ("gatepost.cli.clock", "Show and confirm the time the queue believes."),
-    "dns": ("gatepost.cli.dns", "See how the name servers serve the gateway, and ask them."),
+    "dns": ("gatepost.cli.dns", "See how name servers serve; look at, make and publish own records."),
     "lab": ("gatepost.cli.lab", "Run the gateway with a small internet around it, on loopback."),
     "version": ("gatepost.cli.version", "Print the version."),
 }

@@ -1,4 +1,4 @@
-"""How list providers have answered since the workers started: a line each for `gatepost status`."""
+"""How feeds are, and how list providers have answered since the workers started: lines for `gatepost status`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ def provider_lines(face: Face) -> Iterator[str]:
     """Hit rate, latency, and what is wrong; nothing when there is no provider."""
     settings = face.configuration.settings
     names = dict.fromkeys((*settings.block_list_providers, *settings.allow_list_providers))
-    if not names:
+    if not names and not settings.list_feeds:
         return
     sums: Counter[tuple[str, str, str]] = Counter()
     for link in face.world.running(settings):
         reply = link.ask(AskMetrics())
         for name, labels, value in reply.samples if isinstance(reply, Samples) else ():
             held = dict(labels)
-            sums[name, held.get("provider", ""), held.get("outcome", "")] += value  # type: ignore[assignment]
+            subject = held.get("provider") or held.get("feed", "")
+            sums[name, subject, held.get("outcome", "")] += value  # type: ignore[assignment]
+    for feed in settings.list_feeds:
+        if sums["list_feed_failed", feed, ""]:
+            yield f"list feed {feed} cannot be fetched or read; what was known stays in force: the log says more"
     for name in names:
         ended = {
             word: sums["list_questions", name, word] for word in ("listed", "clear", "failed", "refused")

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.config.load import Configuration
     from gatepost.config.settings import Settings
+    from gatepost.control.dns_history import DnsHistory
+    from gatepost.control.dns_survey import Survey
+    from gatepost.control.dns_wizard import Plan
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
     from gatepost.facts.provider_desk import ProviderAnswer
@@ -57,6 +60,22 @@ class AccountBook(Protocol):
 
     def remove(self, user: str) -> bool:
         """False when there is none of the name."""
+
+
+class DnsDesk(Protocol):
+    """The DNS, for the administrator. Every method raises WorldFault."""
+
+    def survey(self, domain: str, *, selectors: Sequence[str], addresses: Sequence[str]) -> Survey:
+        """What a domain publishes about its mail."""
+
+    def spf_lookups(self, domain: str, record: str) -> tuple[int, list[str]]:
+        """How many look-ups a record would cost, and what is wrong with those it includes."""
+
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
+        """Change the zone on its server; what was done, in words."""
+
+    def history(self, domain: str) -> DnsHistory | None:
+        """What the monitor has seen; None for a domain it never looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,5 +173,7 @@ class ControlWorld:
     """State and key of every selector of [dkim-signing]. Raises WorldFault when a file cannot be read."""
     texts: Callable[[Settings, Sequence[str]], Mapping[str, Sequence[bytes] | NoAnswer]]
     """TXT records by name."""
+    dns: Callable[[Settings], DnsDesk]
+    """Looks at the DNS, and changes zones."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""

@@ -38,8 +38,8 @@ class Dns(Table):
         "How long an answer is kept at most", default=86400.0, low=3600, high=86400
     )
     refresh_from: int = setting(
-        "An answer used this often is asked for again shortly before its time is over, so that nobody waits for "
-        "it; 0: never",
+        "An answer used more often than this is asked for again in the last tenth of its time, so that nobody "
+        "waits for it; 0: never",
         default=3,
         low=0,
     )

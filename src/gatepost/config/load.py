@@ -24,6 +24,8 @@ from gatepost.config.check_limits import check_limits
 from gatepost.config.check_lists import check_lists
 from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
+from gatepost.config.check_outbound_tls import check_dns_monitor, check_outbound_tls
+from gatepost.config.check_relays import check_relays
 from gatepost.config.check_tls import check_tls
 from gatepost.config.check_values import check_values
 from gatepost.config.check_ways_out import check_ways_out
@@ -250,7 +252,10 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_delivery(settings)
     yield from check_directories(settings)
     yield from check_dkim(settings)
+    yield from check_outbound_tls(settings)
+    yield from check_dns_monitor(settings)
     yield from check_doors(settings)
+    yield from check_relays(settings)
     yield from check_limits(settings)
     yield from check_guards(settings)
     yield from check_lists(settings)

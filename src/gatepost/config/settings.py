@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
 from gatepost.config.directory_settings import Directory
 from gatepost.config.dkim_settings import Arc, Dkim, DkimSigning
+from gatepost.config.dns_monitor_settings import DnsMonitor
 from gatepost.config.dns_settings import Dns
 from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.list_settings import DnsLists, ListFeed, Provider
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
+from gatepost.config.outbound_tls_settings import OutboundTls
 from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.rights import Right
 from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
+from gatepost.model.ip_ranges import IpRanges
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
 """The limits stand at the number, because "auto" cannot be compared with one."""
@@ -58,6 +61,18 @@ class Server(Table):
         low=0,
         high=3600,
     )
+    internal_relays: tuple[str, ...] = setting(
+        "Hosts of ours, or of a provider, that take mail for us before we do: addresses, networks or ranges a-b. "
+        "Of what they bring, the origin is read from its Received fields",
+        default=(),
+        example='["10.0.0.0/8", "198.51.100.7"]',
+    )
+
+    @field_validator("internal_relays")
+    @classmethod
+    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        IpRanges(entries)
+        return entries
 
 
 class AcceptedDomain(Table):
@@ -423,6 +438,7 @@ class Settings(Table):
     send_connectors: dict[str, SendConnector] = setting("The ways out", default={})
     delivery: Delivery = setting("How mail leaves", default=Delivery())
     destinations: dict[str, Destination] = setting("Limits of single domains", default={})
+    outbound_tls: OutboundTls = setting("MTA-STS and DANE", default=OutboundTls())
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})
@@ -436,6 +452,7 @@ class Settings(Table):
     allow_list_providers: dict[str, Provider] = setting("Who lists good senders", default={})
     dns_lists: DnsLists = setting("How providers are asked", default=DnsLists())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
+    dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
     dkim: Dkim = setting("Signatures that are checked", default=Dkim())

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from gatepost.config.settings import SendConnector
 from gatepost.delivery.authentication import Credentials, choose, exchange_for
+from gatepost.delivery.dane_proof import proven_by_dane
 from gatepost.delivery.load import Load
 from gatepost.delivery.needs import NO_REQUIRETLS, NO_SMTPUTF8, needs_of, options_for
 from gatepost.delivery.outcome import Fate, Outcome, all_alike, outcomes_of
@@ -46,6 +47,8 @@ TRANSACTION_LIMIT_S: Final = 1800.0
 _STOPPED: Final = "4.3.2 the delivery was broken off by a stop"
 _E = TypeVar("_E")
 
+NO_STARTTLS: Final = "starttls-not-supported"
+"""What a report calls it (RFC 8460 §4.3.1)."""
 NOT_PROVEN: Final = Reply(
     450, "4.7.10", "REQUIRETLS was asked for, and the next hop has not proven who it is"
 )
@@ -74,6 +77,10 @@ class NextHopConnection:
     host: str
     monotonic: Callable[[], float]
     link: LinkTls
+    asked: LinkTls | None = None
+    """What the settings asked for, where a policy of the domain asked for more; None: `link`."""
+    now: Callable[[], float] = lambda: 0.0
+    """Wall time, for the dates of certificates that DANE judges."""
     tls: TlsInfo | None = None
     mails_sent: int = 0
     pipelining: bool = True
@@ -179,23 +186,30 @@ class NextHopConnection:
         demanded = link.is_demanded
         if not self.engine.offers.starttls:
             if demanded:
-                raise WorldFault(f"{self.host} does not offer STARTTLS, and TLS is {link.mode.value}")
+                raise WorldFault(
+                    f"{self.host} does not offer STARTTLS, and TLS is {_demand(link)}", tls_result=NO_STARTTLS
+                )
             return
         self.engine.start_tls()
         answer = await self._expect(TlsAnswered, patience_s)
         if not answer.reply.is_positive:
             if demanded:
-                raise WorldFault(f"{self.host} refused STARTTLS: {answer.reply.text}")
+                raise WorldFault(f"{self.host} refused STARTTLS: {answer.reply.text}", tls_result=NO_STARTTLS)
             return
         try:
             self.engine.tls_started()
             self.tls = await self.wire.start_tls(self.host, link=link, timeout_s=self._patience(patience_s))
+            if link.mode is LinkMode.DANE:
+                self.tls = proven_by_dane(self.tls, link, now=self.now())
             if self.watch is not None:
                 self.watch.note(f"{self.tls.version} {self.tls.cipher}")
         except WorldFault as fault:
             if "file" in fault.facts:  # our own files: no handshake took place, and none failed
                 raise
-            raise TlsFailed(f"TLS with {self.host} failed: {fault.reason}") from fault
+            raise TlsFailed(
+                f"TLS with {self.host} failed: {fault.reason}",
+                tls_result=fault.facts.get("tls_result", "validation-failure"),
+            ) from fault
         await self._hello(patience_s)
 
     async def _log_in(self, credentials: Credentials, patience_s: float) -> None:
@@ -341,6 +355,10 @@ class NextHopConnection:
         self.wire.close()
         if self.watch is not None:
             self.watch.closed(self.mails_sent)
+
+
+def _demand(link: LinkTls) -> str:
+    return f"{link.mode.value} by its {link.policy} policy" if link.policy else link.mode.value
 
 
 def _agreed(reply: PeerReply, to: str) -> None:

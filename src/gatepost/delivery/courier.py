@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from gatepost.delivery.authentication import Credentials
-from gatepost.delivery.connection import LOOP, NextHopConnection, StaleConnection, TlsFailed
+from gatepost.delivery.connection import LOOP, NO_STARTTLS, NextHopConnection, StaleConnection, TlsFailed
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.parked import ParkedConnections
 from gatepost.delivery.sources import Sources
@@ -23,6 +23,7 @@ from gatepost.protocol.smtp_client import ClientEngine
 from gatepost.queue.active import Parcel
 from gatepost.records.wire_log import endpoint
 from gatepost.routing.hosts import Failure, Host, Hosts
+from gatepost.routing.link_policies import HopPolicy, HostLink, LinkPolicies, PublishedPolicy
 from gatepost.routing.link_tls import link_tls_of
 from gatepost.routing.next_hop import NextHop
 
@@ -33,6 +34,23 @@ _LINKS_LIMIT: Final = 10_000
 
 FindHosts = Callable[[NextHop], Awaitable[Hosts]]
 """routing.hosts.hosts_of with the resolver and our own names and addresses."""
+
+
+class Results(Protocol):
+    """Collects how TLS went, for reports to the domains (RFC 8460)."""
+
+    def note(
+        self,
+        *,
+        domain: str,
+        published: PublishedPolicy,
+        result: str,
+        host: str,
+        ip: str,
+        local_ip: str,
+        why: str,
+    ) -> None:
+        """One connection. result: the word of RFC 8460 §4.3, "" when it went well."""
 
 
 class NoHost(WorldFault):
@@ -79,8 +97,13 @@ class Courier:
         counters: Counters,
         log: Log,
         logs: OutgoingLogs | None = None,
+        policies: LinkPolicies | None = None,
+        results: Results | None = None,
     ) -> None:
-        """logs: where connections are written down."""
+        """logs: where connections are written down. policies: what domains publish about TLS; None: nothing counts.
+
+        results: where is noted how TLS went, for reports.
+        """
         self._dialer = dialer
         self._find_hosts = find_hosts
         self._bodies = bodies
@@ -90,6 +113,8 @@ class Courier:
         self._counters = counters
         self._log = log
         self._logs = logs
+        self._policies = policies
+        self._results = results
         self._sources = Sources()
         self.parked = ParkedConnections()
         self._links: dict[str, LinkTls] = {}
@@ -125,15 +150,19 @@ class Courier:
 
         proven: to one that proves who it is, whatever the connector says.
         """
-        link = self._link(next_hop).proven if proven else self._link(next_hop)
+        settled = self._link(next_hop)
+        link = settled.proven if proven else settled
         if pipelining and (found := self.parked.of_hop(next_hop.key, link)):
             return Line(next_hop, *found)
+        if self._policies is not None:
+            self._policies.expect(next_hop, settled)
         hosts = await self._find_hosts(next_hop)
         if isinstance(hosts, Failure):
             self._failed(next_hop, next_hop.domain or next_hop.key, hosts.text)
             if hosts.permanent:
                 raise NeverThere(hosts.reply, hosts.text)
             raise NoHost(hosts.text)
+        policy = await self._policy(next_hop, settled)
         until = self._monotonic() + CONNECTING_LIMIT_S
         reasons: list[str] = []
         for host in hosts.hosts:
@@ -143,9 +172,11 @@ class Courier:
                 sources = self._sources.order(
                     next_hop.connector, next_hop.settings, host.ip, destination=next_hop.key
                 )
-                if pipelining and (found := self._parked_at(next_hop, host, sources[0], link)):
+                asked = await self._asked(policy, next_hop, host, link)
+                if pipelining and (found := self._parked_at(next_hop, host, sources[0], asked.link)):
                     return Line(next_hop, *found)
-                connection = await self._open(next_hop, host, sources, until, link)
+                connection = await self._open(next_hop, host, sources, until, asked)
+                connection.asked = link
             except WorldFault as fault:
                 reasons.append(fault.reason)
                 self._failed(next_hop, host.name, fault.reason)
@@ -155,6 +186,57 @@ class Courier:
             connection.pipelining = pipelining
             return Line(next_hop, host, connection)
         raise NoHost(reasons[-1] if reasons else f"no answer within {CONNECTING_LIMIT_S:.0f} s")
+
+    async def _policy(self, next_hop: NextHop, link: LinkTls) -> HopPolicy | None:
+        """What the next hop's domain publishes. Raises NoHost when that must be known and is not."""
+        if self._policies is None:
+            return None
+        try:
+            return await self._policies.of(next_hop, link)
+        except WorldFault as fault:
+            self._failed(next_hop, next_hop.domain, fault.reason)
+            raise NoHost(f"451 4.7.5 {fault.reason}") from fault
+
+    async def _asked(
+        self, policy: HopPolicy | None, next_hop: NextHop, host: Host, link: LinkTls
+    ) -> HostLink:
+        """What is asked of TLS with one host. Raises WorldFault when it must not be used."""
+        if policy is None:
+            return HostLink(link=link)
+        try:
+            asked = await policy.link_to(host)
+        except WorldFault as fault:
+            self._counters.add("delivery_tls_policy_failures", 1, connector=next_hop.connector)
+            self._log.write(
+                "warning", "tls-policy-failed", domain=policy.domain, host=host.name, why=fault.reason
+            )
+            self._noted(next_hop, host, HostLink(link=link), fault)
+            raise
+        if link.proves_the_peer and not asked.link.proves_the_peer:
+            return HostLink(link=link)  # a mail with REQUIRETLS, whatever the domain publishes
+        if asked.problem:
+            self._noted(next_hop, host, asked, WorldFault(asked.problem, tls_result=asked.problem))
+        return asked
+
+    def _noted(
+        self, next_hop: NextHop, host: Host, asked: HostLink, fault: WorldFault | None, *, local_ip: str = ""
+    ) -> None:
+        """For the report to the domain; only what TLS has to do with. fault: None when it went well."""
+        if self._results is None or not next_hop.domain:
+            return
+        result = "" if fault is None else str(fault.facts.get("tls_result", ""))
+        if fault is None or result:
+            published = asked.published if fault is None else fault.facts.get("published", asked.published)
+            assert isinstance(published, PublishedPolicy)
+            self._results.note(
+                domain=next_hop.domain,
+                published=published,
+                result=result,
+                host=host.name,
+                ip=host.ip,
+                local_ip=local_ip,
+                why="" if fault is None else fault.reason,
+            )
 
     def _parked_at(
         self, next_hop: NextHop, host: Host, source: str, link: LinkTls
@@ -229,11 +311,20 @@ class Courier:
         return None
 
     async def _open(
-        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float, link: LinkTls
+        self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float, asked: HostLink
     ) -> NextHopConnection:
+        if asked.trial is not None:
+            try:
+                return await self._tried(next_hop, host, sources, until, asked, asked.trial)
+            except WorldFault as fault:
+                if "tls_result" not in fault.facts:
+                    raise  # the host does not answer, or not in time: a policy has nothing to do with it
+        link = asked.link
         try:
             # A Unix socket leads to this machine: nothing is to be hidden there.
-            return await self._open_once(next_hop, host, sources, until, link, in_the_clear=bool(host.path))
+            return await self._tried(
+                next_hop, host, sources, until, asked, link, in_the_clear=bool(host.path)
+            )
         except TlsFailed as fault:
             if link.is_demanded:
                 raise
@@ -244,6 +335,41 @@ class Courier:
                 "warning", "tls-fallback", next_hop=next_hop.key, host=host.name, why=fault.reason
             )
             return await self._open_once(next_hop, host, sources, until, link, in_the_clear=True)
+
+    async def _tried(
+        self,
+        next_hop: NextHop,
+        host: Host,
+        sources: Sequence[str],
+        until: float,
+        asked: HostLink,
+        link: LinkTls,
+        *,
+        in_the_clear: bool = False,
+    ) -> NextHopConnection:
+        """One connection, and how its TLS went is noted."""
+        try:
+            connection = await self._open_once(
+                next_hop, host, sources, until, link, in_the_clear=in_the_clear
+            )
+        except WorldFault as fault:
+            if link.policy and "tls_result" in fault.facts:
+                self._counters.add("delivery_tls_policy_failures", 1, connector=next_hop.connector)
+                self._log.write(
+                    "warning",
+                    "tls-policy-failed",
+                    domain=next_hop.domain,
+                    host=host.name,
+                    why=fault.reason,
+                )
+            self._noted(next_hop, host, asked, fault)
+            raise
+        if connection.tls is None:
+            in_clear = WorldFault(f"{host.name} does not offer STARTTLS", tls_result=NO_STARTTLS)
+            self._noted(next_hop, host, asked, in_clear, local_ip=connection.wire.local_ip)
+        elif not asked.problem and (asked.trial is None or link is asked.trial):
+            self._noted(next_hop, host, asked, None, local_ip=connection.wire.local_ip)
+        return connection
 
     async def _dial(
         self, next_hop: NextHop, host: Host, sources: Sequence[str], until: float
@@ -287,6 +413,7 @@ class Courier:
             host=host.name,
             monotonic=self._monotonic,
             link=link,
+            now=self._policies.clock.now if self._policies is not None else _no_time,
             watch=self._watch(next_hop, host, wire),
         )
         opened = False
@@ -318,3 +445,8 @@ def _would_do_if_proven(connection: NextHopConnection) -> bool:
 def refused(parcel: Parcel, fault: NeverThere) -> Attempt:
     """The attempt of a parcel whose next hop will never be there."""
     return Attempt(outcomes=all_alike(parcel.recipients, Fate.FAILED, fault.reply))
+
+
+def _no_time() -> float:
+    """Without policies nothing is judged by its dates."""
+    return 0.0

@@ -50,9 +50,12 @@ class ParkedConnections:
         self._count += 1
 
     def of_hop(self, next_hop: str, link: LinkTls | None = None) -> tuple[Host, NextHopConnection] | None:
-        """The one parked last that is as safe as `link`: the others grow old and close."""
+        """The one parked last that is as safe as `link`: the others grow old and close.
+
+        link: by the settings; what the domain's policy asked for besides was asked when it was opened.
+        """
         for place in reversed(self._places.get(next_hop, ())):
-            if _is_as_safe(place, link):
+            if _is_as_safe(place, link) or _was_asked(place, link):
                 return self._taken(place)
         return None
 
@@ -103,3 +106,11 @@ def _is_as_safe(place: _Place, link: LinkTls | None) -> bool:
     """Opened for the same demands, or for more. None: any will do."""
     held = place.connection.link
     return link is None or held == link or held == link.proven
+
+
+def _was_asked(place: _Place, link: LinkTls | None) -> bool:
+    """Opened for these settings, and for a policy on top of them; it may prove the peer as well as `proven`."""
+    connection = place.connection
+    if connection.asked is None or link is None:
+        return False
+    return connection.asked == link or (connection.peer_is_proven and connection.asked.proven == link)

@@ -71,7 +71,7 @@ def helo_form(helo: str, address: str) -> HeloForm:
     if helo.startswith("["):
         return _literal_form(helo, address)
     name = helo.lower().removesuffix(".")
-    if _parsed(name) is not None:
+    if (":" in name or name[-1:].isdigit()) and _parsed(name) is not None:
         return HeloForm.BARE_ADDRESS
     if not HOST_NAME.fullmatch(name):
         return HeloForm.NO_NAME

@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 
 from gatepost.config.list_settings import DnsLists, Provider
 from gatepost.model.fault import PeerFault, WorldFault
-from gatepost.model.ip_ranges import number_of
+from gatepost.model.ip_ranges import address_text, number_of
 from gatepost.model.list_answer import Judged, Match, judge, printable
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.resolver import Lookup, RecordType
@@ -100,7 +100,8 @@ class ProviderDesk:
 
     async def ask(self, address: str) -> tuple[ProviderAnswer, ...]:
         """In the order of their priority. Those that rest or are not trusted are not asked, and have a problem."""
-        version, _ = number_of(address)
+        version, number = number_of(address)
+        address = address_text(version, number)  # IPv4 in IPv6 is asked as IPv4
         desks = [desk for desk in self._desks if version in desk.settings.ip_versions]
         local = {id(d): self._ask_local(d, address) for d in desks if not d.settings.zone}
         tasks = {
@@ -120,8 +121,10 @@ class ProviderDesk:
 
     async def ask_each(self, address: str, names: Iterable[str] = ()) -> Sequence[ProviderAnswer]:
         """For people: every enabled provider (or those named), whatever its state, with its words."""
-        wanted = frozenset(names)
-        desks = [desk for desk in self._desks if not wanted or desk.name in wanted]
+        wanted, (version, number) = frozenset(names), number_of(address)
+        address = address_text(version, number)
+        asked = [desk for desk in self._desks if version in desk.settings.ip_versions]
+        desks = [desk for desk in asked if not wanted or desk.name in wanted]
         return await asyncio.gather(
             *(
                 self._ask_zone(desk, address, with_text=True)

@@ -23,6 +23,7 @@ SPACE: Final = "reputation"
 NAMES_SPACE: Final = "reputation-helo"
 HALF_LIVES_KEPT: Final = 7
 """After so many, less than a hundredth of a count is left."""
+_NOTHING: Final = Evidence()
 NETWORK_DISCOUNT: Final = 2
 """So much less counts the level of its network for an address that nobody knows."""
 
@@ -87,41 +88,44 @@ class ReputationBook:
     def of(self, address: str, now: float) -> Reputation:
         """The client's own level; of a client that nobody knows, its network's less two."""
         origin = origin_of(address)
-        own = self.standing(origin.source, now)
-        if own.weighed.level is not None:
-            return _reputation(address, origin.source, own, own.weighed.level)
-        around = self.standing(origin.network, now)
-        if around.weighed.level is not None:
-            level = max(0, around.weighed.level - NETWORK_DISCOUNT)
-            return _reputation(address, origin.network, around, level)
-        return Reputation(address=address, weight=round(own.evidence.weight, 1))
+        own = self._evidence(origin.source, now)
+        if own.weight >= self._minimum:
+            return self._judged(address, origin.source, own, 0, now)
+        around = self._evidence(origin.network, now)
+        if around.weight >= self._minimum:
+            return self._judged(address, origin.network, around, NETWORK_DISCOUNT, now)
+        return Reputation(address=address, weight=round(own.weight, 1))
 
     def standing(self, key: str, now: float) -> Standing:
         """key: an address, an IPv6 /64, or a network, as origin_of() writes them."""
+        return self._standing(key, self._evidence(key, now), now)
+
+    def _evidence(self, key: str, now: float) -> Evidence:
         counts = self._shared.counts(SPACE, key, half_life_s=self._half_life_s, now=now)
-        if counts is None or len(counts) != len(Evidence._fields):
-            return Standing(key=key, evidence=Evidence(), helo_names=0.0, weighed=Weighed(None, ()))
-        evidence = Evidence(*counts)
+        return _NOTHING if counts is None or len(counts) != len(_NOTHING) else Evidence(*counts)
+
+    def _standing(self, key: str, evidence: Evidence, now: float) -> Standing:
         marks = self._shared.counts(NAMES_SPACE, key, half_life_s=self._half_life_s, now=now) or ()
         names = names_in(marks)
         weighed = weigh(evidence, names, minimum=self._minimum)
         return Standing(key=key, evidence=evidence, helo_names=names, weighed=weighed)
+
+    def _judged(self, address: str, key: str, evidence: Evidence, discount: int, now: float) -> Reputation:
+        weighed = self._standing(key, evidence, now).weighed
+        assert weighed.level is not None, "there is enough evidence"
+        return Reputation(
+            address=address,
+            level=max(0, weighed.level - discount),
+            judged_by=key,
+            weight=round(evidence.weight, 1),
+            reasons=tuple(map(str, weighed.reasons)),
+        )
 
     def forget(self, address: str) -> None:
         """It begins anew; its network's counts stay."""
         source = origin_of(address).source
         self._shared.remove(SPACE, source)
         self._shared.remove(NAMES_SPACE, source)
-
-
-def _reputation(address: str, key: str, standing: Standing, level: int) -> Reputation:
-    return Reputation(
-        address=address,
-        level=level,
-        judged_by=key,
-        weight=round(standing.evidence.weight, 1),
-        reasons=tuple(map(str, standing.weighed.reasons)),
-    )
 
 
 def gatherer(sources: Sources) -> Gathering:

@@ -10,6 +10,7 @@ import msgspec
 
 from gatepost.config.delivery_settings import Delivery
 from gatepost.config.settings import Settings
+from gatepost.facts.reverse_dns import ReverseDns
 from gatepost.intake.transaction import Transaction
 from gatepost.message.firewall import apply_edits, firewalled
 from gatepost.message.headers import HeaderIndex
@@ -139,6 +140,7 @@ def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
         mail_id=name,
         now=arrival.view.now,
         recipient=only,
+        unverified=_is_unverified(arrival),
     )
     completed = completing_fields(
         arrival.index, arrival.session, hostname=arrival.hostname, mail_id=name, now=arrival.view.now
@@ -148,6 +150,16 @@ def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
         brought = firewalled(brought, arrival.session.rights, authserv_id=arrival.authserv_id)
     head = trace + completed + apply_edits(brought, group.edits)
     return Content(head=head, body=arrival.content.body, form=arrival.content.form)
+
+
+def _is_unverified(arrival: Arrival) -> bool:
+    """Somebody found out that no name of the client's address leads back to it; nobody waits to find out."""
+    found = arrival.hearing.fact(ReverseDns)
+    return (
+        isinstance(found, ReverseDns)
+        and found.address == arrival.session.client_ip
+        and not (found.confirmed or found.unanswered)
+    )
 
 
 def group_records(

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from gatepost.config.settings import Settings
+from gatepost.intake.behind_relays import SourceWatch, behind_relay
 from gatepost.intake.door import Door
 from gatepost.intake.new_mail import (
     Arrival,
@@ -27,6 +28,7 @@ from gatepost.message.firewall import firewalled
 from gatepost.message.headers import HeaderIndex
 from gatepost.model.content import Content
 from gatepost.model.fault import Fault, reply_for
+from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView
 from gatepost.model.mail_id import MailIds, mail_id_text
 from gatepost.model.queued import (
@@ -100,6 +102,8 @@ class TakingIn:
         self._counters = counters
         self._log = log
         self._notice = notice
+        self._relays = IpRanges(settings.server.internal_relays)
+        self._sources = SourceWatch(log, counters) if not self._relays else None
         self.memory_body_bytes = settings.queue.memory_body_bytes
         self.unfinished = Unfinished(store.spool, settings.intake.unfinished_bytes)
         self.open_spool: Callable[[], BodySpool] = self.unfinished.open
@@ -166,15 +170,20 @@ class TakingIn:
         head = firewalled(content.head, rights, authserv_id=authserv_id)
         if head is not content.head:
             content = Content(head=head, body=content.body, form=content.form)
+        index, judged = HeaderIndex.parse(head), session
+        if self._sources is not None:
+            self._sources.note(session)
+        elif session.client_ip in self._relays:
+            session, judged = behind_relay(session, index, self._relays)
         arrival = Arrival(
             hostname=door.hostname,
             authserv_id=authserv_id,
             session=session,
             transaction=transaction,
             hearing=hearing,
-            view=self._view(_END_OF_DATA, session, transaction, content, received),
+            view=self._view(_END_OF_DATA, judged, transaction, content, received),
             content=content,
-            index=HeaderIndex.parse(head),
+            index=index,
         )
         decisions = hearing.decide(arrival.view)
         if isinstance(decisions, tuple):

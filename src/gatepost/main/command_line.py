@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
-from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk
+from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk, DnsDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.ports.lists import AddressLists
@@ -48,6 +48,7 @@ def main() -> None:
             monotonic=time.monotonic,
             dkim_keys=_dkim_keys,
             texts=_texts,
+            dns=_dns,
             now=time.time,
         )
     )()
@@ -105,6 +106,12 @@ def _ask_providers(settings: Settings, address: str, name: str) -> Sequence[Prov
     from gatepost.main.list_sources import ask_providers
 
     return ask_providers(settings, address, name)
+
+
+def _dns(settings: Settings) -> DnsDesk:
+    from gatepost.main.dns_desk import DnsAtHand
+
+    return DnsAtHand(settings)
 
 
 def _accounts(settings: Settings) -> AccountBook:

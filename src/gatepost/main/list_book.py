@@ -12,7 +12,8 @@ from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.world import SystemClock
 from gatepost.config.settings import Settings
-from gatepost.main.places import feed_directory, shared_state_file
+from gatepost.main.places import feed_directory, shared_state_file, state_directory
+from gatepost.main.refusals import prepare_state
 from gatepost.model.fault import WorldFault
 
 
@@ -26,6 +27,7 @@ class Quiet:
 @contextmanager
 def opened(settings: Settings, now: Callable[[], float] = time.time) -> Iterator[SharedStore]:
     """Raises WorldFault when the file cannot be used, at the end when changes could not be kept."""
+    prepare_state(state_directory(settings), settings.server.user)  # it may be the first who comes
     store = SharedStore(shared_state_file(settings), now=now, log=Quiet(), limits=SPACE_LIMITS)
     try:
         if store.problem:

@@ -24,9 +24,14 @@ LIST_TABLES: Final = ("list_feeds", "block_list_providers", "allow_list_provider
 
 
 def lists_of(
-    settings: Settings, resolver: DnsResolver, clock: Clock, counters: Counters, log: Log
+    settings: Settings,
+    resolver: DnsResolver,
+    clock: Clock,
+    counters: Counters,
+    log: Log,
+    before: ListFeeds | None = None,
 ) -> tuple[ListFeeds, ProviderDesk]:
-    """Nothing is read or asked yet."""
+    """Nothing is read or asked yet. before: of the configuration in force."""
     authorities = {feed.ca_file for feed in settings.list_feeds.values() if feed.url}
     feeds = ListFeeds(
         settings=settings.list_feeds,
@@ -36,6 +41,8 @@ def lists_of(
         counters=counters,
         https={ca: HttpsAsker(resolver, LoopDialer(client_pump), ca_file=ca) for ca in authorities},
     )
+    if before is not None:
+        feeds.adopt(before)
     providers = ProviderDesk(
         block=settings.block_list_providers,
         allow=settings.allow_list_providers,

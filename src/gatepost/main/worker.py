@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -54,12 +54,14 @@ from gatepost.main.children import Birth, beat
 from gatepost.main.descriptors import affordable
 from gatepost.main.directories import RecipientSources, recipient_sources
 from gatepost.main.dns_check import check_dns
+from gatepost.main.dns_desk import DnsMonitorDuty
 from gatepost.main.guarding import guard_of
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, open_shared, unchanged
 from gatepost.main.list_sources import LIST_TABLES, lists_of, start_lists
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.notice_writer import NoticeWriter, house_of
+from gatepost.main.outbound_tls import FIRST_WORKER, OutboundTlsParts, outbound_tls_parts, tls_reporter
 from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
@@ -163,6 +165,8 @@ class Worker:
     tokens: Tokens
     certificates: CertificateWatch
     tasks: set[asyncio.Task[None]]
+    outbound_tls: OutboundTlsParts = field(default_factory=OutboundTlsParts)
+    dns_monitor: DnsMonitorDuty | None = None
 
     async def start(self) -> None:
         """From the inside out: deliveries first, doors last."""
@@ -176,6 +180,8 @@ class Worker:
         """Go on where an older configuration is; the sessions that are open, and stay its own."""
         for task in before.tasks:
             task.cancel()
+        if before.outbound_tls is not self.outbound_tls:
+            before.outbound_tls.keep()
         if before.watch is not self.watch:
             before.watch.stop()
             self.watch.start()
@@ -195,10 +201,14 @@ class Worker:
         self.lasting.lists.feeds = self.feeds
         self.tasks.update(start_lists(self.feeds, self.providers))
         self.certificates.look(self.clock.now())
+        self.outbound_tls.start()
         self._every(REFRESH_S, self._read_recipients)
         self._every(REFRESH_S, self._read_certificates)
         self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
+        self._every(PURGE_S, self.outbound_tls.tick)
+        if self.dns_monitor is not None:
+            self._every(PURGE_S, self.dns_monitor.tick)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
     async def stop(self, timeout_s: float, *, elders: Sequence[Worker] = ()) -> None:
@@ -211,6 +221,7 @@ class Worker:
         self.watch.stop()
         self.brake.tell()
         self.recipients.close()
+        self.outbound_tls.stop()
         self.resolver.close()
         self.wire_logs.close()
         self.store.close()
@@ -282,6 +293,21 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if before and unchanged(old, settings, "wire_logs", "receive_connectors", "send_connectors")
         else open_wire_logs(settings, number, system_clock)
     )
+    if before and unchanged(
+        old, settings, "outbound_tls", "dns", "send_connectors", "server", "accepted_domains", "queue"
+    ):
+        outbound_tls = before.outbound_tls
+    else:
+        outbound_tls = outbound_tls_parts(
+            settings,
+            resolver,
+            number,
+            clock=clock,
+            log=log,
+            counters=counters,
+            before=before.outbound_tls if before else None,
+            reporter=tls_reporter(settings, lasting, resolver, router, randomness),
+        )
     courier = Courier(
         dialer=LoopDialer(client_pump),
         find_hosts=_finder(settings, resolver, randomness),
@@ -296,6 +322,8 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         counters=counters,
         log=log,
         logs=wire_logs.outgoing(system_clock, randomness),
+        policies=outbound_tls.policies,
+        results=outbound_tls.reporter,
     )
     maildir = MaildirCourier(
         maildirs=LocalMaildirs(),
@@ -347,7 +375,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     feeds, providers = (
         (before.feeds, before.providers)
         if before and unchanged(old, settings, *LIST_TABLES)
-        else lists_of(settings, resolver, system_clock, counters, log)
+        else lists_of(settings, resolver, system_clock, counters, log, before.feeds if before else None)
     )
     runner = order.build(
         settings,
@@ -466,6 +494,10 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         tokens=tokens,
         certificates=CertificateWatch(tls, log=log, counters=counters),
         tasks=set(),
+        outbound_tls=outbound_tls,
+        dns_monitor=DnsMonitorDuty(settings, resolver, clock=clock, log=log, counters=counters)
+        if number == FIRST_WORKER
+        else None,
     )
 
 

@@ -29,15 +29,17 @@ def received_field(
     mail_id: str,
     now: float,
     recipient: Address | None,
+    unverified: bool = False,
 ) -> bytes:
     """The Received field of a mail we take in, with CR LF.
 
+    unverified: it is known that no name of the client's address leads back to it.
     recipient: named in the "for" clause; None when the mail has several (none learns of another).
     What the peer said appears only as far as it is plain: everything else is "?".
     It says neither our version nor our inside (threats S09).
     """
     clauses = [
-        f"from {_from_clause(session.client_ip, session.helo)}",
+        f"from {_from_clause(session.client_ip, session.helo, unverified)}",
         f"by {hostname}",
         f"with {_protocol(session, envelope)}{_tls_comment(session.tls)}",
         f"id {mail_id}",
@@ -75,12 +77,14 @@ def address_literal(ip: str) -> str:
 @lru_cache(
     maxsize=256
 )  # a session that stays sends many mails; a name of the peer has at most a few hundred octets
-def _from_clause(client_ip: str, helo: str) -> str:
+def _from_clause(client_ip: str, helo: str, unverified: bool) -> str:  # a key of the cache
     ip = address_literal(client_ip)
+    mark = "unverified " if unverified else ""
     if _DOMAIN.fullmatch(helo) or _LITERAL.fullmatch(helo):
-        return f"{helo} ({ip})"
+        return f"{helo} ({mark}{ip})"
     shown = _NOT_PLAIN.sub("?", helo[:_HELO_LIMIT_CHARS])
-    return f"{ip} (HELO {shown})" if shown else ip
+    clause = f"{ip} (HELO {shown})" if shown else ip
+    return f"{clause} (unverified)" if unverified else clause
 
 
 def _protocol(session: Session, envelope: Envelope) -> str:

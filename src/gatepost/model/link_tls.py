@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
+
+
+class Association(NamedTuple):
+    """One TLSA record (RFC 6698 §2.1) that may prove a next hop."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
 
 
 class LinkMode(Enum):
@@ -19,6 +29,8 @@ class LinkMode(Enum):
     """A certificate for the next hop's name, from an authority we believe."""
     FINGERPRINT = "fingerprint"
     """A certificate, or a public key, that we know beforehand."""
+    DANE = "dane"
+    """A certificate that the next hop's TLSA records name (RFC 7672). No word of a setting: DNS asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +40,7 @@ class LinkTls:
     minimum: "1.2" or "1.3". fingerprints: 64 lower-case hex digits each. names: what a verified
     certificate must be for, lower case, "*.example.com" for all names below; () for the next
     hop's name. ca_file: "" for the authorities of the system. certificate_file, key_file: what we
-    show; "" for nothing.
+    show; "" for nothing. policy: who asked for it, "" for the settings.
     """
 
     mode: LinkMode = LinkMode.OPPORTUNISTIC
@@ -38,6 +50,8 @@ class LinkTls:
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
+    associations: tuple[Association, ...] = ()
+    policy: str = ""
 
     @property
     def is_demanded(self) -> bool:
@@ -47,7 +61,7 @@ class LinkTls:
     @property
     def proves_the_peer(self) -> bool:
         """Who answers is known: what REQUIRETLS asks for (RFC 8689 §4.2.1)."""
-        return self.mode in (LinkMode.VERIFIED, LinkMode.FINGERPRINT)
+        return self.mode in (LinkMode.VERIFIED, LinkMode.FINGERPRINT, LinkMode.DANE)
 
     @property
     def proven(self) -> LinkTls:

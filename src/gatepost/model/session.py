@@ -58,7 +58,9 @@ class TlsInfo:
     client: PeerCertificate | None = None
     """What a client of ours showed where we ask for it; None: nothing."""
     peer_is_proven: bool = False
-    """A next hop proved to be who it should be, by its name or by a fingerprint we know."""
+    """A next hop proved to be who it should be, by its name, by a fingerprint we know or by DANE."""
+    chain: tuple[bytes, ...] = ()
+    """The certificates a next hop showed, in DER, its own first; only where they are judged by DANE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

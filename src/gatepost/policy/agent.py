@@ -67,6 +67,14 @@ def wants_of(agent: Agent) -> Mapping[Stage, tuple[type[Any], ...]]:
     return wants
 
 
+def judges_origin(agent: Agent) -> bool:
+    """Whether session.origin_ip is what it is about (its optional attribute `judges_origin`).
+
+    Behind our own relays it is then asked at END_OF_HEADERS, where the origin is known, instead of any stage before.
+    """
+    return bool(getattr(agent, "judges_origin", False))
+
+
 def unknown_reply_of(agent: Agent) -> Reply:
     """What a client hears when the agent lacks a fact and defers (its optional attribute `unknown_reply`)."""
     reply: Reply = getattr(agent, "unknown_reply", UNKNOWN_REPLY)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 
 from gatepost.model.verdict import Stage
+from gatepost.policy.behind_relays import BehindRelays, skipped_among
 from gatepost.policy.panel import Panel
 
 
@@ -21,14 +21,12 @@ class Docket:
     panels: tuple[Mapping[Stage, Panel], ...]
     allowed: tuple[Mapping[Stage, Panel], ...] = ()
     allowed_are_exempt: bool = False
+    behind: BehindRelays | None = None
+    """Where there are internal relays: who is asked about what they bring."""
     skipped: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
     """By Audience: agents that are asked at no stage, and why; written into every dossier."""
     skipped_of_allowed: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "skipped", tuple(map(_skipped_among, self.panels)))
-        object.__setattr__(self, "skipped_of_allowed", tuple(map(_skipped_among, self.allowed)))
-
-
-def _skipped_among(panels: Mapping[Stage, Panel]) -> tuple[tuple[str, str], ...]:
-    return tuple(dict.fromkeys(chain.from_iterable(panel.skipped for panel in panels.values())))
+        object.__setattr__(self, "skipped", tuple(map(skipped_among, self.panels)))
+        object.__setattr__(self, "skipped_of_allowed", tuple(map(skipped_among, self.allowed)))

@@ -137,6 +137,10 @@ class Knowledge:
         self._forget(lambda gathering: gathering.scope is not _OF_CONNECTION or gathering.of_identity)
         self._of_recipient.clear()
 
+    def forget_origin(self) -> None:
+        """What is about session.origin_ip: it is another one."""
+        self._forget(lambda gathering: gathering.of_origin)
+
     def forget_client(self) -> None:
         """All of it."""
         self._forget(lambda _: True)

@@ -17,6 +17,7 @@ from gatepost.model.session import Session
 from gatepost.model.verdict import PASSED, Action, Disposition, SkipFilters, Stage, Verdict
 from gatepost.policy.agent import Agent, unknown_reply_of
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.behind_relays import BehindRelays
 from gatepost.policy.docket import Docket
 from gatepost.policy.dossier import DossierWriter
 from gatepost.policy.folding import EXEMPT_SCL, Decision, Scale, decide, stamped
@@ -53,6 +54,7 @@ class Hearing:
         "_alarm",
         "_asked",
         "_audience",
+        "_behind",
         "_docket",
         "_is_allowed",
         "_is_internal",
@@ -83,6 +85,7 @@ class Hearing:
         questions_per_mail: int = QUESTIONS_PER_MAIL,
     ) -> None:
         self._docket = docket
+        self._behind = docket.behind
         self._panels_of: Sequence[Mapping[Stage, Panel]] = docket.panels
         self._skipped_of = docket.skipped
         self._is_allowed = False
@@ -243,10 +246,25 @@ class Hearing:
     def _panels_for(self, session: Session) -> Mapping[Stage, Panel]:
         if session is not self._session:  # rights change with EHLO, STARTTLS and AUTH only
             self._session = session
+            if self._behind is not None:
+                self._choose_panels(self._behind, session)
             self._audience = Audience.of(session.rights)
             self._is_internal = self._audience is _INTERNAL
             self._panels_now = self._panels_of[self._audience]
         return self._panels_now
+
+    def _choose_panels(self, behind: BehindRelays, session: Session) -> None:
+        """Of a relay of ours: what was found out about the origin was about another mail's, or about the relay."""
+        if self._is_allowed:
+            return
+        if session.client_ip not in behind.relays:
+            self._panels_of, self._skipped_of = self._docket.panels, self._docket.skipped
+            return
+        self._knowledge.forget_origin()
+        if session.origin_ip == session.client_ip:
+            self._panels_of, self._skipped_of = behind.unknown, behind.unknown_skipped
+        else:
+            self._panels_of, self._skipped_of = behind.known, behind.known_skipped
 
     def _is_exempt(self) -> bool:
         if self._is_allowed and self._docket.allowed_are_exempt:
@@ -256,9 +274,15 @@ class Hearing:
     def _spare(self, view: MailView) -> frozenset[str]:
         """The client is on an allow list: from now on, ask only whom it is not spared; their names at this stage."""
         if self._docket.allowed:
+            asked = self._panel_for(view).names
             self._is_allowed = True
             self._panels_of, self._skipped_of = self._docket.allowed, self._docket.skipped_of_allowed
             self._session = None  # the next view chooses its panels anew
+            if self._behind is not None and view.session.client_ip in self._behind.relays:
+                # Here speak those, too, who spoke earlier had the client been no relay.
+                skipped = zip(self._docket.skipped_of_allowed, self._docket.skipped, strict=True)
+                spared = {name for allowed, normal in skipped for name, _ in set(allowed) - set(normal)}
+                return frozenset(asked) - spared
         return frozenset(self._panel_for(view).names)
 
     async def _answer_later(self, panel: Panel, view: MailView, pending: Sequence[Pending]) -> Disposition:

@@ -62,6 +62,7 @@ from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
 from gatepost.policy.agent import Agent, name_of, settings_of
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.behind_relays import behind_relays
 from gatepost.policy.docket import Docket
 from gatepost.policy.folding import Scale
 from gatepost.policy.panel import Audience, Member, Spared, panels_for
@@ -244,6 +245,7 @@ def build(
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
     if shared is None:
         shared = MemoryShared()
+    relays = IpRanges(settings.server.internal_relays)
     dockets = {}
     if lookup is None:
         kinds = [kind for kind in kinds if kind not in NEED_LOOKUP]
@@ -272,6 +274,7 @@ def build(
             panels=tuple(panels_for(members, facts, audience) for audience in Audience),
             allowed=tuple(panels_for(members, facts, audience, spared) for audience in Audience),
             allowed_are_exempt=spared.everything,
+            behind=behind_relays(relays, members, facts) if relays else None,
         )
     return PolicyRunner(
         dockets,

@@ -12,8 +12,10 @@ from gatepost.model.https_url import HttpsUrl
 class HttpsRequest:
     """One question.
 
-    body: b"" asks with GET, anything else is sent with POST as a form. authorization: the field
+    body: b"" asks with GET, anything else is sent with POST. authorization: the field
     of that name, "" for none. answer_limit_bytes: of the body. timeout_s: for all of it.
+    body_type: the body's media type. accept: the media type of an answer we can read;
+    accept_only: another is a fault. public_only: a server at an address of our own networks is not asked.
     """
 
     url: HttpsUrl
@@ -22,6 +24,12 @@ class HttpsRequest:
     answer_limit_bytes: int
     timeout_s: float
     accept: str = "application/json"
+    body_type: str = "application/x-www-form-urlencoded"
+    """The body's media type."""
+    accept_only: bool = False
+    """An answer of another media type is a fault."""
+    public_only: bool = False
+    """A server at an address of our own networks is not asked."""
     etag: str = ""
     """Of what we have: the body comes only when the server has another (RFC 9110 §13.1.2)."""
 
@@ -32,13 +40,21 @@ class Fetched:
 
     body: bytes | None = field(repr=False)
     etag: str = ""
+    body_type: str = "application/x-www-form-urlencoded"
+    accept: str = "application/json"
+    accept_only: bool = False
+    public_only: bool = False
 
 
 class HttpsClient(Protocol):
     """Asks, with the server's certificate verified. Follows no redirects, keeps no cookies."""
 
     async def ask(self, request: HttpsRequest) -> bytes:
-        """The body of a 200. Raises WorldFault for everything else: another status, no connection, no time."""
+        """The body of a 200, or of a 201 or 202 to a POST. Raises WorldFault for everything else."""
+
+
+class HttpsFetcher(Protocol):
+    """The same for what is fetched again and again."""
 
     async def fetch(self, request: HttpsRequest) -> Fetched:
-        """As ask(), for something that is fetched again and again: 304 is an answer, too."""
+        """As HttpsClient.ask(); 304 is an answer, too."""

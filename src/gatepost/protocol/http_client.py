@@ -19,11 +19,12 @@ _FRAMING_LIMIT_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A whole answer. The body has no coding left."""
+    """A whole answer. The body has no coding left. media_type: lower case, without parameters."""
 
     status: int
     body: bytes = field(repr=False)
     etag: str = ""
+    media_type: str = ""
 
 
 class HttpExchange:
@@ -47,6 +48,7 @@ class HttpExchange:
         self._received_bytes = 0
         self._status = 0
         self._etag = ""
+        self._media_type = ""
         self._body = bytearray()
         try:
             self.opening = self._said(method, target, fields, body)
@@ -85,7 +87,7 @@ class HttpExchange:
                 if len(self._body) > self._limit_bytes:
                     raise self._too_long()
             elif isinstance(event, h11.EndOfMessage):
-                return HttpAnswer(self._status, bytes(self._body), self._etag)
+                return HttpAnswer(self._status, bytes(self._body), self._etag, self._media_type)
             elif not isinstance(event, h11.InformationalResponse):
                 return None  # more has to come first
 
@@ -96,6 +98,8 @@ class HttpExchange:
                 self._etag = value.decode("ascii", "ignore")
             if name == b"content-encoding" and value.lower() != b"identity":
                 raise WorldFault("the answer has a content coding that nobody asked for")
+            if name == b"content-type":
+                self._media_type = value.decode("latin-1").partition(";")[0].strip().lower()
 
     def _too_long(self) -> WorldFault:
         return WorldFault(f"the answer is longer than {self._limit_bytes} octets")

@@ -19,6 +19,11 @@ def link_tls_of(next_hop: NextHop) -> LinkTls:
     return _link(connector, strict or connector)
 
 
+def is_set_for_domain(connector: SendConnector, domain: str) -> bool:
+    """An administrator has said what TLS towards this domain is: what it publishes does not count."""
+    return _of_domain(connector.tls_domains, domain) is not None
+
+
 def _of_domain(domains: Mapping[str, TlsDomain], domain: str) -> TlsDomain | None:
     """Exact name before the longest "*." name above it. An address literal has no name."""
     if not domains or domain.startswith("["):

@@ -76,7 +76,7 @@ def sealed_set(
 
 
 def _signed(key: SigningKey, name: str, tags: Mapping[str, str], before: bytes) -> bytes:
-    """A field whose b= is over `before` and itself in relaxed form; tags by name, b= on one line, as the suite has it."""
+    """A field whose b= is over `before` and itself in relaxed form; tags by name, b= on one line, as in the suite."""
     text = ";\r\n\t".join(f"{tag}={value}" for tag, value in sorted({**tags, "b": ""}.items()))
     empty = f"{name}: {text}".encode()
     made = base64.b64encode(key.sign(before + relaxed_field(empty).removesuffix(b"\r\n")))
