@@ -75,3 +75,40 @@ def test_senderid_reads_spf2_records_and_says_why_it_fails(terminal: Terminal) -
     )
     said = json.loads(terminal.type("test", "senderid", "no.test", "192.0.2.7", "--json").output)
     assert (said["sender_id"], said["sender_id_reason"]) == ("fail", "domain-does-not-exist")
+
+
+@pytest.fixture
+def walking(tmp_path: Path) -> Terminal:
+    made = Terminal(tmp_path)
+    made.zones = texts({"_dmarc.a.test": "v=DMARC1; p=reject; sp=quarantine; pct=50; t=y", "n.a.test": ""})
+    return made
+
+
+def test_dmarc_shows_the_walk_and_whose_record_applies(walking: Terminal) -> None:
+    done = walking.type("test", "dmarc", "ann@n.A.test", "--spf", "evil.test")
+    assert done.exit_code == 0
+    assert done.output.splitlines() == [
+        "? _dmarc.n.a.test: nothing",
+        "? _dmarc.a.test: v=DMARC1; p=reject; sp=quarantine; pct=50; t=y",
+        "? _dmarc.test: nothing",
+        "",
+        "fail: mail of n.a.test",
+        "a.test asks for: quarantine (t=y: one step less)",
+        "note: pct has no meaning since RFC 9989",
+    ]
+
+
+def test_dmarc_as_json(walking: Terminal) -> None:
+    done = walking.type("test", "dmarc", "a.test", "--dkim", "b.a.test", "--json")
+    told = json.loads(done.output)
+    assert (told["result"], told["aligned_with"], told["policy"]) == ("pass", "dkim b.a.test", "reject")
+    assert told["questions"][0] == {
+        "name": "_dmarc.a.test",
+        "answer": "v=DMARC1; p=reject; sp=quarantine; pct=50; t=y",
+    }
+
+
+def test_dmarc_of_what_is_no_domain(walking: Terminal) -> None:
+    done = walking.type("test", "dmarc", "a b")
+    assert done.exit_code == 2
+    assert "neither a domain nor an address" in done.output

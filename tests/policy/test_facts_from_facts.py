@@ -108,6 +108,6 @@ def test_a_gathering_without_a_way_is_a_bug_that_is_told() -> None:
 
 
 def test_grounds_come_first() -> None:
-    known = {House: HOUSE, Roof: ROOF, Ground: gathering(Ground, find=slowly)}
+    known: dict[type[Any], Gathering] = {House: HOUSE, Roof: ROOF, Ground: gathering(Ground, find=slowly)}
     assert _with_grounds([Roof], known) == (Ground, House, Roof)
     assert _with_grounds([Roof], {Roof: ROOF}) == (Roof,)

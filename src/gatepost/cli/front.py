@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "greylist": ("gatepost.cli.greylist", "See and forget what greylisting remembers, and what it bought."),
     "list": ("gatepost.cli.list", "See and change the IP block list and allow list."),
     "test": ("gatepost.cli.test", "Try what the gateway would find out."),
+    "reports": ("gatepost.cli.reports", "Read reports of others: DMARC aggregate reports and TLS reports."),
     "user": ("gatepost.cli.user", "Add, change and remove accounts that may authenticate."),
     "directory": (
         "gatepost.cli.directory",

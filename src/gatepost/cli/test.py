@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gatepost.cli.dmarc_check import dmarc
 from gatepost.cli.front import EXIT_NO, EXIT_WORLD, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
 from gatepost.config.networks import is_ip
@@ -80,6 +81,9 @@ def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
     if not any(a.is_listed for a in answers):
         silent = bool(answers) and all(a.problem for a in answers)
         raise click.exceptions.Exit(EXIT_WORLD if silent else EXIT_NO)
+
+
+command.add_command(dmarc)
 
 
 @command.command()
