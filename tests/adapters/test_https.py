@@ -218,3 +218,19 @@ def test_fetching_goes_on_and_sooner_after_a_failure(monkeypatch: pytest.MonkeyP
         assert waits == [RETRY_S, 600]
 
     asyncio.run(run())
+
+
+def test_what_a_stranger_names_is_asked_at_public_addresses_only_and_believed_by_its_media_type(
+    tmp_path: Path,
+) -> None:
+    async def scenario(issuer: IssuerServer, https: HttpsAsker) -> None:
+        issuer.answer = lambda *_: answer(b"yes")
+        url = f"https://issuer.example:{issuer.port}/"
+        with pytest.raises(WorldFault, match="not text/plain"):
+            await https.ask(request(url, accept="text/plain", accept_only=True))
+        inside = HttpsAsker(Names(), LoopDialer(client_pump), ca_file="", is_public=lambda _: False)
+        with pytest.raises(WorldFault, match="has no public address"):
+            await inside.ask(request(url, public_only=True))
+        assert len(issuer.asked) == 1
+
+    with_issuer(tmp_path, scenario)

@@ -54,4 +54,15 @@ DELIVERY = [
             "joined by dots",
         ),
     ),
+    Mistake(
+        "own records that cannot be looked at",
+        WAY + '[dns-monitor]\ndomains = ["a b"]\naddresses = ["here"]\ndkim-selectors = [""]\n',
+        (
+            "g.toml:6: dns-monitor.domains[0]: 'a b': not a domain name: labels of letters, digits and hyphens, "
+            "joined by dots",
+            "g.toml:7: dns-monitor.addresses[0]: 'here' is not an IP address",
+            "g.toml:8: dns-monitor.dkim-selectors[0]: '': not a domain name: labels of letters, digits and hyphens, "
+            "joined by dots",
+        ),
+    ),
 ]

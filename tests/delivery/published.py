@@ -162,6 +162,14 @@ class Scene:
     sts: StsPolicies
     noted: Noted
     yard: Yard
+    proof: ResolverProof
+
+    async def pass_probe(self) -> None:
+        """An hour, and the probe at its end."""
+        self.clock.advance(3601)
+        self.proof.look()
+        for _ in range(10):
+            await asyncio.sleep(0)
 
     async def deliver(self, **mail: Any) -> Attempt:
         """One mail over a connection of its own. Raises NoHost."""
@@ -231,22 +239,25 @@ def _scene(
     https = HttpsAsker(zone, LoopDialer(client_pump), ca_file=ca_file)
     sts = sts_of(zone, clock, log, partial(fetch_policy, https, timeout_s=20.0, port=server.port))
     wanted = settings.outbound_tls
+    proof = ResolverProof(zone, wanted.dane_probe, clock=clock, timeout_s=1.0, log=log, counters=NoCounters())
     policies = LinkPolicies(
         settings=wanted,
         clock=clock,
         sts=sts if wanted.mta_sts else None,
         dane=DaneRecords(zone, timeout_s=1.0) if wanted.dane != "off" else None,
-        proof=ResolverProof(
-            zone,
-            wanted.dane_probe,
-            clock=clock,
-            timeout_s=1.0,
-            log=log,
-            counters=NoCounters(),
-        ),
+        proof=proof,
         with_trials=True,
     )
     made = yard(settings, resolver=zone, monotonic=time.monotonic, policies=policies, results=noted)
+    log.lines = made.log.lines
     return Scene(
-        zone=zone, sink=sink, server=server, clock=clock, log=made.log, sts=sts, noted=noted, yard=made
+        zone=zone,
+        sink=sink,
+        server=server,
+        clock=clock,
+        log=log,
+        sts=sts,
+        noted=noted,
+        yard=made,
+        proof=proof,
     )

@@ -237,3 +237,31 @@ def test_requiretls_is_content_with_a_server_that_dane_proved(tmp_path: Path) ->
         assert done.outcomes[0].reply.startswith("554 5.7.30")  # proven; it only does not offer REQUIRETLS
 
     play(tmp_path, script, mail_certificate=OTHER_NAME)
+
+
+@pytest.mark.threat("M11")
+def test_a_resolver_that_falls_silent_is_no_downgrade_and_one_that_stops_validating_is_told(
+    tmp_path: Path,
+) -> None:
+    async def script(scene: Scene) -> None:
+        publish(scene, of_leaf(STRANGER))
+        proof, zone = scene.proof, scene.zone
+        held = [await proof.ready()]
+        zone.unknown.add("org")
+        await scene.pass_probe()
+        held.append(proof.holds)
+        zone.unknown.clear()
+        zone.secure.discard("org")
+        await scene.pass_probe()
+        held.append(proof.holds)
+        zone.secure.add("org")
+        await scene.pass_probe()
+        assert [*held, proof.holds] == [True, True, False, True]
+        assert [event for event, _ in scene.log.lines if event.startswith("dane-")] == [
+            "dane-proven",
+            "dane-proven",  # with why it could not be looked at
+            "dane-unavailable",
+            "dane-proven",
+        ]
+
+    play(tmp_path, script, mail_certificate=LEAF)

@@ -36,6 +36,7 @@ def settings(tmp_path: Path) -> Any:
             "server": {"hostname": "gate.example", "state-directory": str(tmp_path)},
             "accepted-domains": {D: {}, "*.c.example": {}, "r.example": {"type": "external-relay"}},
             "dns-monitor": {"domains": ["News.example"], "dkim-selectors": ["k1"]},
+            "dkim-signing": {"domains": {D: {"selectors": {"s2026": {"key-file": "/none"}}}}},
         },
     )
 
@@ -53,6 +54,7 @@ def test_the_monitor_looks_once_a_day_and_tells_what_changed(tmp_path: Path) -> 
         for _ in range(5):
             clock.advance(60)
             await duty.tick()
+        assert f"TXT s2026._domainkey.{D}" in zone.asked
         asked = len(zone.asked)
         first = [fields for event, fields in log.lines if event == "dns-problem" and fields["domain"] == D]
         await duty.tick()

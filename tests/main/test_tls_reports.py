@@ -146,9 +146,12 @@ def test_nothing_is_sent_before_the_day_is_over_and_counts_outlive_a_restart(tmp
         await house.tick()
         assert house.mails == []
         house.note(0)
-        house.workers[0].stop()
+        old = house.workers[0]
+        old.stop()
         house.workers[0] = house.make(0, sends=True)
         house.note(0)
+        house.workers[0].stop()  # before it ever looked at the file
+        house.workers[0] = house.make(0, sends=True)
         await house.next_day()
         _, _, report = house.only_report()
         assert report["policies"][0]["summary"]["total-successful-session-count"] == 3

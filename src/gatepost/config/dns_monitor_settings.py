@@ -18,5 +18,5 @@ class DnsMonitor(Table):
         default=(),
     )
     dkim_selectors: tuple[str, ...] = setting(
-        "DKIM selectors that every domain should have a key at", default=()
+        "DKIM selectors that every domain should have a key at, besides those of dkim-signing", default=()
     )

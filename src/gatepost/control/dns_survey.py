@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -113,7 +113,10 @@ def _policy_line(policy: StsPolicy) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Surveyor:
-    """Looks. fetch: None leaves the MTA-STS policy unread. ours: addresses we send from."""
+    """Looks. fetch: None leaves the MTA-STS policy unread. ours: addresses we send from.
+
+    selectors: DKIM selectors of every domain.  signed_with: those of single domains.
+    """
 
     resolver: Resolver
     lookup: Lookup
@@ -121,6 +124,7 @@ class Surveyor:
     fetch: Fetch | None = None
     ours: Sequence[str] = ()
     selectors: Sequence[str] = ()
+    signed_with: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     async def survey(self, domain: str) -> Survey:
         """Everything about one domain. Raises nothing of the world: what is unknown stands in `unknown`."""
@@ -179,7 +183,7 @@ class Surveyor:
         found.dmarc = tuple(
             t for t in await self._texts(found, f"_dmarc.{domain}") if t.lower().startswith("v=dmarc1")
         )
-        for selector in self.selectors:
+        for selector in dict.fromkeys((*self.selectors, *self.signed_with.get(domain, ()))):
             keys = await self._texts(found, f"{selector}._domainkey.{domain}")
             found.dkim[selector] = keys[0] if keys else ""
         found.sts = tuple(t for t in await self._texts(found, sts_name(domain)) if t.startswith("v=STSv1"))

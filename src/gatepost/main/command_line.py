@@ -106,6 +106,8 @@ def _ask_providers(settings: Settings, address: str, name: str) -> Sequence[Prov
     from gatepost.main.list_sources import ask_providers
 
     return ask_providers(settings, address, name)
+
+
 def _dns(settings: Settings) -> DnsDesk:
     from gatepost.main.dns_desk import DnsAtHand
 

@@ -56,6 +56,10 @@ def surveyor_of(
         fetch=partial(fetch_policy, https, timeout_s=settings.outbound_tls.mta_sts_timeout_s),
         ours=tuple(dict.fromkeys((*monitor.addresses, *addresses))),
         selectors=tuple(dict.fromkeys((*monitor.dkim_selectors, *selectors))),
+        signed_with={
+            name.lower().rstrip("."): tuple(domain.selectors)
+            for name, domain in settings.dkim_signing.domains.items()
+        },
     )
 
 

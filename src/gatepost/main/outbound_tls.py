@@ -192,7 +192,7 @@ async def fetch_policy(https: HttpsClient, domain: str, *, timeout_s: float, por
 
 
 def _may_be_asked(settings: Settings, address: str) -> bool:
-    """As for mail servers: whoever chose the name must not choose a machine of ours (threats M07)."""
+    """As for mail servers: whoever chose the name must not choose a machine of ours."""
     anywhere = any(way.enabled and way.allow_loopback for way in settings.send_connectors.values())
     return anywhere or may_be_dialled(address)
 

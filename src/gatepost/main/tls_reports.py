@@ -82,6 +82,7 @@ class TlsReporter:
         self._sends = sends
         self._results = TlsResults(settings.domains)
         self._is_read = False
+        self._is_over = False
 
     # -- delivery.courier.Results -------------------------------------------------------------------
 
@@ -97,6 +98,8 @@ class TlsReporter:
         why: str,
     ) -> None:
         """One connection."""
+        if self._is_over:
+            return
         failure = None
         if result:
             failure = Failures(
@@ -121,7 +124,11 @@ class TlsReporter:
                 await self._send_due(day, results, files)
 
     def stop(self) -> None:
-        """Keep what was counted."""
+        """Keep what was counted, and count no more: another one may go on with the file."""
+        self._is_over = True
+        if not self._is_read:
+            self._is_read = True
+            self._read()
         if self._results.has_news:
             self._write(self._results.today.day, stored(self._results.today))
 

@@ -74,25 +74,24 @@ class ResolverProof:
         return self.holds
 
     async def _look(self) -> None:
-        why = await self._problem()
-        self.holds = not why
-        self._again_at = self._clock.monotonic() + (PROBE_AGAIN_S if self.holds else PROBE_RETRY_S)
-        self._counters.set("dane_resolver_proven", float(self.holds))
-        if why != self._why:
-            self._log.write("info", "dane-proven" if self.holds else "dane-unavailable", why=why)
-        self._why = why
-        self._probing = None
-
-    async def _problem(self) -> str:
+        """A resolver that is silent proves nothing against itself: what it said last counts, and mail waits for it."""
         try:
             found = await self._lookup.look_up(self._probe, RecordType.SOA, timeout_s=self._timeout_s)
         except (WorldFault, PeerFault) as fault:
-            return f"{self._probe} could not be looked up: {fault.reason}"
-        return (
-            ""
-            if found.is_secure
-            else f"no server of dns.servers that dns.trust-ad believes calls {self._probe} authentic"
-        )
+            self._concluded(self.holds, f"{self._probe} could not be looked up: {fault.reason}")
+            self._again_at = self._clock.monotonic() + PROBE_RETRY_S
+            return
+        why = f"no server of dns.servers that dns.trust-ad believes calls {self._probe} authentic"
+        self._concluded(found.is_secure, "" if found.is_secure else why)
+
+    def _concluded(self, holds: bool, why: str) -> None:
+        if why != self._why and holds:
+            self._log.write("info", "dane-proven", why=why)
+        elif why != self._why:
+            self._log.write("warning" if self.holds else "info", "dane-unavailable", why=why)
+        self.holds, self._why, self._probing = holds, why, None
+        self._again_at = self._clock.monotonic() + (PROBE_AGAIN_S if holds else PROBE_RETRY_S)
+        self._counters.set("dane_resolver_proven", float(holds))
 
 
 class DaneRecords:

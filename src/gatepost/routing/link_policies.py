@@ -16,6 +16,7 @@ from gatepost.routing.link_tls import is_set_for_domain
 from gatepost.routing.next_hop import HopKind, NextHop
 from gatepost.routing.sts_entries import StsEntry
 from gatepost.routing.sts_policies import StsPolicies
+from gatepost.standards.dane import TRUST_ANCHOR
 from gatepost.standards.mta_sts import StsMode, StsPolicy
 
 _YIELDING: Final = (LinkMode.OPPORTUNISTIC, LinkMode.REQUIRED)
@@ -89,7 +90,9 @@ class HopPolicy:
             return HostLink(
                 link=replace(self.link, mode=LinkMode.REQUIRED, policy="dane"), published=published
             )
-        names = tuple(dict.fromkeys((records.base, host.name, self.domain)))
+        # Without usage 2 names do not count, and domains with the same server may share a connection.
+        by_name = any(record.usage == TRUST_ANCHOR for record in records.associations)
+        names = tuple(dict.fromkeys((records.base, host.name, self.domain) if by_name else (records.base,)))
         link = replace(
             self.link, mode=LinkMode.DANE, names=names, associations=records.associations, policy="dane"
         )
