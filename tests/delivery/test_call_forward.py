@@ -110,12 +110,17 @@ def test_an_odd_next_hop_says_nothing_of_recipients(name: str, answers: dict[str
 def test_answers_are_remembered_and_questions_have_a_limit() -> None:
     async def converse() -> None:
         now = 0.0
+        limits: dict[str, Any] = {
+            "negative-ttl": "100s",
+            "positive-ttl": "1000s",
+            "questions-per-minute": 4,
+        }
         async with Hop() as hop:
             asked = caller(
                 hop,
                 HeardLog(),
                 now=lambda: now,
-                **{"negative-ttl": "100s", "positive-ttl": "1000s", "questions-per-minute": 4},
+                **limits,
             )
             # Ten ask at once for the same, and one question is put; the one before it asks for nobody
             found = await asyncio.gather(*(asked.ask(ANN) for _ in range(10)))
