@@ -142,7 +142,7 @@ def test_a_server_that_is_no_directory(name: str, said: bytes, reason: str, tmp_
         "password-file": str(secret),
     }
     with pytest.raises(WorldFault, match=reason):
-        list(read_source(directory(type="ldap", timeout="300ms", ldap=asked)))
+        list(read_source(directory(type="ldap", timeout="60s" if said else "300ms", ldap=asked)))
     thread.join()
     for wire in (*taken, listening):
         wire.close()
