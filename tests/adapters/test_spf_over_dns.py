@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gatepost.adapters.dns import DnsResolver
-from gatepost.config.settings import Dns
+from gatepost.config.dns_settings import Dns
 from gatepost.lab.dns_server import Fault, LabDns, refuse, truncate
 from gatepost.standards.spf import Limits, Query, check_host
 from gatepost.standards.spf_record import Result

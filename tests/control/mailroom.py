@@ -80,7 +80,6 @@ class Worker:
         self.doors = {"internet": ConnectorState.RUNNING}
         self.jump_s = 0.0
         self.resources: tuple[ResourceState, ...] = ()
-        self.samples: tuple[tuple[str, tuple[tuple[str, str], ...], float], ...] = ()
         self.stressed: tuple[str, ...] = ()
         self.samples: tuple[Sample, ...] = ()
         self.commands = WorkerCommands(

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gatepost.adapters.dns import DnsResolver
+from gatepost.config.dns_settings import Dns
 from gatepost.config.schema import frozen
-from gatepost.config.settings import Dns
 from gatepost.lab.ports import free_port
 from gatepost.model.fault import WorldFault
 from gatepost.ports.resolver import RecordType

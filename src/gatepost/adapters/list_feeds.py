@@ -116,7 +116,9 @@ class ListFeeds:
         return parsed.listings[value] if value >= 0 else None
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled. Begun by the start and by every reload, which looks at all files at once."""
+        for feed in self._feeds.values():
+            feed.looked_at = float("-inf")
         while self._feeds:
             await self.look()
             await asyncio.sleep(LOOK_S)

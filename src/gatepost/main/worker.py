@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -23,7 +23,6 @@ from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
 from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.adapters.log import JsonLog
-from gatepost.adapters.maildir import LocalMaildirs
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.tls import ServerTls, client_pump
 from gatepost.adapters.world import SystemClock, SystemRandomness
@@ -31,13 +30,8 @@ from gatepost.config.limit_settings import Intake
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.control.worker import WorkerCommands, WorkerFace
-from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.call_forward import Surroundings
-from gatepost.delivery.courier import Courier, OwnName
-from gatepost.delivery.delays import Delays
-from gatepost.delivery.maildir import MaildirCourier
-from gatepost.delivery.scheduler import Outside, Scheduler
-from gatepost.delivery.settling import Settling
+from gatepost.delivery.scheduler import Scheduler
 from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.connection import Connection
@@ -67,9 +61,7 @@ from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.return_paths import return_paths_of
 from gatepost.main.server_tls import server_tls
-from gatepost.main.signing_keys import signer_of
-from gatepost.main.smart_hosts import smart_host_logins
-from gatepost.main.sockets import bindings_of, split_binding
+from gatepost.main.sockets import bindings_of
 from gatepost.main.succession import Succession
 from gatepost.main.tokens import Tokens
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
@@ -79,8 +71,7 @@ from gatepost.policy.runner import PolicyRunner
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
 from gatepost.routing.accepted import accepted_domains
-from gatepost.routing.hosts import Hosts, hosts_of
-from gatepost.routing.next_hop import NextHop, Router
+from gatepost.routing.next_hop import Router
 
 REFRESH_S: Final = 1.0
 GC_THRESHOLDS: Final = (20_000, 20, 50)
@@ -310,60 +301,17 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             before=before.outbound_tls if before else None,
             reporter=tls_reporter(settings, lasting, resolver, router, randomness),
         )
-    courier = Courier(
-        dialer=LoopDialer(client_pump),
-        find_hosts=_finder(settings, resolver, randomness),
-        bodies=store,
-        body_path=store.body_path,
-        monotonic=system_clock.monotonic,
-        own=OwnName(
-            hostname=settings.server.hostname,
-            wildcard_ports=_wildcard_ports(settings),
-            credentials=smart_host_logins(settings, randomness),
-        ),
-        counters=counters,
-        log=log,
-        logs=wire_logs.outgoing(system_clock, randomness),
-        policies=outbound_tls.policies,
-        results=outbound_tls.reporter,
-    )
-    maildir = MaildirCourier(
-        maildirs=LocalMaildirs(),
-        bodies=store,
-        body_path=store.body_path,
-        clock=system_clock,
-        hostname=settings.server.hostname,
-    )
-    signer = signer_of(settings, accepted, store, now=system_clock.now, counters=counters)
-    scheduler = Scheduler(
-        outside=Outside(
-            store=store,
-            in_flight=store.in_flight,
-            clock=clock,
-            randomness=randomness,
-            counters=counters,
-            log=log,
-        ),
-        router=router,
-        attempts=Attempts(
-            store=store, courier=courier, maildir=maildir, signer=signer, return_paths=return_paths
-        ),
-        settling=Settling(
-            queue=settings.queue,
-            delivery=settings.delivery,
-            hostname=settings.server.hostname,
-            clock=clock,
-            randomness=randomness,
-            write_notice=notices.failure,
-            write_report=notices.success,
-            delays=Delays(
-                after_s=settings.notices.delay_after_s,
-                store=store,
-                write=notices.delay,
-                hostname=settings.server.hostname,
-            ),
-        ),
-        settings=settings,
+    scheduler = deliveries_of(
+        settings,
+        lasting,
+        resolver,
+        router,
+        notices,
+        accepted=accepted,
+        randomness=randomness,
+        wire_logs=wire_logs,
+        outbound_tls=outbound_tls,
+        return_paths=return_paths,
     )
     taking_in = TakingIn(
         store,
@@ -520,36 +468,3 @@ def _doors(
     # A former worker, which only delivers what is left, has no sockets.
     served = {sockets[binding]: names for binding, names in bindings.items() if binding in sockets}
     return {listening: [doors[name] for name in names] for listening, names in served.items()}
-
-
-def _finder(
-    settings: Settings, resolver: DnsResolver, randomness: SystemRandomness
-) -> Callable[[NextHop], Awaitable[Hosts]]:
-    """hosts_of, with what it needs to know of ourselves."""
-    names = frozenset(
-        name.lower().rstrip(".")
-        for name in (settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values()))
-        if name
-    )
-    addresses = frozenset(split_binding(binding) for binding in _bindings(settings))
-
-    async def find(next_hop: NextHop) -> Hosts:
-        return await hosts_of(
-            next_hop,
-            resolver,
-            randomness=randomness,
-            timeout_s=settings.dns.timeout_s,
-            own_names=names,
-            own_addresses=addresses,
-        )
-
-    return find
-
-
-def _bindings(settings: Settings) -> Iterable[str]:
-    return bindings_of(settings.receive_connectors)
-
-
-def _wildcard_ports(settings: Settings) -> frozenset[int]:
-    pairs = [split_binding(binding) for binding in _bindings(settings)]
-    return frozenset(port for host, port in pairs if host in ("0.0.0.0", "::"))  # noqa: S104  # asks, does not bind

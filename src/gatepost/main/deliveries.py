@@ -1,0 +1,135 @@
+"""Mail goes out: couriers, signer and scheduler of one configuration, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from gatepost.adapters.dialer import LoopDialer
+from gatepost.adapters.dns import DnsResolver
+from gatepost.adapters.maildir import LocalMaildirs
+from gatepost.adapters.tls import client_pump
+from gatepost.adapters.world import SystemRandomness
+from gatepost.config.settings import Settings
+from gatepost.delivery.attempts import Attempts
+from gatepost.delivery.courier import Courier, OwnName
+from gatepost.delivery.delays import Delays
+from gatepost.delivery.maildir import MaildirCourier
+from gatepost.delivery.scheduler import Outside, Scheduler
+from gatepost.delivery.settling import Settling
+from gatepost.main.lasting import Lasting
+from gatepost.main.notice_writer import NoticeWriter
+from gatepost.main.outbound_tls import OutboundTlsParts
+from gatepost.main.signing_keys import signer_of
+from gatepost.main.smart_hosts import smart_host_logins
+from gatepost.main.sockets import bindings_of, split_binding
+from gatepost.main.wire_logs import WireLogFiles
+from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.routing.hosts import Hosts, hosts_of
+from gatepost.routing.next_hop import NextHop, Router
+from gatepost.standards.return_paths import ReturnPaths
+
+
+def deliveries_of(
+    settings: Settings,
+    lasting: Lasting,
+    resolver: DnsResolver,
+    router: Router,
+    notices: NoticeWriter,
+    *,
+    accepted: AcceptedDomains,
+    randomness: SystemRandomness,
+    wire_logs: WireLogFiles,
+    outbound_tls: OutboundTlsParts,
+    return_paths: ReturnPaths | None,
+) -> Scheduler:
+    """The scheduler, not started. Raises WorldFault when a key cannot be read."""
+    log, counters, store = lasting.log, lasting.counters, lasting.store
+    clock, system_clock = lasting.clock, lasting.system_clock
+    courier = Courier(
+        dialer=LoopDialer(client_pump),
+        find_hosts=_finder(settings, resolver, randomness),
+        bodies=store,
+        body_path=store.body_path,
+        monotonic=system_clock.monotonic,
+        own=OwnName(
+            hostname=settings.server.hostname,
+            wildcard_ports=_wildcard_ports(settings),
+            credentials=smart_host_logins(settings, randomness),
+        ),
+        counters=counters,
+        log=log,
+        logs=wire_logs.outgoing(system_clock, randomness),
+        policies=outbound_tls.policies,
+        results=outbound_tls.reporter,
+    )
+    maildir = MaildirCourier(
+        maildirs=LocalMaildirs(),
+        bodies=store,
+        body_path=store.body_path,
+        clock=system_clock,
+        hostname=settings.server.hostname,
+    )
+    signer = signer_of(settings, accepted, store, now=system_clock.now, counters=counters)
+    return Scheduler(
+        outside=Outside(
+            store=store,
+            in_flight=store.in_flight,
+            clock=clock,
+            randomness=randomness,
+            counters=counters,
+            log=log,
+        ),
+        router=router,
+        attempts=Attempts(
+            store=store, courier=courier, maildir=maildir, signer=signer, return_paths=return_paths
+        ),
+        settling=Settling(
+            queue=settings.queue,
+            delivery=settings.delivery,
+            hostname=settings.server.hostname,
+            clock=clock,
+            randomness=randomness,
+            write_notice=notices.failure,
+            write_report=notices.success,
+            delays=Delays(
+                after_s=settings.notices.delay_after_s,
+                store=store,
+                write=notices.delay,
+                hostname=settings.server.hostname,
+            ),
+        ),
+        settings=settings,
+    )
+
+
+def _finder(
+    settings: Settings, resolver: DnsResolver, randomness: SystemRandomness
+) -> Callable[[NextHop], Awaitable[Hosts]]:
+    """hosts_of, with what it needs to know of ourselves."""
+    names = frozenset(
+        name.lower().rstrip(".")
+        for name in (settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values()))
+        if name
+    )
+    addresses = frozenset(split_binding(binding) for binding in _bindings(settings))
+
+    async def find(next_hop: NextHop) -> Hosts:
+        return await hosts_of(
+            next_hop,
+            resolver,
+            randomness=randomness,
+            timeout_s=settings.dns.timeout_s,
+            own_names=names,
+            own_addresses=addresses,
+        )
+
+    return find
+
+
+def _bindings(settings: Settings) -> Iterable[str]:
+    return bindings_of(settings.receive_connectors)
+
+
+def _wildcard_ports(settings: Settings) -> frozenset[int]:
+    pairs = [split_binding(binding) for binding in _bindings(settings)]
+    return frozenset(port for host, port in pairs if host in ("0.0.0.0", "::"))  # noqa: S104  # asks, does not bind
