@@ -45,6 +45,7 @@ from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.accounts import accounts_of
 from gatepost.main.children import Birth, beat
+from gatepost.main.deliveries import deliveries_of
 from gatepost.main.descriptors import affordable
 from gatepost.main.directories import RecipientSources, recipient_sources
 from gatepost.main.dns_check import check_dns
