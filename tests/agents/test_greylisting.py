@@ -15,7 +15,7 @@ from gatepost.facts.greylisting import GreylistState, gatherer
 from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.sender_reputation import Reputation
 from gatepost.model.greylist import ATTEMPTS_SPACE, NETWORKS_SPACE, Attempt, attempt_key
-from gatepost.model.known import MailView
+from gatepost.model.known import Known, MailView
 from gatepost.model.verdict import Remember, Stage, Tally
 from gatepost.ports.memory_shared import MemoryShared
 
@@ -129,7 +129,7 @@ def test_an_attempt_that_comes_again_passes_and_so_does_its_network_in_the_end()
             envelope=mail.envelope,
             recipient=mail.recipient,
         )
-        verdict = ask(agent, mail, gathering.find(mail), Reputation(address=IP), IpListing(address=IP))
+        verdict = ask(agent, mail, gathering.begin(mail, Known()), Reputation(address=IP), IpListing(address=IP))
         for effect in verdict.effects:
             if isinstance(effect, Remember):
                 shared.put(effect.space, effect.key, effect.value, expires_at=effect.expires_at)

@@ -14,6 +14,7 @@ from gatepost.config.schema import frozen
 from gatepost.facts.gathering import Sources
 from gatepost.facts.sender_reputation import Reputation, ReputationBook, gatherer
 from gatepost.model.conduct import Evidence
+from gatepost.model.known import Known
 from gatepost.model.verdict import Stage
 from gatepost.ports.memory_shared import MemoryShared
 
@@ -101,7 +102,7 @@ def found_by(names: Names, spam: int, **given: Any) -> Reputation:
         tables={"sender-reputation": settings},
     )
     who = session(client_ip="127.0.0.1", origin_ip=IP)  # behind a relay of ours
-    found = gatherer(sources).find(view(Stage.MAIL, who=who))
+    found = gatherer(sources).begin(view(Stage.MAIL, who=who), Known())
     if isinstance(found, Coroutine):
         found = asyncio.run(found)
     assert isinstance(found, Reputation)
