@@ -129,7 +129,9 @@ def test_an_attempt_that_comes_again_passes_and_so_does_its_network_in_the_end()
             envelope=mail.envelope,
             recipient=mail.recipient,
         )
-        verdict = ask(agent, mail, gathering.begin(mail, Known()), Reputation(address=IP), IpListing(address=IP))
+        verdict = ask(
+            agent, mail, gathering.begin(mail, Known()), Reputation(address=IP), IpListing(address=IP)
+        )
         for effect in verdict.effects:
             if isinstance(effect, Remember):
                 shared.put(effect.space, effect.key, effect.value, expires_at=effect.expires_at)
