@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
-FILE_LIMIT_BYTES: Final = 64 << 20
+FILE_LIMIT_BYTES: Final = 256 << 20
 
 
 class Day(Protocol):
