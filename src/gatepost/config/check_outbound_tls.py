@@ -19,13 +19,7 @@ def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
     path = outbound.mta_sts_ca_file
     if path and (problem := readable_problem(path)):
         yield Complaint(at=("outbound-tls", "mta-sts-ca-file"), message=f"{path} {problem}")
-    sender = outbound.reports.sender
-    if sender and (not sender.isascii() or name_problem(sender.rpartition("@")[2]) or "@" not in sender[1:]):
-        yield Complaint(
-            at=("outbound-tls", "reports", "sender"),
-            message=f"{sender!r} is not an address",
-            accepted=('such as "tls-reports@example.com"',),
-        )
+    yield from report_sender(outbound.reports.sender, ("outbound-tls", "reports"), "tls-reports@example.com")
     for complaint in domain_names("domains", outbound.domains):
         yield Complaint(
             at=("outbound-tls", *complaint.at), message=complaint.message, is_warning=complaint.is_warning
@@ -46,6 +40,14 @@ def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
                 )
         if domain.dane == "required" and outbound.dane == "off":
             yield Complaint(at=(*at, "dane"), message="required, and outbound-tls.dane is off")
+
+
+def report_sender(sender: str, at: tuple[str, ...], example: str) -> Iterator[Complaint]:
+    """What is wrong with the address that reports are sent from; "": none are."""
+    if sender and (not sender.isascii() or name_problem(sender.rpartition("@")[2]) or "@" not in sender[1:]):
+        yield Complaint(
+            at=(*at, "sender"), message=f"{sender!r} is not an address", accepted=(f'such as "{example}"',)
+        )
 
 
 def check_dns_monitor(settings: Settings) -> Iterator[Complaint]:

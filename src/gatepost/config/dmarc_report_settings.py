@@ -31,7 +31,7 @@ class DmarcReports(Table):
         low=10_000,
         high=50 << 20,
     )
-    rest_s: Duration = setting(
+    address_rest_s: Duration = setting(
         "How long an address is left alone that refused a report, or whose domain does not want reports about "
         "others",
         default=7 * 86400.0,

@@ -97,7 +97,7 @@ class DmarcReporter(NightlyReports[DmarcDay]):
 
     def refused(self, reader: Address, why: str) -> None:
         """A report to this address has failed for good: it is left alone for a time."""
-        until = self._clock.now() + self._settings.rest_s
+        until = self._clock.now() + self._settings.address_rest_s
         value = why[:WHY_LIMIT_CHARS].encode("utf-8", "replace")
         self._world.shared.put(RESTING_SPACE, str(reader), value, expires_at=until)
         self._log.write(
