@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from gatepost.config.check_delivery import domain_names
 from gatepost.config.errors import Complaint
 from gatepost.config.files import readable_problem
 from gatepost.config.networks import is_ip, name_problem
 from gatepost.config.settings import Settings
+
+_LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+"""What needs no quotes."""
 
 
 def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
@@ -44,7 +49,8 @@ def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
 
 def report_sender(sender: str, at: tuple[str, ...], example: str) -> Iterator[Complaint]:
     """What is wrong with the address that reports are sent from; "": none are."""
-    if sender and (not sender.isascii() or name_problem(sender.rpartition("@")[2]) or "@" not in sender[1:]):
+    local_part, _, domain = sender.rpartition("@")
+    if sender and (_LOCAL_PART.fullmatch(local_part) is None or name_problem(domain)):
         yield Complaint(
             at=(*at, "sender"), message=f"{sender!r} is not an address", accepted=(f'such as "{example}"',)
         )
