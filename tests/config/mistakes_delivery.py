@@ -55,6 +55,15 @@ DELIVERY = [
         ),
     ),
     Mistake(
+        "DMARC reports from nobody",
+        WAY + '[dmarc-reports]\nsender = "our reports@example.com"\ncontact = "a\\nb"\n',
+        (
+            "g.toml:6: dmarc-reports.sender: 'our reports@example.com' is not an address (accepted: such as "
+            '"dmarc-reports@example.com")',
+            "g.toml:7: dmarc-reports.contact: is more than one line of text",
+        ),
+    ),
+    Mistake(
         "own records that cannot be looked at",
         WAY + '[dns-monitor]\ndomains = ["a b"]\naddresses = ["here"]\ndkim-selectors = [""]\n',
         (

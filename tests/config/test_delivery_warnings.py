@@ -20,6 +20,13 @@ CASES = [
     ),
     ("of subdomains nobody carries by MX", BY_SMART_HOST + "[destinations.'*.c.example']\n", NO_EFFECT, True),
     (
+        "reports that nobody signs",
+        WAY + "[dmarc-reports]\nsender = 'dmarc@a.example'\n",
+        "many refuse reports without signature",
+        True,
+    ),
+    ("no reports", WAY, "many refuse reports without signature", False),
+    (
         "an address of ours",
         WAY + 'source-addresses = ["127.0.0.1"]\n',
         "is not an address of this machine",

@@ -17,6 +17,7 @@ from gatepost.config.settings import Settings
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.bearer import Bearer
 from gatepost.intake.counter import Counter
+from gatepost.intake.dmarc_rows import DmarcReports
 from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import FailedLogins
 from gatepost.intake.integrated import Integrated
@@ -214,6 +215,7 @@ async def open_house(
     shared: MemoryShared | None = None,
     lists: AddressLists | None = None,
     return_paths: ReturnPaths | None = None,
+    dmarc_reports: DmarcReports | None = None,
 ) -> AsyncIterator[House]:
     """One door on a free port of 127.0.0.1. lists: guarded as main does it."""
     settings = settings or settings_with()
@@ -233,6 +235,7 @@ async def open_house(
         log=lines,
         notice=lambda *_: None,
         return_paths=return_paths,
+        dmarc_reports=dmarc_reports,
     )
     runner = order.build(
         settings,

@@ -22,9 +22,9 @@ from gatepost.adapters.tls import client_pump
 from gatepost.config.outbound_tls_settings import TlsReports
 from gatepost.main.tls_reports import ReportWorld, TlsReporter
 from gatepost.model.address import Address
-from gatepost.model.content import Content
-from gatepost.notices.tls_report import compose_tls_report
-from gatepost.records.tls_results import DETAILS_LIMIT, POLICIES_LIMIT, DayResults, Failures, restored
+from gatepost.notices.report_mail import ReportMail, compose_report_mail
+from gatepost.records.days import restored
+from gatepost.records.tls_results import DETAILS_LIMIT, POLICIES_LIMIT, DayResults, Failures
 from gatepost.routing.link_policies import NO_POLICY, PublishedPolicy
 from gatepost.standards.tlsrpt import mailbox_of, uris_of
 
@@ -39,7 +39,7 @@ class House:
     def __init__(self, directory: Path, ca_file: str = "") -> None:
         self.directory = directory
         self.clock, self.zone, self.log = FakeClock(NOON), Zone(), ListLog()
-        self.mails: list[tuple[Address, Content, str]] = []
+        self.mails: list[ReportMail] = []
         settings = TlsReports.model_validate({"sender": "tls@gate.example"})
         world = ReportWorld(
             resolver=self.zone,
@@ -47,8 +47,7 @@ class House:
             clock=self.clock,
             log=self.log,
             counters=NoCounters(),
-            take_in=lambda *mail: self.mails.append(mail),
-            compose=partial(_composed, self.clock),
+            post=self.mails.append,
             hostname="gate.example",
             timeout_s=1.0,
         )
@@ -78,27 +77,12 @@ class House:
         await self.tick()
 
     def only_report(self) -> tuple[Address, Any, dict[str, Any]]:
-        ((reader, content, _),) = self.mails
+        (report,) = self.mails
+        content = compose_report_mail(report, now=self.clock.now(), token="0" * 32)
         assert isinstance(content.body, bytes)
         mail = email.message_from_bytes(content.head + content.body)
         packed = mail.get_payload()[1].get_payload(decode=True)  # type: ignore[union-attr,index]
-        return reader, mail, json.loads(gzip.decompress(packed))  # type: ignore[arg-type]
-
-
-def _composed(
-    clock: FakeClock, domain: str, packed: bytes, reader: Address, report_id: str, file_name: str
-) -> Content:
-    return compose_tls_report(
-        domain,
-        packed,
-        sender=Address("tls", "gate.example"),
-        reader=reader,
-        submitter="gate.example",
-        report_id=report_id,
-        file_name=file_name,
-        now=clock.now(),
-        token="0" * 32,
-    )
+        return report.reader, mail, json.loads(gzip.decompress(packed))  # type: ignore[arg-type]
 
 
 def test_the_workers_results_of_a_day_are_one_report(tmp_path: Path) -> None:
@@ -237,4 +221,4 @@ def test_counts_are_bounded() -> None:
     assert len(counts.details) == DETAILS_LIMIT
     assert counts.failures == DETAILS_LIMIT + 50
     with pytest.raises(ValueError, match="truncated"):
-        restored(b"{")
+        restored(b"{", DayResults)

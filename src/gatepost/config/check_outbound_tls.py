@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from gatepost.config.check_delivery import domain_names
 from gatepost.config.errors import Complaint
 from gatepost.config.files import readable_problem
 from gatepost.config.networks import is_ip, name_problem
 from gatepost.config.settings import Settings
+
+_LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+"""What needs no quotes."""
 
 
 def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
@@ -19,13 +24,7 @@ def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
     path = outbound.mta_sts_ca_file
     if path and (problem := readable_problem(path)):
         yield Complaint(at=("outbound-tls", "mta-sts-ca-file"), message=f"{path} {problem}")
-    sender = outbound.reports.sender
-    if sender and (not sender.isascii() or name_problem(sender.rpartition("@")[2]) or "@" not in sender[1:]):
-        yield Complaint(
-            at=("outbound-tls", "reports", "sender"),
-            message=f"{sender!r} is not an address",
-            accepted=('such as "tls-reports@example.com"',),
-        )
+    yield from report_sender(outbound.reports.sender, ("outbound-tls", "reports"), "tls-reports@example.com")
     for complaint in domain_names("domains", outbound.domains):
         yield Complaint(
             at=("outbound-tls", *complaint.at), message=complaint.message, is_warning=complaint.is_warning
@@ -46,6 +45,15 @@ def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
                 )
         if domain.dane == "required" and outbound.dane == "off":
             yield Complaint(at=(*at, "dane"), message="required, and outbound-tls.dane is off")
+
+
+def report_sender(sender: str, at: tuple[str, ...], example: str) -> Iterator[Complaint]:
+    """What is wrong with the address that reports are sent from; "": none are."""
+    local_part, _, domain = sender.rpartition("@")
+    if sender and (_LOCAL_PART.fullmatch(local_part) is None or name_problem(domain)):
+        yield Complaint(
+            at=(*at, "sender"), message=f"{sender!r} is not an address", accepted=(f'such as "{example}"',)
+        )
 
 
 def check_dns_monitor(settings: Settings) -> Iterator[Complaint]:

@@ -17,6 +17,7 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.config.check_delivery import check_delivery
 from gatepost.config.check_directories import check_directories
 from gatepost.config.check_dkim import check_dkim
+from gatepost.config.check_dmarc_reports import check_dmarc_reports
 from gatepost.config.check_doors import check_doors
 from gatepost.config.check_guards import check_guards
 from gatepost.config.check_integrated import check_integrated
@@ -255,6 +256,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_dkim(settings)
     yield from check_outbound_tls(settings)
     yield from check_dns_monitor(settings)
+    yield from check_dmarc_reports(settings)
     yield from check_doors(settings)
     yield from check_relays(settings)
     yield from check_limits(settings)

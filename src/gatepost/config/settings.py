@@ -10,6 +10,7 @@ from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
 from gatepost.config.directory_settings import Directory
 from gatepost.config.dkim_settings import Arc, Dkim, DkimSigning
+from gatepost.config.dmarc_report_settings import DmarcReports
 from gatepost.config.dns_monitor_settings import DnsMonitor
 from gatepost.config.dns_settings import Dns
 from gatepost.config.guard_settings import Harvest, RateLimit
@@ -440,6 +441,7 @@ class Settings(Table):
     delivery: Delivery = setting("How mail leaves", default=Delivery())
     destinations: dict[str, Destination] = setting("Limits of single domains", default={})
     outbound_tls: OutboundTls = setting("MTA-STS and DANE", default=OutboundTls())
+    dmarc_reports: DmarcReports = setting("DMARC reports to other domains", default=DmarcReports())
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from gatepost.config.settings import Settings
 from gatepost.intake.behind_relays import SourceWatch, behind_relay
+from gatepost.intake.dmarc_rows import DmarcReports
 from gatepost.intake.door import Door
 from gatepost.intake.new_mail import (
     Arrival,
@@ -95,6 +96,7 @@ class TakingIn:
         log: Log,
         notice: NoticeOfRefusal,
         return_paths: ReturnPaths | None = None,
+        dmarc_reports: DmarcReports | None = None,
     ) -> None:
         self._store = store
         self._router = router
@@ -108,6 +110,7 @@ class TakingIn:
         self._relays = IpRanges(settings.server.internal_relays)
         self._sources = SourceWatch(log, counters) if not self._relays else None
         self._return_paths = return_paths
+        self._dmarc_reports = dmarc_reports
         self.memory_body_bytes = settings.queue.memory_body_bytes
         self.unfinished = Unfinished(store.spool, settings.intake.unfinished_bytes)
         self.open_spool: Callable[[], BodySpool] = self.unfinished.open
@@ -226,6 +229,8 @@ class TakingIn:
         if (watch := arrival.transaction.watch) is not None:
             watch.judged(arrival.session, decisions, arrival.hearing.facts)
         result = outcome(decisions, authenticated=arrival.is_authenticated)
+        if self._dmarc_reports is not None:
+            self._dmarc_reports.note(arrival.view, arrival.hearing.facts, result)
         delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
         if result.refusal is not None:
             answer: Reply | Awaitable[Reply] = self._refuse(arrival, decisions, result.refusal)

@@ -16,6 +16,7 @@ from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.scheduler import Outside, Scheduler
 from gatepost.delivery.settling import Settling
+from gatepost.main.dmarc_reports import DmarcReporter, heeding_failures
 from gatepost.main.lasting import Lasting
 from gatepost.main.notice_writer import NoticeWriter
 from gatepost.main.outbound_tls import OutboundTlsParts
@@ -41,6 +42,7 @@ def deliveries_of(
     wire_logs: WireLogFiles,
     outbound_tls: OutboundTlsParts,
     return_paths: ReturnPaths | None,
+    dmarc_reporter: DmarcReporter | None = None,
 ) -> Scheduler:
     """The scheduler, not started. Raises WorldFault when a key cannot be read."""
     log, counters, store = lasting.log, lasting.counters, lasting.store
@@ -89,7 +91,7 @@ def deliveries_of(
             hostname=settings.server.hostname,
             clock=clock,
             randomness=randomness,
-            write_notice=notices.failure,
+            write_notice=heeding_failures(notices.failure, dmarc_reporter),
             write_report=notices.success,
             delays=Delays(
                 after_s=settings.notices.delay_after_s,

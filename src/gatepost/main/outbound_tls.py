@@ -14,18 +14,13 @@ from gatepost.adapters.tls import client_pump
 from gatepost.config.settings import Settings
 from gatepost.main.lasting import Lasting
 from gatepost.main.places import state_directory, store_directory
+from gatepost.main.report_post import report_post
 from gatepost.main.tls_reports import ReportWorld, TlsReporter
-from gatepost.model.address import Address
-from gatepost.model.content import Content
-from gatepost.model.envelope import Notify, Recipient
 from gatepost.model.fault import WorldFault
 from gatepost.model.https_url import parse_https_url
-from gatepost.model.queued import Accept, QueuedMail, QueuedRecipient
-from gatepost.notices.tls_report import compose_tls_report
 from gatepost.ports.https import HttpsClient, HttpsRequest
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.world import Clock, Randomness
-from gatepost.protocol.addresses import parse_mailbox
 from gatepost.routing.addresses import may_be_dialled
 from gatepost.routing.dane_records import DaneRecords, ResolverProof
 from gatepost.routing.link_policies import LinkPolicies
@@ -34,7 +29,6 @@ from gatepost.routing.sts_entries import FILE_LIMIT_BYTES, StsEntries
 from gatepost.routing.sts_policies import StsOutside, StsPolicies
 from gatepost.standards.mta_sts import POLICY_LIMIT_BYTES, policy_host
 
-REPORT_SOURCE: Final = "TLSRPT"
 FIRST_WORKER: Final = 0
 
 
@@ -204,66 +198,16 @@ def tls_reporter(
     reports = settings.outbound_tls.reports
     if not reports.sender:
         return None
-    sender = parse_mailbox(reports.sender)
-    clock = lasting.clock
-
-    def compose(domain: str, packed: bytes, reader: Address, report_id: str, file_name: str) -> Content:
-        return compose_tls_report(
-            domain,
-            packed,
-            sender=sender,
-            reader=reader,
-            submitter=reports.organization or settings.server.hostname,
-            report_id=report_id,
-            file_name=file_name,
-            now=clock.now(),
-            token=randomness.token_hex(16),
-        )
-
-    def take_in(reader: Address, content: Content, message_id: str) -> None:
-        hop = router.next_hop_for(reader)
-        now = clock.now()
-        mail = QueuedMail(
-            mail_id=lasting.ids.next(now),
-            session_id="0" * 16,
-            received_at=now,
-            expires_at=now + settings.queue.notice_expiry_s,
-            sender=sender,
-            recipients=(
-                QueuedRecipient(
-                    number=0,
-                    recipient=Recipient(address=reader, notify=Notify.NEVER),
-                    next_hop=hop.key,
-                    state=hop.first_state,
-                    due_at=now,
-                ),
-            ),
-            size_bytes=content.size_bytes,
-            source=REPORT_SOURCE,
-            message_id=message_id,
-            subject="TLS report",
-            is_notice=True,
-        )
-
-        def done(fault: BaseException | None) -> None:
-            if fault is None:
-                lasting.deliveries.offer(mail, content)
-            else:
-                lasting.log.write("error", "tls-report-failed", domain=reader.domain, what=str(fault))
-
-        lasting.store.commit([Accept(mail=mail, content=content)], done)
-
     https = HttpsAsker(
         resolver, LoopDialer(client_pump), ca_file="", is_public=partial(_may_be_asked, settings)
     )
     world = ReportWorld(
         resolver=resolver,
         https=https,
-        clock=clock,
+        clock=lasting.clock,
         log=lasting.log,
         counters=lasting.counters,
-        take_in=take_in,
-        compose=compose,
+        post=report_post(settings, lasting, router, randomness, kind="tls"),
         hostname=settings.server.hostname,
         timeout_s=settings.dns.timeout_s,
     )

@@ -48,6 +48,7 @@ from gatepost.main.children import Birth, beat
 from gatepost.main.deliveries import deliveries_of
 from gatepost.main.descriptors import affordable
 from gatepost.main.directories import RecipientSources, recipient_sources
+from gatepost.main.dmarc_reports import DmarcReporter, dmarc_reporter
 from gatepost.main.dns_check import check_dns
 from gatepost.main.dns_desk import DnsMonitorDuty
 from gatepost.main.guarding import guard_of
@@ -160,6 +161,7 @@ class Worker:
     tasks: set[asyncio.Task[None]]
     outbound_tls: OutboundTlsParts = field(default_factory=OutboundTlsParts)
     dns_monitor: DnsMonitorDuty | None = None
+    dmarc_reports: DmarcReporter | None = None
 
     async def start(self) -> None:
         """From the inside out: deliveries first, doors last."""
@@ -175,6 +177,8 @@ class Worker:
             task.cancel()
         if before.outbound_tls is not self.outbound_tls:
             before.outbound_tls.keep()
+        if before.dmarc_reports is not None and before.dmarc_reports is not self.dmarc_reports:
+            before.dmarc_reports.stop()
         if before.watch is not self.watch:
             before.watch.stop()
             self.watch.start()
@@ -200,6 +204,8 @@ class Worker:
         self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
         self._every(PURGE_S, self.outbound_tls.tick)
+        if self.dmarc_reports is not None:
+            self._every(PURGE_S, self.dmarc_reports.tick)
         if self.dns_monitor is not None:
             self._every(PURGE_S, self.dns_monitor.tick)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
@@ -215,6 +221,8 @@ class Worker:
         self.brake.tell()
         self.recipients.close()
         self.outbound_tls.stop()
+        if self.dmarc_reports is not None:
+            self.dmarc_reports.stop()
         self.resolver.close()
         self.wire_logs.close()
         self.store.close()
@@ -302,6 +310,12 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             before=before.outbound_tls if before else None,
             reporter=tls_reporter(settings, lasting, resolver, router, randomness),
         )
+    if before and unchanged(
+        old, settings, "dmarc_reports", "dns", "send_connectors", "server", "accepted_domains", "queue"
+    ):
+        dmarc_reports = before.dmarc_reports
+    else:
+        dmarc_reports = dmarc_reporter(settings, lasting, resolver, router, randomness)
     scheduler = deliveries_of(
         settings,
         lasting,
@@ -313,6 +327,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         wire_logs=wire_logs,
         outbound_tls=outbound_tls,
         return_paths=return_paths,
+        dmarc_reporter=dmarc_reports,
     )
     taking_in = TakingIn(
         store,
@@ -325,6 +340,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         log=log,
         notice=notices.failure_as,
         return_paths=return_paths,
+        dmarc_reports=dmarc_reports,
     )
     feeds, providers = (
         (before.feeds, before.providers)
@@ -450,6 +466,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         certificates=CertificateWatch(tls, log=log, counters=counters),
         tasks=set(),
         outbound_tls=outbound_tls,
+        dmarc_reports=dmarc_reports,
         dns_monitor=DnsMonitorDuty(settings, resolver, clock=clock, log=log, counters=counters)
         if number == FIRST_WORKER
         else None,

@@ -92,6 +92,9 @@ METRICS: Final = (
     Metric("mta_sts_fetches", "MTA-STS policies fetched or looked for in vain, by result", ("result",)),
     Metric("dane_resolver_proven", "Workers whose resolver is shown to validate DNSSEC", (), _GAUGE),
     Metric("tls_reports", "Reports to other domains about TLS, by result", ("result",)),
+    Metric(
+        "dmarc_reports", "DMARC reports to other domains, by result (sent, suppressed, failed)", ("result",)
+    ),
     Metric("dns_problems", "What is wrong with the records of our own domains", ("domain",), _GAUGE),
     Metric("dns_changes", "Changes of the records of our own domains", ("domain",)),
     Metric("notices", "Notices written, by kind", ("kind",)),

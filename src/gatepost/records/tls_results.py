@@ -1,12 +1,12 @@
-"""How TLS with other domains went today, counted for the reports they ask for (RFC 8460); as octets, for a restart."""
+"""How TLS with other domains went today, counted for the reports they ask for (RFC 8460)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
+from gatepost.records.days import DayCounts
 from gatepost.standards.tlsrpt import FailureDetail, PolicyResults
 
 POLICIES_LIMIT: Final = 10
@@ -14,7 +14,6 @@ POLICIES_LIMIT: Final = 10
 DETAILS_LIMIT: Final = 100
 """Kinds of failure of one policy; others are only in the sum."""
 WHY_LIMIT_CHARS: Final = 200
-FILE_LIMIT_BYTES: Final = 64 << 20
 
 
 class Failures(msgspec.Struct):
@@ -111,34 +110,11 @@ def _add(details: list[Failures], failure: Failures) -> None:
         details.append(failure)
 
 
-def stored(results: DayResults) -> bytes:
-    """For the file."""
-    return msgspec.json.encode(results)
-
-
-def restored(data: bytes) -> DayResults:
-    """Raises ValueError."""
-    try:
-        return msgspec.json.decode(data, type=DayResults)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(str(error)) from error
-
-
-class TlsResults:
+class TlsResults(DayCounts[DayResults]):
     """One worker's. domains_limit: most domains of one day; mail to others is not counted."""
 
     def __init__(self, domains_limit: int) -> None:
-        self._limit = domains_limit
-        self.today = DayResults()
-        self.has_news = False
-        """Something was counted since the file was written."""
-
-    def turn(self, day: str) -> DayResults | None:
-        """A new day may have begun; the one that ended, when something was counted."""
-        if self.today.day == day:
-            return None
-        ended, self.today = self.today, DayResults(day=day)
-        return ended if ended.day and ended.domains else None
+        super().__init__(DayResults, domains_limit)
 
     def count(
         self,
@@ -149,15 +125,5 @@ class TlsResults:
         failure: Failures | None,
     ) -> None:
         """One session; None went well."""
-        if domain not in self.today.domains and len(self.today.domains) >= self._limit:
-            return
-        self.has_news = True
-        self.today.count(domain, kind, strings, mx, failure)
-
-
-def merged(days: Iterable[DayResults]) -> dict[str, DayResults]:
-    """By day, several workers' together."""
-    found: dict[str, DayResults] = {}
-    for one in days:
-        found.setdefault(one.day, DayResults(day=one.day)).merge(one)
-    return found
+        if self.admits(domain):
+            self.today.count(domain, kind, strings, mx, failure)
