@@ -50,6 +50,11 @@ from-share = 0
 [intake]
 connections = 20000
 
+[harvest]
+first-delay = "0s"
+block-at = 0
+network-block-at = 0
+
 [send-connectors.mailbox]
 address-spaces = ["{domain}"]
 smart-hosts = ["[127.0.0.1]:{sink}"]
