@@ -34,7 +34,7 @@ from gatepost.policy import order
 from gatepost.ports.directory import Entry, TokenKeys
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
-from gatepost.ports.resolver import Mx
+from gatepost.ports.resolver import Lookup, Mx
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.protocol.scram import derive_keys
@@ -214,6 +214,7 @@ async def open_house(
     shared: MemoryShared | None = None,
     lists: AddressLists | None = None,
     return_paths: ReturnPaths | None = None,
+    lookup: Lookup | None = None,
 ) -> AsyncIterator[House]:
     """One door on a free port of 127.0.0.1. lists: guarded as main does it."""
     settings = settings or settings_with()
@@ -245,6 +246,7 @@ async def open_house(
         revision="test",
         shared=shared,
         lists=lists,
+        lookup=lookup,
         return_paths=return_paths,
     )
     listening = socket.create_server(("127.0.0.1", 0))

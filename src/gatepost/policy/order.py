@@ -285,7 +285,7 @@ def build(
             panels=tuple(panels_for(members, facts, audience) for audience in Audience),
             allowed=tuple(panels_for(members, facts, audience, spared) for audience in Audience),
             allowed_are_exempt=spared.everything,
-            behind=behind_relays(relays, members, facts) if relays else None,
+            behind=behind_relays(relays, members, facts, spared) if relays else None,
         )
     return PolicyRunner(
         dockets,
