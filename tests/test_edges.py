@@ -15,10 +15,20 @@ EDGES = {
     "adapters/maildir.py:LocalMaildirs.deliver",
     "adapters/shared_file.py:SharedFile.__init__",
     "adapters/shared_file.py:SharedFile.exchange",
+    "adapters/ldap.py:LdapConnection.__init__",
+    "adapters/recipient_index.py:write_safely",
+    "delivery/call_forward.py:CallForward._asked",
+    "delivery/call_forward.py:CallForward._connect",
     "intake/taking_in.py:TakingIn._act_later",
     "intake/taking_in.py:TakingIn._keep",
     # A library that reads strangers' octets: whatever it raises, nobody has logged in.
     "adapters/kerberos.py:guarded",
+    "adapters/ldap.py:LdapConnection._messages",
+    # A library that reads an administrator's filter: a mistake in the configuration.
+    "adapters/ldap.py:ldap_filter",
+    # The thread that copies a directory: the copy in force stays, the administrator is told.
+    "main/directories.py:RecipientSources._sync",
+    "main/directories.py:in_own_thread.run",
     # The store: whoever waits is told, the connection is renewed.
     "adapters/sqlite_groups.py:CommitGroups._tell",
     "adapters/sqlite_groups.py:CommitGroups._write_waiting",

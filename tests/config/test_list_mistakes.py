@@ -90,7 +90,9 @@ LISTS = [
         "an allow list that skips nobody",
         '[agents.ip-lists]\nallow-skips = ["greylistng"]\n',
         (
-            'g.toml:4: agents.ip-lists.allow-skips[0]: there is no agent "greylistng", did you mean greylisting?',
+            'g.toml:4: agents.ip-lists.allow-skips[0]: there is no agent "greylistng", did you mean greylisting? '
+            "(accepted: authentication-results, automatic-replies, block-list-providers, connection-control, dkim, "
+            "dmarc, greylisting, helo-check, ip-lists, loop-detection, message-form, own-domain-spoofing, ...)",
         ),
     ),
     Mistake(

@@ -86,7 +86,7 @@ def test_content_by_tls(gateway: Gateways, sink: Sink) -> None:
 
 
 def test_authentication_gives_the_right_to_relay(gateway: Gateways, sink: Sink) -> None:
-    running = gateway(smart_host=into(sink), connector=("auth = true",))
+    running = gateway(smart_host=into(sink), connector=("auth = true", 'tarpit = "0s"'))
     made = running.cli("user", "add", "ann", text_in="correct horse battery\n")
     assert made.returncode == 0, made.stderr
     context = ssl.create_default_context()

@@ -122,7 +122,9 @@ RELAY = (
 
 
 def asking(files: Path) -> tuple[str, ...]:
-    return certified(files, "auth = true", *(line.replace("{files}", str(files)) for line in RELAY))
+    return certified(
+        files, "auth = true", 'tarpit = "0s"', *(line.replace("{files}", str(files)) for line in RELAY)
+    )
 
 
 @pytest.mark.service("swaks")

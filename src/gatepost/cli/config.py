@@ -69,7 +69,11 @@ def summary(configuration: Configuration) -> Iterator[str]:
         state = " (disabled)" if not way.enabled else " (suspended)" if way.suspended else ""
         where = way.maildir or ", ".join(way.smart_hosts) or "by MX"
         yield f"out  {name}{state}: {', '.join(way.address_spaces)} to {where}, {way.delivery}, TLS {way.tls}"
-    off = [name for name in configuration.agents if name in settings.policy.disabled]
+    off = [
+        name
+        for name, table in configuration.agents.items()
+        if name in settings.policy.disabled or not getattr(table, "enabled", True)
+    ]
     asked = [name for name in configuration.agents if name not in off]
     yield f"asks {', '.join(asked) or 'no agent'}" + (f" (not asked: {', '.join(off)})" if off else "")
 
