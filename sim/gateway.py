@@ -58,6 +58,8 @@ _PACE: Final[dict[Any, dict[str, float]]] = {
 BUGS: Final = frozenset(
     {
         "bug",
+        "fact-bug",
+        "agent-bug",
         "delivery-bug",
         "settlement-refused",
         "store-refused-change",
@@ -151,6 +153,9 @@ class _Nothing:
 
     def __bool__(self) -> bool:
         return False
+
+    def find(self, *_: object) -> None:
+        """In no feed."""
 
     async def start(self) -> None:
         """Nothing."""
@@ -317,7 +322,7 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         log=watcher,
         notice=notices.failure_as,
     )
-    listener, desk, runner, doors = _listener(place, settings, accepted, taking_in, queue_clock, shared)
+    listener, desk, runner, doors = _listener(place, lasting, settings, accepted, taking_in)
     nothing: Any = _Nothing()
     worker = Worker(
         settings=settings,
@@ -371,14 +376,9 @@ def _courier(place: Place, settings: Settings, store: SqliteStore, watcher: Watc
 
 
 def _listener(
-    place: Place,
-    settings: Settings,
-    accepted: AcceptedDomains,
-    taking_in: TakingIn,
-    clock: QueueClock,
-    shared: MemoryShared,
+    place: Place, lasting: Lasting, settings: Settings, accepted: AcceptedDomains, taking_in: TakingIn
 ) -> tuple[Listener, Counter, PolicyRunner, dict[Any, list[Door]]]:
-    watcher, randomness = Watcher(place.journal), Chance(place.chance)
+    watcher, randomness, clock = Watcher(place.journal), Chance(place.chance), lasting.clock
     runner = order.build(
         settings,
         {},
@@ -388,7 +388,10 @@ def _listener(
         log=watcher,
         counters=watcher,
         revision="simulated",
-        shared=shared,
+        shared=lasting.shared,
+        lists=lasting.lists,
+        lookup=place.names,
+        bodies=lasting.store,
     )
     log_in = LogInDesk(
         accounts=cast(Any, None),
@@ -402,8 +405,8 @@ def _listener(
     guard = guard_of(
         settings,
         {SenderReputation.name: SenderReputation.settings_type()},
-        shared,
-        None,
+        lasting.shared,
+        lasting.lists,
         accepted=accepted,
         clock=clock,
         counters=watcher,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
 from gatepost.model.fault import WorldFault
-from gatepost.ports.resolver import Mx
+from gatepost.ports.resolver import LookedUp, Mx, RecordType, Tlsa
 from sim.journal import Journal
 
 _T = TypeVar("_T")
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 @dataclass
 class Names:
-    """ports.resolver.Resolver. trouble_s: by name, until when (loop's time) it is not answered, and how."""
+    """ports.resolver.Resolver and Lookup. trouble_s: by name, until when (loop's time) it is not answered, and how."""
 
     chance: Random
     journal: Journal
@@ -25,6 +25,8 @@ class Names:
     exchangers: dict[str, tuple[Mx, ...]] = field(default_factory=dict)
     hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pointers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    policies: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    """TXT."""
     trouble: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     async def addresses(self, name: str, *, timeout_s: float) -> tuple[str, ...]:
@@ -42,8 +44,20 @@ class Names:
         return answer
 
     async def texts(self, name: str, *, timeout_s: float) -> tuple[bytes, ...]:
-        """TXT: there is none."""
-        return await self._ask(name, (), timeout_s)
+        """TXT."""
+        return await self._ask(name, self.policies.get(name, ()), timeout_s)
+
+    async def look_up(self, name: str, kind: RecordType, *, timeout_s: float) -> LookedUp:
+        """A, MX, PTR and TXT; of the other types there are no records."""
+        name = name.lower().removesuffix(".")
+        tables: dict[RecordType, Mapping[str, tuple[str | bytes | Mx | Tlsa, ...]]] = {
+            RecordType.A: self.hosts,
+            RecordType.MX: self.exchangers,
+            RecordType.PTR: self.pointers,
+            RecordType.TXT: self.policies,
+        }
+        records = await self._ask(name, tables.get(kind, {}).get(name, ()), timeout_s)
+        return LookedUp(records=records, exists=any(name in table for table in tables.values()), ttl_s=300)
 
     async def exists(self, name: str, *, timeout_s: float) -> bool:
         """Anything known of it."""

@@ -16,6 +16,14 @@ STRANGERS: Final = tuple(f"nobody{n}@ours.example" for n in range(4))
 PARTNERS: Final = tuple(f"p{n}@relay.example" for n in range(6))
 FAR_DOMAINS: Final = tuple(f"far{n}.example" for n in range(5))
 NOWHERE: Final = ("absent.example", "null.example")
+AWAY: Final = "away.example"
+"""Whose clients are strangers."""
+AWAY_MAY_SEND: Final = "203.0.113.0/29"
+POLICIES: Final = {
+    AWAY: (f"v=spf1 ip4:{AWAY_MAY_SEND} ~all".encode(),),
+    f"_dmarc.{AWAY}": (b"v=DMARC1; p=none",),
+}
+"""TXT records."""
 FAR: Final = (
     *(f"x{n}@{domain}" for domain in FAR_DOMAINS for n in range(2)),
     *(f"y@{domain}" for domain in NOWHERE),
@@ -185,7 +193,7 @@ def plan_of(seed: int) -> Plan:
         dns_troubles=tuple(
             (at, chance.choice((30.0, 4000.0, 7 * DAY_S)), name, chance.choice(("slow", "servfail")))
             for at in _times(chance, chance.choice((0, 1, 2)), busy_s)
-            for name in (chance.choice((*FAR_DOMAINS, "mx.far1.example", "203.0.113.3")),)
+            for name in (chance.choice((*FAR_DOMAINS, AWAY, "mx.far1.example", "203.0.113.3")),)
         ),
         queue={"longest-retry": chance.choice(("4000s", "4h"))},
         ways={

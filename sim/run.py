@@ -25,7 +25,7 @@ from sim.judge import judge
 from sim.loop import Process, SimLoop, Stuck, bury
 from sim.names import Names
 from sim.network import WORLD, Network
-from sim.plan import DOOR, FAR, FAR_DOMAINS, PARTNERS, STRANGERS, USERS, Plan, plan_of
+from sim.plan import DOOR, FAR, FAR_DOMAINS, PARTNERS, POLICIES, STRANGERS, USERS, Plan, plan_of
 
 _STEP_S: Final = 600.0
 _AT_COMMIT: Final = 0.01
@@ -101,6 +101,7 @@ class Simulation:
         for number, domain in enumerate(FAR_DOMAINS):
             names.exchangers[domain] = (Mx(10, f"mx.{domain}"),)
             names.hosts[f"mx.{domain}"] = (f"10.3.0.{number}",)
+        names.policies.update(POLICIES)
         names.exchangers["null.example"] = (Mx(0, ""),)
         for number in range(1, 10):
             names.pointers[f"203.0.113.{number}"] = (f"c{number}.away.example",)

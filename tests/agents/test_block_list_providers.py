@@ -11,7 +11,7 @@ from tests.policy.fakes import site, view
 
 from gatepost.agents.block_list_providers import BELOW_THRESHOLD, BlockListProviders
 from gatepost.facts.dns_listings import DnsListings, ListedBy
-from gatepost.model.verdict import SkipFilters, Stage
+from gatepost.model.verdict import SkipFilters, Stage, Verdict
 
 IP = "192.0.2.7"
 DEFAULT = "550 5.7.1 Recipient not authorized, your IP has been found on a block list"
@@ -84,3 +84,16 @@ def test_a_client_that_an_allow_list_provider_vouches_for_is_spared() -> None:
 def test_settings_that_cannot_be(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         settings(BlockListProviders, given)
+
+
+def test_behind_a_relay_only_recipients_who_are_not_exempt_are_refused_the_mail() -> None:
+    agent = BlockListProviders(settings(BlockListProviders, {"exempt-recipients": ["@gate.test"]}), site())
+
+    def asked(*recipients: str) -> Verdict:
+        mail = view(Stage.END_OF_HEADERS, recipients=recipients)
+        return ask(agent, mail, DnsListings(address=IP, listed=(by(),)))
+
+    assert asked("bob@gate.test").reply is None
+    verdict = asked("bob@gate.test", "bob@far.test")
+    assert [str(address) for address in verdict.recipients or ()] == ["bob@far.test"]
+    assert verdict.reply is not None

@@ -14,6 +14,7 @@ from gatepost.facts.gathering import Sources
 from gatepost.facts.greylisting import GreylistState, gatherer
 from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.sender_reputation import Reputation
+from gatepost.facts.spf import SpfResult
 from gatepost.model.greylist import ATTEMPTS_SPACE, NETWORKS_SPACE, Attempt, attempt_key
 from gatepost.model.known import Known, MailView
 from gatepost.model.verdict import Remember, Stage, Tally
@@ -34,6 +35,15 @@ def state(**known: Any) -> GreylistState:
     )
 
 
+SPF_COUNTS = {"spf-pass-exempts": True}
+
+
+def spf_of(given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, tuple):
+        return ()
+    return (SpfResult(result=given[0], term=given[1], domain="client.test", identity="mailfrom", ip=IP),)
+
+
 @dataclass(frozen=True)
 class Case:
     name: str
@@ -42,6 +52,8 @@ class Case:
     given: dict[str, Any] = field(default_factory=dict)
     allowed_by: str = ""
     level: int = -1
+    spf: Any = None
+    """A result and its term; None: it is unknown."""
     remembered: tuple[str, ...] = ()
     """Spaces that are written."""
 
@@ -93,6 +105,31 @@ CASES = [
         level=0,
         remembered=(ATTEMPTS_SPACE,),
     ),
+    Case("SPF pass counts where it should", state(), "pass", SPF_COUNTS, spf=("pass", "ip4:192.0.2.0/24")),
+    Case(
+        "SPF pass does not count",
+        state(),
+        "451 4.7.1",
+        spf=("pass", "ip4:192.0.2.0/24"),
+        remembered=(ATTEMPTS_SPACE,),
+    ),
+    Case(
+        "everybody has SPF pass",
+        state(),
+        "451 4.7.1",
+        SPF_COUNTS,
+        spf=("pass", "+all"),
+        remembered=(ATTEMPTS_SPACE,),
+    ),
+    Case(
+        "SPF softfail",
+        state(),
+        "451 4.7.1",
+        SPF_COUNTS,
+        spf=("softfail", "~all"),
+        remembered=(ATTEMPTS_SPACE,),
+    ),
+    Case("SPF has no answer", state(), "451 4.7.1", SPF_COUNTS, remembered=(ATTEMPTS_SPACE,)),
 ]
 
 
@@ -101,7 +138,9 @@ def test_attempts(case: Case) -> None:
     agent = Greylisting(settings(Greylisting, case.given), site())
     client = Reputation(address=IP, level=case.level)
     facts = (case.found, client, IpListing(address=IP, allowed_by=case.allowed_by))
-    verdict = ask(agent, view(Stage.RCPT, recipient=BOB), *facts)
+    mail = view(Stage.RCPT, recipient=BOB)
+    assert (SpfResult in agent.wants[Stage.RCPT]) is bool(case.given.get("spf-pass-exempts"))
+    verdict = ask(agent, mail, *facts, *spf_of(case.spf))
     assert said(verdict) == case.expected
     assert tuple(e.space for e in verdict.effects if isinstance(e, Remember)) == case.remembered
     assert all(e.agent == "greylisting" for e in verdict.effects if isinstance(e, Remember | Tally))

@@ -14,7 +14,7 @@ from tests.policy.fakes import session, site, view
 from gatepost.adapters.address_lists import SharedAddressLists
 from gatepost.agents.ip_lists import IpLists
 from gatepost.facts.ip_lists import IpListing, find_ip_listing
-from gatepost.model.verdict import SkipFilters, Stage
+from gatepost.model.verdict import SkipFilters, Stage, Verdict
 from gatepost.ports.memory_shared import MemoryShared
 
 IP = "192.0.2.7"
@@ -97,3 +97,24 @@ def test_the_fact_judges_the_origin_and_counts_the_hit() -> None:
     find_ip_listing(view(Stage.CONNECT, who=session(origin_ip="198.51.100.9")), lists)
     assert [entry.hits for name in ("block", "allow") for entry in lists.entries(name)] == [1, 1]
     assert find_ip_listing(mail, None) == IpListing(address="198.51.100.1")
+
+
+@pytest.mark.parametrize("refuse_at", ["rcpt", "connect"])
+def test_behind_a_relay_the_origin_is_refused_at_the_end_of_the_headers(refuse_at: str) -> None:
+    agent = IpLists(
+        settings(IpLists, {"refuse-at": refuse_at, "exempt-recipients": ["eve@gate.test"]}), site()
+    )
+
+    def asked(*recipients: str, **listing: Any) -> Verdict:
+        mail = view(Stage.END_OF_HEADERS, recipients=recipients)
+        return ask(agent, mail, IpListing(address=IP, **listing))
+
+    assert said(asked("bob@gate.test", **BLOCKED)) == "550 5.7.1"
+    assert asked("bob@gate.test", **BLOCKED).recipients is None
+    both = asked("bob@gate.test", "eve@gate.test", **BLOCKED)
+    if refuse_at == "connect":  # where nobody is exempt
+        assert both.recipients is None
+    else:
+        assert [str(address) for address in both.recipients or ()] == ["bob@gate.test"]
+        assert asked("eve@gate.test", **BLOCKED).reply is None
+    assert asked("bob@gate.test", **ALLOWED).effects == (SkipFilters(),)

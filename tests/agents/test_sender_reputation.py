@@ -68,6 +68,16 @@ def test_a_refusal_blocks_the_source_with_its_reasons_and_hangs_up() -> None:
     assert verdict.because == (of_level(9),)
 
 
+def test_a_relay_of_ours_is_not_hung_up_on_for_the_origin_it_brought() -> None:
+    agent = SenderReputation(settings(SenderReputation), site())
+    behind = session(client_ip="10.0.0.5", origin_ip=IP)
+    verdict = ask(agent, view(Stage.END_OF_HEADERS, who=behind), of_level(9), IpListing(address=IP))
+    (block,) = verdict.effects
+    assert isinstance(block, BlockClient)
+    assert block.network == IP
+    assert said(verdict) == "550 5.7.1"
+
+
 def test_what_is_only_observed_is_a_finding_without_points_of_its_own() -> None:
     """Or bad reputation would be spam, and spam worse reputation."""
     agent = SenderReputation(settings(SenderReputation, {"block-for": "0s"}), site())

@@ -35,7 +35,7 @@ from gatepost.policy import order
 from gatepost.ports.directory import Entry, TokenKeys
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
-from gatepost.ports.resolver import Mx
+from gatepost.ports.resolver import Lookup, Mx
 from gatepost.ports.tls import TlsServer
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.protocol.scram import derive_keys
@@ -216,6 +216,7 @@ async def open_house(
     lists: AddressLists | None = None,
     return_paths: ReturnPaths | None = None,
     dmarc_reports: DmarcReports | None = None,
+    lookup: Lookup | None = None,
 ) -> AsyncIterator[House]:
     """One door on a free port of 127.0.0.1. lists: guarded as main does it."""
     settings = settings or settings_with()
@@ -248,6 +249,7 @@ async def open_house(
         revision="test",
         shared=shared,
         lists=lists,
+        lookup=lookup,
         return_paths=return_paths,
     )
     listening = socket.create_server(("127.0.0.1", 0))

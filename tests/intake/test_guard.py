@@ -64,6 +64,7 @@ def guarded(
     harvest: dict[str, Any] | None = None,
     tls: ServerTls | None = None,
     ranges: dict[str, Any] | None = None,
+    relays: tuple[str, ...] = (),
 ) -> None:
     async def run() -> None:
         shared = MemoryShared(lambda: NOW)
@@ -78,6 +79,7 @@ def guarded(
                 **({"tls": "optional", "auth": True} if tls is not None else {}),
             },
             harvest={"first-delay": "0s", **(harvest or {})},
+            server={"hostname": "mx.ours.example", "internal-relays": relays},
         )
         async with open_house(
             settings, agents={"sender-reputation": table}, shared=shared, lists=lists, tls=tls
@@ -308,3 +310,18 @@ def test_a_relay_in_a_named_range_is_not_judged_by_the_mail_of_others() -> None:
         assert not here.book.standing("203.0.113.25", NOW).evidence.sessions
 
     guarded(scenario, ranges={"mx2": {"addresses": ["203.0.113.25"]}})
+
+
+@pytest.mark.threat("Q09")
+def test_a_relay_of_ours_is_not_counted_for_what_it_brings() -> None:
+    async def scenario(here: Guarded) -> None:
+        for ip in ("203.0.113.25", GOOD):
+            client = await here.client(ip)
+            assert (await guess(client, 8)).startswith("550" if ip != GOOD else "421")
+            await client.close()
+        while not here.book.standing(GOOD, NOW).evidence.sessions:
+            await asyncio.sleep(0.01)
+        assert not here.book.standing("203.0.113.25", NOW).evidence.sessions
+        assert [entry.network for entry in here.blocked] == [GOOD]
+
+    guarded(scenario, harvest={"block-at": 5}, relays=("203.0.113.25",))

@@ -51,7 +51,7 @@ def test_a_mail_that_passed() -> None:
     assert (outcome.recipient, outcome.action, outcome.turn) == ("bob@gate.test", "pass", ())
     assert [(s.stage, [o.agent for o in s.opinions]) for s in tree.stages] == [
         ("connect", ["connection-control", "ip-lists"]),
-        ("mail", ["sender-reputation", "relay-restriction", "helo-check", "sender-filter"]),
+        ("mail", ["relay-restriction", "sender-reputation", "helo-check", "sender-filter"]),
         ("rcpt", ["ip-lists", "relay-restriction", "recipient-filter"]),
         ("end-of-headers", ["loop-detection"]),
         ("end-of-data", ["message-form", "dkim"]),

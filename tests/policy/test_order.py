@@ -35,23 +35,23 @@ def test_the_table_says_what_the_agents_say() -> None:
 
 
 def test_agents_are_asked_in_the_order_of_exchange() -> None:
-    """Connection, then sender and relay, then recipient, then content: the cheap and certain first."""
+    """Client, then envelope, then header, then content: the cheap and certain first."""
     assert [kind.name for kind, _ in ORDER] == [
         "connection-control",
         "ip-lists",
-        "sender-reputation",
         "relay-restriction",
+        "sender-reputation",
         "helo-check",
         "block-list-providers",
         "sender-filter",
         "recipient-filter",
         "greylisting",
+        "rate-limits",
         "loop-detection",
         "spf",
         "sender-id",
         "automatic-replies",
         "message-form",
-        "rate-limits",
         "dkim",
         "dmarc",
         "own-domain-spoofing",

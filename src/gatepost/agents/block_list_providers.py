@@ -64,6 +64,7 @@ class BlockListProviders:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.RCPT: (DnsListings,)}
     when_unknown: ClassVar[Action] = Action.PASS
     is_filter: ClassVar[bool] = True
+    judges_origin: ClassVar[bool] = True
     findings: ClassVar[tuple[Finding, ...]] = (BELOW_THRESHOLD,)
 
     def __init__(self, settings: Settings, _site: Site) -> None:
@@ -87,13 +88,15 @@ class BlockListProviders:
         reason = f"{found.address} is on {_said(found.listed)}"[:400]
         if weight < self._settings.threshold:
             return Verdict(agent=self.name, reason=reason, findings=(BELOW_THRESHOLD,), because=(found,))
-        if mail.recipient is not None and mail.recipient.address in self._exempt:
+        refused = self._exempt.others_of(mail)
+        if refused == ():
             return Verdict(agent=self.name, reason=f"{reason}, and the recipient is exempt", because=(found,))
         return Verdict.reject(
             self.name,
             Reply(550, "5.7.1", self._words(found)),
             reason,
             because=(found,),
+            recipients=refused,
             unless=f"{found.address} were on fewer lists, or on the allow list",
         )
 

@@ -58,6 +58,7 @@ class Dmarc:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.END_OF_DATA: (DmarcResult,)}
     when_unknown: ClassVar[Action] = Action.PASS
     is_filter: ClassVar[bool] = True
+    judges_origin: ClassVar[bool] = True
     findings: ClassVar[tuple[Finding, ...]] = (
         PASS,
         FAIL_REJECT,

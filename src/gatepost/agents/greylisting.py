@@ -11,6 +11,7 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.facts.greylisting import GreylistState
 from gatepost.facts.ip_lists import IpListing
 from gatepost.facts.sender_reputation import Reputation
+from gatepost.facts.spf import SpfResult, is_open
 from gatepost.model.greylist import (
     ATTEMPTS_SPACE,
     NETWORKS_SPACE,
@@ -52,14 +53,20 @@ class Greylisting:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.RCPT: (GreylistState,)}
     when_unknown: ClassVar[Action] = Action.PASS
     is_filter: ClassVar[bool] = True
+    silent_behind_relays: ClassVar[str] = "a relay of ours comes again, whoever wrote the mail"
     findings: ClassVar[tuple[Finding, ...]] = ()
 
     def __init__(self, settings: Settings, _site: Site) -> None:
         self._settings = settings
         self._exempt = IpRanges(settings.exempt_networks)
         self._recipients = RecipientEntries(settings.exempt_recipients)
+        wanted: tuple[tuple[type, bool], ...] = (
+            (IpListing, True),
+            (Reputation, settings.good_reputation_exempts),
+            (SpfResult, settings.spf_pass_exempts),
+        )
         self.wants: dict[Stage, tuple[type, ...]] = {
-            Stage.RCPT: (IpListing, Reputation) if settings.good_reputation_exempts else (IpListing,)
+            Stage.RCPT: tuple(kind for kind, is_wanted in wanted if is_wanted)
         }
         self._silent = Verdict(agent=self.name)
 
@@ -88,8 +95,11 @@ class Greylisting:
         return self._passed(f"it came again after {age_s:.0f} s", Came.AGAIN, state, now, keep=True)
 
     def _is_known(self, known: Known) -> bool:
-        """On the allow list, or of good reputation."""
+        """On the allow list, let in by the sender's domain, or of good reputation."""
         if not known.unknown_among((IpListing,)) and known[IpListing].allowed_by:
+            return True
+        spf = known.get(SpfResult) if self._settings.spf_pass_exempts else None
+        if spf is not None and spf.result == "pass" and not is_open(spf.term):
             return True
         if not self._settings.good_reputation_exempts or known.unknown_among((Reputation,)):
             return False

@@ -21,6 +21,10 @@ ALL_FILTERS: Final = "exchange"
 """In allow-skips: every antispam filter, as Exchange's allow list does."""
 
 
+ABOUT_THE_ADDRESS: Final = ("block-list-providers", "sender-reputation", "helo-check", "greylisting")
+"""The filters that judge the address and its host; the others judge whose mail it is (decision 0233)."""
+
+
 class Settings(FilterTable):
     """[agents.ip-lists]"""
 
@@ -45,7 +49,7 @@ class Settings(FilterTable):
     allow_skips: tuple[str, ...] = setting(
         "Antispam filters that do not look at mail of clients on the allow list, by agent; exchange: all of them, "
         "as Exchange does. The block list never refuses them",
-        default=("block-list-providers",),
+        default=ABOUT_THE_ADDRESS,
         example='["exchange"]',
     )
 
@@ -71,6 +75,7 @@ class IpLists:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.CONNECT: (IpListing,), Stage.RCPT: (IpListing,)}
     when_unknown: ClassVar[Action] = Action.PASS
     is_filter: ClassVar[bool] = True
+    judges_origin: ClassVar[bool] = True
     findings: ClassVar[tuple[Finding, ...]] = ()
 
     def __init__(self, settings: Settings, _site: Site) -> None:
@@ -80,15 +85,21 @@ class IpLists:
         self._silent = Verdict(agent=self.name)
 
     def examine(self, mail: MailView, known: Known) -> Verdict:
-        """554 5.7.1 at the greeting or 550 5.7.1 for each recipient; or an effect that spares the client filters."""
+        """554 5.7.1 at the greeting or 550 5.7.1 for each recipient; or an effect that spares the client filters.
+
+        Behind a relay of ours: at the end of the headers, and then 550 5.7.1 wherever the settings say.
+        """
         listing = known[IpListing]
         if not listing.blocked_by and not listing.allowed_by:
             return self._silent
+        behind_relay = mail.stage is Stage.END_OF_HEADERS
+        at_connect = mail.stage is Stage.CONNECT
         if listing.allowed_by:
-            return self._allowed(listing) if mail.stage is Stage.CONNECT else self._silent
-        if (mail.stage is Stage.CONNECT) is not self._at_connect:
+            return self._allowed(listing) if at_connect or behind_relay else self._silent
+        if at_connect is not self._at_connect and not behind_relay:
             return self._silent
-        if mail.recipient is not None and mail.recipient.address in self._exempt:
+        blocked = None if at_connect or self._at_connect else self._exempt.others_of(mail)
+        if blocked == ():
             return Verdict(
                 agent=self.name,
                 reason=f"{listing.address} is blocked, and the recipient is exempt",
@@ -98,9 +109,10 @@ class IpLists:
         comment = f": {listing.blocked_comment}" if listing.blocked_comment else ""
         return Verdict.reject(
             self.name,
-            Reply(554 if self._at_connect else 550, "5.7.1", words.replace("{ip}", listing.address)),
+            Reply(554 if at_connect else 550, "5.7.1", words.replace("{ip}", listing.address)),
             f"{listing.blocked_by} is on the block list ({listing.blocked_source}){comment}"[:400],
             because=(listing,),
+            recipients=blocked,
             unless=f"{listing.address} were not on the block list, or were on the allow list",
         )
 

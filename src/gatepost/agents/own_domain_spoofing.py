@@ -55,6 +55,7 @@ class OwnDomainSpoofing:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.END_OF_DATA: (Author, DmarcResult)}
     when_unknown: ClassVar[Action] = Action.PASS
     is_filter: ClassVar[bool] = True
+    judges_origin: ClassVar[bool] = True
     findings: ClassVar[tuple[Finding, ...]] = (FORGED, IN_NAME, LOOKALIKE)
 
     def __init__(self, settings: Settings, site: Site) -> None:

@@ -101,6 +101,7 @@ class SenderId:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.END_OF_HEADERS: (SenderIdResult,)}
     unknown_reply: ClassVar[Reply] = CANNOT_TELL
     is_filter: ClassVar[bool] = True
+    judges_origin: ClassVar[bool] = True
     findings: ClassVar[tuple[Finding, ...]] = (FAIL, MISSING, SOFTFAIL)
     when_unknown: Action = Action.PASS
 

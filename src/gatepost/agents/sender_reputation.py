@@ -44,6 +44,7 @@ class SenderReputation:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.MAIL: (Reputation,)}
     when_unknown: ClassVar[Action] = Action.PASS
     is_filter: ClassVar[bool] = True
+    judges_origin: ClassVar[bool] = True
     findings: ClassVar[tuple[Finding, ...]] = (POOR_REPUTATION,)
 
     def __init__(self, settings: Settings, _site: Site) -> None:
@@ -72,8 +73,9 @@ class SenderReputation:
                 author=self.name,
                 why=f"level {found.level}: {'; '.join(found.reasons)}"[:200],
             ),
-            HangUp(),
         )
+        if mail.session.origin_ip == mail.session.client_ip:  # not a relay of ours
+            effects = (*effects, HangUp())
         return Verdict.reject(
             self.name,
             REFUSED,

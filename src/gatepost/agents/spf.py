@@ -8,7 +8,7 @@ from pydantic import field_validator
 
 from gatepost.config.agent_table import AgentTable, FilterTable
 from gatepost.config.schema import setting
-from gatepost.facts.spf import SpfResult
+from gatepost.facts.spf import SpfResult, is_open
 from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
 from gatepost.model.site import Site
@@ -83,6 +83,7 @@ class Spf:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.END_OF_HEADERS: (SpfResult,)}
     unknown_reply: ClassVar[Reply] = CANNOT_TELL
     is_filter: ClassVar[bool] = True
+    judges_origin: ClassVar[bool] = True
     findings: ClassVar[tuple[Finding, ...]] = (
         FAIL,
         SOFTFAIL,
@@ -145,11 +146,6 @@ class Spf:
             because=(fact,),
             unless=f"{fact.record_domain} let {fact.ip} send, or agents.spf.reject-on-fail were false",
         )
-
-
-def is_open(term: str) -> bool:
-    """A term that matches every address: all, and networks of length 0."""
-    return term.lower().lstrip("+") == "all" or term.endswith("/0")
 
 
 def refusal(fact: SpfResult, *, explain: bool) -> Reply:

@@ -150,6 +150,11 @@ class Greylisting(FilterTable):
         default=5,
         low=0,
     )
+    spf_pass_exempts: bool = setting(
+        "A client that the sender's domain lets send (SPF pass, by a term that does not let everybody) is not put off; "
+        "each first attempt then waits for the DNS",
+        default=False,
+    )
     good_reputation_exempts: bool = setting(
         "A client whose sender reputation is known and below 3 is not put off", default=True
     )

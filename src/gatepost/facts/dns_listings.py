@@ -73,4 +73,11 @@ def gatherer(sources: Sources) -> Gathering:
     async def find(mail: MailView) -> DnsListings:
         return await find_dns_listings(mail, sources.providers, sources.lists)
 
-    return Gathering(fact=DnsListings, scope=Scope.CONNECTION, earliest=Stage.CONNECT, find=find, waits=True)
+    return Gathering(
+        fact=DnsListings,
+        scope=Scope.CONNECTION,
+        earliest=Stage.CONNECT,
+        find=find,
+        waits=True,
+        of_origin=True,
+    )

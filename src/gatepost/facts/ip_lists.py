@@ -62,4 +62,6 @@ def gatherer(sources: Sources) -> Gathering:
     def find(mail: MailView) -> IpListing:
         return find_ip_listing(mail, sources.lists)
 
-    return Gathering(fact=IpListing, scope=Scope.CONNECTION, earliest=Stage.CONNECT, find=find)
+    return Gathering(
+        fact=IpListing, scope=Scope.CONNECTION, earliest=Stage.CONNECT, find=find, of_origin=True
+    )

@@ -50,7 +50,12 @@ def gatherer(sources: Sources) -> Gathering:
         return find_sender_id(mail, checks)
 
     return Gathering(
-        fact=SenderIdResult, scope=Scope.MAIL, earliest=Stage.END_OF_HEADERS, find=find, waits=True
+        fact=SenderIdResult,
+        scope=Scope.MAIL,
+        earliest=Stage.END_OF_HEADERS,
+        find=find,
+        waits=True,
+        of_origin=True,
     )
 
 

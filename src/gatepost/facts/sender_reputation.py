@@ -150,7 +150,9 @@ def gatherer(sources: Sources) -> Gathering:
             return replace(found, names_unknown=True)
         return replace(found, names=dns.confirmed, names_unknown=bool(dns.unanswered))
 
-    return Gathering(fact=Reputation, scope=Scope.CONNECTION, earliest=Stage.CONNECT, find=find)
+    return Gathering(
+        fact=Reputation, scope=Scope.CONNECTION, earliest=Stage.CONNECT, find=find, of_origin=True
+    )
 
 
 def _behind(session: Session) -> Session:

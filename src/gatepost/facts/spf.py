@@ -55,6 +55,11 @@ class SpfResult:
     helo_domain: str = ""
 
 
+def is_open(term: str) -> bool:
+    """A term that matches every address: all, and networks of length 0."""
+    return term.lower().lstrip("+") == "all" or term.endswith("/0")
+
+
 class SpfChecks:
     """Checks of one receive connector.
 
@@ -177,4 +182,6 @@ def gatherer(sources: Sources) -> Gathering:
             raise WorldFault("nobody answers questions to the DNS here")
         return checks.find(mail)
 
-    return Gathering(fact=SpfResult, scope=Scope.MAIL, earliest=Stage.MAIL, find=find, waits=True)
+    return Gathering(
+        fact=SpfResult, scope=Scope.MAIL, earliest=Stage.MAIL, find=find, waits=True, of_origin=True
+    )

@@ -28,12 +28,14 @@ HALF_LIVES_KEPT: Final = 7
 AUTHOR: Final = "harvest"
 _BLOCKED: Final = Reply(421, "4.7.0", "Too many guesses from your address, closing transmission channel")
 _DOUBLINGS_LIMIT: Final = 10
+_NO_RANGES: Final = IpRanges(())
 
 
 class Guard:
     """One for each worker and configuration; what it counts, all workers share.
 
     lists: None: nobody is blocked, only slowed down. reputation: None: nothing is kept of clients' conduct.
+    relays: our own: what they bring shows nothing of them.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Guard:
         reputation: SenderReputation | None = None,
         accepted: AcceptedDomains | None = None,
         own_names: frozenset[str] = frozenset(),
+        relays: IpRanges = _NO_RANGES,
     ) -> None:
         self._shared = shared
         self._lists = lists
         self._harvest = harvest
         self._spared = IpRanges(harvest.exempt_networks)
+        self._relays = relays
         self._clock = clock
         self._counters = counters
         self._log = log
@@ -74,6 +78,8 @@ class Guard:
 
     def keep(self, session: Session, evidence: Evidence) -> None:
         """The end of a session: what it showed."""
+        if session.client_ip in self._relays:
+            return
         address, now = session.origin_ip, self._clock.now()
         if self._harvest.enabled and evidence.recipients and self._count(address, now)[0]:
             self._add(
@@ -88,7 +94,7 @@ class Guard:
         taken: recipients of this session that exist.
         """
         settings, address = self._harvest, session.origin_ip
-        if not settings.enabled or address in self._spared:
+        if not settings.enabled or address in self._spared or session.client_ip in self._relays:
             return 0.0
         now = self._clock.now()
         self._add(address, (1.0, 0.0, 0.0), now)

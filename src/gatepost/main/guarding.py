@@ -10,6 +10,7 @@ from gatepost.config.schema import Table
 from gatepost.config.settings import Settings
 from gatepost.intake.guard import Guard
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.model.ip_ranges import IpRanges
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.shared import SharedState
@@ -40,6 +41,7 @@ def guard_of(
         else None,
         accepted=accepted,
         own_names=frozenset(name.lower().rstrip(".") for name in names if name),
+        relays=IpRanges(settings.server.internal_relays),
         clock=clock,
         counters=counters,
         log=log,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gatepost.model.address import Address
+from gatepost.model.known import MailView
 
 
 class ExemptRecipients:
@@ -15,3 +16,15 @@ class ExemptRecipients:
 
     def __contains__(self, address: Address) -> bool:
         return bool(self._keys) and (address.key in self._keys or f"@{address.domain}" in self._keys)
+
+    def others_of(self, mail: MailView) -> tuple[Address, ...] | None:
+        """Whom a verdict about the client is for at mail's stage; None: everybody; (): they are all exempt."""
+        if not self._keys:
+            return None
+        if mail.recipient is not None:
+            return () if mail.recipient.address in self else None
+        if mail.envelope is None or not mail.envelope.recipients:
+            return None
+        addresses = [recipient.address for recipient in mail.envelope.recipients]
+        others = tuple(address for address in addresses if address not in self)
+        return None if len(others) == len(addresses) else others

@@ -44,7 +44,7 @@ class RateRule:
 
     def key_for(self, mail: MailView) -> str:
         """What this mail is counted with; "": the limit does not hold for it."""
-        if mail.session.origin_ip in self.exempt:
+        if mail.session.client_ip in self.exempt:
             return ""
         parts = [self.name]
         for part in self.by:
@@ -58,9 +58,9 @@ class RateRule:
 def _part_of(part: str, mail: MailView) -> str:
     match part:
         case "client":
-            return origin_of(mail.session.origin_ip).source
+            return origin_of(mail.session.client_ip).source
         case "network":
-            return origin_of(mail.session.origin_ip).network
+            return origin_of(mail.session.client_ip).network
         case "user":
             return mail.session.user.lower()
         case "sender":

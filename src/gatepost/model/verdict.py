@@ -139,7 +139,10 @@ class LimitReached:
 
 @dataclass(frozen=True, slots=True)
 class SkipFilters:
-    """Effect, at CONNECT: the filters that agents.ip-lists.allow-skips names are not asked in this session."""
+    """Effect: the filters that agents.ip-lists.allow-skips names are not asked any more.
+
+    In this session; of mail that a relay of ours brings: about this mail.
+    """
 
 
 Effect = DelayReply | HangUp | BlockClient | Remember | Tally | LimitReached | SkipFilters

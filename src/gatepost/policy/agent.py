@@ -75,6 +75,11 @@ def judges_origin(agent: Agent) -> bool:
     return bool(getattr(agent, "judges_origin", False))
 
 
+def silent_behind_relays(agent: Agent) -> str:
+    """Why it is not asked about mail that our own relays bring (its optional attribute of this name); "" when it is."""
+    return str(getattr(agent, "silent_behind_relays", ""))
+
+
 def unknown_reply_of(agent: Agent) -> Reply:
     """What a client hears when the agent lacks a fact and defers (its optional attribute `unknown_reply`)."""
     reply: Reply = getattr(agent, "unknown_reply", UNKNOWN_REPLY)

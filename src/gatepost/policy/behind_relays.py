@@ -12,8 +12,8 @@ from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import Known, MailView, Scope, Unknown
 from gatepost.model.reply import Reply
 from gatepost.model.verdict import Action, Finding, Stage, Verdict
-from gatepost.policy.agent import Agent, judges_origin, unknown_reply_of, wants_of
-from gatepost.policy.panel import STAGES, Audience, Member, Panel, panels_for
+from gatepost.policy.agent import Agent, judges_origin, silent_behind_relays, unknown_reply_of, wants_of
+from gatepost.policy.panel import STAGES, Audience, Member, Panel, Spared, panels_for
 
 NO_ORIGIN: Final = "the mail does not come from beyond our own relays"
 _KNOWN_FROM: Final = STAGES.index(Stage.END_OF_HEADERS)
@@ -29,13 +29,16 @@ class BehindRelays:
     """The panels of clients that are our own relays, by Audience.
 
     known: once a Received field has told the origin. unknown: before that, and when none tells it.
+    allowed: when the origin is known, and on an allow list.
     """
 
     relays: IpRanges
     known: Panels
     unknown: Panels
+    allowed: Panels
     known_skipped: Skipped
     unknown_skipped: Skipped
+    allowed_skipped: Skipped
 
 
 class _AtEndOfHeaders:
@@ -65,15 +68,25 @@ def _moved(needs: Mapping[Stage, tuple[type[Any], ...]]) -> dict[Stage, tuple[ty
 
 
 def behind_relays(
-    relays: IpRanges, members: Sequence[Member], facts: Mapping[type[Any], Gathering]
+    relays: IpRanges,
+    members: Sequence[Member],
+    facts: Mapping[type[Any], Gathering],
+    spared: Spared | None = None,
 ) -> BehindRelays:
-    """Raises ValueError when an agent that judges the origin needs a fact about one recipient."""
+    """spared: what an origin on an allow list is spared.
+
+    Raises ValueError when an agent that judges the origin needs a fact about one recipient.
+    """
+    reasons = {m.agent.name: silent_behind_relays(m.agent) for m in members}
+    silent = tuple((name, reason) for name, reason in reasons.items() if reason)
+    members = [member for member in members if not reasons[member.agent.name]]
     moved = [_member(member, facts) for member in members]
     others = [member for member in members if not judges_origin(member.agent)]
-    silent = tuple((m.agent.name, NO_ORIGIN) for m in members if judges_origin(m.agent))
+    without = tuple((m.agent.name, NO_ORIGIN) for m in members if judges_origin(m.agent))
     late = {kind: _from_headers(gathering) for kind, gathering in facts.items()}
     none = {kind: _without_origin(gathering) for kind, gathering in facts.items()}
     known = tuple(panels_for(moved, late, audience) for audience in Audience)
+    allowed = tuple(panels_for(moved, late, audience, spared) for audience in Audience)
     unknown = tuple(
         {
             **{stage: panels[stage] for stage in _EARLY},
@@ -85,8 +98,10 @@ def behind_relays(
         relays=relays,
         known=known,
         unknown=unknown,
-        known_skipped=tuple(map(skipped_among, known)),
-        unknown_skipped=tuple((*skipped_among(panels), *silent) for panels in unknown),
+        allowed=allowed,
+        known_skipped=tuple((*skipped_among(panels), *silent) for panels in known),
+        unknown_skipped=tuple((*skipped_among(panels), *silent, *without) for panels in unknown),
+        allowed_skipped=tuple((*skipped_among(panels), *silent) for panels in allowed),
     )
 
 

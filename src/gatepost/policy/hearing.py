@@ -169,6 +169,8 @@ class Hearing:
         self._said_of.clear()
         self._accepted.clear()
         self._refused.clear()
+        if self._is_allowed and self._behind is not None:
+            self._forget_allowed_origin(self._behind)
         # What was said of the connection is not in the log yet when no mail has begun.
         self._log = [] if in_mail else [entry for entry in self._log if entry[0] in CONNECTION_STAGES]
 
@@ -266,23 +268,25 @@ class Hearing:
         else:
             self._panels_of, self._skipped_of = behind.known, behind.known_skipped
 
+    def _forget_allowed_origin(self, behind: BehindRelays) -> None:
+        """The next mail of a relay of ours has another origin."""
+        if self._panels_of is behind.allowed:
+            self._is_allowed, self._session = False, None
+            self._panels_of, self._skipped_of = behind.unknown, behind.unknown_skipped
+
     def _is_exempt(self) -> bool:
         if self._is_allowed and self._docket.allowed_are_exempt:
             return True
         return self._panels_of[_BYPASSING] is self._panels_now
 
     def _spare(self, view: MailView) -> frozenset[str]:
-        """The client is on an allow list: from now on, ask only whom it is not spared; their names at this stage."""
+        """Who is judged is on an allow list: from now on, ask only whom it is not spared; their names at this stage."""
         if self._docket.allowed:
-            asked = self._panel_for(view).names
             self._is_allowed = True
             self._panels_of, self._skipped_of = self._docket.allowed, self._docket.skipped_of_allowed
-            self._session = None  # the next view chooses its panels anew
             if self._behind is not None and view.session.client_ip in self._behind.relays:
-                # Here speak those, too, who spoke earlier had the client been no relay.
-                skipped = zip(self._docket.skipped_of_allowed, self._docket.skipped, strict=True)
-                spared = {name for allowed, normal in skipped for name, _ in set(allowed) - set(normal)}
-                return frozenset(asked) - spared
+                self._panels_of, self._skipped_of = self._behind.allowed, self._behind.allowed_skipped
+            self._session = None  # the next view chooses its panels anew
         return frozenset(self._panel_for(view).names)
 
     async def _answer_later(self, panel: Panel, view: MailView, pending: Sequence[Pending]) -> Disposition:

@@ -82,21 +82,25 @@ from gatepost.standards.return_paths import ReturnPaths
 
 ORDER: Final = (
     # agent              stages at which it speaks
+    # The client.
     (ConnectionControl, (Stage.CONNECT,)),
     (IpLists, (Stage.CONNECT, Stage.RCPT)),
-    (SenderReputation, (Stage.MAIL,)),
+    # The envelope: first what the client may do at all, last what is only put off.
     (RelayRestriction, (Stage.MAIL, Stage.RCPT)),
+    (SenderReputation, (Stage.MAIL,)),
     (HeloCheck, (Stage.MAIL,)),
     (BlockListProviders, (Stage.RCPT,)),
     (SenderFilter, (Stage.MAIL, Stage.RCPT, Stage.END_OF_HEADERS)),
     (RecipientFilter, (Stage.RCPT,)),
     (Greylisting, (Stage.RCPT,)),
+    (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
+    # The header section.
     (LoopDetection, (Stage.END_OF_HEADERS,)),
     (Spf, (Stage.END_OF_HEADERS,)),
     (SenderId, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
+    # The whole mail.
     (MessageForm, (Stage.END_OF_DATA,)),
-    (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
     (Dkim, (Stage.END_OF_DATA,)),
     (Dmarc, (Stage.END_OF_DATA,)),
     (OwnDomainSpoofing, (Stage.END_OF_DATA,)),
@@ -285,7 +289,7 @@ def build(
             panels=tuple(panels_for(members, facts, audience) for audience in Audience),
             allowed=tuple(panels_for(members, facts, audience, spared) for audience in Audience),
             allowed_are_exempt=spared.everything,
-            behind=behind_relays(relays, members, facts) if relays else None,
+            behind=behind_relays(relays, members, facts, spared) if relays else None,
         )
     return PolicyRunner(
         dockets,
