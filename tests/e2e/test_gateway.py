@@ -85,8 +85,9 @@ def test_content_by_tls(gateway: Gateways, sink: Sink) -> None:
     assert "with ESMTPS" in mail.header("Received")
 
 
+@pytest.mark.slow  # a wrong password waits
 def test_authentication_gives_the_right_to_relay(gateway: Gateways, sink: Sink) -> None:
-    running = gateway(smart_host=into(sink), connector=("auth = true", 'tarpit = "0s"'))
+    running = gateway(smart_host=into(sink), connector=("auth = true",))
     made = running.cli("user", "add", "ann", text_in="correct horse battery\n")
     assert made.returncode == 0, made.stderr
     context = ssl.create_default_context()
@@ -269,6 +270,7 @@ def test_swaks(gateway: Gateways, sink: Sink, how: str) -> None:
     assert word in mail.header("Received")
 
 
+@pytest.mark.slow
 def test_a_slow_next_hop_does_not_stop_the_gateway(gateway: Gateways, sink: Sink) -> None:
     # Given a next hop that hangs at the end of data
     sink.behaviour = Behaviour(hangs_at=".")

@@ -123,7 +123,7 @@ RELAY = (
 
 def asking(files: Path) -> tuple[str, ...]:
     return certified(
-        files, "auth = true", 'tarpit = "0s"', *(line.replace("{files}", str(files)) for line in RELAY)
+        files, "auth = true", *(line.replace("{files}", str(files)) for line in RELAY)
     )
 
 
@@ -151,6 +151,7 @@ def test_swaks_relays_by_its_certificate(gateway: Gateways, sink: Sink, files: P
         assert "550 5.7" in done.stdout
 
 
+@pytest.mark.slow  # a refused login waits
 def test_auth_external(gateway: Gateways, sink: Sink, files: Path) -> None:
     running = gateway(smart_host=f"[127.0.0.1]:{sink.port}", connector=asking(files))
     context = client(shows=leaf("relay.partner.example", by="partner"))
@@ -214,6 +215,7 @@ def test_postfix_is_a_next_hop_that_proves_who_it_is(
     assert b"using TLSv1.3" in mail
 
 
+@pytest.mark.slow
 @pytest.mark.threat("D21")
 def test_a_new_certificate_costs_no_session(gateway: Gateways, sink: Sink, tmp_path: Path) -> None:
     file = tmp_path / "mx.pem"
