@@ -122,9 +122,7 @@ RELAY = (
 
 
 def asking(files: Path) -> tuple[str, ...]:
-    return certified(
-        files, "auth = true", *(line.replace("{files}", str(files)) for line in RELAY)
-    )
+    return certified(files, "auth = true", *(line.replace("{files}", str(files)) for line in RELAY))
 
 
 @pytest.mark.service("swaks")
