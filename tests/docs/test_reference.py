@@ -67,7 +67,12 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
             yield f"{path.relative_to(ROOT)}:{line}", match[1]
 
 
-NOT_HERE = ("cannot be read", "is not a directory", "there is no account")
+NOT_HERE = (
+    "cannot be read",
+    "is not a directory",
+    "there is no account",
+    "needs Python packages that are not installed",
+)
 
 
 EXAMPLES = [(place, text) for place, text in blocks("toml") if "[project" not in text]
