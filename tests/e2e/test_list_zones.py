@@ -11,12 +11,13 @@ import pytest
 from tests.adapters.test_list_feeds import World
 from tests.facts.test_providers import World as Desks
 from tests.services.rbldnsd import RbldnsdServer
+from tests.shared_data import ABSENT, SHARED
 
-ZONES = Path("/work/shared/data/dnsbl/zones")
-CASES = Path("/work/shared/data/dnsbl/rfc5782.json")
+ZONES = SHARED / "dnsbl/zones"
+CASES = SHARED / "dnsbl/rfc5782.json"
 pytestmark = [
     pytest.mark.service("rbldnsd"),
-    pytest.mark.skipif(not ZONES.exists(), reason="the shared test data is not on this machine"),
+    pytest.mark.skipif(not ZONES.exists(), reason=ABSENT),
 ]
 ADDRESSES = (
     "127.0.0.2",

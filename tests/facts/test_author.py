@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.shared_data import SHARED
 
 from gatepost.facts.author import ADDRESSES_LIMIT, Author, read_author
 from gatepost.policy.dossier import decode_fact, encode_fact
 from gatepost.standards.mailboxes import MAILBOXES_LIMIT, addresses_in, read_mailboxes
 
-VECTORS = Path("/work/shared/data/headers/stalwart")
+VECTORS = SHARED / "headers/stalwart"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes import FakeClock
 from tests.policy.fakes import Lines, session, view
+from tests.shared_data import ABSENT, SHARED
 
 from gatepost.adapters.counters import MemoryCounters
 from gatepost.config.list_settings import DnsLists, Provider
@@ -27,7 +27,7 @@ from gatepost.ports.resolver import LookedUp, RecordType
 from gatepost.protocol.list_formats import Listing
 from gatepost.standards.dns_lists import question_for, question_for_name
 
-DATA = Path("/work/shared/data/dnsbl/rfc5782.json")
+DATA = SHARED / "dnsbl/rfc5782.json"
 
 
 @dataclass
@@ -301,7 +301,7 @@ def test_a_provider_in_memory_counts_like_one_in_the_dns() -> None:
     assert world.zones.asked == []
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the shared test data is not on this machine")
+@pytest.mark.skipif(not DATA.exists(), reason=ABSENT)
 def test_the_questions_of_the_shared_data_can_be_asked() -> None:
     for case in json.loads(DATA.read_text()):
         by_name = case["zone"].startswith("dbl")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.shared_data import ABSENT, SHARED
 
 from gatepost.model.address_table import NOT_LISTED, AddressTable, pack
 from gatepost.model.ip_ranges import number_of
 from gatepost.protocol.list_formats import FORMATS, ListFormat, ParsedList, parse_list
 
-ZONES = Path("/work/shared/data/dnsbl/zones")
+ZONES = SHARED / "dnsbl/zones"
 
 
 def said(parsed: ParsedList, asked: str) -> str | None:
@@ -198,7 +198,7 @@ def test_the_ends_of_the_address_space() -> None:
         assert said(parsed, address) is None, address
 
 
-@pytest.mark.skipif(not ZONES.exists(), reason="the shared test data is not on this machine")
+@pytest.mark.skipif(not ZONES.exists(), reason=ABSENT)
 def test_the_shared_zone_files() -> None:
     def read(name: str, kind: ListFormat) -> ParsedList:
         return parse_list((ZONES / name).read_text().splitlines(), kind, entries_limit=1000)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from tests.shared_data import SHARED
 
 from gatepost.message.headers import split
 from gatepost.standards.dkim import Checked, NoAnswer, Terms, check
 from gatepost.standards.dkim_canon import BodyHasher, SignedFields
 from gatepost.standards.dkim_signature import Broken, Signature, fields_of, read_signature
 
-PLACE = Path(os.environ.get("GATEPOST_SHARED_DATA", "/work/shared/data"))
+PLACE = SHARED
 
 
 def folder(name: str) -> Path:

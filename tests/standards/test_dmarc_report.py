@@ -7,17 +7,17 @@ import io
 import json
 import zipfile
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.shared_data import SHARED
 
 from gatepost.standards import report_files
 from gatepost.standards.dmarc_report import DEPTH_LIMIT, read_aggregate
 from gatepost.standards.report_files import UnreadableReport, documents
 
-SAMPLES = Path("/work/shared/data/dmarc/aggregate")
+SAMPLES = SHARED / "dmarc/aggregate"
 REPORT = b"""<?xml version="1.0"?>
 <feedback xmlns="urn:ietf:params:xml:ns:dmarc-2.0"><report_metadata><org_name>There</org_name>
 <email>r@there.test</email>

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.shared_data import SHARED
 
 from gatepost.message.headers import HeaderField, HeaderIndex
 from gatepost.standards.sender_id import Reason, find_pra, mailboxes, result_of
 from gatepost.standards.spf import Answer, NoRecord
 from gatepost.standards.spf_record import Result
 
-REAL = Path("/work/shared/data/headers/senderid_pra.jsonl")
+REAL = SHARED / "headers/senderid_pra.jsonl"
 
 
 def fields(head: str) -> tuple[HeaderField, ...]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.shared_data import SHARED
 from tests.standards.zones import suite_zones
 
 from gatepost.standards.spf import Query, check_host
 
-SUITES = Path("/work/shared/data/spf")
+SUITES = SHARED / "spf"
 
 
 def verdict_of(test: dict[str, Any], zones: Any) -> tuple[str, str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.shared_data import SHARED
 
 from gatepost.standards.report_files import UnreadableReport, documents
 from gatepost.standards.tls_report_reading import POLICIES_LIMIT, read_tls_report
 
-SAMPLES = Path("/work/shared/data/dmarc/tlsrpt")
+SAMPLES = SHARED / "dmarc/tlsrpt"
 
 
 def test_the_samples_of_others() -> None:
