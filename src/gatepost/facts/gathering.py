@@ -19,10 +19,10 @@ from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
 from gatepost.ports.shared import SharedState
+from gatepost.standards.return_paths import ReturnPaths
 
 if TYPE_CHECKING:
     from gatepost.facts.provider_desk import ProviderDesk
-from gatepost.standards.return_paths import ReturnPaths
 
 Find = Callable[[MailView], Any | Coroutine[Any, Any, Any]]
 """Mail in, fact out; a coroutine when it has to wait. Raises WorldFault when the fact stays unknown."""
