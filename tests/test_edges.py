@@ -11,12 +11,11 @@ BROAD = {"Exception", "BaseException"}
 
 EDGES = {
     # Clean up what was begun, then let the exception go on.
-    "adapters/accounts.py:_replace_file",
+    "adapters/replacing.py:replace_file",
     "adapters/maildir.py:LocalMaildirs.deliver",
     "adapters/shared_file.py:SharedFile.__init__",
     "adapters/shared_file.py:SharedFile.exchange",
     "adapters/ldap.py:LdapConnection.__init__",
-    "adapters/recipient_index.py:write_safely",
     "delivery/call_forward.py:CallForward._asked",
     "delivery/call_forward.py:CallForward._connect",
     "intake/taking_in.py:TakingIn._act_later",

@@ -18,6 +18,7 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from gatepost.adapters.replacing import replace_file
 from gatepost.model.account import ScramKeys, folded_user, prepared
 from gatepost.model.fault import WorldFault
 from gatepost.model.reply import Reply
@@ -140,7 +141,7 @@ class AccountsFile:
         lines = [_SALTS_MARK + salts.hex() + "\n"]
         lines += [_line(account) for account in sorted(book.accounts.values(), key=lambda a: a.user)]
         try:
-            _replace_file(self.path, "".join(lines).encode())
+            replace_file(self.path, ["".join(lines).encode()])
         except OSError as error:
             raise WorldFault(f"cannot write {self.path}: {error.strerror}", _UNAVAILABLE) from error
 
@@ -329,26 +330,3 @@ def _keys(text: str) -> ScramKeys:
     except Base64Error:
         raise ValueError("the keys of SCRAM-SHA-256 are not base64") from None
     return ScramKeys(salt=salt, iterations=int(words[1]), stored_key=stored_key, server_key=server_key)
-
-
-def _replace_file(path: str, data: bytes) -> None:
-    """Either the old file or the new one is there, whatever happens; never readable by others."""
-    beside = f"{path}.{secrets.token_hex(4)}"
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(file, "wb") as out:
-            if os.path.exists(path):  # keeps the owner, so that the gateway can still read it
-                owner = os.stat(path)
-                os.fchown(out.fileno(), owner.st_uid, owner.st_gid)
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

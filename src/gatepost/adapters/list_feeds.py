@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from gatepost.adapters.replacing import replace_file
 from gatepost.config.list_settings import ListFeed
 from gatepost.model.fault import WorldFault
 from gatepost.model.https_url import parse_https_url
@@ -235,8 +235,8 @@ class ListFeeds:
         )
         answer = await self.https[feed.settings.ca_file].fetch(request)
         if answer.body is not None:
-            await asyncio.to_thread(_replace, feed.path, answer.body)
-        await asyncio.to_thread(_replace, stamp, answer.etag.encode("ascii", "ignore"))
+            await asyncio.to_thread(replace_file, feed.path, [answer.body])
+        await asyncio.to_thread(replace_file, stamp, [answer.etag.encode("ascii", "ignore")])
         if answer.body is None and feed.problem:
             feed.problem = ""
             self.counters.set("list_feed_failed", 0, feed=feed.name)
@@ -261,15 +261,6 @@ def _known_etag(path: Path, stamp: Path) -> str:
     except (OSError, UnicodeDecodeError):
         return ""
     return found if found.isprintable() else ""
-
-
-def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(f"{path.name}.new")
-    with open(beside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
 
 
 def _signature(path: Path) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from gatepost.adapters.replacing import replace_file
 from gatepost.model.address import Address
 from gatepost.model.fault import WorldFault
 from gatepost.ports.directory import NOT_LISTED, Entry
@@ -109,7 +110,7 @@ def read_key(path: str, *, make: bool = False) -> bytes:
 def _made_key(path: str) -> bytes:
     key = secrets.token_bytes(KEY_BYTES)
     try:
-        write_safely(path, [key])
+        replace_file(path, [key])
     except OSError as error:
         raise WorldFault(f"cannot write {path}: {error.strerror}") from error
     return key
@@ -123,7 +124,7 @@ def write_index(path: str, found: dict[bytes, int], key: bytes, *, now: float) -
     )
     said = json.dumps({name: getattr(header, name) for name in IndexHeader.__slots__})
     try:
-        write_safely(path, [_MAGIC, said.encode().ljust(_HEADER_BYTES - len(_MAGIC)), records])
+        replace_file(path, [_MAGIC, said.encode().ljust(_HEADER_BYTES - len(_MAGIC)), records])
     except OSError as error:
         raise WorldFault(f"cannot write {path}: {error.strerror}") from error
     return header
@@ -178,28 +179,3 @@ def _header(path: str, data: bytes) -> IndexHeader:
 
 def _key_id(key: bytes) -> str:
     return blake2b(b"which key", digest_size=8, key=key).hexdigest()
-
-
-def write_safely(path: str, parts: list[bytes]) -> None:
-    """Beside, synced, renamed; mode 0600, owned as its directory is: root may do it for the gateway. Raises OSError."""
-    directory = os.path.dirname(path) or "."
-    beside = f"{path}.{secrets.token_hex(4)}"
-    owner = os.stat(directory)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            if os.geteuid() == 0:
-                os.fchown(out.fileno(), owner.st_uid, owner.st_gid)
-            for part in parts:
-                out.write(part)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

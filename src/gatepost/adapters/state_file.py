@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from gatepost.adapters.bodies import sync_directory
+from gatepost.adapters.replacing import replace_file
 from gatepost.model.fault import WorldFault
 
 
@@ -31,16 +30,9 @@ class StateFile:
 
     def write(self, data: bytes) -> None:
         """Replace it. Raises WorldFault; the old one stays then."""
-        fresh = self.path.with_name(self.path.name + ".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.rename(self.path)
-            sync_directory(self.path.parent)
+            replace_file(self.path, [data])
         except OSError as error:
             raise WorldFault(f"cannot write {self.path}: {error.strerror}") from error
 
