@@ -94,6 +94,8 @@ ALONE = made("alone", ends=NOW - DAY)
 RSA_ROOT = made("rsa", ca=True, key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
 UNDER_RSA = made("leaf", RSA_ROOT, names=("mx.example.com",))
 ED_ROOT = made("ed", ca=True, key=ed25519.Ed25519PrivateKey.generate())
+OWN_ANCHOR = made("mx", names=("mx.example.com",))
+OTHERS_OWN_ANCHOR = made("mx", names=("mx.example.net",))
 UNDER_ED = made("leaf", ED_ROOT, names=("mx.example.com",))
 
 
@@ -120,6 +122,8 @@ GOOD: list[tuple[str, tuple[Made, ...], Association]] = [
     ("2 1 0: a key of RSA", (UNDER_RSA,), tlsa(2, 1, 0, RSA_ROOT)),
     ("2 1 0: a key of Ed25519", (UNDER_ED,), tlsa(2, 1, 0, ED_ROOT)),
     ("2 0 1: a key of RSA", (UNDER_RSA, RSA_ROOT), tlsa(2, 0, 1, RSA_ROOT)),
+    ("2 0 1: the server's own certificate is the anchor", (OWN_ANCHOR,), tlsa(2, 0, 1, OWN_ANCHOR)),
+    ("2 1 0: the server's own key is the anchor", (LEAF, MIDDLE), tlsa(2, 1, 0, LEAF)),
     ("2 0 1: a star", (STAR, MIDDLE), tlsa(2, 0, 1, MIDDLE)),
 ]
 
@@ -162,6 +166,12 @@ BAD: list[tuple[str, tuple[Made, ...], Association, str]] = [
     ("2 0 0: another root", (LEAF, MIDDLE), tlsa(2, 0, 0, SHORT), "validation-failure"),
     ("2 1 0: another key", (LEAF, MIDDLE), tlsa(2, 1, 0, SHORT), "validation-failure"),
     ("2 1 0: a key of another kind", (LEAF, MIDDLE), tlsa(2, 1, 0, RSA_ROOT), "validation-failure"),
+    (
+        "2 0 1: its own anchor, for another name",
+        (OTHERS_OWN_ANCHOR,),
+        tlsa(2, 0, 1, OTHERS_OWN_ANCHOR),
+        "certificate-host-mismatch",
+    ),
     ("no certificate", (), tlsa(3, 1, 1, LEAF), "validation-failure"),
 ]
 

@@ -138,7 +138,8 @@ def _check_chain(
         _check_dates(certificate, now)
     if isinstance(end, x509.Certificate):
         _check_dates(end, now)
-    issuers = [*path[1:], end]
+    # The record may name the server's own certificate: then nobody signs it, and its name and dates still count.
+    issuers = [*path[1:], end] if path else []
     for below, (certificate, issuer) in enumerate(zip(path, issuers, strict=True)):
         if _is_issued_by(certificate, issuer, below):
             continue
