@@ -18,6 +18,7 @@ def send(running: GatewayUnderTest, to: str, subject: str) -> None:
         client.sendmail("you@there.example", [to], f"Subject: {subject}\r\n\r\ntext\r\n")
 
 
+@pytest.mark.slow  # a dozen commands, one after the other
 @pytest.mark.threat("L06")
 def test_dead_letters_and_next_hops(gateway: Gateways, sink: Sink) -> None:
     # Given mail of a stranger that the mailbox server refuses: nobody may be told, it is kept

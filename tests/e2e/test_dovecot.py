@@ -58,6 +58,7 @@ def test_each_recipient_has_its_own_end(gateway: Gateways, dovecot: Dovecots, by
     assert any(event == "FAIL" and "bob@ours.example" in to for event, to in events), events
 
 
+@pytest.mark.slow  # it waits for a retry
 @pytest.mark.service("dovecot")
 def test_a_socket_that_is_not_there_yet(gateway: Gateways, dovecot: Dovecots) -> None:
     # Given a Dovecot that has not been started

@@ -62,6 +62,7 @@ def test_a_next_hop_with_both_extensions(gateway: Gateways, postfix: Postfixes) 
     assert "DSN" not in {record["event"] for record in running.ask("track")}
 
 
+@pytest.mark.slow  # Postfix as next hop
 @pytest.mark.service("postfix")
 def test_a_next_hop_with_neither(gateway: Gateways, postfix: Postfixes) -> None:
     hop = postfix(mailboxes=(ANN, BOB), more=("smtputf8_enable = no", "smtpd_discard_ehlo_keywords = dsn"))

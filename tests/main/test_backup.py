@@ -15,6 +15,7 @@ from tests.services.gateway import GatewayUnderTest, wait_until
 NOWHERE = "[127.0.0.1]:9"
 
 
+@pytest.mark.slow  # load
 @pytest.mark.threat("O23")
 def test_a_backup_under_load_is_a_queue_elsewhere(gateway: Callable[..., GatewayUnderTest]) -> None:
     running = gateway(smart_host=NOWHERE)

@@ -126,6 +126,7 @@ def test_a_session_that_is_open_delivers_its_mail_after_a_reload(gateway: Start,
     assert "child-ended" not in running.process.log_end(1000)
 
 
+@pytest.mark.slow  # load
 @pytest.mark.threat("O25")
 def test_reloads_under_load_lose_no_session_and_no_mail(gateway: Start, sink: Sink) -> None:
     running = gateway(smart_host=f"[127.0.0.1]:{sink.port}", connector=OFTEN)

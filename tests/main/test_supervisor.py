@@ -48,6 +48,7 @@ def test_a_worker_that_dies_is_replaced_and_its_mail_is_there(gateway: Start) ->
     assert len(running.ask("queue", "list")) == 2
 
 
+@pytest.mark.slow  # three starts
 def test_with_fewer_workers_the_mail_of_the_others_still_leaves(gateway: Start, sink: Sink) -> None:
     """Each worker has a store of its own: a smaller `workers` must not leave one lying."""
     running = gateway(smart_host=NOWHERE, workers=2)
