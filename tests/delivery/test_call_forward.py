@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Self
 
 import pytest
@@ -30,6 +31,7 @@ class Hop:
         self.questions: list[str] = []
         self.port = 0
         self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -39,8 +41,22 @@ class Hop:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.current_task()
+        assert talk is not None
+        self._talks.add(talk)
+        try:
+            with contextlib.suppress(ConnectionError):
+                await self._talk(reader, writer)
+        finally:
+            self._talks.discard(talk)
+            writer.transport.abort() if talk.cancelling() else writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         writer.write(self.answers["greeting"])
         while line := await reader.readline():
@@ -52,7 +68,6 @@ class Hop:
             if not answer or word == "quit":
                 break
             writer.write(answer)
-        writer.close()
 
 
 def caller(

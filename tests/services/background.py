@@ -30,8 +30,12 @@ class Background:
         self._loop.close()
 
     async def _end_tasks(self) -> None:
+        for _ in range(3):  # a connection that was just accepted begins, so that it can end in order
+            await asyncio.sleep(0)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for _ in range(3):  # closed connections are let go
+            await asyncio.sleep(0)
         await self._loop.shutdown_default_executor()

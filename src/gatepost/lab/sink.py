@@ -80,9 +80,11 @@ class Sink:
         """Close the port and every connection."""
         if self._server:
             self._server.close()
+        await _turns()  # whoever was accepted in this moment begins, so that it can end in order
         for talk in list(self._talks):
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
+        await _turns()  # closed connections are let go
 
     async def wait_for(self, count: int, *, timeout_s: float = 10.0) -> list[SinkMail]:
         """The mails, as soon as there are that many. Raises TimeoutError."""
@@ -287,3 +289,9 @@ def _path_of(line: bytes) -> tuple[str, str]:
     if not found:
         return "", ""
     return found[1].decode("utf-8", "replace"), line[found.end() :].strip().decode("utf-8", "replace")
+
+
+async def _turns() -> None:
+    """As many turns of the loop as accepting or closing a connection takes."""
+    for _ in range(3):
+        await asyncio.sleep(0)
