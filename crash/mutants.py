@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from crash import moments
 from crash.judge import Finding
+from crash.notes import NoteFinding
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import Accept, Change, KeepRecords, MailState, Settle
@@ -116,12 +118,37 @@ class AlteredBody(LyingStore):
         self._honest.commit(changes, done)
 
 
+class NoticeBeside(LyingStore):
+    """Keeps a notice in a transaction of its own, after the one that settles what it is about."""
+
+    def settle(self, changes: Sequence[Change], done: Done | None) -> None:
+        """A death between the two, and nobody is told."""
+        notices = [change for change in changes if isinstance(change, Accept)]
+        self._honest.commit([change for change in changes if not isinstance(change, Accept)], done)
+        if notices:
+            asyncio.get_running_loop().call_later(_COMMIT_LATER_S, self._honest.commit, notices, None)
+
+
+class NoticeFirst(LyingStore):
+    """Keeps a notice before the settlement it belongs to."""
+
+    def settle(self, changes: Sequence[Change], done: Done | None) -> None:
+        """A death between the two, and the sender is told twice."""
+        notices = [change for change in changes if isinstance(change, Accept)]
+        rest = [change for change in changes if not isinstance(change, Accept)]
+        if not notices:
+            self._honest.commit(rest, done)
+            return
+        self._honest.commit(notices, None)
+        asyncio.get_running_loop().call_later(_COMMIT_LATER_S, self._honest.commit, rest, done)
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One lie, and what the judge must find."""
 
     store: Callable[[Store], LyingStore]
-    must_find: Finding
+    must_find: Finding | NoteFinding
 
 
 MUTANTS: Final = {
@@ -131,6 +158,8 @@ MUTANTS: Final = {
     "late-settlement": Mutant(LateSettlement, Finding.DUPLICATE_FORBIDDEN),
     "accepted-but-refused": Mutant(AcceptedButRefused, Finding.INVENTED),
     "altered-body": Mutant(AlteredBody, Finding.ALTERED),
+    "notice-beside": Mutant(NoticeBeside, NoteFinding.MISSING),
+    "notice-first": Mutant(NoticeFirst, NoteFinding.TWICE),
 }
 
 
@@ -155,6 +184,7 @@ def _with_other_octet(content: Content, body: bytes) -> Content:
 
 def main(arguments: Sequence[str]) -> None:
     """The gateway's command line with the lie named first."""
+    moments.install()
     doctor(MUTANTS[arguments[0]].store)
     run_gateway(arguments[1:])
 
