@@ -15,6 +15,7 @@ from crash.notes import NoteFinding, counted
 from crash.run import Outcome
 
 _SHOWN_FAILURES: Final = 20
+_SHOWN_CHARACTERS: Final = 1500
 _SHOWN_CALLS: Final = 12
 
 
@@ -35,6 +36,7 @@ def text_of(outcome: Outcome) -> str:
         f"  starts that failed    {outcome.failed_starts}",
         f"  queue empty after     {_seconds(outcome.emptied_s)}",
         f"  exit status at stop   {outcome.stop_status}",
+        f"  bugs in its log       {len(outcome.bugs)}{'  <-- must be 0' if outcome.bugs else ''}",
         f"  the harness was late  {outcome.lag_s:.2f} s at worst{_too_late(outcome.lag_s)}",
         f"  settlements on record {len(evidence.settled or ())}, copies by a known worker {_known(evidence)}",
         "",
@@ -49,6 +51,7 @@ def text_of(outcome: Outcome) -> str:
     if len(failures) > _SHOWN_FAILURES:
         lines.append(f"  and {len(failures) - _SHOWN_FAILURES} more")
     lines += [f"  {finding.value}: {message}" for finding, message in outcome.bad_notes[:_SHOWN_FAILURES]]
+    lines += [f"  bug: {line[:_SHOWN_CHARACTERS]}" for line in outcome.bugs[:3]]
     verdict = "every promise was kept" if outcome.is_good else f"FAILED; again with: SEED={plan.seed}"
     return "\n".join([*lines, "", verdict])
 

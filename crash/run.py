@@ -67,6 +67,8 @@ class Outcome:
     failed_starts: int
     stop_status: int
     others_delivered: int
+    bugs: tuple[str, ...]
+    """Lines of the gateway's log that tell of a bug."""
     lag_s: float
     """How late the harness itself was at worst: the judge forgives SEEN_LATE_S of it."""
 
@@ -167,6 +169,7 @@ async def run(plan: Plan) -> Outcome:
         failed_starts=stage.gateway.failed_starts,
         stop_status=stop_status,
         others_delivered=stage.sink.others,
+        bugs=_bugs(stage.gateway.log),
         lag_s=lag.worst_s,
     )
 
@@ -208,6 +211,11 @@ def _aim(plan: Plan, gateway: Gateway) -> Aim | None:
     gateway.environment = environment(plan.library, gateway.state, page, None)
     page.close()
     return Aim(page.file)
+
+
+def _bugs(log: Path) -> tuple[str, ...]:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        return tuple(line.rstrip() for line in lines if '"event":"bug"' in line)
 
 
 def _evidence(stage: Stage) -> Evidence:
