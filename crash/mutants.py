@@ -18,7 +18,7 @@ from crash.judge import Finding
 from crash.notes import NoteFinding
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
-from gatepost.model.queued import Accept, Change, KeepRecords, MailState, Settle
+from gatepost.model.queued import Accept, Change, KeepRecords, MailState, Settle, Settlement
 from gatepost.ports.store import Done, Store
 
 _COMMIT_LATER_S: Final = 0.1
@@ -76,6 +76,32 @@ class FourIsFine(LyingStore):
     def settle(self, changes: Sequence[Change], done: Done | None) -> None:
         """Every settlement says delivered."""
         self._honest.commit([_all_delivered(change) for change in changes], done)
+
+
+class SettledTooEarly(LyingStore):
+    """Writes a mail down as delivered when its attempt begins, before the next hop has said anything."""
+
+    def __init__(self, honest: Store) -> None:
+        super().__init__(honest)
+        self.in_flight = _Hasty(honest)
+
+
+class _Hasty:
+    """The file of mails in work (ports.in_flight) of SettledTooEarly."""
+
+    def __init__(self, honest: Store) -> None:
+        self._honest: Any = honest
+
+    def enter(self, mail_id: int) -> int:
+        """As ports.in_flight.InFlight.enter, with the lie."""
+        mail = self._honest.mail(mail_id)
+        if mail is not None:
+            delivered = [Settlement(number=r.number, state=MailState.DELIVERED) for r in mail.recipients]
+            self._honest.commit([Settle(mail_id=mail_id, settlements=tuple(delivered))])
+        return int(self._honest.in_flight.enter(mail_id))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._honest.in_flight, name)
 
 
 class ForgottenSettlement(LyingStore):
@@ -154,6 +180,7 @@ class Mutant:
 MUTANTS: Final = {
     "early-acknowledgement": Mutant(EarlyAcknowledgement, Finding.LOST),
     "four-is-fine": Mutant(FourIsFine, Finding.LOST),
+    "settled-too-early": Mutant(SettledTooEarly, Finding.LOST),
     "forgotten-settlement": Mutant(ForgottenSettlement, Finding.DUPLICATE_FORBIDDEN),
     "late-settlement": Mutant(LateSettlement, Finding.DUPLICATE_FORBIDDEN),
     "accepted-but-refused": Mutant(AcceptedButRefused, Finding.INVENTED),
