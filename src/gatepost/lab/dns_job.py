@@ -11,8 +11,8 @@ from typing import Final
 
 from rich.console import Console
 
-from gatepost.config.networks import Binding, parse_binding
-from gatepost.config.schema import parse_duration
+from gatepost.config.networks import Binding
+from gatepost.lab.arguments import binding, duration
 from gatepost.lab.dns_lies import TWISTS
 from gatepost.lab.dns_server import Fault, LabDns
 from gatepost.lab.report import console
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="gatepost lab dns",
         description="Answer DNS questions from a zone text, by UDP and TCP, and fail where told to: for drills.",
     )
-    parser.add_argument("--listen", type=_binding, required=True, help="address and port, 127.0.0.1:5353")
+    parser.add_argument("--listen", type=binding, required=True, help="address and port, 127.0.0.1:5353")
     parser.add_argument(
         "--zone", type=Path, help='lines "name type data": "b.example MX 10 mx.b.example."; without: no names'
     )
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f'what goes wrong about a name and those below it ("." all), and how late: {", ".join(TWISTS)}',
     )
     parser.add_argument(
-        "--heal-after", type=_duration, default=0.0, help="end the faults after this time: 60s"
+        "--heal-after", type=duration, default=0.0, help="end the faults after this time: 60s"
     )
     return parser
 
@@ -99,18 +99,4 @@ def _fault(text: str) -> tuple[str, Fault]:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FAULT with one of {', '.join(TWISTS)}")
     if word == "late" and not colon:
         raise argparse.ArgumentTypeError(f"{text!r}: how late? {text}:3s")
-    return name.strip(".").lower(), Fault(TWISTS[word], delay_s=_duration(delay) if colon else 0.0)
-
-
-def _binding(text: str) -> Binding:
-    try:
-        return parse_binding(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _duration(text: str) -> float:
-    try:
-        return float(str(parse_duration(text)))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return name.strip(".").lower(), Fault(TWISTS[word], delay_s=duration(delay) if colon else 0.0)
