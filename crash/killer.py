@@ -77,13 +77,15 @@ _DURING_A_START: Final = 0.3
 
 
 def deck_of(kills: int, chance: random.Random, *, aimed: bool) -> list[Victim]:
-    """So many victims in any order, each kind as often as its share says, and once at least where there is room."""
+    """So many victims in any order: each kind once where there is room, and then as often as its share says."""
     shares = {victim: share for victim, share in SHARES.items() if aimed or victim not in _AIMED}
+    if kills <= len(shares):
+        return chance.sample(list(shares), kills)
+    counts = Counter(shares.keys())
     whole = sum(shares.values())
-    counts = {victim: max(1, share * kills // whole) for victim, share in shares.items()}
-    deck = [victim for victim, count in counts.items() for _ in range(count)]
-    chance.shuffle(deck)
-    deck = deck[:kills] + [Victim.WORKER] * (kills - len(deck))
+    for _ in range(kills - len(shares)):
+        counts[max(shares, key=lambda victim: shares[victim] * kills / whole - counts[victim])] += 1
+    deck = list(counts.elements())
     chance.shuffle(deck)
     return deck
 
