@@ -127,6 +127,17 @@ def seeds() -> dict[str, tuple[bytes, ...]]:
             b"v=STSv1; id=20261127;\x1ev=spf1",
         ),
         "tlsa": (_chain(), b"\3\1\1" + bytes(32) + b"\x1e\2\0\2" + bytes(64)),
+        "mailboxes": (
+            b'Ann Archer <ann@a.example>, "Bob, the" <bob@b.example> (a comment)',
+            b"undisclosed: ;, team: c@c.example, =?utf-8?Q?D=C3=B6?= <d@[192.0.2.1]>;",
+            b"ann@a.example <ann@b.example>",
+            b"<@x.example,@y.example:e@z.example>",
+        ),
+        "http-answers": (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=x\r\nETag: 1\r\nContent-Length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            b"HTTP/1.0 404 Not Found\r\n\r\ngone",
+        ),
         "dns-datagrams": (
             b"\x12\x34\x81\x80\0\1\0\1\0\0\0\0\1a\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",
             b"\x12\x34\x81\x80\0\1\0\2\0\0\0\0\1a\7example\0\0\x10\0\1"

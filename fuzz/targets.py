@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from fuzz import more_targets, peer_targets, reference, sender_targets
+from fuzz import content_targets, more_targets, peer_targets, reference, sender_targets
 from fuzz.oracles import cuts, holds
 from gatepost.message import headers
 from gatepost.message.firewall import firewalled
@@ -269,7 +269,12 @@ TARGETS: Final = (
     ),
     *(
         Target(name, run, words)
-        for name, run, words in (*more_targets.TARGETS, *sender_targets.TARGETS, *peer_targets.TARGETS)
+        for name, run, words in (
+            *more_targets.TARGETS,
+            *sender_targets.TARGETS,
+            *peer_targets.TARGETS,
+            *content_targets.TARGETS,
+        )
     ),
 )
 BY_NAME: Final = {target.name: target for target in TARGETS}
