@@ -7,6 +7,7 @@ what delivers from it, what takes mail into it, and the doors last.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
@@ -62,6 +63,7 @@ from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.return_paths import return_paths_of
+from gatepost.main.scanning import scanner_of
 from gatepost.main.server_tls import server_tls
 from gatepost.main.sockets import bindings_of
 from gatepost.main.succession import Succession
@@ -85,6 +87,7 @@ def run_worker(configuration: Configuration, number: int, birth: Birth) -> int:
     """A worker's whole life; returns its exit status."""
     log = open_log(configuration.settings.log, f"worker-{number}")
     tell_unraisable(log)
+    faulthandler.enable()  # the supervisor ends a worker that stands still with SIGABRT: say where it stood
     try:
         with asyncio.Runner(loop_factory=loop_factory(configuration.settings)) as runner:
             return runner.run(_live(configuration, number, birth, log))
@@ -362,6 +365,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         lookup=resolver,
         bodies=store,
         return_paths=return_paths,
+        scanner=scanner_of(settings),
     )
     brake = before.brake if before else LogBrake(log)
     guard = guard_of(
