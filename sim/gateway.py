@@ -32,6 +32,7 @@ from gatepost.main.lasting import Lasting
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.sockets import split_binding
 from gatepost.main.worker import Worker
+from gatepost.main.world import World as Machine
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
 from gatepost.model.mail_id import MailIds
@@ -305,8 +306,7 @@ def build(place: Place, process: Process, settings: Settings) -> Life:
         store=store,
         clock=queue_clock,
         clock_watch=cast(Any, _Nothing()),
-        system_clock=cast(Any, clock),
-        counters=cast(Any, watcher),
+        world=Machine(clock=clock, randomness=randomness, counters=cast(Any, watcher)),
         ids=ids,
         started_at=clock.now(),
         shared=shared,
