@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
@@ -13,6 +13,7 @@ from typing import Final
 from sim.durable import MARK
 from sim.journal import Answer, Journal, Sent
 from sim.network import Network
+from sim.plan import Limits
 from sim.stream import Stream
 
 _QUEUED: Final = re.compile(r"Queued as (\S+)")
@@ -58,12 +59,16 @@ class World:
     """Recipients anybody may write to, at another system."""
     far: tuple[str, ...]
     """Recipients only inside clients may write to."""
-    recipients_limit: int
-    source_limit: int
-    size_limit: int
+    limits_since: Callable[[float], Sequence[Limits]]
+    """Of the configurations that were in force since a moment."""
     state_of: Callable[[int], str] = lambda _: ""
     """What is left of a transaction in the session of this client port; "" when nothing is."""
     _names: int = field(default=0)
+
+    @property
+    def limits(self) -> Limits:
+        """In force now."""
+        return self.limits_since(self.journal.now())[-1]
 
     def name(self) -> str:
         """Of the next message."""
@@ -82,6 +87,7 @@ class Client:
         self._inside = self._chance.random() < 0.6 and manner is not Manner.FLOODING
         self._ip = self._chance.choice(INSIDE if self._inside else OUTSIDE)
         self._stream = Stream()
+        self._begun_at = 0.0
         self._budget = self._chance.randint(0, 6000) if manner is Manner.CUTTING else 1 << 40
 
     async def run(self) -> None:
@@ -98,6 +104,7 @@ class Client:
             self._stream.close()
 
     async def _session(self) -> None:
+        self._begun_at = self._journal.now()
         _, self._stream = await self._world.network.connect(Stream, *self._world.door, source=self._ip)
         code, _ = await self._reply()
         if code != 220:
@@ -112,21 +119,25 @@ class Client:
         """More connections at once than one source may have."""
         streams = []
         welcomed, lives = 0, self._lives()
-        for _ in range(self._world.source_limit + 3):
+        for _ in range(self._allowed_at_once() + 3):
             _, stream = await self._world.network.connect(Stream, *self._world.door, source=self._ip)
             streams.append(stream)
         for stream in streams:
             code, _ = await stream.reply()
             welcomed += code == 220 and not stream.at_end
-        if welcomed > self._world.source_limit and lives == self._lives():
-            self._journal.find(f"{welcomed} sessions of {self._ip}, {self._world.source_limit} are allowed")
+        allowed = self._allowed_at_once()
+        if welcomed > allowed and lives == self._lives():
+            self._journal.find(f"{welcomed} sessions of {self._ip}, {allowed} are allowed")
         await asyncio.sleep(self._chance.uniform(0.1, 20.0))
         for stream in streams:
             stream.abort() if self._chance.random() < 0.5 else stream.close()
 
+    def _allowed_at_once(self) -> int:
+        return self._world.limits.connections_per_source
+
     def _lives(self) -> int:
-        """How often the gateway has died or begun to stop: sessions of two lives are not counted together."""
-        return self._journal.counts.get("deaths", 0) + self._journal.counts.get("reloads", 0)
+        """How often the gateway has died, changed or begun to stop: sessions of two lives are not counted together."""
+        return sum(self._journal.counts.get(what, 0) for what in ("deaths", "reloads", "restarts"))
 
     # -- one message ----------------------------------------------------------------------------
 
@@ -162,7 +173,7 @@ class Client:
             sent.unanswered.discard(recipient)
             if code == 250:
                 sent.taken.add(recipient)
-        if len(sent.taken) > self._world.recipients_limit:
+        if len(sent.taken) > max(limits.recipients for limits in self._world.limits_since(self._begun_at)):
             self._journal.find(f"{sent.name}: {len(sent.taken)} recipients were taken")
         if self.manner is Manner.FORGETFUL and self._chance.random() < 0.4:
             return await self._forget(sent)
@@ -269,7 +280,7 @@ class Client:
         )
         size = int(100 * 300 ** (chance.random() ** 2))
         if self.manner is Manner.LYING and chance.random() < 0.4:
-            size = self._world.size_limit + 1000
+            size = self._world.limits.message_size_bytes + 1000
         line = bytes(chance.choice(b"abcdefgh .\xc3") for _ in range(60)).replace(b"\xc3", b"\xc3\xa4")
         body = (
             b"\r\n".join(b"." * chance.choice((0, 0, 1, 2)) + line for _ in range(size // 60 + 1)) + b"\r\n"
@@ -282,7 +293,7 @@ class Client:
         world, chance = self._world, self._chance
         pool = [*world.users, *world.partners, *(world.far if self._inside else ())]
         if self.manner is Manner.CROWD:
-            return [f"all{n}@relay.example" for n in range(world.recipients_limit + 5)]
+            return [f"all{n}@relay.example" for n in range(world.limits.recipients + 5)]
         chosen = chance.sample(pool, chance.choice((1, 1, 2, 2, 3, 5)))
         if chance.random() < 0.2:
             chosen.append(chance.choice((*world.strangers, *(() if self._inside else world.far))))
@@ -296,7 +307,7 @@ class Client:
     def _announced(self, sent: Sent) -> str:
         if self.manner is not Manner.LYING:
             return ""
-        return f" SIZE={self._chance.choice((1, len(sent.part), self._world.size_limit * 2))}"
+        return f" SIZE={self._chance.choice((1, len(sent.part), self._world.limits.message_size_bytes * 2))}"
 
     def _smuggled(self, text: bytes) -> bytes:
         end = self._chance.choice((b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n"))

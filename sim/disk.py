@@ -37,15 +37,14 @@ class Disk:
         self.fails_until_s = 0.0
         """Until then one commit in three fails, by the loop's time."""
         self.slow = 1.0
-        self.life = 0
         self.at_commit: Callable[[], bool] = lambda: False
         """Called before and after each commit; True: the process has died of it."""
         self.watch = Durable(journal, self.body)
 
     @property
     def directory(self) -> Path:
-        """Where the store of this life is."""
-        return self.place / f"life-{self.life}"
+        """Where the store is."""
+        return self.place / "state" / "worker-0"
 
     def body(self, path: str) -> bytes:
         """A body file as it lies there."""
@@ -66,17 +65,17 @@ class Disk:
 
     def survive(self, store: SqliteStore) -> None:
         """The process has died: what the kernel has of its files is the next life's disk."""
-        before = self.directory
-        self.life += 1
-        shutil.copytree(before, self.directory, ignore=shutil.ignore_patterns("*-shm", "reserve"))
+        fresh = self.place / "next-life"
+        shutil.copytree(self.directory, fresh, ignore=shutil.ignore_patterns("*-shm", "reserve"))
         torn: Any = store
         with contextlib.suppress(apsw.Error):
             torn._groups._database.close(True)
         with contextlib.suppress(apsw.Error):
             torn._database.close(True)
-        torn.in_flight._map.close()
+        torn.in_flight.torn()
         torn._lock.release(clean=False)
-        shutil.rmtree(before)
+        shutil.rmtree(self.directory)
+        fresh.rename(self.directory)
 
 
 class SimGroups(CommitGroups):

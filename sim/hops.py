@@ -52,7 +52,7 @@ class Hop:
     down: str = ""
     greylist_s: float = 0.0
     pipelining: bool = True
-    connections_limit: int = 1000
+    connections_limit: Callable[[], int] = lambda: 1000
     on_taken: Callable[[], None] = lambda: None
     open_to: Callable[[], int] = lambda: 0
     """How many connections the gateway holds to this place."""
@@ -105,8 +105,8 @@ class _Talk:
         """To its end, whoever makes it."""
         hop = self._hop
         hop.connections += 1
-        if (held := hop.open_to()) > hop.connections_limit:
-            self._journal.find(f"{held} connections to {hop.name}, {hop.connections_limit} are allowed")
+        if (held := hop.open_to()) > (allowed := hop.connections_limit()):
+            self._journal.find(f"{held} connections to {hop.name}, {allowed} are allowed")
         try:
             await self._converse()
         except _Over:

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from gatepost.config.schema import frozen
-from gatepost.config.settings import Settings
-
 DOOR: Final = ("192.0.2.1", 25)
 DAY_S: Final = 86400.0
 USERS: Final = tuple(f"u{n}@ours.example" for n in range(10))
@@ -59,18 +56,23 @@ class HopPlan:
     pipelining: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """One run."""
 
     seed: int
     limits: Limits
+    other_limits: Limits
+    """Of every second revision of the configuration."""
     hops: tuple[HopPlan, ...]
     busy_s: float
     """How long clients come."""
     sessions: int
     deaths: tuple[float, ...]
     reloads: tuple[float, ...]
+    """The configuration changes under the running worker."""
+    restarts: tuple[float, ...]
+    """A clean stop, and the next life."""
     deaths_at_a_point: int
     """Besides those: at a commit, or when a next hop has taken a mail."""
     disk_troubles: tuple[tuple[float, float, float], ...]
@@ -85,106 +87,32 @@ class Plan:
         """When everything must be final."""
         return self.busy_s + 6 * DAY_S + 0.8 * DAY_S
 
-    def settings(self, revision: int) -> Settings:
-        """Of the gateway's life; every reload changes the way out, and mail has to find the new one."""
-        limits = self.limits
-        text = {
-            "server": {"hostname": "mx.ours.example", "stop-timeout": "20s"},
-            "accepted-domains": {"ours.example": {}, "relay.example": {"type": "external-relay"}},
-            "receive-connectors": {
-                "in": {
-                    "listen": [f"{DOOR[0]}:{DOOR[1]}"],
-                    "tls": "none",
-                    "tarpit": "1s",
-                    "ranges": {
-                        "inside": {
-                            "addresses": ["10.1.0.0/16"],
-                            "rights": [
-                                "submit",
-                                "relay",
-                                "any-sender",
-                                "own-domain-sender",
-                                "routing-headers",
-                                "internal",
-                            ],
-                        }
-                    },
-                    "limits": {
-                        "message-size": f"{limits.message_size_bytes}B",
-                        "recipients": limits.recipients,
-                        "connections": limits.connections,
-                        "connections-per-source": limits.connections_per_source,
-                        "command-timeout": "60s",
-                        "data-timeout": "60s",
-                        "connections-per-network": 10000,
-                        "connections-per-site": 10000,
-                        "source-share": 100,
-                        "unrated": ["0.0.0.0/0"],
-                    },
-                }
-            },
-            "send-connectors": {
-                "inner": {
-                    "address-spaces": ["ours.example"],
-                    "delivery": "lmtp",
-                    "smart-hosts": ["[10.2.0.1]:24"],
-                },
-                f"partner{revision % 2}": {
-                    "address-spaces": ["relay.example"],
-                    "smart-hosts": ["[10.2.0.2]", "[10.2.0.3]"],
-                    **self.ways,
-                },
-                f"world{revision}": {
-                    "address-spaces": ["*"],
-                    "allow-loopback": True,
-                    "tls": "none",
-                    **self.ways,
-                },
-            },
-            "back-pressure": {"interval": "60s"},
-            "queue": {
-                "active-mails": limits.active_mails,
-                "active-memory": f"{limits.active_memory_bytes}B",
-                "memory-body": "4KiB",
-                "disk-low": "0B",
-                "reserve": "0B",
-                "resume-margin": "0B",
-                "allow-volatile": True,
-                "crash-limit": limits.crash_limit,
-                **self.queue,
-            },
-        }
-        return Settings.model_validate(frozen(text))
+    def limits_at(self, revision: int) -> Limits:
+        """Every second revision has others."""
+        return self.other_limits if revision % 2 else self.limits
 
 
 def plan_of(seed: int) -> Plan:
     """The same for the same seed."""
     chance = Random(f"plan {seed}")
     busy_s = chance.choice((60.0, 600.0, 3000.0))
-    connections = chance.choice((1, 2, 5, 20))
-    reloads = _times(chance, chance.choice((0, 1, 1, 2)), busy_s)
-    at_reload = tuple((at - 5.0, 12.0, 1.0) for at in reloads if chance.random() < 0.4)
-    limits = Limits(
-        recipients=100,
-        connections=chance.choice((5, 40)),
-        connections_per_source=chance.choice((2, 4)),
-        active_mails=chance.choice((10, 10, 14, 1000)),
-        active_memory_bytes=chance.choice((1 << 20, 1 << 26)),
-        hop_connections=connections,
-        message_size_bytes=65536,
-        crash_limit=chance.choice((2, 3, 10)),
-    )
+    restarts = _times(chance, chance.choice((0, 1, 1, 2)), busy_s)
+    at_restart = tuple((at - 5.0, 12.0, 1.0) for at in restarts if chance.random() < 0.4)
+    crash_limit = chance.choice((2, 3, 10))
+    limits, other_limits = (_limits(chance, crash_limit) for _ in range(2))
     return Plan(
         seed=seed,
         limits=limits,
+        other_limits=other_limits,
         hops=_hops(chance, busy_s),
         busy_s=busy_s,
         sessions=chance.randint(8, 30),
         deaths=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
-        reloads=reloads,
+        reloads=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
+        restarts=restarts,
         deaths_at_a_point=chance.choice((0, 1, 1, 2, 3)),
         disk_troubles=(
-            *at_reload,
+            *at_restart,
             *(
                 (at, chance.uniform(1.0, 120.0), chance.choice((1.0, 1.0, 100.0)))
                 for at in _times(chance, chance.choice((0, 0, 1, 2)), busy_s)
@@ -197,12 +125,24 @@ def plan_of(seed: int) -> Plan:
         ),
         queue={"longest-retry": chance.choice(("4000s", "4h"))},
         ways={
-            "connections": connections,
             "messages-per-connection": chance.choice((1, 3, 100)),
             "command-timeout": chance.choice(("60s", "300s")),
             "data-timeout": chance.choice(("120s", "600s")),
             "idle-timeout": chance.choice(("0s", "10s")),
         },
+    )
+
+
+def _limits(chance: Random, crash_limit: int) -> Limits:
+    return Limits(
+        recipients=chance.choice((100, 110)),
+        connections=chance.choice((5, 40)),
+        connections_per_source=chance.choice((2, 4)),
+        active_mails=chance.choice((10, 10, 14, 1000)),
+        active_memory_bytes=chance.choice((1 << 20, 1 << 26)),
+        hop_connections=chance.choice((1, 2, 5, 20)),
+        message_size_bytes=65536,
+        crash_limit=crash_limit,
     )
 
 
