@@ -40,7 +40,7 @@ class Manner(Enum):
     FLOODING = "flooding"
 
 
-class _Gone(Exception):
+class Gone(Exception):
     """The conversation is over."""
 
 
@@ -52,6 +52,8 @@ class World:
     journal: Journal
     chance: Random
     door: tuple[str, int]
+    submission: tuple[str, int]
+    accounts: tuple[str, ...]
     users: tuple[str, ...]
     """Listed recipients of ours."""
     strangers: tuple[str, ...]
@@ -98,7 +100,7 @@ class Client:
                 await self._flood()
             else:
                 await self._session()
-        except (_Gone, OSError):
+        except (Gone, OSError):
             pass
         finally:
             self._stream.close()
@@ -106,14 +108,16 @@ class Client:
     async def _session(self) -> None:
         self._begun_at = self._journal.now()
         _, self._stream = await self._world.network.connect(Stream, *self._world.door, source=self._ip)
-        code, _ = await self._reply()
-        if code != 220:
+        if not self._is_welcome(await self._reply()):
             return
         await self._ask(b"EHLO client.example\r\n")
         for _ in range(self._chance.choice((1, 1, 1, 2, 3))):
             await self._transaction()
         if self._chance.random() < 0.8:
             await self._ask(b"QUIT\r\n")
+
+    def _is_welcome(self, greeting: tuple[int, str]) -> bool:
+        return greeting[0] == 220
 
     async def _flood(self) -> None:
         """More connections at once than one source may have."""
@@ -267,14 +271,15 @@ class Client:
 
     def _message(self) -> Sent:
         name, chance = self._world.name(), self._chance
-        domain = "ours.example" if self._inside else "away.example"
-        sender = "" if chance.random() < 0.08 else f"{name}@{domain}"
+        address = self._address(name)
+        sender = "" if chance.random() < 0.08 else address
+        domain = address.partition("@")[2]
         head = b"".join(
             (
                 MARK + name.encode() + b"\r\n",
                 b"Date: Fri, 15 Jan 2027 08:00:00 +0000\r\n",
                 f"Message-ID: <{name}@{domain}>\r\n".encode(),
-                f"From: <{name}@{domain}>\r\nTo: <somebody@ours.example>\r\n".encode(),
+                f"From: <{address}>\r\nTo: <somebody@ours.example>\r\n".encode(),
                 f"Subject: message {name}\r\n\r\n".encode(),
             )
         )
@@ -288,6 +293,10 @@ class Client:
         sent = Sent(name, sender, part=head + body)
         self._journal.sent[name] = sent
         return sent
+
+    def _address(self, name: str) -> str:
+        """Whose mail it is."""
+        return f"{name}@{'ours.example' if self._inside else 'away.example'}"
 
     def _recipients(self) -> list[str]:
         world, chance = self._world, self._chance
@@ -334,7 +343,7 @@ class Client:
     async def _reply(self) -> tuple[int, str]:
         code, text = await self._stream.reply()
         if code == 0:
-            raise _Gone
+            raise Gone
         return code, text
 
     def _write(self, data: bytes) -> None:
@@ -347,4 +356,4 @@ class Client:
             self._stream.abort()
         else:
             self._stream.close()
-        raise _Gone
+        raise Gone

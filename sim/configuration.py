@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gatepost.config.load import Configuration
 from gatepost.main.configuration import load_text
-from sim.plan import DOOR, Limits, Plan
+from sim.plan import DOOR, SUBMISSION, VAULT, Limits, Plan
 from sim.toml import toml
 
 FILE: Final = "gatepost.toml"
@@ -32,10 +32,15 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
                 "state-directory": str(place / "state"),
                 "workers": 1,
             },
-            "accepted-domains": {"ours.example": {}, "relay.example": {"type": "external-relay"}},
+            "accepted-domains": {
+                "ours.example": {},
+                "box.ours.example": {},
+                "relay.example": {"type": "external-relay"},
+            },
+            "users": {"file": str(place / "users")},
             "recipients": {"file": str(place / "recipients")},
             "receive-connectors": _doors(revision, limits),
-            "send-connectors": _ways(plan, revision, limits),
+            "send-connectors": _ways(plan, revision, limits, place),
             "back-pressure": {"interval": "60s"},
             "dns": {"servers": ["127.0.0.1"], "test-name": ""},
             "dns-monitor": {"enabled": False},
@@ -76,15 +81,23 @@ def _doors(revision: int, limits: Limits) -> dict[str, Any]:
             "unrated": ["0.0.0.0/0"],
         },
     }
+    submission = {
+        "listen": [f"{SUBMISSION[0]}:{SUBMISSION[1]}"],
+        "tls": "required",
+        "auth": True,
+        "auth-tarpit": "1s",
+        "anonymous-rights": [],
+        "limits": door["limits"],
+    }
     if revision % 2 == 0:
-        return {"in": door}
-    return {"in": door, "lan": {**door, "remote-ranges": ["10.1.0.0/16"]}}
+        return {"in": door, "submission": submission}
+    return {"in": door, "lan": {**door, "remote-ranges": ["10.1.0.0/16"]}, "submission": submission}
 
 
-def _ways(plan: Plan, revision: int, limits: Limits) -> dict[str, Any]:
+def _ways(plan: Plan, revision: int, limits: Limits, place: Path) -> dict[str, Any]:
     """All names but one change, and far0.example has a connector of its own now and then."""
     ways = {**plan.ways, "connections": limits.hop_connections}
-    world = {"allow-loopback": True, "tls": "none", **ways}
+    world = {"allow-loopback": True, **ways}
     found = {
         "inner": {
             "address-spaces": ["ours.example"],
@@ -94,7 +107,14 @@ def _ways(plan: Plan, revision: int, limits: Limits) -> dict[str, Any]:
         f"partner{revision % 2}": {
             "address-spaces": ["relay.example"],
             "smart-hosts": ["[10.2.0.2]", "[10.2.0.3]"],
+            "tls": "required",
             **ways,
+        },
+        f"vault{revision}": {"address-spaces": [VAULT], **world, "tls": "verified"},
+        "boxes": {
+            "address-spaces": ["box.ours.example"],
+            "delivery": "maildir",
+            "maildir": str(place / "boxes" / "{domain}" / "{local}"),
         },
         f"world{revision}": {"address-spaces": ["*"], **world},
     }

@@ -22,6 +22,7 @@ from gatepost.config.settings import Settings
 from gatepost.ports.log import Log
 from gatepost.ports.world import Clock
 from gatepost.queue.states import settled
+from sim.boxes import Boxes
 from sim.durable import Durable
 from sim.journal import Journal
 from sim.loop import SimLoop
@@ -30,7 +31,7 @@ from sim.loop import SimLoop
 class Disk:
     """One store's place, and what is watched there."""
 
-    def __init__(self, place: Path, chance: Random, journal: Journal) -> None:
+    def __init__(self, place: Path, chance: Random, journal: Journal, boxes: Boxes) -> None:
         self.place = place
         self.chance = chance
         self.journal = journal
@@ -39,7 +40,7 @@ class Disk:
         self.slow = 1.0
         self.at_commit: Callable[[], bool] = lambda: False
         """Called before and after each commit; True: the process has died of it."""
-        self.watch = Durable(journal, self.body)
+        self.watch = Durable(journal, self.body, boxes)
 
     @property
     def directory(self) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from gatepost.adapters import sqlite_store as store_module
 from gatepost.adapters.counters import Sample
+from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.config.load import Configuration
 from gatepost.delivery import scheduler as scheduler_module
@@ -23,11 +24,13 @@ from gatepost.main.world import World
 from gatepost.policy import third_party
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resources import Resource
+from sim.boxes import Boxes
 from sim.disk import Disk
 from sim.journal import Journal
 from sim.loop import EPOCH_AT, Process, SimLoop
 from sim.names import Names
 from sim.network import Network
+from sim.tls import client_pump, door_tls
 
 _PACE: Final[dict[Any, dict[str, float]]] = {
     scheduler_module: {"LONGEST_SLEEP_S": 3600.0, "POLL_S": 20.0},
@@ -165,6 +168,7 @@ class Place:
     network: Network
     disk: Disk
     names: Names
+    boxes: Boxes
     journal: Journal
     chance: Random
 
@@ -226,6 +230,9 @@ def _world(place: Place, watcher: Watcher) -> World:
         clock=Clock(place.loop),
         randomness=Chance(place.chance),
         counters=watcher,
+        dialer=LoopDialer(client_pump),
+        door_tls=door_tls,
+        maildirs=place.boxes,
         resolver=lambda _: place.names,
         control=lambda *_: NoControl(),
         resources=lambda *_: _Plenty(),

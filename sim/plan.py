@@ -7,8 +7,13 @@ from random import Random
 from typing import Any, Final
 
 DOOR: Final = ("192.0.2.1", 25)
+SUBMISSION: Final = ("192.0.2.1", 587)
 DAY_S: Final = 86400.0
 USERS: Final = tuple(f"u{n}@ours.example" for n in range(10))
+BOXES: Final = tuple(f"b{n}@box.ours.example" for n in range(4))
+"""Whose mail goes into maildirs."""
+VAULT: Final = "vault.example"
+"""A domain that gets its mail over TLS only, and only by a next hop that proves its name."""
 STRANGERS: Final = tuple(f"nobody{n}@ours.example" for n in range(4))
 PARTNERS: Final = tuple(f"p{n}@relay.example" for n in range(6))
 FAR_DOMAINS: Final = tuple(f"far{n}.example" for n in range(5))
@@ -22,6 +27,7 @@ POLICIES: Final = {
 }
 """TXT records."""
 FAR: Final = (
+    *(f"v{n}@{VAULT}" for n in range(2)),
     *(f"x{n}@{domain}" for domain in FAR_DOMAINS for n in range(2)),
     *(f"y@{domain}" for domain in NOWHERE),
 )
@@ -54,6 +60,9 @@ class HopPlan:
     down: str = ""
     greylist_s: float = 0.0
     pipelining: bool = True
+    tls: str = ""
+    tls_faults: tuple[str, ...] = ()
+    demands: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,6 +88,8 @@ class Plan:
     """Begin, length, and how many times slower commits are."""
     dns_troubles: tuple[tuple[float, float, str, str], ...]
     """Begin, length, name, and slow or servfail."""
+    submissions: int
+    """How many of the sessions log in."""
     queue: dict[str, Any]
     ways: dict[str, Any]
 
@@ -107,6 +118,7 @@ def plan_of(seed: int) -> Plan:
         hops=_hops(chance, busy_s),
         busy_s=busy_s,
         sessions=chance.randint(8, 30),
+        submissions=chance.randint(0, 6),
         deaths=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
         reloads=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
         restarts=restarts,
@@ -160,6 +172,7 @@ def _hops(chance: Random, busy_s: float) -> tuple[HopPlan, ...]:
         ("partner-a.example", "10.2.0.2", 25, False),
         ("partner-b.example", "10.2.0.3", 25, False),
         *((f"mx.{domain}", f"10.3.0.{n}", 25, False) for n, domain in enumerate(FAR_DOMAINS)),
+        (f"mx.{VAULT}", "10.3.1.0", 25, False),
     ]
     return tuple(_hop(chance, busy_s, name=n, ip=i, port=p, lmtp=lmtp) for n, i, p, lmtp in places)
 
@@ -176,4 +189,16 @@ def _hop(chance: Random, busy_s: float, *, name: str, ip: str, port: int, lmtp: 
         down=chance.choice(("", "", "", "", "refuse", "silent")),
         greylist_s=chance.choice((0.0, 0.0, 60.0, 900.0)),
         pipelining=chance.random() < 0.7,
+        **_link(chance, name),
     )
+
+
+def _link(chance: Random, name: str) -> dict[str, Any]:
+    """Its TLS: the vault's must be good, the partners' must be, whoever they are."""
+    demands = "verified" if name == f"mx.{VAULT}" else "required" if name.startswith("partner") else ""
+    faults = chance.sample(("alert", "hang", "cut", "garbage", "missing", "untrusted", "wrong-name"), 3)
+    return {
+        "tls": "good" if demands else chance.choice(("", "good", "untrusted")),
+        "tls_faults": tuple(faults) if chance.random() < 0.4 else (),
+        "demands": demands,
+    }

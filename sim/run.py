@@ -6,7 +6,7 @@ import asyncio
 import gc
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Final
 from gatepost.model.queued import QueuedMail
 from gatepost.ports.resolver import Mx
 from gatepost.ports.store import MailFilter
+from sim.boxes import Boxes
 from sim.clients import Client, Manner, World
 from sim.configuration import FILE, configuration, text_of
 from sim.disk import Disk
@@ -26,7 +27,22 @@ from sim.judge import judge
 from sim.loop import Process, SimLoop, Stuck, bury
 from sim.names import Names
 from sim.network import WORLD, Network
-from sim.plan import DOOR, FAR, FAR_DOMAINS, PARTNERS, POLICIES, STRANGERS, USERS, Limits, Plan, plan_of
+from sim.plan import (
+    BOXES,
+    DOOR,
+    FAR,
+    FAR_DOMAINS,
+    PARTNERS,
+    POLICIES,
+    STRANGERS,
+    SUBMISSION,
+    USERS,
+    VAULT,
+    Limits,
+    Plan,
+    plan_of,
+)
+from sim.submission import Submitter, write_accounts
 
 _STEP_S: Final = 600.0
 _AT_COMMIT: Final = 0.01
@@ -77,7 +93,7 @@ class Simulation:
         self.plan = plan
         self.loop = loop
         self.journal = journal = Journal(loop.time)
-        journal.listed = frozenset(USERS)
+        journal.listed = frozenset((*USERS, *BOXES))
         self._chance = Random(f"world {plan.seed}")
         self.dead: list[Process] = []
         self._life: Life | None = None
@@ -87,17 +103,20 @@ class Simulation:
         self._sessions_left_over = 0
         """Of the revision before, when that allowed more."""
         self._directory = place
-        (place / "recipients").write_text("\n".join((*USERS, "")))
+        (place / "recipients").write_text("\n".join((*USERS, *BOXES, "")))
+        write_accounts(place / "users", USERS)
         self._points_left = plan.deaths_at_a_point
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients = 0
         network = Network(loop, Random(f"network {plan.seed}"), journal.tell)
         names = Names(Random(f"names {plan.seed}"), journal, loop.time)
+        boxes = Boxes(place / "boxes", journal)
         self._place = Place(
             loop=loop,
             network=network,
-            disk=Disk(place, Random(f"disk {plan.seed}"), journal),
+            disk=Disk(place, Random(f"disk {plan.seed}"), journal, boxes),
             names=names,
+            boxes=boxes,
             journal=journal,
             chance=Random(f"gateway {plan.seed}"),
         )
@@ -107,6 +126,8 @@ class Simulation:
         for number, domain in enumerate(FAR_DOMAINS):
             names.exchangers[domain] = (Mx(10, f"mx.{domain}"),)
             names.machines[f"mx.{domain}"] = (f"10.3.0.{number}",)
+        names.exchangers[VAULT] = (Mx(10, f"mx.{VAULT}"),)
+        names.machines[f"mx.{VAULT}"] = ("10.3.1.0",)
         names.policies.update(POLICIES)
         names.exchangers["null.example"] = (Mx(0, ""),)
         for number in range(1, 10):
@@ -131,7 +152,9 @@ class Simulation:
             self.loop.call_at(at, self._trouble_dns, length_s, name, how)
         for _ in range(plan.sessions):
             manner = self._chance.choice((*Manner, Manner.POLITE, Manner.POLITE, Manner.PIPELINING))
-            self.loop.call_at(self._chance.uniform(0.0, plan.busy_s), self._client, manner)
+            self._come_later(partial(Client, self._clients_world, manner))
+        for _ in range(plan.submissions):
+            self._come_later(partial(Submitter, self._clients_world))
         await asyncio.sleep(plan.busy_s)
         while not self._is_over():
             if self.loop.time() > plan.end_s or self.journal.findings:
@@ -152,6 +175,8 @@ class Simulation:
         while self._life is None:
             await asyncio.sleep(1.0)
         left = everything(self._life)
+        for copy in self._place.boxes.copies():
+            self.journal.copy(copy)
         if not self.journal.findings:
             judge(self.journal, self.plan, left)
         for complaint in self.loop.complaints:
@@ -323,6 +348,9 @@ class Simulation:
             bad_until_s=plan.bad_until_s,
             down=plan.down,
             greylist_s=plan.greylist_s,
+            tls=plan.tls,
+            tls_faults=plan.tls_faults,
+            demands=plan.demands,
             pipelining=plan.pipelining,
             connections_limit=(lambda: 1000) if plan.lmtp else self._hop_connections,
             on_taken=self._taken,
@@ -355,7 +383,9 @@ class Simulation:
             journal=self.journal,
             chance=self._chance,
             door=DOOR,
-            users=USERS,
+            submission=SUBMISSION,
+            accounts=USERS,
+            users=(*USERS, *BOXES),
             strangers=STRANGERS,
             partners=PARTNERS,
             far=FAR,
@@ -363,9 +393,12 @@ class Simulation:
             state_of=self._state_of,
         )
 
-    def _client(self, manner: Manner) -> None:
+    def _come_later(self, client: Callable[[], Client]) -> None:
+        self.loop.call_at(self._chance.uniform(0.0, self.plan.busy_s), self._client, client)
+
+    def _client(self, client: Callable[[], Client]) -> None:
         self._clients += 1
-        self._spawn(Client(self._clients_world, manner).run()).add_done_callback(self._client_gone)
+        self._spawn(client().run()).add_done_callback(self._client_gone)
 
     def _client_gone(self, task: asyncio.Task[Any]) -> None:
         self._clients -= 1
