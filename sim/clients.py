@@ -14,6 +14,7 @@ from sim.durable import MARK
 from sim.journal import Answer, Journal, Sent
 from sim.network import Network
 from sim.plan import Limits
+from sim.pressure import HIGH, MEDIUM, NORMAL
 from sim.stream import Stream
 
 _QUEUED: Final = re.compile(r"Queued as (\S+)")
@@ -63,6 +64,10 @@ class World:
     """Recipients only inside clients may write to."""
     limits_since: Callable[[float], Sequence[Limits]]
     """Of the configurations that were in force since a moment."""
+    levels_since: Callable[[float], frozenset[str]] = lambda _: frozenset((NORMAL,))
+    """Of back pressure."""
+    is_full_since: Callable[[float], bool] = lambda _: False
+    """The disk had no room all the time."""
     state_of: Callable[[int], str] = lambda _: ""
     """What is left of a transaction in the session of this client port; "" when nothing is."""
     _names: int = field(default=0)
@@ -117,7 +122,14 @@ class Client:
             await self._ask(b"QUIT\r\n")
 
     def _is_welcome(self, greeting: tuple[int, str]) -> bool:
-        return greeting[0] == 220
+        code, text = greeting
+        levels = self._world.levels_since(self._begun_at)
+        if code == 220 and levels == {HIGH}:
+            self._journal.find("a client was let in at high back pressure")
+        if code == 421 and "resources" in text and levels == {NORMAL}:
+            self._journal.find(f"a client was not let in, and nothing is scarce: {text}")
+        self._journal.count(f"greeted {code}")
+        return code == 220
 
     async def _flood(self) -> None:
         """More connections at once than one source may have."""
@@ -166,9 +178,11 @@ class Client:
 
     async def _envelope(self, sent: Sent, wanted: list[str]) -> bool:
         size = self._announced(sent)
+        begun_at = self._journal.now()
         code, _ = await self._ask(f"MAIL FROM:<{sent.sender}>{size} BODY=8BITMIME\r\n".encode())
         if code != 250:
             return False
+        self._may_be_taken(begun_at, sent)
         if self.manner is Manner.FORGETFUL and self._chance.random() < 0.3:
             return await self._forget(sent)
         for recipient in wanted:
@@ -194,8 +208,11 @@ class Client:
             "",
         ]
         sent.unanswered |= set(wanted)
+        begun_at = self._journal.now()
         self._write("\r\n".join(lines).encode())
         mail, _ = await self._reply()
+        if mail == 250:
+            self._may_be_taken(begun_at, sent)
         for recipient in wanted:
             code, _ = await self._reply()
             sent.unanswered.discard(recipient)
@@ -205,6 +222,15 @@ class Client:
         if code != 354:
             sent.answer = Answer.REFUSED
         return code == 354
+
+    def _may_be_taken(self, begun_at: float, sent: Sent) -> None:
+        """MAIL was answered 250: was the gateway in a state to do so, all the time or at least once since then?"""
+        levels = self._world.levels_since(begun_at)
+        spared = self._inside
+        if levels == {HIGH} or (not spared and levels <= {HIGH, MEDIUM}):
+            self._journal.find(f"{sent.name} was begun under back pressure: {sorted(levels)}")
+        if self._world.is_full_since(begun_at):
+            self._journal.find(f"{sent.name} was begun while the disk was full")
 
     async def _forget(self, sent: Sent) -> bool:
         """The transaction is given up; nothing of it may stay."""

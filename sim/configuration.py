@@ -9,6 +9,7 @@ from typing import Any, Final
 from gatepost.config.load import Configuration
 from gatepost.main.configuration import load_text
 from sim.plan import DOOR, SUBMISSION, VAULT, Limits, Plan
+from sim.pressure import MARKS
 from sim.toml import toml
 
 FILE: Final = "gatepost.toml"
@@ -41,16 +42,16 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             "recipients": {"file": str(place / "recipients")},
             "receive-connectors": _doors(revision, limits),
             "send-connectors": _ways(plan, revision, limits, place),
-            "back-pressure": {"interval": "60s"},
+            "back-pressure": {"interval": "60s", **MARKS},
             "dns": {"servers": ["127.0.0.1"], "test-name": ""},
             "dns-monitor": {"enabled": False},
             "queue": {
                 "active-mails": limits.active_mails,
                 "active-memory": f"{limits.active_memory_bytes}B",
                 "memory-body": "4KiB",
-                "disk-low": "0B",
+                "disk-low": "64MiB",
                 "reserve": "0B",
-                "resume-margin": "0B",
+                "resume-margin": "64MiB",
                 "allow-volatile": True,
                 "crash-limit": limits.crash_limit,
                 **plan.queue,

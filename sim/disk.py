@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import apsw
 
@@ -24,20 +24,27 @@ from gatepost.ports.world import Clock
 from gatepost.queue.states import settled
 from sim.boxes import Boxes
 from sim.durable import Durable
+from sim.files import ERRORS
 from sim.journal import Journal
 from sim.loop import SimLoop
+
+_FILES_FAIL: Final = 0.2
 
 
 class Disk:
     """One store's place, and what is watched there."""
 
-    def __init__(self, place: Path, chance: Random, journal: Journal, boxes: Boxes) -> None:
+    def __init__(
+        self, place: Path, chance: Random, journal: Journal, boxes: Boxes, now: Callable[[], float]
+    ) -> None:
         self.place = place
+        self.now = now
         self.chance = chance
         self.journal = journal
         self.fails_until_s = 0.0
         """Until then one commit in three fails, by the loop's time."""
         self.slow = 1.0
+        self._is_opening = False
         self.at_commit: Callable[[], bool] = lambda: False
         """Called before and after each commit; True: the process has died of it."""
         self.watch = Durable(journal, self.body, boxes)
@@ -53,16 +60,27 @@ class Disk:
 
     def open(self, settings: Settings, clock: Clock, log: Log, loop: SimLoop) -> SqliteStore:
         """The store as the worker opens it."""
-        return open_store(
-            self.directory,
-            settings.queue,
-            clock,
-            log,
-            loop=loop,
-            settled=settled,
-            allow_volatile=True,
-            groups=partial(SimGroups, self),
-        )
+        self._is_opening = True
+        try:
+            return open_store(
+                self.directory,
+                settings.queue,
+                clock,
+                log,
+                loop=loop,
+                settled=settled,
+                allow_volatile=True,
+                groups=partial(SimGroups, self),
+            )
+        finally:
+            self._is_opening = False
+
+    def file_error(self) -> int:
+        """What a call on a body file or a maildir comes to; 0: nothing is wrong. A start that fails is no run."""
+        if self._is_opening or self.now() >= self.fails_until_s or self.chance.random() > _FILES_FAIL:
+            return 0
+        self.journal.count("file failures")
+        return self.chance.choice(ERRORS)
 
     def survive(self, store: SqliteStore) -> None:
         """The process has died: what the kernel has of its files is the next life's disk."""

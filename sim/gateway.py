@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableSequence
+from collections.abc import Awaitable, Callable, Iterator, MutableSequence
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -17,19 +17,21 @@ from gatepost.delivery import scheduler as scheduler_module
 from gatepost.main import pressure_watch as pressure_module
 from gatepost.main.joining import build as join
 from gatepost.main.lasting import Lasting
+from gatepost.main.places import shared_state_file
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.succession import Succession
 from gatepost.main.worker import Worker
 from gatepost.main.world import World
 from gatepost.policy import third_party
-from gatepost.ports.memory_shared import MemoryShared
-from gatepost.ports.resources import Resource
 from sim.boxes import Boxes
 from sim.disk import Disk
+from sim.files import use_simulated_files
 from sim.journal import Journal
 from sim.loop import EPOCH_AT, Process, SimLoop
 from sim.names import Names
 from sim.network import Network
+from sim.pressure import Strain
+from sim.shared import SimShared
 from sim.tls import client_pump, door_tls
 
 _PACE: Final[dict[Any, dict[str, float]]] = {
@@ -52,6 +54,8 @@ BUGS: Final = frozenset(
         "mail-damaged",
         "store-damaged",
         "store-log-missing",
+        "shared-state-damaged",
+        "shared-state-unavailable",
     }
 )
 """Log lines that are findings."""
@@ -169,6 +173,7 @@ class Place:
     disk: Disk
     names: Names
     boxes: Boxes
+    strain: Strain
     journal: Journal
     chance: Random
 
@@ -199,6 +204,7 @@ def slow_down_the_watch() -> None:
         vars(module).update(names)
     if not hasattr(third_party._installed, "cache_clear"):
         cast(Any, third_party)._installed = cache(third_party._installed)
+        use_simulated_files()
         cast(Any, Worker)._every = _seldom(Worker._every)
 
 
@@ -218,7 +224,7 @@ def build(place: Place, process: Process, configuration: Configuration) -> Life:
     cast(Any, store).in_flight = slots
     bindings = bindings_of(settings.receive_connectors)
     sockets = {binding: place.network.listen(split_binding(binding)) for binding in bindings}
-    shared = MemoryShared(world.clock.now)
+    shared = SimShared(shared_state_file(settings), now=world.clock.now, log=watcher, loop=place.loop)
     lasting = Lasting.around(store, 0, cast(Any, sockets), watcher, world, shared)
     succession = Succession(join(configuration, lasting, None), lasting, join, tidy=_nothing)
     return Life(process=process, succession=succession, lasting=lasting, slots=slots)
@@ -235,16 +241,8 @@ def _world(place: Place, watcher: Watcher) -> World:
         maildirs=place.boxes,
         resolver=lambda _: place.names,
         control=lambda *_: NoControl(),
-        resources=lambda *_: _Plenty(),
+        resources=lambda *_: place.strain,
     )
-
-
-class _Plenty:
-    """Of everything."""
-
-    def read(self) -> Mapping[Resource, float]:
-        """As ports.resources.Resources."""
-        return {}
 
 
 def _nothing() -> None:

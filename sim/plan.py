@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
+from sim.pressure import COURSES, Step
+
 DOOR: Final = ("192.0.2.1", 25)
 SUBMISSION: Final = ("192.0.2.1", 587)
 DAY_S: Final = 86400.0
@@ -86,6 +88,10 @@ class Plan:
     """Besides those: at a commit, or when a next hop has taken a mail."""
     disk_troubles: tuple[tuple[float, float, float], ...]
     """Begin, length, and how many times slower commits are."""
+    full_disks: tuple[tuple[float, float], ...]
+    """Begin and length of the times when there is no room."""
+    strains: tuple[tuple[float, float, tuple[Step, ...]], ...]
+    """Begin, time between readings, and the readings of what becomes scarce."""
     dns_troubles: tuple[tuple[float, float, str, str], ...]
     """Begin, length, name, and slow or servfail."""
     submissions: int
@@ -129,6 +135,13 @@ def plan_of(seed: int) -> Plan:
                 (at, chance.uniform(1.0, 120.0), chance.choice((1.0, 1.0, 100.0)))
                 for at in _times(chance, chance.choice((0, 0, 1, 2)), busy_s)
             ),
+        ),
+        full_disks=tuple(
+            (at, chance.choice((20.0, 300.0))) for at in _times(chance, chance.choice((0, 0, 1)), busy_s)
+        ),
+        strains=tuple(
+            (at, busy_s / 20, chance.choice(COURSES))
+            for at in _times(chance, chance.choice((0, 0, 0, 1)), busy_s * 0.6)
         ),
         dns_troubles=tuple(
             (at, chance.choice((30.0, 4000.0, 7 * DAY_S)), name, chance.choice(("slow", "servfail")))

@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gatepost.model.queued import QueuedMail
 from gatepost.ports.resolver import Mx
@@ -20,6 +21,7 @@ from sim.boxes import Boxes
 from sim.clients import Client, Manner, World
 from sim.configuration import FILE, configuration, text_of
 from sim.disk import Disk
+from sim.files import FILES, PLENTY_BYTES
 from sim.gateway import Life, Place, build, slow_down_the_watch
 from sim.hops import Hop
 from sim.journal import Journal
@@ -42,6 +44,8 @@ from sim.plan import (
     Plan,
     plan_of,
 )
+from sim.pressure import Step, Strain
+from sim.shared import SimShared
 from sim.submission import Submitter, write_accounts
 
 _STEP_S: Final = 600.0
@@ -100,6 +104,8 @@ class Simulation:
         self._lives = 0
         self._revision = 0
         self._restarting = False
+        self._full_since_s = inf
+        """The disk has had no room since then."""
         self._sessions_left_over = 0
         """Of the revision before, when that allowed more."""
         self._directory = place
@@ -114,13 +120,15 @@ class Simulation:
         self._place = Place(
             loop=loop,
             network=network,
-            disk=Disk(place, Random(f"disk {plan.seed}"), journal, boxes),
+            disk=Disk(place, Random(f"disk {plan.seed}"), journal, boxes, loop.time),
             names=names,
             boxes=boxes,
+            strain=Strain(loop.time),
             journal=journal,
             chance=Random(f"gateway {plan.seed}"),
         )
         self._place.disk.at_commit = self._at_commit
+        FILES.fails, FILES.free_bytes = self._place.disk.file_error, PLENTY_BYTES
         self._clients_world = self._world()
         self._hops = [self._hop(number) for number in range(len(plan.hops))]
         for number, domain in enumerate(FAR_DOMAINS):
@@ -140,27 +148,34 @@ class Simulation:
         """From the first start to the last mail's end."""
         plan = self.plan
         self._boot()
-        for at in plan.deaths:
-            self.loop.call_at(at, self._die)
-        for at in plan.reloads:
-            self.loop.call_at(at, self._reload_soon)
-        for at in plan.restarts:
-            self.loop.call_at(at, self._restart_soon)
-        for at, length_s, slower in plan.disk_troubles:
-            self.loop.call_at(max(0.0, at), self._trouble_disk, length_s, slower)
-        for at, length_s, name, how in plan.dns_troubles:
-            self.loop.call_at(at, self._trouble_dns, length_s, name, how)
-        for _ in range(plan.sessions):
-            manner = self._chance.choice((*Manner, Manner.POLITE, Manner.POLITE, Manner.PIPELINING))
-            self._come_later(partial(Client, self._clients_world, manner))
-        for _ in range(plan.submissions):
-            self._come_later(partial(Submitter, self._clients_world))
+        self._arrange()
         await asyncio.sleep(plan.busy_s)
         while not self._is_over():
             if self.loop.time() > plan.end_s or self.journal.findings:
                 break
             await asyncio.sleep(_STEP_S)
         await self._judge()
+
+    def _arrange(self) -> None:
+        """When who comes and what goes wrong."""
+        plan, loop = self.plan, self.loop
+        for at, what in (
+            *((at, self._die) for at in plan.deaths),
+            *((at, self._reload_soon) for at in plan.reloads),
+            *((at, self._restart_soon) for at in plan.restarts),
+            *((max(0.0, at), partial(self._trouble_disk, *how)) for at, *how in plan.disk_troubles),
+            *((at, partial(self._fill_disk, length_s)) for at, length_s in plan.full_disks),
+            *((at, partial(self._trouble_dns, *how)) for at, *how in plan.dns_troubles),
+        ):
+            loop.call_at(at, what)
+        for at, gap_s, course in plan.strains:
+            for number, step in enumerate(course):
+                loop.call_at(at + number * gap_s, self._strain, step)
+        for _ in range(plan.sessions):
+            manner = self._chance.choice((*Manner, Manner.POLITE, Manner.POLITE, Manner.PIPELINING))
+            self._come_later(partial(Client, self._clients_world, manner))
+        for _ in range(plan.submissions):
+            self._come_later(partial(Submitter, self._clients_world))
 
     def _is_over(self) -> bool:
         life = self._life
@@ -232,6 +247,8 @@ class Simulation:
         process.context.run(self.loop.create_task, life.worker.start())
         self._life = life
         self._now_in_force()
+        self._place.strain.begin()
+        self.loop.call_later(1.0, self._spawn_look)
 
     def _now_in_force(self) -> None:
         self.journal.revisions.append((self.loop.time(), self._revision))
@@ -255,6 +272,7 @@ class Simulation:
     def _bury(self, life: Life) -> None:
         self.loop.kill(life.process)
         self._place.network.kill(life.process)
+        cast(SimShared, life.lasting.shared).let_go()
         self.dead.append(life.process)
         for worker in life.workers:
             worker.scheduler._stopping = True
@@ -309,6 +327,7 @@ class Simulation:
         if not life.process.is_alive or self._life is not life:
             return False
         self._life = None
+        life.process.context.run(cast(SimShared, life.lasting.shared).close)
         if error := stopping.exception():
             self.journal.find(f"the stop failed: {error!r}")
         self._bury(life)
@@ -390,6 +409,8 @@ class Simulation:
             partners=PARTNERS,
             far=FAR,
             limits_since=self._limits_since,
+            levels_since=self._place.strain.since,
+            is_full_since=lambda at: self._full_since_s <= at,
             state_of=self._state_of,
         )
 
@@ -415,6 +436,39 @@ class Simulation:
         disk = self._place.disk
         disk.fails_until_s, disk.slow = self.loop.time() + length_s, slower
         self.loop.call_later(length_s, setattr, disk, "slow", 1.0)
+
+    def _fill_disk(self, length_s: float) -> None:
+        FILES.free_bytes = self._chance.choice((0, 10 << 20))
+        self._full_since_s = self.loop.time() + 1e-6
+        self._look_at_disk()
+        self.loop.call_later(length_s, self._free_disk, context=WORLD)
+
+    def _free_disk(self) -> None:
+        FILES.free_bytes, self._full_since_s = PLENTY_BYTES, inf
+        self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        """As the store does every few seconds."""
+        if self._life is not None:
+            self._life.process.context.run(self._life.lasting.store._sample)
+
+    def _strain(self, step: Step) -> None:
+        self._place.strain.set(step)
+        self._spawn_look()
+
+    def _spawn_look(self) -> None:
+        self._spawn(self._look())
+
+    async def _look(self) -> None:
+        """As the worker does every few seconds."""
+        life = self._life
+        if life is None:
+            return
+        looking = life.process.context.run(self.loop.create_task, life.worker.watch.look())
+        while not looking.done() and life.process.is_alive:
+            await asyncio.sleep(0.001)
+        if life.process.is_alive and self._life is life:
+            self._place.strain.looked()
 
     def _trouble_dns(self, length_s: float, name: str, how: str) -> None:
         self._place.names.trouble[name] = (self.loop.time() + length_s, how)
