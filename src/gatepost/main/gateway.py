@@ -27,7 +27,7 @@ from gatepost.main.sockets import bindings_of
 from gatepost.main.stores import former_workers
 from gatepost.main.supervisor import Supervisor
 from gatepost.main.systemd import Notifier, handed_over, matched
-from gatepost.main.worker import run_worker
+from gatepost.main.worker_life import run_worker
 from gatepost.model.fault import WorldFault
 
 ASK_TIMEOUT_S = 30.0
