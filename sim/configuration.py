@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gatepost.config.load import Configuration
 from gatepost.main.configuration import load_text
+from sim.guests import BLOCK_AT, EARLIEST_S
 from sim.plan import DOOR, SUBMISSION, VAULT, Limits, Plan
 from sim.pressure import MARKS
 from sim.toml import toml
@@ -43,6 +44,8 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             "receive-connectors": _doors(revision, limits),
             "send-connectors": _ways(plan, revision, limits, place),
             "back-pressure": {"interval": "60s", **MARKS},
+            "harvest": {"block-at": BLOCK_AT, "network-block-at": 0, "first-delay": "0s"},
+            "agents": {"greylisting": _greylisting(plan)},
             "dns": {"servers": ["127.0.0.1"], "test-name": ""},
             "dns-monitor": {"enabled": False},
             "queue": {
@@ -58,6 +61,16 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             },
         }
     )
+
+
+def _greylisting(plan: Plan) -> dict[str, Any]:
+    """Only of those who come again: the others would never be let in."""
+    return {
+        "enabled": bool(plan.returning),
+        "earliest": f"{EARLIEST_S:.0f}s",
+        "network-passes": 0,
+        "exempt-networks": ["203.0.113.0/24"],
+    }
 
 
 def _doors(revision: int, limits: Limits) -> dict[str, Any]:

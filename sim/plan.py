@@ -94,6 +94,9 @@ class Plan:
     """Begin, time between readings, and the readings of what becomes scarce."""
     dns_troubles: tuple[tuple[float, float, str, str], ...]
     """Begin, length, name, and slow or servfail."""
+    returning: int
+    """Clients that are greylisted, and come again; 0: nobody is greylisted."""
+    harvesters: int
     submissions: int
     """How many of the sessions log in."""
     queue: dict[str, Any]
@@ -124,6 +127,8 @@ def plan_of(seed: int) -> Plan:
         hops=_hops(chance, busy_s),
         busy_s=busy_s,
         sessions=chance.randint(8, 30),
+        returning=chance.choice((0, 0, 2)),
+        harvesters=chance.choice((0, 0, 1)),
         submissions=chance.randint(0, 6),
         deaths=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
         reloads=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),

@@ -23,6 +23,7 @@ from sim.configuration import FILE, configuration, text_of
 from sim.disk import Disk
 from sim.files import FILES, PLENTY_BYTES
 from sim.gateway import Life, Place, build, slow_down_the_watch
+from sim.guests import Harvester, Returning
 from sim.hops import Hop
 from sim.journal import Journal
 from sim.judge import judge
@@ -159,14 +160,15 @@ class Simulation:
     def _arrange(self) -> None:
         """When who comes and what goes wrong."""
         plan, loop = self.plan, self.loop
-        for at, what in (
+        events: list[tuple[float, Callable[[], None]]] = [
             *((at, self._die) for at in plan.deaths),
             *((at, self._reload_soon) for at in plan.reloads),
             *((at, self._restart_soon) for at in plan.restarts),
             *((max(0.0, at), partial(self._trouble_disk, *how)) for at, *how in plan.disk_troubles),
             *((at, partial(self._fill_disk, length_s)) for at, length_s in plan.full_disks),
-            *((at, partial(self._trouble_dns, *how)) for at, *how in plan.dns_troubles),
-        ):
+            *((at, partial(self._trouble_dns, s, name, how)) for at, s, name, how in plan.dns_troubles),
+        ]
+        for at, what in events:
             loop.call_at(at, what)
         for at, gap_s, course in plan.strains:
             for number, step in enumerate(course):
@@ -174,6 +176,10 @@ class Simulation:
         for _ in range(plan.sessions):
             manner = self._chance.choice((*Manner, Manner.POLITE, Manner.POLITE, Manner.PIPELINING))
             self._come_later(partial(Client, self._clients_world, manner))
+        for number in range(plan.returning):
+            self._come_later(partial(Returning, self._clients_world, 10 + number))
+        for number in range(plan.harvesters):
+            self._come_later(partial(Harvester, self._clients_world, 60 + number))
         for _ in range(plan.submissions):
             self._come_later(partial(Submitter, self._clients_world))
 
@@ -343,7 +349,7 @@ class Simulation:
         if self._points_left and self._chance.random() < _AT_COPY:
             self._points_left -= 1
             self.loop.call_later(
-                self._chance.choice((0.0, 0.005, 0.02, 0.03, 0.05)), self._die, context=WORLD
+                self._chance.choice((0.0, 0.005, 0.02, 0.03, 0.05, 2.5, 40.0)), self._die, context=WORLD
             )
 
     def _dies_at_a_point(self, likelihood: float) -> bool:
