@@ -1,7 +1,8 @@
 """`python -m bench.calls [--work accept] [--sessions 10] [--each] [--messages 3000]`: what a mail costs a worker.
 
-A worker with the benchmark's configuration runs in this process, under a load from another. Twice: first its CPU time
-is taken (the lowest of three rounds), then its Python and C calls are counted by cProfile, which no other work on the machine disturbs.
+A worker with the benchmark's configuration runs in this process, under a load from another. First its CPU time is taken
+(the lowest of three rounds), then its Python and C calls are counted by cProfile, which no other work on the machine
+disturbs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import cProfile
 import os
-import pstats
 import signal
 import socket
 import subprocess
@@ -20,8 +20,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from bench.gatepost_server import Gatepost, ListingGatepost
 from bench.load import load_command
@@ -50,11 +51,27 @@ class Cost:
     python_calls: float
 
 
-def room_of(file: str) -> str:
-    """The folder of gatepost a function belongs to; what is no part of it, by kind."""
-    if file.startswith(_ROOT):
-        return file.removeprefix(_ROOT).partition("/")[0]
-    return "C" if file == "~" else "libraries"
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One function. room: the folder of gatepost it belongs to; what is no part of it, by kind."""
+
+    room: str
+    function: str
+    calls: int
+    own_s: float
+    cumulated_s: float
+
+
+def line_of(entry: Any) -> Line:
+    """entry: of cProfile's getstats(). (pstats merges what dataclasses generate, and loses most of it.)"""
+    code, calls = entry.code, entry.callcount
+    if isinstance(code, str):
+        return Line("C", code, calls, entry.inlinetime, entry.totaltime)
+    file = code.co_filename
+    inside = file.removeprefix(_ROOT)
+    room = inside.partition("/")[0] if inside != file else "generated" if file[0] == "<" else "libraries"
+    name = f"{inside}:{code.co_firstlineno} {code.co_qualname}"
+    return Line(room, name, calls, entry.inlinetime, entry.totaltime)
 
 
 class Worker:
@@ -105,15 +122,18 @@ class Worker:
         self._on_the_loop(self.profile.enable)
         self._offer(scenario, scenario.messages)
         self._on_the_loop(self.profile.disable)
-        stats = pstats.Stats(self.profile).stats  # type: ignore[attr-defined]  # typeshed does not tell of it
-        calls = {key: row[1] for key, row in stats.items()}
         return Cost(
             cpu_us=1e6 * spent[0] / scenario.messages,
             system_us=1e6 * spent[1] / scenario.messages,
             store_us=1e6 * spent[2] / scenario.messages,
-            calls=sum(calls.values()) / scenario.messages,
-            python_calls=sum(n for (file, _, _), n in calls.items() if file != "~") / scenario.messages,
+            calls=sum(line.calls for line in self.lines) / scenario.messages,
+            python_calls=sum(line.calls for line in self.lines if line.room != "C") / scenario.messages,
         )
+
+    @property
+    def lines(self) -> list[Line]:
+        """Every function that was called."""
+        return [line_of(entry) for entry in self.profile.getstats()]
 
     def _spent(self, scenario: Scenario) -> tuple[float, float, float]:
         """CPU seconds of one round: all, the kernel's, those of threads beside the loop's."""
@@ -154,15 +174,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tell(running: Worker, scenario: Scenario, cost: Cost, top: int) -> None:
-    stats = pstats.Stats(running.profile)
+    lines = running.lines
     rooms: dict[str, list[float]] = {}
-    for (file, _, _), row in stats.stats.items():  # type: ignore[attr-defined]
-        room = rooms.setdefault(room_of(file), [0.0, 0.0])
-        room[0] += row[1]
-        room[1] += row[2]
-    if top:
-        stats.sort_stats("tottime").print_stats(top)
-        stats.sort_stats("cumtime").print_stats(top)
+    for line in lines:
+        room = rooms.setdefault(line.room, [0.0, 0.0])
+        room[0] += line.calls
+        room[1] += line.own_s
+    for key in ("own_s", "cumulated_s", "calls") if top else ():
+        print(f"{'calls':>8} {'own us':>8} {'all us':>8}  by {key}")
+        for line in sorted(lines, key=attrgetter(key), reverse=True)[:top]:
+            each = 1e6 / scenario.messages
+            figures = f"{line.calls / scenario.messages:8.1f} {line.own_s * each:8.2f} {line.cumulated_s * each:8.2f}"
+            print(f"{figures}  {line.function}")
     for name, (calls, own_s) in sorted(rooms.items(), key=lambda item: -item[1][1]):
         print(
             f"{name:12} {calls / scenario.messages:8.1f} calls {1e6 * own_s / scenario.messages:8.1f} us profiled"

@@ -201,6 +201,8 @@ def opinion_records(
     """The agent log of one mail: every opinion since MAIL that was more than a silent pass."""
     envelope = transaction.envelope
     for stage, recipient, disposition in hearing.verdict_log:
+        if not agent_log.is_logged(disposition):
+            continue
         about = agent_log.Subject(
             envelope=envelope,
             recipients=(recipient.address,) if recipient is not None else None,

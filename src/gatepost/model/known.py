@@ -40,6 +40,8 @@ class Scope(Enum):
 class Unknown:
     """A fact that could not be found out. It is neither the empty answer nor a good one (I9)."""
 
+    name: ClassVar[str] = "unknown"
+
     fact: str
     reason: str
 

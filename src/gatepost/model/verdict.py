@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 import msgspec
@@ -169,8 +169,12 @@ class Verdict:
     effects: tuple[Effect, ...] = ()
     unless: str = ""
     """What would have had to be different for a better opinion; for `explain`. "" when nothing can be said."""
+    is_silent: bool = field(init=False, repr=False, compare=False)
+    """A PASS that says nothing and changes nothing."""
 
     def __post_init__(self) -> None:
+        says = self.action or self.findings or self.reason or self.edits or self.effects
+        object.__setattr__(self, "is_silent", not says)
         needs_reply = self.action in (Action.DEFER, Action.REJECT)
         if needs_reply != (self.reply is not None):
             raise ValueError(f"{self.agent}: a reply goes with DEFER and REJECT only")
