@@ -23,6 +23,7 @@ from gatepost.intake.new_mail import (
     queued_mail,
     refused_recipients,
 )
+from gatepost.intake.reply_to_come import ReplyToCome
 from gatepost.intake.transaction import Transaction
 from gatepost.intake.unfinished import Unfinished
 from gatepost.message.firewall import firewalled
@@ -282,14 +283,14 @@ class TakingIn:
     def _keep(
         self, arrival: Arrival, decisions: tuple[Decision, ...], result: MailOutcome
     ) -> Awaitable[Reply]:
-        """Commit; the future is done when the mail is on stable storage, or is not ours."""
+        """Commit; the reply comes when the mail is on stable storage, or is not ours."""
         reply = Reply(250, "2.0.0", f"Queued as {mail_id_text(arrival.transaction.mail_id)}")
         try:
             changes, offered = self._changes(arrival, decisions, result, reply)
         except BaseException:
             self._over(arrival.transaction, arrival.hearing, taken=False)
             raise
-        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answered = ReplyToCome()
 
         def done(error: BaseException | None) -> None:
             taken = error is None and any(isinstance(change, Accept) for change in changes)
@@ -300,8 +301,7 @@ class TakingIn:
                     self._deliveries.offer(mail, content)
             elif not isinstance(error, Fault):
                 self._log.write("error", "bug", place="store", error=repr(error))
-            if not answered.done():
-                answered.set_result(reply if error is None else reply_for(error))
+            answered.come(reply if error is None else reply_for(error))
 
         self._store.commit(changes, done)
         return answered
