@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from gatepost.config.settings import Settings
 from gatepost.intake.behind_relays import SourceWatch, behind_relay
@@ -19,6 +19,7 @@ from gatepost.intake.new_mail import (
     content_with_trace,
     group_records,
     may_leave,
+    message_id_of,
     opinion_records,
     queued_mail,
     refused_recipients,
@@ -192,6 +193,7 @@ class TakingIn:
             view=self._view(_END_OF_DATA, judged, transaction, content, received),
             content=content,
             index=index,
+            message_id=message_id_of(index),
         )
         decisions = hearing.decide(arrival.view)
         if isinstance(decisions, tuple):
@@ -214,16 +216,18 @@ class TakingIn:
         content: Content | None = None,
         received: Content | None = None,
     ) -> MailView:
-        known: dict[str, Any] = {}
-        if content is not None:
-            known = {
-                "head": content.head,
-                "form": content.form,
-                "size_bytes": content.size_bytes,
-                "content": received,
-            }
+        now, envelope = self._clock.now(), transaction.envelope
+        if content is None:
+            return MailView(stage=stage, session=session, now=now, envelope=envelope)
         return MailView(
-            stage=stage, session=session, now=self._clock.now(), envelope=transaction.envelope, **known
+            stage=stage,
+            session=session,
+            now=now,
+            envelope=envelope,
+            head=content.head,
+            form=content.form,
+            size_bytes=content.size_bytes,
+            content=received,
         )
 
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
@@ -232,7 +236,8 @@ class TakingIn:
         result = outcome(decisions, authenticated=arrival.is_authenticated)
         if self._dmarc_reports is not None:
             self._dmarc_reports.note(arrival.view, arrival.hearing.facts, result)
-        delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
+        effects = result.effects
+        delay_s = max([e.delay_s for e in effects if isinstance(e, DelayReply)], default=0) if effects else 0
         if result.refusal is not None:
             answer: Reply | Awaitable[Reply] = self._refuse(arrival, decisions, result.refusal)
         else:
@@ -291,10 +296,10 @@ class TakingIn:
             self._over(arrival.transaction, arrival.hearing, taken=False)
             raise
         answered = ReplyToCome()
+        taken = any(isinstance(change, Accept) for change in changes)
 
         def done(error: BaseException | None) -> None:
-            taken = error is None and any(isinstance(change, Accept) for change in changes)
-            self._over(arrival.transaction, arrival.hearing, taken=taken)
+            self._over(arrival.transaction, arrival.hearing, taken=taken and error is None)
             if error is None:
                 self._counters.add("mails_accepted", connector=arrival.session.connector)
                 for mail, content in offered:

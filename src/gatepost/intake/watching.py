@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, Final
 
+from gatepost.facts.dkim import DkimResults
+from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.reverse_dns import ReverseDns
+from gatepost.facts.spf import SpfResult
 from gatepost.intake.guard import Guard
 from gatepost.intake.limit_hit import LimitHit
 from gatepost.model.address import Address
@@ -131,13 +134,10 @@ def _authentication(facts: Iterable[Any]) -> set[str]:
     """Results of SPF, DKIM and DMARC, as far as any of them was found out."""
     results = set()
     for fact in facts:
-        match getattr(fact, "name", ""):
-            case "spf" | "dmarc":
-                results.add(getattr(fact, "result", ""))
-            case "dkim":
-                results |= {getattr(signature, "result", "") for signature in getattr(fact, "signatures", ())}
-            case _:
-                pass
+        if isinstance(fact, SpfResult | DmarcResult):
+            results.add(fact.result)
+        elif isinstance(fact, DkimResults):
+            results |= {signature.result for signature in fact.signatures}
     return results
 
 

@@ -24,12 +24,13 @@ class MethodResult:
     reason: str = ""
 
     def __str__(self) -> str:
-        parts = [f"{self.method}={self.result}"]
-        if reason := plain_reason(self.reason):
-            parts.append(f'reason="{reason}"')
-        written = ((name, quoted(value)) for name, value in self.properties)
-        parts += [f"{name}={value}" for name, value in written if value]
-        return " ".join(parts)
+        said = f"{self.method}={self.result}"
+        if self.reason and (reason := plain_reason(self.reason)):
+            said += f' reason="{reason}"'
+        for name, value in self.properties:
+            if written := quoted(value):
+                said += f" {name}={written}"
+        return said
 
 
 def results_value(authserv_id: str, results: Sequence[MethodResult]) -> str:

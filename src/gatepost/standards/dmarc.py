@@ -72,7 +72,7 @@ async def evaluate(
 
 def decisive(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The one that speaks for a mail with several authors: it passes only when every one does."""
-    return max(evaluations, key=lambda one: one.rank)
+    return evaluations[0] if len(evaluations) == 1 else max(evaluations, key=lambda one: one.rank)
 
 
 async def _evaluate(domain: str, proven: Proven, walker: TreeWalker) -> Evaluation:
