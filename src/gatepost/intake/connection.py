@@ -314,12 +314,12 @@ class Connection(asyncio.Protocol):
         engine, conversation = self._engine, self._conversation
         while self._waiting is None and not self._write_blocked and self._transport is not None:
             event = engine.next_event()
-            if isinstance(event, BodyChunk):
+            if type(event) is BodyChunk:
                 slow = conversation.keep(event.data)
                 if slow is not None:
                     self._wait_for(slow, None)
                 continue
-            if isinstance(event, Pause):
+            if type(event) is Pause:
                 self._pause(event)
                 return
             if self._transcript is not None:
@@ -328,7 +328,7 @@ class Connection(asyncio.Protocol):
                 answer = conversation.answer(event)
             except Exception as error:  # noqa: BLE001  # the same edge, for what is answered at once
                 answer = self._our_fault(error)
-            if isinstance(event, StartTls):
+            if type(event) is StartTls:
                 self._start_tls(answer)
                 return
             if isinstance(answer, Reply):

@@ -232,7 +232,7 @@ class TakingIn:
 
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
         if (watch := arrival.transaction.watch) is not None:
-            watch.judged(arrival.session, decisions, arrival.hearing.facts)
+            watch.judged(arrival.session, decisions, arrival.hearing.fact)
         result = outcome(decisions, authenticated=arrival.is_authenticated)
         if self._dmarc_reports is not None:
             self._dmarc_reports.note(arrival.view, arrival.hearing.facts, result)
