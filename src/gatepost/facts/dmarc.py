@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+import msgspec
+
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author, read_author
@@ -23,8 +25,7 @@ from gatepost.standards.dmarc_walk import DnsTexts
 _DMARC_PASS: Final = re.compile(r"(?:\A|[;\s])dmarc\s*=\s*pass\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DmarcResult:
+class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What DMARC says of the mail; of several authors, of the one that decides."""
 
     name: ClassVar[str] = "dmarc"

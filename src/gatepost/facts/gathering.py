@@ -68,7 +68,7 @@ class Sources:
 class Gathering:
     """One way of finding a fact out. Every file in `facts` ends in a function that makes one.
 
-    fact:     the type of what is found; a frozen dataclass with a `name`.
+    fact:     the type of what is found; a frozen dataclass or msgspec struct with a `name`.
     scope:    how long it stays known.
     earliest: the first stage at which it can be known; the runner starts what waits then.
     find:     called at most once for each thing of its scope. Any exception makes the fact Unknown.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar, Final
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import HeaderIndex
@@ -16,8 +17,7 @@ DELIVERED_TO_LIMIT: Final = 100
 _BY: Final = re.compile(r"(?:^|[\s;])by\s+([^\s;()]+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedTrace:
+class ReceivedTrace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The marks that hosts left on the mail."""
 
     name: ClassVar[str] = "received-trace"

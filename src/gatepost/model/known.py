@@ -17,7 +17,10 @@ from gatepost.model.verdict import Stage
 
 
 class Fact(Protocol):
-    """A fact is a frozen, slotted dataclass with a name: small, typed, recorded with the mail."""
+    """A fact is a frozen, slotted dataclass with a name: small, typed, recorded with the mail.
+
+    Those that every mail has are msgspec structs: as frozen, and made in a tenth of the time.
+    """
 
     name: ClassVar[str]
 

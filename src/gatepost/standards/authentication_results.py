@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 VALUE_LIMIT_CHARS: Final = 320
 REASON_LIMIT_CHARS: Final = 120
@@ -14,8 +15,7 @@ _QUOTABLE: Final = re.compile(r"[ -~]+", re.ASCII)
 _REASON_ODD: Final = re.compile(r"[^A-Za-z0-9 .,:=+_/-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodResult:
+class MethodResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One method's result. properties: ("smtp.mailfrom", "ann@a.test"); one that cannot be written is left out."""
 
     method: str

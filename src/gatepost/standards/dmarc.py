@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gatepost.model.fault import WorldFault
 from gatepost.standards.dmarc_record import DmarcRecord, Policy
@@ -14,8 +15,7 @@ AUTHOR_DOMAINS_LIMIT: Final = 4
 WALKS_LIMIT: Final = 6  # identifiers whose organisation is asked for, of one mail
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proven:
+class Proven(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The domains that SPF and DKIM proved.
 
     unanswered: why one of them could not be found out; "" when both spoke.
@@ -26,8 +26,7 @@ class Proven:
     unanswered: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What DMARC says of one author domain.
 
     result: "pass", "fail", "none" (no policy), "temperror" or "permerror".

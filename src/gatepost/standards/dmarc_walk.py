@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol
+
+import msgspec
 
 from gatepost.model.fault import PeerFault
 from gatepost.standards.dmarc_record import DmarcRecord, Policy, is_dmarc, parse_record
@@ -24,8 +25,7 @@ class DnsTexts(Protocol):
         """False for NXDOMAIN only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(msgspec.Struct, frozen=True, gc=False):
     """The records on the way from a domain up to its top level, the domain's own first."""
 
     start: str

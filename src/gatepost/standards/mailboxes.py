@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import msgspec
+
 from gatepost.message.headers import unfolded
 from gatepost.message.words import text_of
 from gatepost.model.address import Address
@@ -48,8 +50,7 @@ class Mailbox(NamedTuple):
     address: Address | None
 
 
-@dataclass(frozen=True, slots=True)
-class Mailboxes:
+class Mailboxes(msgspec.Struct, frozen=True, gc=False):
     """What an address field holds.
 
     problem: the first thing that other readers may read differently; "" when there is nothing of the kind.
