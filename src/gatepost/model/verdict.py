@@ -65,7 +65,8 @@ class AddHeader:
     value: str
 
     def __post_init__(self) -> None:
-        if any(c in self.name + self.value for c in "\r\n\0"):
+        text = self.name + self.value
+        if "\r" in text or "\n" in text or "\0" in text:
             raise ValueError("a header edit is one line")
 
 

@@ -117,6 +117,7 @@ class DossierWriter:
         self._facts: list[tuple[str, str, Any]] = []
         self._position: dict[int, int] = {}
         """By identity, of so many of the facts as have been looked for."""
+        self._recipients = 0
         self._verdicts: list[VerdictRecord] = []
 
     def add_facts(self, facts: Iterable[Any]) -> None:
@@ -125,6 +126,10 @@ class DossierWriter:
 
     def add_facts_of(self, recipient: str, facts: Iterable[Any]) -> None:
         """Facts known of one recipient; one that is another's, too, is written there."""
+        self._recipients += 1
+        if self._recipients == 1:
+            self._facts += [(fact.name, recipient, fact) for fact in facts]
+            return
         for fact in facts:
             self._position_of(fact, recipient)
 

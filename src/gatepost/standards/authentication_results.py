@@ -35,7 +35,7 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def results_value(authserv_id: str, results: Sequence[MethodResult]) -> str:
     """The field's value, on one line whose every word fits a line."""
-    said = "; ".join(map(str, results)) if results else "none"
+    said = "; ".join([str(result) for result in results]) if results else "none"
     return f"{authserv_id}; {said}"
 
 
