@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gatepost.agents.authentication_results import AuthenticationResults
@@ -433,7 +433,8 @@ def _members(
 
 
 def _gatherings(third_party: ThirdParty, sources: Sources) -> dict[type[Any], Gathering]:
-    found = [gatherer(sources) for gatherer in (*GATHERERS, *third_party.gatherers)]
+    ours = [replace(gatherer(sources), begins_at_once=True) for gatherer in GATHERERS]
+    found = [*ours, *(gatherer(sources) for gatherer in third_party.gatherers)]
     _check_unique("facts", (gathering.fact.name for gathering in found))
     return {gathering.fact: gathering for gathering in found}
 

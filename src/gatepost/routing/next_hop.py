@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from gatepost.config.settings import SendConnector, Settings
@@ -13,6 +14,7 @@ from gatepost.model.queued import MailState
 from gatepost.routing.connectors import ConnectorChoice
 
 UNREACHABLE_KEY: Final = "unreachable"
+_REMEMBERED: Final = 4096
 
 
 class HopKind(Enum):
@@ -69,10 +71,15 @@ class Router:
         self._connectors = settings.send_connectors
         self._accepted = accepted
         self._choice = ConnectorChoice(settings.send_connectors, accepted)
+        # Every mail asks both several times.
+        self._hop_of_domain = lru_cache(maxsize=_REMEMBERED)(self._find_hop)
+        self._hop_of_key = lru_cache(maxsize=_REMEMBERED)(self._read_key)
 
     def next_hop_for(self, address: Address) -> NextHop:
         """The next hop of a recipient; <postmaster> without a domain goes to our default domain."""
-        domain = address.domain or self._accepted.default_domain
+        return self._hop_of_domain(address.domain or self._accepted.default_domain)
+
+    def _find_hop(self, domain: str) -> NextHop:
         name = self._choice.connector_for(domain) if domain else None
         if name is None:
             return NextHop(key=UNREACHABLE_KEY)
@@ -84,6 +91,9 @@ class Router:
         Of kind UNREACHABLE when the connector has gone, is disabled or goes another way
         now: the caller asks next_hop_for again and settles the recipient with the new key.
         """
+        return self._hop_of_key(key)
+
+    def _read_key(self, key: str) -> NextHop:
         name, kind, domain = _parts(key)
         connector = self._connectors.get(name)
         if connector is None or not connector.enabled:
