@@ -35,6 +35,7 @@ from gatepost.model.content import BodyForm
 from gatepost.model.envelope import BodyType
 from gatepost.model.fault import WorldFault
 from gatepost.model.known import Unknown
+from gatepost.model.proof import ProvenBy, ReturnPathProof
 from gatepost.model.verdict import Stage
 from gatepost.policy.dossier import OpaqueFact, decode_fact, encode_fact
 from gatepost.policy.order import FACTS
@@ -327,6 +328,7 @@ RECORDED: list[Any] = [
         helo_result="pass",
         helo_domain="mx.a.test",
     ),
+    ReturnPathProof(by=ProvenBy.DKIM, detail="a.test"),
     SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
     BounceTags(untagged=(to("bob@gate.test").address,), led_back=()),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),

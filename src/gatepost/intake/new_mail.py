@@ -20,6 +20,7 @@ from gatepost.message.words import text_of
 from gatepost.model.content import Content
 from gatepost.model.known import MailView
 from gatepost.model.mail_id import mail_id_text
+from gatepost.model.proof import NOT_PROVEN, ReturnPathProof
 from gatepost.model.queued import MailState, Priority, QueuedMail, QueuedRecipient, StoredRecord
 from gatepost.model.session import Rights, Session
 from gatepost.model.verdict import Action, Disposition
@@ -49,6 +50,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """One message at its end of data, header firewall applied.
 
     hostname: ours at this door. authserv_id: ours in Authentication-Results.
+    proof: of its return path, once it has been judged.
     """
 
     hostname: str
@@ -59,10 +61,11 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     view: MailView
     content: Content
     index: HeaderIndex
+    proof: ReturnPathProof = NOT_PROVEN
 
     @property
     def is_authenticated(self) -> bool:
-        """Its sender may be written to about it."""
+        """Its client logged in or is internal."""
         return bool(self.session.user) or _INTERNAL in self.session.rights
 
 
@@ -107,6 +110,7 @@ def queued_mail(
         scl=scl,
         authenticated=arrival.is_authenticated,
         priority=_priority(arrival, settings.delivery),
+        proof=arrival.proof,
     )
 
 

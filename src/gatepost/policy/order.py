@@ -59,6 +59,7 @@ from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
 from gatepost.model.ip_ranges import IpRanges
+from gatepost.model.proof import ReturnPathProof
 from gatepost.model.rate_limit import Counted, RateRule
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
@@ -160,6 +161,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     dkim.DkimResults,
     arc.ArcResult,
     bounce_tags.BounceTags,
+    ReturnPathProof,
 )
 
 
