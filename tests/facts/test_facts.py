@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.account_addresses import AccountAddresses
 from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author
 from gatepost.facts.bounce_tags import BounceTags
@@ -329,6 +330,7 @@ RECORDED: list[Any] = [
         helo_domain="mx.a.test",
     ),
     ReturnPathProof(by=ProvenBy.DKIM, detail="a.test"),
+    AccountAddresses(user="ann", keys=frozenset({"ann@gate.test"})),
     SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
     BounceTags(untagged=(to("bob@gate.test").address,), led_back=()),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),

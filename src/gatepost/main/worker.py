@@ -43,7 +43,7 @@ from gatepost.intake.log_brake import LogBrake
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
-from gatepost.main.accounts import accounts_of
+from gatepost.main.accounts import accounts_of, sending_accounts_of
 from gatepost.main.children import Birth, beat
 from gatepost.main.deliveries import deliveries_of
 from gatepost.main.descriptors import affordable
@@ -362,6 +362,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         lookup=resolver,
         bodies=store,
         return_paths=return_paths,
+        sending_accounts=sending_accounts_of(settings, monotonic=system_clock.monotonic),
     )
     brake = before.brake if before else LogBrake(log)
     guard = guard_of(
