@@ -22,6 +22,7 @@ from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.owed import OwedSettlements
 from gatepost.delivery.settling import Settling
+from gatepost.delivery.taken import Taken
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
 from gatepost.model.queued import Accept, QueuedMail
@@ -318,8 +319,14 @@ class Scheduler:
         slot = self._in_flight.enter(parcel.mail.mail_id)
         hop.in_flight += 1
         attempted = False
+        connector, into_mailbox = next_hop.connector, next_hop.settings.delivery != "smtp"
+        taken = Taken(
+            lambda some: self._ledger.settle_some(
+                parcel, self._settling.after(parcel, some, connector, into_mailbox=into_mailbox)
+            )
+        )
         try:
-            attempt, line = await self._attempts.make(parcel, next_hop, line)
+            attempt, line = await self._attempts.make(parcel, next_hop, line, taken)
             attempted = True
         except NoHost:
             raise
@@ -331,9 +338,8 @@ class Scheduler:
             if not attempted:
                 self._in_flight.leave(slot)
         hop.spoke(attempt, hop.connections, hung_up=line is None)
-        self._count(attempt, next_hop.connector)
-        into_mailbox = next_hop.settings.delivery != "smtp"
-        settled = self._settling.after(parcel, attempt, next_hop.connector, into_mailbox=into_mailbox)
+        self._count(attempt, connector)
+        settled = self._settling.after(parcel, taken.rest(attempt), connector, into_mailbox=into_mailbox)
         self._ledger.settle(parcel, settled, slot)
         return line
 
