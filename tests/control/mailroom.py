@@ -99,7 +99,7 @@ class Worker:
                 samples=lambda: self.samples,
             ),
             clock=self.clock,
-            route=lambda address: f"new:{address.domain}",
+            route=lambda _, r: f"new:{r.recipient.address.domain}",
             notice_about=self.notice,
             deliveries=self.deliveries if running else None,
         )

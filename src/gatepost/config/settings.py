@@ -192,6 +192,11 @@ class ReceiveConnector(Table):
         default=("submit", "relay", "bypass-filters", "routing-headers", "internal"),
     )
     ranges: dict[str, NamedRange] = setting("Clients with rights of their own", default={})
+    send_connector: str = setting(
+        "Send connector by which all mail leaves that comes in here, whatever address spaces say; empty: as routing "
+        "chooses",
+        default="",
+    )
     require_helo: bool = setting("MAIL needs EHLO or HELO first", default=True)
     pipelining: bool = setting("Announce PIPELINING", default=True)
     chunking: bool = setting("Announce CHUNKING and BINARYMIME", default=True)
@@ -232,6 +237,12 @@ class SendConnector(Table):
         '"--" (all accepted domains); ";n" behind one is its cost, 1 to 100',
         example='["example.com", "*;10"]',
     )
+    message_size_bytes: Size = setting(
+        "Largest mail it carries: larger mail takes the next best connector that carries its domain, or is returned "
+        "(5.3.4) when there is none; 0B: any size",
+        default=size(0, "B"),
+        low=0,
+    )
     enabled: bool = setting("Whether routing may choose it", default=True)
     suspended: bool = setting("Mail for it is queued and not sent", default=False)
     schedule: tuple[str, ...] = setting(
@@ -251,6 +262,10 @@ class SendConnector(Table):
     )
     port: int = setting("Port of next hops that do not name one", default=25, low=1, high=65535)
     hostname: str = setting("Our name in EHLO; empty: server.hostname", default="")
+    force_helo: bool = setting(
+        "Say HELO, for hosts that stumble over EHLO: no TLS, no AUTH, no extension is used then",
+        default=False,
+    )
     source_addresses: tuple[str, ...] = setting(
         "Addresses to send from, IPv4 and IPv6; hosts of a family that is not here are not tried; 0.0.0.0 and :: "
         "leave one of the family to the system. Empty: the system chooses",

@@ -39,7 +39,6 @@ from gatepost.control.commands import (
     encode,
 )
 from gatepost.delivery.hop import HopStatus
-from gatepost.model.address import Address
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.content import Content
 from gatepost.model.fault import Fault
@@ -153,7 +152,7 @@ class WorkerCommands:
         *,
         face: WorkerFace,
         clock: Clock,
-        route: Callable[[Address], str],
+        route: Callable[[QueuedMail, QueuedRecipient], str],
         notice_about: ComposeNotice,
         deliveries: Deliveries | None,
         queue: Queue | None = None,
@@ -352,7 +351,7 @@ class WorkerCommands:
                 due_at=now if state is MailState.READY else r.due_at,
                 attempts=r.attempts,
                 last_reply=r.last_reply,
-                next_hop=self._route(r.recipient.address) if reroute else None,
+                next_hop=self._route(mail, r) if reroute else None,
             )
             for r in who
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from gatepost.message.headers import HeaderIndex
 from gatepost.message.priority import priority_of
 from gatepost.message.trace import completing_fields, received_field
 from gatepost.message.words import text_of
+from gatepost.model.address import Address
 from gatepost.model.content import Content
 from gatepost.model.known import MailView
 from gatepost.model.mail_id import mail_id_text
@@ -28,7 +30,7 @@ from gatepost.policy.folding import Decision, Group
 from gatepost.policy.hearing import Hearing
 from gatepost.queue.schedule import Held
 from gatepost.records import agent_log, tracking
-from gatepost.routing.next_hop import Router
+from gatepost.routing.next_hop import SMTP_SOURCE, NextHop, Router
 
 # Read for every mail: see policy.hearing.
 _ROUTING: Final = Rights.ROUTING_HEADERS
@@ -42,6 +44,7 @@ FROM_LIMIT_CHARACTERS: Final = 255
 REASON_LIMIT_CHARACTERS: Final = 500
 
 
+Route = Callable[[Address], NextHop]
 HeldHops = Callable[[str], "Held | None"]
 """Of a next hop's key: why mail for it would only wait now; None when it may leave."""
 
@@ -85,6 +88,8 @@ def queued_mail(
     state: None lets the route decide: ready, unreachable, or deferred where the next hop takes nothing now.
     """
     envelope, view = arrival.transaction.envelope, arrival.view
+    size_bytes, source = arrival.content.size_bytes, f"{SMTP_SOURCE}{arrival.session.connector}"
+    route = partial(router.next_hop_for, size_bytes=size_bytes, source=source)
     subject = arrival.index.first(b"subject") if settings.records.subjects else None
     return QueuedMail(
         mail_id=mail_id,
@@ -98,12 +103,10 @@ def queued_mail(
         ret=envelope.ret,
         envid=envelope.envid,
         recipients=tuple(
-            _taken_back(decisions, state, router)
-            if state is not None
-            else _recipients(decisions, router, held)
+            _taken_back(decisions, state, route) if state is not None else _recipients(decisions, route, held)
         ),
-        size_bytes=arrival.content.size_bytes,
-        source=f"SMTP:{arrival.session.connector}",
+        size_bytes=size_bytes,
+        source=source,
         client_ip=arrival.session.client_ip,
         message_id=_text(arrival.index, b"message-id", MESSAGE_ID_LIMIT_CHARACTERS),
         subject=text_of(subject, SUBJECT_LIMIT_CHARACTERS) if subject else "",
@@ -229,9 +232,9 @@ def refused_recipients(decisions: Sequence[Decision], router: Router) -> tuple[Q
     )
 
 
-def _recipients(decisions: Sequence[Decision], router: Router, held: HeldHops) -> Iterable[QueuedRecipient]:
+def _recipients(decisions: Sequence[Decision], route: Route, held: HeldHops) -> Iterable[QueuedRecipient]:
     for number, decision in enumerate(decisions):
-        hop = router.next_hop_for(decision.recipient.address)
+        hop = route(decision.recipient.address)
         waits = held(hop.key)
         yield QueuedRecipient(
             number=number,
@@ -243,13 +246,13 @@ def _recipients(decisions: Sequence[Decision], router: Router, held: HeldHops) -
         )
 
 
-def _taken_back(decisions: Sequence[Decision], state: MailState, router: Router) -> Iterable[QueuedRecipient]:
+def _taken_back(decisions: Sequence[Decision], state: MailState, route: Route) -> Iterable[QueuedRecipient]:
     """Recipients that get nothing for now, or at all."""
     for number, decision in enumerate(decisions):
         yield QueuedRecipient(
             number=number,
             recipient=decision.recipient,
-            next_hop=router.next_hop_for(decision.recipient.address).key,
+            next_hop=route(decision.recipient.address).key,
             state=state,
             last_reply=_reason(decision.disposition) if state is MailState.QUARANTINED else "",
         )

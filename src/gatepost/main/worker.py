@@ -435,7 +435,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             shared_problem=lasting.shared_problem,
         ),
         clock=clock,
-        route=lambda address: router.next_hop_for(address).key,
+        route=lambda mail, recipient: router.next_hop_of(mail, recipient).key,
         notice_about=notices.about_removed(store.content),
         deliveries=scheduler,
         queue=settings.queue,
