@@ -16,6 +16,7 @@ from gatepost.config.dns_settings import Dns
 from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.list_settings import DnsLists, ListFeed, Provider
+from gatepost.config.log_settings import Log, Records, WireLogs
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.outbound_tls_settings import OutboundTls
@@ -62,6 +63,12 @@ class Server(Table):
         default=30.0,
         low=0,
         high=3600,
+    )
+    certificate_warning_s: Duration = setting(
+        "How long before a certificate of ours ends the log, the metrics and `gatepost status` begin to say so",
+        default=1814400.0,
+        low=86400,
+        high=31536000,
     )
     internal_relays: tuple[str, ...] = setting(
         "Hosts of ours, or of a provider, that take mail for us before we do: addresses, networks or ranges a-b. "
@@ -384,38 +391,6 @@ class Queue(Table):
     crash_limit: int = setting(
         "Worker deaths after which a mail is held as poison", default=3, low=1, high=10
     )
-
-
-class Records(Table):
-    """[records]: what is kept about mail, and how long."""
-
-    tracking_age_s: Duration = setting("How long tracking is kept", default=2592000.0, low=60)
-    agent_log_age_s: Duration = setting("How long the agent log is kept", default=2592000.0, low=60)
-    dossier_age_s: Duration = setting(
-        "How long facts and verdicts are kept, for explain and replay", default=2592000.0, low=60
-    )
-    subjects: bool = setting("Keep subjects in tracking", default=True)
-
-
-class Log(Table):
-    """[log]: what is written, and where."""
-
-    level: Literal["debug", "info", "warning", "error"] = setting("The least important line", default="info")
-    file: str = setting("File to append to; empty: standard error", default="")
-
-
-class WireLogs(Table):
-    """[wire-logs]: CSV files of what was said on connections, one set for each worker."""
-
-    connectivity: bool = setting(
-        "Write a line for each connection to a next hop: opened, failed, closed (CONNECTLOG files)",
-        default=False,
-    )
-    file_bytes: Size = setting("Size at which a new file is begun", default=size(10, "MiB"), low=4096)
-    directory_bytes: Size = setting(
-        "Size of all files of one kind above which the oldest are removed", default=size(250, "MiB"), low=8192
-    )
-    age_s: Duration = setting("Age at which a file is removed; 0s: never", default=2592000.0, low=0)
 
 
 class Metrics(Table):

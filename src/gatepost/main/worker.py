@@ -62,7 +62,7 @@ from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.return_paths import return_paths_of
-from gatepost.main.server_tls import server_tls
+from gatepost.main.server_tls import certificate_watch, server_tls
 from gatepost.main.sockets import bindings_of
 from gatepost.main.succession import Succession
 from gatepost.main.tokens import Tokens
@@ -413,6 +413,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if before
         else Listener(doors, runner, desk, clock=clock, randomness=randomness, intake=intake)
     )
+    certificates = certificate_watch(settings, tls, log=log, counters=counters)
     commands = WorkerCommands(
         store,
         face=WorkerFace(
@@ -433,6 +434,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             stressed=lambda: listener.stressed,
             why_not_accepting=partial(why_no_mail, pressure),
             shared_problem=lasting.shared_problem,
+            certificates=certificates.shown,
         ),
         clock=clock,
         route=lambda mail, recipient: router.next_hop_of(mail, recipient).key,
@@ -464,7 +466,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         watch=watch,
         brake=brake,
         tokens=tokens,
-        certificates=CertificateWatch(tls, log=log, counters=counters),
+        certificates=certificates,
         tasks=set(),
         outbound_tls=outbound_tls,
         dmarc_reports=dmarc_reports,
