@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gatepost.adapters.address_lists import SPACE_LIMITS, SharedAddressLists
 from gatepost.adapters.counters import MemoryCounters
 from gatepost.adapters.log import JsonLog
+from gatepost.adapters.neighbours import WorkerCounts
 from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.adapters.world import SystemClock
@@ -63,6 +64,8 @@ class Lasting:
     """What all workers know together."""
     lists: SharedAddressLists = field(init=False)
     """IP block and allow lists."""
+    neighbours: WorkerCounts | None = None
+    """What workers count together of clients; None: there is one."""
     deliveries: DeliveriesInForce = field(default_factory=DeliveriesInForce)
     commands: WorkerCommands | None = None
     """Of the configuration in force."""
@@ -86,6 +89,7 @@ class Lasting:
         log: JsonLog,
         system_clock: SystemClock,
         shared: SharedStore,
+        neighbours: WorkerCounts | None = None,
     ) -> Lasting:
         """At a worker's start. number: the worker's."""
         clock, counters = QueueClock(system_clock, last_seen_at=store.last_seen_at), MemoryCounters()
@@ -101,6 +105,7 @@ class Lasting:
             ids=MailIds(number, after=store.last_mail_id),
             started_at=system_clock.now(),
             shared=shared,
+            neighbours=neighbours,
         )
 
     async def take(self, path: str, text: str) -> str:

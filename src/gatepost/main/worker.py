@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -24,7 +24,7 @@ from gatepost.adapters.dns import DnsResolver
 from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.adapters.log import JsonLog
 from gatepost.adapters.sqlite_store import SqliteStore
-from gatepost.adapters.tls import ServerTls, client_pump
+from gatepost.adapters.tls import client_pump
 from gatepost.adapters.world import SystemClock, SystemRandomness
 from gatepost.config.limit_settings import Intake
 from gatepost.config.load import Configuration
@@ -51,6 +51,7 @@ from gatepost.main.directories import RecipientSources, recipient_sources
 from gatepost.main.dmarc_reports import DmarcReporter, dmarc_reporter
 from gatepost.main.dns_check import check_dns
 from gatepost.main.dns_desk import DnsMonitorDuty
+from gatepost.main.doors import doors_of
 from gatepost.main.guarding import guard_of
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.lasting import Lasting, open_shared, unchanged
@@ -63,7 +64,6 @@ from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
 from gatepost.main.return_paths import return_paths_of
 from gatepost.main.server_tls import certificate_watch, server_tls
-from gatepost.main.sockets import bindings_of
 from gatepost.main.succession import Succession
 from gatepost.main.tokens import Tokens
 from gatepost.main.wire_logs import WireLogFiles, open_wire_logs
@@ -114,7 +114,7 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     if store is None:
         return 0
     shared = open_shared(configuration.settings, system_clock, log)
-    lasting = Lasting.around(store, number, birth.sockets, log, system_clock, shared)
+    lasting = Lasting.around(store, number, birth.sockets, log, system_clock, shared, birth.neighbours)
     worker = _build(configuration, lasting, None)
     succession = Succession(worker, lasting, _build)
     for name, state in birth.held.items():
@@ -406,12 +406,20 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         guarding=guard,
     )
     tls = server_tls(settings, now=system_clock.now())
-    doors = _doors(settings, lasting.sockets, tls)
+    doors = doors_of(settings, lasting.sockets, tls)
     intake = affordable(settings.intake, log)
     listener = (
         before.listener
         if before
-        else Listener(doors, runner, desk, clock=clock, randomness=randomness, intake=intake)
+        else Listener(
+            doors,
+            runner,
+            desk,
+            clock=clock,
+            randomness=randomness,
+            intake=intake,
+            neighbours=lasting.neighbours,
+        )
     )
     certificates = certificate_watch(settings, tls, log=log, counters=counters)
     commands = WorkerCommands(
@@ -474,18 +482,3 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         if number == FIRST_WORKER
         else None,
     )
-
-
-def _doors(
-    settings: Settings, sockets: dict[str, socket.socket], tls: Mapping[str, ServerTls]
-) -> dict[socket.socket, list[Door]]:
-    """Which doors are behind which socket."""
-    doors = {
-        name: Door(name, connector, hostname=settings.server.hostname, tls=tls.get(name))
-        for name, connector in settings.receive_connectors.items()
-        if connector.enabled
-    }
-    bindings = bindings_of(settings.receive_connectors)
-    # A former worker, which only delivers what is left, has no sockets.
-    served = {sockets[binding]: names for binding, names in bindings.items() if binding in sockets}
-    return {listening: [doors[name] for name in names] for listening, names in served.items()}
