@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from tests.delivery.fakes import CONTENT, mail_to
 
+from gatepost.config.settings import SendConnector
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.outcome import Attempt
 from gatepost.model.accepted_domains import AcceptedDomains, DomainType
@@ -41,7 +42,7 @@ class Carried:
 
 
 class Hop:
-    kind = HopKind.DNS
+    kind, settings = HopKind.DNS, SendConnector.model_validate({"address-spaces": ("*",)})
 
 
 @pytest.mark.threat("L14")

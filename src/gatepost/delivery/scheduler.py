@@ -249,7 +249,7 @@ class Scheduler:
 
     def _reroute(self, parcel: Parcel) -> None:
         """The configuration changed under the mail: ask routing again."""
-        ways = [self._router.next_hop_for(r.recipient.address) for r in parcel.recipients]
+        ways = [self._router.next_hop_of(parcel.mail, r) for r in parcel.recipients]
         self._store_has_more = True
         keys = [None if way.kind is HopKind.UNREACHABLE else way.key for way in ways]
         self._ledger.settle(parcel, self._settling.rerouted(parcel, keys), None)

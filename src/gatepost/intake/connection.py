@@ -14,7 +14,7 @@ from typing import Final, Protocol, cast
 from gatepost.config.limit_settings import Limits
 from gatepost.intake.conversation import Conversation
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.rates import Minute
+from gatepost.intake.rates import Counted
 from gatepost.intake.reply_to_come import Answer, ReplyToCome
 from gatepost.intake.transcript import command_text
 from gatepost.model.fault import WorldFault, reply_for
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
 
     # What the listener tells us.
 
-    def count_for(self, minute: Minute) -> None:
+    def count_for(self, minute: Counted) -> None:
         """The rates of this source hold for the session."""
         self._conversation.limits.minute = minute
 
