@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from tests.delivery.fakes import CONTENT, mail_to
 
+from gatepost.config.settings import SendConnector
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.outcome import Attempt
 from gatepost.model.accepted_domains import AcceptedDomains, DomainType
@@ -35,13 +36,13 @@ class Carried:
     async def line_to(self, _next_hop: Any) -> None:
         return None
 
-    async def carry(self, parcel: Parcel, _content: Any, _line: Any) -> tuple[Attempt, None]:
+    async def carry(self, parcel: Parcel, _content: Any, _line: Any, _taken: Any) -> tuple[Attempt, None]:
         self.senders.append(parcel.mail.sender)
         return Attempt(outcomes=()), None
 
 
 class Hop:
-    kind = HopKind.DNS
+    kind, settings = HopKind.DNS, SendConnector.model_validate({"address-spaces": ("*",)})
 
 
 @pytest.mark.threat("L14")
