@@ -23,6 +23,7 @@ from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloade
 from gatepost.facts.provider_desk import ProviderAnswer
 from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
+from gatepost.main.mail_test import play
 from gatepost.main.signing_keys import all_keys
 from gatepost.policy.order import agent_settings, finding_names
 from gatepost.ports.memory_shared import MemoryShared
@@ -121,6 +122,7 @@ class Terminal:
             texts=lambda settings, names: {name: self.txt.get(name, ()) for name in names},
             dns=lambda settings: self.desk,
             now=lambda: NOW,
+            play=play,
         )
 
     def gateway(self, command: AnyGatewayCommand) -> AnyGatewayReply:

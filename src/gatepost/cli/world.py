@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.control.dns_wizard import Plan
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.control.played import Played
+    from gatepost.control.scenario import Script
     from gatepost.facts.provider_desk import ProviderAnswer
     from gatepost.ports.lists import AddressLists
     from gatepost.ports.resolver import LookedUp, Lookup, RecordType
@@ -177,3 +179,8 @@ class ControlWorld:
     """Looks at the DNS, and changes zones."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""
+    play: Callable[[str, Script, Mapping[str, Any]], Played]
+    """A scenario by the configuration of this path ("": a first one), with what the options say otherwise.
+
+    Raises ConfigurationErrors and WorldFault.
+    """
