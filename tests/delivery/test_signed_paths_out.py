@@ -140,4 +140,8 @@ def test_whose_return_path_is_rewritten(way: str, to: str, more: dict[str, Any],
 )
 def test_who_publishes_spf_a_silent_dns_says_not_no(records: str | None, published: bool) -> None:
     zone = ZoneDns(records or "", silent=() if records is not None else ("client.test",))
-    assert asyncio.run(spf_asker(zone, 1.0)("client.test")) is published
+
+    async def ask() -> bool:
+        return await spf_asker(zone, 1.0)("client.test")
+
+    assert asyncio.run(ask()) is published
