@@ -43,6 +43,7 @@ class FakeDesk:
     lookups: int = 1
     held: DnsHistory | None = None
     published: list[tuple[Plan, str, str]] = field(default_factory=list)
+    signed_by: str = ""
 
     def survey(self, domain: str, *, selectors: Sequence[str], addresses: Sequence[str]) -> Survey:
         return self.found
@@ -50,8 +51,9 @@ class FakeDesk:
     def spf_lookups(self, domain: str, record: str) -> tuple[int, list[str]]:
         return self.lookups, []
 
-    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str, kerberos: str = "") -> list[str]:
         self.published.append((plan, zone, server))
+        self.signed_by = key_file or kerberos
         return ["added something"]
 
     def history(self, domain: str) -> DnsHistory | None:

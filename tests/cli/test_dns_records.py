@@ -74,6 +74,15 @@ def test_publishing(terminal: Terminal) -> None:
     assert len(terminal.desk.published) == 1
 
 
+def test_publishing_with_a_ticket(terminal: Terminal) -> None:
+    to = ["--publish", "--server", "192.0.2.53", "--kerberos", "dc1.corp.example"]
+    assert terminal.type("dns", "wizard", "b.example", *to).exit_code == 0
+    assert terminal.desk.signed_by == "dc1.corp.example"
+    both = terminal.type("dns", "wizard", "b.example", *to, "--key-file", "/etc/key")
+    assert both.exit_code == 2
+    assert "--key-file or --kerberos" in both.output
+
+
 MISTAKES = [
     (("wizard", "b.example", "--address", "x"), "not an IP address"),
     (("wizard", "not a name"), "is not a domain name"),

@@ -93,13 +93,19 @@ def survey(face: Face, domain: str, selectors: tuple[str, ...], ours: tuple[str,
 @click.option(
     "--key-file", default="", metavar="PATH", help="For --publish: a TSIG key as tsig-keygen writes it."
 )
+@click.option(
+    "--kerberos",
+    default="",
+    metavar="NAME",
+    help="For --publish: instead of a key a Kerberos ticket (kinit) for the server of this name, as Windows DNS wants.",
+)
 @click.option("--zone", default="", help="For --publish: the zone, when it cannot be looked up.")
 @json_option
 @click.pass_obj
 def wizard(face: Face, /, domain: str, as_json: bool, **given: Any) -> None:
     """Make the records a domain should publish, from a few answers: as zone file lines and as dnscmd lines."""
-    if given["publish"] and not (given["server"] and given["key_file"]):
-        click.echo("gatepost: --publish needs --server and --key-file", err=True)
+    if given["publish"] and not (given["server"] and bool(given["key_file"]) != bool(given["kerberos"])):
+        click.echo("gatepost: --publish needs --server, and --key-file or --kerberos", err=True)
         raise click.exceptions.Exit(EXIT_USAGE)
     desk = _desk(face)
     found = desk.survey(domain, selectors=given["selectors"], addresses=given["ours"])
@@ -128,7 +134,13 @@ def wizard(face: Face, /, domain: str, as_json: bool, **given: Any) -> None:
         if lookups > SPF_LOOKUPS_LIMIT:
             click.echo("gatepost: nothing was published: the SPF record would be an error", err=True)
             raise click.exceptions.Exit(EXIT_NO)
-        done = desk.publish(made, zone=zone, server=given["server"], key_file=given["key_file"])
+        done = desk.publish(
+            made,
+            zone=zone,
+            server=given["server"],
+            key_file=given["key_file"],
+            kerberos=given["kerberos"],
+        )
         say("\n".join(done) if done else "Nothing to change: everything is there.")
 
 

@@ -73,8 +73,8 @@ class DnsDesk(Protocol):
     def spf_lookups(self, domain: str, record: str) -> tuple[int, list[str]]:
         """How many look-ups a record would cost, and what is wrong with those it includes."""
 
-    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
-        """Change the zone on its server; what was done, in words."""
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str, kerberos: str = "") -> list[str]:
+        """Change the zone on its server; what was done, in words. kerberos: the server's name, instead of a key."""
 
     def history(self, domain: str) -> DnsHistory | None:
         """What the monitor has seen; None for a domain it never looked at."""
