@@ -18,7 +18,7 @@ from gatepost.config.files import secret_problem
 from gatepost.config.settings import Settings
 from gatepost.control.dns_history import FILE_LIMIT_BYTES, DnsHistory, restored, stored
 from gatepost.control.dns_survey import Survey, Surveyor
-from gatepost.control.dns_wizard import Plan, Record, quoted
+from gatepost.control.dns_wizard import KEYS_BELOW, Plan, Record, quoted
 from gatepost.main.outbound_tls import fetch_policy
 from gatepost.main.places import state_directory
 from gatepost.model.fault import WorldFault
@@ -148,7 +148,7 @@ def _change(record: Record) -> Change:
         kind=record.kind,
         data=quoted(record.data) if record.kind == "TXT" else record.data,
         ttl_s=record.ttl_s,
-        takes_place_of="*" if record.kind == "MX" else version,
+        takes_place_of="*" if record.kind == "MX" or KEYS_BELOW in record.name else version,
     )
 
 
