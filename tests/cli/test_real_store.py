@@ -21,6 +21,7 @@ from gatepost.main.command_line import _accounts, _load, _look_up
 from gatepost.main.directory_desk import Desk
 from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.list_book import open_lists
+from gatepost.main.mail_test import play
 from gatepost.main.questions import ask_dns
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
@@ -95,6 +96,7 @@ def typed(place: Path, *words: str) -> Result:
         texts=lambda settings, names: {},
         dns=DnsAtHand,
         now=lambda: NOW,
+        play=play,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])
 
