@@ -22,6 +22,7 @@ from gatepost.main.directory_desk import Desk
 from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.list_book import open_lists
 from gatepost.main.questions import ask_dns
+from gatepost.main.report_keeping import report_desk
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
 from gatepost.queue.states import settled
@@ -94,6 +95,7 @@ def typed(place: Path, *words: str) -> Result:
         dkim_keys=lambda settings: (),
         texts=lambda settings, names: {},
         dns=DnsAtHand,
+        reports=report_desk,
         now=lambda: NOW,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])

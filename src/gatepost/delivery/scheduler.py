@@ -246,12 +246,12 @@ class Scheduler:
             return None
         return self._held(hop or Hop(next_hop), way)
 
-    def _reroute(self, parcel: Parcel) -> None:
-        """The configuration changed under the mail: ask routing again."""
-        ways = [self._router.next_hop_for(r.recipient.address) for r in parcel.recipients]
+    def _reroute(self, parcel: Parcel, slot: int | None = None, *, was_read: bool = False) -> None:
+        """The configuration changed under the mail, or it was read for reports: ask routing again."""
+        ways = [self._router.next_hop_for(r.recipient.address, was_read=was_read) for r in parcel.recipients]
         self._store_has_more = True
         keys = [None if way.kind is HopKind.UNREACHABLE else way.key for way in ways]
-        self._ledger.settle(parcel, self._settling.rerouted(parcel, keys), None)
+        self._ledger.settle(parcel, self._settling.rerouted(parcel, keys), slot)
 
     # -- lanes ------------------------------------------------------------------------------------
 
@@ -330,6 +330,9 @@ class Scheduler:
             hop.in_flight -= 1
             if not attempted:
                 self._in_flight.leave(slot)
+        if attempt.goes_on:
+            self._reroute(parcel, slot, was_read=True)
+            return line
         hop.spoke(attempt, hop.connections, hung_up=line is None)
         self._count(attempt, next_hop.connector)
         into_mailbox = next_hop.settings.delivery != "smtp"

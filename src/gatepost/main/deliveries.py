@@ -20,6 +20,7 @@ from gatepost.main.dmarc_reports import DmarcReporter, heeding_failures
 from gatepost.main.lasting import Lasting
 from gatepost.main.notice_writer import NoticeWriter
 from gatepost.main.outbound_tls import OutboundTlsParts
+from gatepost.main.report_keeping import report_inbox
 from gatepost.main.signing_keys import signer_of
 from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
@@ -83,7 +84,12 @@ def deliveries_of(
         ),
         router=router,
         attempts=Attempts(
-            store=store, courier=courier, maildir=maildir, signer=signer, return_paths=return_paths
+            store=store,
+            courier=courier,
+            maildir=maildir,
+            signer=signer,
+            reports=report_inbox(settings, lasting),
+            return_paths=return_paths,
         ),
         settling=Settling(
             queue=settings.queue,

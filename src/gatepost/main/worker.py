@@ -61,6 +61,7 @@ from gatepost.main.outbound_tls import FIRST_WORKER, OutboundTlsParts, outbound_
 from gatepost.main.own_store import own_store, route_again
 from gatepost.main.places import control_socket
 from gatepost.main.pressure_watch import PressureWatch, resource_states, watch_of, why_no_mail
+from gatepost.main.report_keeping import ReportDuty, report_duty
 from gatepost.main.return_paths import return_paths_of
 from gatepost.main.server_tls import server_tls
 from gatepost.main.sockets import bindings_of
@@ -162,6 +163,7 @@ class Worker:
     outbound_tls: OutboundTlsParts = field(default_factory=OutboundTlsParts)
     dns_monitor: DnsMonitorDuty | None = None
     dmarc_reports: DmarcReporter | None = None
+    report_duty: ReportDuty | None = None
 
     async def start(self) -> None:
         """From the inside out: deliveries first, doors last."""
@@ -206,6 +208,8 @@ class Worker:
         self._every(PURGE_S, self.outbound_tls.tick)
         if self.dmarc_reports is not None:
             self._every(PURGE_S, self.dmarc_reports.tick)
+        if self.report_duty is not None:
+            self._every(PURGE_S, self.report_duty.tick)
         if self.dns_monitor is not None:
             self._every(PURGE_S, self.dns_monitor.tick)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
@@ -274,7 +278,9 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     recipients = (
         before.recipients  # with the last good lists
         if before
-        and unchanged(old, settings, "recipients", "directories", "accepted_domains", "dns", "server")
+        and unchanged(
+            old, settings, "recipients", "directories", "accepted_domains", "dns", "server", "reports"
+        )
         else recipient_sources(
             settings,
             accepted,
@@ -467,6 +473,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
         tasks=set(),
         outbound_tls=outbound_tls,
         dmarc_reports=dmarc_reports,
+        report_duty=report_duty(settings, lasting, resolver),
         dns_monitor=DnsMonitorDuty(settings, resolver, clock=clock, log=log, counters=counters)
         if number == FIRST_WORKER
         else None,

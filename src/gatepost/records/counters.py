@@ -95,6 +95,11 @@ METRICS: Final = (
     Metric(
         "dmarc_reports", "DMARC reports to other domains, by result (sent, suppressed, failed)", ("result",)
     ),
+    Metric(
+        "reports_received",
+        "Reports of others, by kind (dmarc, tls, failure, none) and result (kept, duplicate, unreadable, failed)",
+        ("kind", "result"),
+    ),
     Metric("dns_problems", "What is wrong with the records of our own domains", ("domain",), _GAUGE),
     Metric("dns_changes", "Changes of the records of our own domains", ("domain",)),
     Metric("notices", "Notices written, by kind", ("kind",)),

@@ -10,9 +10,15 @@ from gatepost.config.settings import SendConnector, Settings
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
 from gatepost.model.queued import MailState
+from gatepost.protocol.addresses import parse_mailbox
 from gatepost.routing.connectors import ConnectorChoice
 
 UNREACHABLE_KEY: Final = "unreachable"
+REPORTS_KEY: Final = "reports"
+_READING: Final = SendConnector.model_validate(
+    {"address-spaces": ("*",), "delivery": "maildir", "maildir": "/", "connections": 1}
+)
+"""What stands for a send connector where reports are read: one at a time."""
 
 
 class HopKind(Enum):
@@ -24,6 +30,8 @@ class HopKind(Enum):
     """The connector's smart hosts: one queue for all its domains."""
     MAILDIR = "maildir"
     """No host at all: a directory."""
+    REPORTS = "reports"
+    """Our own reading of reports, from where mail may go on."""
     UNREACHABLE = "unreachable"
     """No send connector carries the domain: the mail waits for a change of the configuration."""
 
@@ -61,17 +69,28 @@ class NextHop:
         return MailState.UNREACHABLE if self.kind is HopKind.UNREACHABLE else MailState.READY
 
 
+_REPORTS: Final = NextHop(
+    key=REPORTS_KEY, connector=REPORTS_KEY, kind=HopKind.REPORTS, send_connector=_READING
+)
+
+
 class Router:
     """Answers where a recipient goes, and what a stored key means. One for each configuration."""
 
     def __init__(self, settings: Settings, accepted: AcceptedDomains) -> None:
-        """Raises ValueError for an address space nobody can read."""
+        """Raises ValueError for an address space nobody can read, PeerFault for such a report address."""
         self._connectors = settings.send_connectors
         self._accepted = accepted
         self._choice = ConnectorChoice(settings.send_connectors, accepted)
+        self._reports = frozenset(parse_mailbox(text).key for text in settings.reports.addresses)
 
-    def next_hop_for(self, address: Address) -> NextHop:
-        """The next hop of a recipient; <postmaster> without a domain goes to our default domain."""
+    def next_hop_for(self, address: Address, *, was_read: bool = False) -> NextHop:
+        """The next hop of a recipient; <postmaster> without a domain goes to our default domain.
+
+        was_read: its mail was looked into for reports, and goes on.
+        """
+        if self._reports and not was_read and address.key in self._reports:
+            return _REPORTS
         domain = address.domain or self._accepted.default_domain
         name = self._choice.connector_for(domain) if domain else None
         if name is None:
@@ -84,6 +103,8 @@ class Router:
         Of kind UNREACHABLE when the connector has gone, is disabled or goes another way
         now: the caller asks next_hop_for again and settles the recipient with the new key.
         """
+        if key == REPORTS_KEY and self._reports:
+            return _REPORTS
         name, kind, domain = _parts(key)
         connector = self._connectors.get(name)
         if connector is None or not connector.enabled:

@@ -1,0 +1,29 @@
+"""Mistakes in [reports]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.delivery.fakes import settings_of
+
+from gatepost.config.check_reports import check_reports
+
+
+@pytest.mark.parametrize(
+    ("reports", "says"),
+    [
+        ({}, ""),
+        ({"addresses": ["dmarc@ours.test", "tls@in.wild.test"], "domains": ["other.test"]}, ""),
+        ({"addresses": ["dmarc"]}, "'dmarc' is not an address"),
+        ({"addresses": [""]}, "'' is not an address"),
+        ({"addresses": ["a@b@ours.test"]}, "is not an address"),
+        ({"addresses": ["a@theirs.test"]}, "theirs.test is none of accepted-domains"),
+        ({"addresses": ["a@wild.test"]}, "wild.test is none of accepted-domains"),
+        ({"domains": ["no domain"]}, "'no domain'"),
+    ],
+)
+def test_mistakes(reports: dict[str, Any], says: str) -> None:
+    settings = settings_of(**{"accepted-domains": {"ours.test": {}, "*.wild.test": {}}, "reports": reports})
+    said = " ".join(complaint.message for complaint in check_reports(settings))
+    assert (says in said) if says else not said
