@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from tests.cli.terminal import Terminal, load_real
 from tests.control.mailroom import NOW
+from tests.records.test_failure_reading import FIELDS
+from tests.records.test_failure_reading import mail as failure_mail
 from tests.records.test_report_reading import report, row
 from tests.standards.test_dmarc_report import REPORT
 from tests.standards.test_tls_report_reading import TLS
@@ -229,3 +231,16 @@ def test_old_reports_are_imported_once(desk: Desk, place: Path) -> None:
         "replaced": 0,
         "unread": {},
     }
+
+
+def test_a_failure_is_shown_without_its_mail(desk: Desk, place: Path) -> None:
+    file = place / "failure.eml"
+    file.write_bytes(failure_mail((*FIELDS, ("Arrival-Date", "never\x1b"))))
+    assert desk.answers("import", str(file))["kept"] == 1
+    (listed,) = desk.answers("list", "--kind", "failure")
+    assert (listed["domain"], listed["organization"], listed["total"]) == ("gate.test", "mx.there.test", 1)
+    lines = desk.says("show", "1")
+    assert lines[1] == "feedback-type: auth-failure"
+    assert "source-ip: 192.0.2.9" in lines
+    assert desk.answers("show", "1")[0]["fields"]["auth-failure"] == "dmarc"
+    assert desk.says("summary", "gate.test", status=1)

@@ -198,7 +198,7 @@ def test_a_bug_of_ours_loses_no_mail(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(report_inbox, "read_reports", broken)
+    monkeypatch.setattr(report_inbox, "find_reports", broken)
     house = House(tmp_path, afterwards="consume")
     assert house.take(REPORT).goes_on
     assert house.log.events() == ["bug"]

@@ -44,6 +44,26 @@ def reader(directory: Path, sink: Sink, dns_port: int, *, afterwards: str) -> Ga
     return GatewayUnderTest(directory, text.replace("mx.ours.example", "mx.there.example"), port=port)
 
 
+def signing_reports(lab_dns: LabDns, directory: Path, *more: str) -> str:
+    """Tables of a gateway that reports, and signs what it writes; its key is published."""
+    key = rsa_key("r1", "ours.example")
+    strings = " ".join(f'"{key.record[n : n + 200]}"' for n in range(0, len(key.record), 200))
+    lab_dns.add(f"r1._domainkey.ours.example. TXT {strings}")
+    lab_dns.add('_dmarc.ours.example. TXT "v=DMARC1; p=reject"')
+    file = directory / "r1.pem"
+    file.write_bytes(pem_of(key.key))
+    file.chmod(0o600)
+    lines = (
+        "[dmarc-reports]",
+        'sender = "dmarc@ours.example"',
+        'organization = "Ours"',
+        *more,
+        '[dkim-signing.domains."ours.example".selectors.r1]',
+        f'key-file = "{file}"',
+    )
+    return "\n".join(lines) + "\n"
+
+
 @pytest.mark.slow
 @pytest.mark.threat("J39")
 def test_a_report_goes_from_one_gateway_to_another(
@@ -55,17 +75,7 @@ def test_a_report_goes_from_one_gateway_to_another(
     there.start()
     try:
         lab_dns.add('_dmarc.there.example. TXT "v=DMARC1; p=reject; rua=mailto:reports@there.example"')
-        key = rsa_key("r1", "ours.example")
-        strings = " ".join(f'"{key.record[n : n + 200]}"' for n in range(0, len(key.record), 200))
-        lab_dns.add(f"r1._domainkey.ours.example. TXT {strings}")
-        lab_dns.add('_dmarc.ours.example. TXT "v=DMARC1; p=reject"')
-        file = tmp_path / "r1.pem"
-        file.write_bytes(pem_of(key.key))
-        file.chmod(0o600)
-        more = (
-            '[dmarc-reports]\nsender = "dmarc@ours.example"\norganization = "Ours"\n'
-            '[dkim-signing.domains."ours.example".selectors.r1]\n' + f'key-file = "{file}"\n'
-        )
+        more = signing_reports(lab_dns, tmp_path)
         running = gateway(smart_host=f"[127.0.0.1]:{there.port}", more=more)
         with smtplib.SMTP(running.host, running.port) as client:
             client.sendmail("ann@there.example", ["bob@ours.example"], LETTER)
@@ -79,6 +89,36 @@ def test_a_report_goes_from_one_gateway_to_another(
         assert [mail.recipients for mail in sink.mails] == [("bob@ours.example",)]  # the report ended there
         summed = there.cli("reports", "summary", "there.example").stdout
         assert summed.splitlines()[-1] == "With p=reject 1 of 1 mails (100 %) would be refused: 127.0.0.1 1."
+    finally:
+        there.stop()
+
+
+@pytest.mark.slow
+def test_a_failure_is_told_to_the_domain_that_asks(
+    gateway: Callable[..., GatewayUnderTest], lab_dns: LabDns, sink: Sink, tmp_path: Path
+) -> None:
+    there = reader(tmp_path / "there", sink, lab_dns.port, afterwards="consume")
+    there.start()
+    try:
+        lab_dns.add('_dmarc.there.example. TXT "v=DMARC1; p=none; ruf=mailto:reports@there.example; fo=1"')
+        more = signing_reports(lab_dns, tmp_path, 'failure-reports = "headers"')
+        running = gateway(smart_host=f"[127.0.0.1]:{there.port}", more=more)
+        with smtplib.SMTP(running.host, running.port) as client:
+            client.sendmail("ann@there.example", ["bob@ours.example"], LETTER)
+        wait_until(lambda: there.cli("reports", "list").returncode == 0)
+        (listed,) = there.ask("reports", "list", "--kind", "failure")
+        assert (listed["domain"], listed["organization"], listed["total"]) == (
+            "there.example",
+            "mx.ours.example",
+            1,
+        )
+        assert listed["authenticated_by"] == {"how": "dmarc", "who": "ours.example"}
+        shown = there.cli("reports", "show", str(listed["id"])).stdout
+        assert "source-ip: 127.0.0.1" in shown
+        assert "bob" not in shown
+        assert [mail.recipients for mail in sink.mails] == [
+            ("bob@ours.example",)
+        ]  # one report, none about it
     finally:
         there.stop()
 

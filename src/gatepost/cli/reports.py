@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from gatepost.standards.dmarc_report import AggregateReport
     from gatepost.standards.tls_report_reading import TlsReport
 
+    Fields = tuple[tuple[str, str], ...]
+    Shown = AggregateReport | TlsReport | Fields
+    Read = tuple[KeptReport | None, Shown]
+
 _EXIT_SOME = 1
 _KINDS = ("dmarc", "tls", "failure")
 
 
 @click.group()
 def command() -> None:
-    """Read DMARC aggregate reports (RFC 9990, RFC 7489) and TLS reports (RFC 8460), those that were kept or files."""
+    """Read DMARC reports (RFC 9990, RFC 7489, RFC 9991) and TLS reports (RFC 8460), those that were kept or files."""
 
 
 command.add_command(summary)
@@ -124,7 +128,7 @@ def show(context: click.Context, targets: tuple[str, ...], failed: bool, as_json
     A file is XML or JSON, gzip, zip, or the mail the report came in; a file that is called like a number is
     written ./12. Exit status 1: one could not be read.
     """
-    read: list[tuple[KeptReport | None, AggregateReport | TlsReport]] = []
+    read: list[Read] = []
     unread = False
     for target in targets:
         problem = (
@@ -145,21 +149,23 @@ def show(context: click.Context, targets: tuple[str, ...], failed: bool, as_json
     context.exit(_EXIT_SOME if unread else 0)
 
 
-def _read_kept(
-    read: list[tuple[KeptReport | None, AggregateReport | TlsReport]], face: Face, number: str
-) -> str:
+def _read_kept(read: list[Read], face: Face, number: str) -> str:
     """Why there is nothing to show; "" when there is."""
     kept = face.world.reports(face.configuration.settings).book.one(int(number)) if len(number) < 19 else None
     if kept is None:
         return "no report is kept under this ID"
+    from gatepost.model.kept_report import ReportKind
+    from gatepost.records.failure_reading import fields_of
+
     try:
-        read.append((kept, _parsed(kept.document)))
+        is_failure = kept.kind is ReportKind.FAILURE
+        read.append((kept, fields_of(kept.document) if is_failure else _parsed(kept.document)))
     except ValueError as error:
         return str(error)
     return ""
 
 
-def _read_file(read: list[tuple[KeptReport | None, AggregateReport | TlsReport]], path: Path) -> str:
+def _read_file(read: list[Read], path: Path) -> str:
     """Why the file could not be read; "" when it was."""
     from gatepost.standards.report_files import MAIL_LIMIT_BYTES, UnreadableReport, documents
 
@@ -181,7 +187,7 @@ def _parsed(document: bytes) -> AggregateReport | TlsReport:
     return read_tls_report(document) if document[:1] == b"{" else read_aggregate(document)
 
 
-def _say(kept: KeptReport | None, report: AggregateReport | TlsReport, *, only_failed: bool) -> None:
+def _say(kept: KeptReport | None, report: Shown, *, only_failed: bool) -> None:
     from gatepost.standards.dmarc_report import AggregateReport
 
     if kept is not None:
@@ -191,6 +197,9 @@ def _say(kept: KeptReport | None, report: AggregateReport | TlsReport, *, only_f
         )
     if isinstance(report, AggregateReport):
         _say_aggregate(report, only_failed=only_failed)
+    elif isinstance(report, tuple):
+        for name, value in report:
+            say(f"{name}: {value}")
     else:
         _say_tls(report)
 
@@ -238,15 +247,15 @@ def _say_tls(report: TlsReport) -> None:
     )
 
 
-def _as_json(
-    kept: KeptReport | None, report: AggregateReport | TlsReport, *, only_failed: bool
-) -> dict[str, Any]:
+def _as_json(kept: KeptReport | None, report: Shown, *, only_failed: bool) -> dict[str, Any]:
     import msgspec
 
     from gatepost.standards.dmarc_report import AggregateReport
 
-    plain: dict[str, Any] = msgspec.to_builtins(report)
     about = {"kept": head_json(kept)} if kept is not None else {}
+    if isinstance(report, tuple):
+        return {"kind": "failure", **about, "fields": dict(reversed(report))}
+    plain: dict[str, Any] = msgspec.to_builtins(report)
     if not isinstance(report, AggregateReport):
         return {"kind": "tls", **about, **plain}
     if only_failed:

@@ -64,16 +64,20 @@ def _keep(
 ) -> None:
     """Raises WorldFault when the book cannot be written."""
     from gatepost.model.kept_report import Proof, ProvedBy
-    from gatepost.records.report_reading import Arrived, read_reports
-    from gatepost.standards.report_files import UnreadableReport, documents
+    from gatepost.records.report_mails import find_reports
+    from gatepost.records.report_reading import Arrived
+    from gatepost.standards.report_files import UnreadableReport
 
     arrived = Arrived(received_at=now, proof=Proof(by=ProvedBy.FILE), is_ours=desk.own_domain, mail_id=name)
     try:
-        for document in documents(data):
-            for report in read_reports(document, arrived):
-                results[desk.book.keep(report).value] += 1
+        found = find_reports(data, arrived)
     except UnreadableReport as error:
         problems[name] = str(error)
+        return
+    for report in found.reports:
+        results[desk.book.keep(report).value] += 1
+    if found.unread:
+        problems[name] = "; ".join(found.unread)
 
 
 def _files(place: Path) -> Iterator[Path]:

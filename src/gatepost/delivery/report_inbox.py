@@ -23,8 +23,9 @@ from gatepost.ports.bodies import BodyFiles
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.report_book import Entry, ReportBook
 from gatepost.queue.active import Parcel
-from gatepost.records.report_reading import Arrived, read_reports
-from gatepost.standards.report_files import MAIL_LIMIT_BYTES, NoReport, Pause, UnreadableReport, documents
+from gatepost.records.report_mails import ReportsFound, find_reports
+from gatepost.records.report_reading import Arrived
+from gatepost.standards.report_files import MAIL_LIMIT_BYTES, NoReport, Pause, UnreadableReport
 
 TRIES: Final = 3
 """Attempts to keep a report before its mail goes on without."""
@@ -54,14 +55,6 @@ class Around:
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     counters: Counters
     log: Log
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What one mail held. unread: why some of it was left."""
-
-    reports: tuple[KeptReport, ...]
-    unread: tuple[str, ...] = ()
 
 
 class ReportInbox:
@@ -97,24 +90,24 @@ class ReportInbox:
             return _on()
         return Attempt(outcomes=all_alike(parcel.recipients, Fate.DELIVERED, _KEPT), host="reports")
 
-    async def _read(self, mail: QueuedMail, content: Content) -> _Read:
+    async def _read(self, mail: QueuedMail, content: Content) -> ReportsFound:
         try:
             data = await self._whole(content)
             proof = proof_of(mail, self._around.dossiers.dossier(mail.mail_id))
-            read: _Read = await self._around.in_thread(partial(self._found_in, mail, proof, data))
+            read: ReportsFound = await self._around.in_thread(partial(self._found_in, mail, proof, data))
         except UnreadableReport as why:
             self._count("unreadable")
             level, event = (
                 ("info", "report-none") if isinstance(why, NoReport) else ("warning", "report-unreadable")
             )
             self._log(level, event, mail, why=str(why))
-            return _Read(())
+            return ReportsFound(())
         except WorldFault:
             raise
         except Exception as bug:  # noqa: BLE001  # the edge of a stranger's document: its mail goes on, whatever it is
             self._around.counters.add("bugs", 1, place="reports")
             self._log("error", "bug", mail, place="reports", error=repr(bug)[:500])
-            return _Read(())
+            return ReportsFound(())
         for reason in read.unread:
             self._count("unreadable")
             self._log("warning", "report-unreadable", mail, why=reason)
@@ -128,7 +121,7 @@ class ReportInbox:
         )
         return b"".join([piece async for piece in load.pieces()])
 
-    def _found_in(self, mail: QueuedMail, proof: Proof, data: bytes) -> _Read:
+    def _found_in(self, mail: QueuedMail, proof: Proof, data: bytes) -> ReportsFound:
         """In a thread. Raises UnreadableReport when there is none."""
         pause = pause_within(
             self._settings.reading_limit_s, monotonic=self._around.monotonic, sleep=self._around.sleep
@@ -139,16 +132,7 @@ class ReportInbox:
             is_ours=self._around.own_domain,
             mail_id=mail_id_text(mail.mail_id),
         )
-        reports: list[KeptReport] = []
-        unread: list[str] = []
-        for document in documents(data, limit_bytes=self._settings.document_limit_bytes, pause=pause):
-            try:
-                reports += read_reports(document, arrived, pause=pause)
-            except UnreadableReport as why:
-                unread.append(str(why))
-        if not reports:
-            raise UnreadableReport("; ".join(unread))
-        return _Read(tuple(reports), tuple(unread))
+        return find_reports(data, arrived, limit_bytes=self._settings.document_limit_bytes, pause=pause)
 
     def _keep(self, reports: tuple[KeptReport, ...]) -> list[Entry]:
         """In a thread. Raises WorldFault."""

@@ -48,7 +48,7 @@ from gatepost.main.children import Birth, beat
 from gatepost.main.deliveries import deliveries_of
 from gatepost.main.descriptors import affordable
 from gatepost.main.directories import RecipientSources, recipient_sources
-from gatepost.main.dmarc_reports import DmarcReporter, dmarc_reporter
+from gatepost.main.dmarc_reports import REPORT_TABLES, DmarcReporter, dmarc_reporter
 from gatepost.main.dns_check import check_dns
 from gatepost.main.dns_desk import DnsMonitorDuty
 from gatepost.main.guarding import guard_of
@@ -206,12 +206,9 @@ class Worker:
         self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
         self._every(PURGE_S, self.outbound_tls.tick)
-        if self.dmarc_reports is not None:
-            self._every(PURGE_S, self.dmarc_reports.tick)
-        if self.report_duty is not None:
-            self._every(PURGE_S, self.report_duty.tick)
-        if self.dns_monitor is not None:
-            self._every(PURGE_S, self.dns_monitor.tick)
+        for duty in (self.dmarc_reports, self.report_duty, self.dns_monitor):
+            if duty is not None:
+                self._every(PURGE_S, duty.tick)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
     async def stop(self, timeout_s: float, *, elders: Sequence[Worker] = ()) -> None:
@@ -316,9 +313,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             before=before.outbound_tls if before else None,
             reporter=tls_reporter(settings, lasting, resolver, router, randomness),
         )
-    if before and unchanged(
-        old, settings, "dmarc_reports", "dns", "send_connectors", "server", "accepted_domains", "queue"
-    ):
+    if before and unchanged(old, settings, *REPORT_TABLES):
         dmarc_reports = before.dmarc_reports
     else:
         dmarc_reports = dmarc_reporter(settings, lasting, resolver, router, randomness)

@@ -96,6 +96,11 @@ METRICS: Final = (
         "dmarc_reports", "DMARC reports to other domains, by result (sent, suppressed, failed)", ("result",)
     ),
     Metric(
+        "dmarc_failure_reports",
+        "Reports of single mails to other domains, by result (sent, suppressed, limited, silent, failed)",
+        ("result",),
+    ),
+    Metric(
         "reports_received",
         "Reports of others, by kind (dmarc, tls, failure, none) and result (kept, duplicate, unreadable, failed)",
         ("kind", "result"),

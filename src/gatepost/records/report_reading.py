@@ -87,7 +87,7 @@ def _of_aggregate(report: AggregateReport, document: bytes, arrived: Arrived, pa
         policy=_text(report.policy),
         begin=report.begin,
         end=report.end,
-        at=_believed(report.end, arrived.received_at),
+        at=believed(report.end, arrived.received_at),
         received_at=arrived.received_at,
         total=sum(row.mails for row in sources),
         failed=sum(row.mails for row in sources if not (row.dkim or row.spf)),
@@ -158,7 +158,7 @@ def _of_tls(report: TlsReport, document: bytes, arrived: Arrived) -> Iterator[Ke
             policy=_text(" ".join(dict.fromkeys(one.policy.policy_type for one in policies))),
             begin=begin,
             end=end,
-            at=_believed(end, arrived.received_at),
+            at=believed(end, arrived.received_at),
             received_at=arrived.received_at,
             total=good + failed,
             failed=failed,
@@ -193,7 +193,8 @@ def _text(text: str) -> str:
     return printable(text.strip(), TEXT_LIMIT_CHARS)
 
 
-def _believed(end: int, received_at: float) -> float:
+def believed(end: int, received_at: float) -> float:
+    """The time a report counts for: its own, when that makes sense."""
     return float(end) if received_at - OLDEST_S <= end <= received_at + NEWEST_S else received_at
 
 
