@@ -102,6 +102,7 @@ lock: dev ## Resolves the dependencies again into requirements/*.lock
 		--python-version 3.11 pyproject.toml --extra kerberos -c requirements/dev.lock -o requirements/kerberos.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 --group fuzz -o requirements/fuzz.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 pyproject.toml --extra ldap --extra postgres -c requirements/dev.lock \
 		-o requirements/directories.lock
 

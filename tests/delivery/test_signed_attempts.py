@@ -29,7 +29,7 @@ class Carrier:
     async def line_to(self, _next_hop: Any) -> Any:
         return LINE
 
-    async def carry(self, _parcel: Parcel, content: Content, line: Any) -> tuple[Attempt, Any]:
+    async def carry(self, _parcel: Parcel, content: Content, line: Any, _taken: Any) -> tuple[Attempt, Any]:
         self.carried.append(content)
         return Attempt(outcomes=()), line
 

@@ -35,7 +35,7 @@ class Carried:
     async def line_to(self, _next_hop: Any) -> None:
         return None
 
-    async def carry(self, parcel: Parcel, _content: Any, _line: Any) -> tuple[Attempt, None]:
+    async def carry(self, parcel: Parcel, _content: Any, _line: Any, _taken: Any) -> tuple[Attempt, None]:
         self.senders.append(parcel.mail.sender)
         return Attempt(outcomes=()), None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
-from gatepost.adapters.tls import ServerTls
+from gatepost.adapters.certificates import Pair
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Counters, Log
 
@@ -14,10 +14,33 @@ EXPIRY_DAYS: Final = (21, 7, 1, 0)
 """So many days before its end a certificate is spoken of, once each; 0: it has ended (threats D21)."""
 
 
+class WatchedContext(Protocol):
+    """What one certificate is used by."""
+
+    @property
+    def expires_at(self) -> float:
+        """Seconds since the epoch."""
+
+
+class WatchedTls(Protocol):
+    """The TLS of one door, as far as its certificates go: adapters.tls.ServerTls."""
+
+    @property
+    def pairs(self) -> Sequence[Pair]:
+        """The files."""
+
+    @property
+    def contexts(self) -> Sequence[WatchedContext]:
+        """In the order of `pairs`."""
+
+    def refresh(self, now: float) -> bool:
+        """Load again what has changed; True when it is in force. Raises WorldFault."""
+
+
 class CertificateWatch:
     """Of one worker. doors: by the receive connector's name."""
 
-    def __init__(self, doors: Mapping[str, ServerTls], *, log: Log, counters: Counters) -> None:
+    def __init__(self, doors: Mapping[str, WatchedTls], *, log: Log, counters: Counters) -> None:
         self._doors = dict(doors)
         self._log = log
         self._counters = counters
@@ -30,7 +53,7 @@ class CertificateWatch:
             self._take_over(name, tls, now)
             self._tell_of_ends(name, tls, now)
 
-    def _take_over(self, name: str, tls: ServerTls, now: float) -> None:
+    def _take_over(self, name: str, tls: WatchedTls, now: float) -> None:
         try:
             is_new = tls.refresh(now)
         except WorldFault as fault:
@@ -57,7 +80,7 @@ class CertificateWatch:
                 consequence="the old certificate stays in force",
             )
 
-    def _tell_of_ends(self, name: str, tls: ServerTls, now: float) -> None:
+    def _tell_of_ends(self, name: str, tls: WatchedTls, now: float) -> None:
         ends = [context.expires_at for context in tls.contexts]
         self._counters.set("certificate_expires", min(ends), connector=name)
         for pair, end in zip(tls.pairs, ends, strict=True):

@@ -23,6 +23,7 @@ from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.report_settings import Reports
 from gatepost.config.return_path_settings import Batv, Srs
 from gatepost.config.rights import Right
+from gatepost.config.scan_settings import ScanWorkers
 from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
@@ -61,6 +62,13 @@ class Server(Table):
     stop_timeout_s: Duration = setting(
         "How long sessions and deliveries may finish after a stop was asked for",
         default=30.0,
+        low=0,
+        high=3600,
+    )
+    silence_limit_s: Duration = setting(
+        "How long a worker may stand still (its event loop does not turn) before it is killed and started anew; "
+        "0s: for ever",
+        default=120.0,
         low=0,
         high=3600,
     )
@@ -460,6 +468,7 @@ class Settings(Table):
     batv: Batv = setting("Tags in return paths of our own", default=Batv())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
     dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
+    scan_workers: ScanWorkers = setting("Processes for agents of your own", default=ScanWorkers())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
     dkim: Dkim = setting("Signatures that are checked", default=Dkim())

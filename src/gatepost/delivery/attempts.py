@@ -9,6 +9,7 @@ from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.report_inbox import ReportInbox
 from gatepost.delivery.signing import Signer
+from gatepost.delivery.taken import Taken
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.ports.store import StoreReader
@@ -31,8 +32,11 @@ class Attempts:
     return_paths: ReturnPaths | None = None
     """SRS and tags; None: no return path is signed."""
 
-    async def make(self, parcel: Parcel, next_hop: NextHop, line: Line | None) -> tuple[Attempt, Line | None]:
+    async def make(
+        self, parcel: Parcel, next_hop: NextHop, line: Line | None, taken: Taken | None = None
+    ) -> tuple[Attempt, Line | None]:
         """Deliver once. line: the open connection of the lane, if it has one; its successor is returned.
+        taken: hears of recipients that were answered while others are still waited for; None: nobody asks.
 
         Raises NoHost when the whole next hop cannot be reached: nothing was tried for the mail then.
         """
@@ -54,7 +58,7 @@ class Attempts:
                 if isinstance(signed, Attempt):
                     return signed, line
                 content = signed
-            return await self.courier.carry(self._leaving(parcel), content, line)
+            return await self.courier.carry(self._leaving(parcel), content, line, taken)
         except NeverThere as fault:
             return refused(parcel, fault), None
 

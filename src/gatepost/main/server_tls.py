@@ -8,7 +8,7 @@ from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.main.places import tls_directory
 
 
-def server_tls(settings: Settings, *, now: float) -> dict[str, ServerTls]:
+def server_tls(settings: Settings, now: float) -> dict[str, ServerTls]:
     """By connector; those without TLS are not there. now: seconds since the epoch. Raises WorldFault."""
     return {
         name: _of(settings, connector, now)

@@ -15,6 +15,8 @@ from gatepost.model.envelope import BodyType, Envelope, Recipient, Ret
 class MailState(Enum):
     """Where one recipient of a mail stands. queue/states.py has the table of what leads where."""
 
+    __hash__ = object.__hash__  # looked up for every row: by identity, not by a Python function
+
     READY = "ready"
     LEASED = "leased"
     DEFERRED = "deferred"

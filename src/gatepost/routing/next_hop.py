@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from gatepost.config.settings import SendConnector, Settings
@@ -15,6 +16,7 @@ from gatepost.routing.connectors import ConnectorChoice
 
 UNREACHABLE_KEY: Final = "unreachable"
 REPORTS_KEY: Final = "reports"
+_REMEMBERED: Final = 4096
 _READING: Final = SendConnector.model_validate(
     {"address-spaces": ("*",), "delivery": "maildir", "maildir": "/", "connections": 1}
 )
@@ -83,6 +85,9 @@ class Router:
         self._accepted = accepted
         self._choice = ConnectorChoice(settings.send_connectors, accepted)
         self._reports = frozenset(parse_mailbox(text).key for text in settings.reports.addresses)
+        # Every mail asks both several times.
+        self._hop_of_domain = lru_cache(maxsize=_REMEMBERED)(self._find_hop)
+        self._hop_of_key = lru_cache(maxsize=_REMEMBERED)(self._read_key)
 
     def next_hop_for(self, address: Address, *, was_read: bool = False) -> NextHop:
         """The next hop of a recipient; <postmaster> without a domain goes to our default domain.
@@ -91,7 +96,9 @@ class Router:
         """
         if self._reports and not was_read and address.key in self._reports:
             return _REPORTS
-        domain = address.domain or self._accepted.default_domain
+        return self._hop_of_domain(address.domain or self._accepted.default_domain)
+
+    def _find_hop(self, domain: str) -> NextHop:
         name = self._choice.connector_for(domain) if domain else None
         if name is None:
             return NextHop(key=UNREACHABLE_KEY)
@@ -103,6 +110,9 @@ class Router:
         Of kind UNREACHABLE when the connector has gone, is disabled or goes another way
         now: the caller asks next_hop_for again and settles the recipient with the new key.
         """
+        return self._hop_of_key(key)
+
+    def _read_key(self, key: str) -> NextHop:
         if key == REPORTS_KEY and self._reports:
             return _REPORTS
         name, kind, domain = _parts(key)
