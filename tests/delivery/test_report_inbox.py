@@ -218,8 +218,15 @@ def test_reading_has_an_end_and_rests_as_long_as_it_works() -> None:
         pause()
 
 
-DMARC = DmarcResult(result="pass", from_domain="there.test", policy_domain="there.test")
-SPF = SpfResult(result="pass", domain="mail.test", identity="mailfrom", ip="192.0.2.7")
+def dmarc(result: str) -> DmarcResult:
+    return DmarcResult(result=result, from_domain="there.test", policy_domain="there.test")
+
+
+def spf(result: str) -> SpfResult:
+    return SpfResult(result=result, domain="mail.test", identity="mailfrom", ip="192.0.2.7")
+
+
+DMARC, SPF = dmarc("pass"), spf("pass")
 DKIM = DkimResults(
     signatures=(
         DkimSignature(result="fail", domain="a.test"),
@@ -242,10 +249,10 @@ def dossier(*facts: Any) -> bytes:
     [
         ((DMARC, SPF, DKIM), {}, "dmarc there.test"),
         ((DMARC,), {}, "dmarc there.test"),
-        ((replace(DMARC, result="fail"), SPF, DKIM), {}, "dkim key.test"),
+        ((dmarc("fail"), SPF, DKIM), {}, "dkim key.test"),
         ((SPF,), {}, "spf mail.test"),
-        ((replace(SPF, result="softfail"),), {}, "nobody"),
-        ((replace(DMARC, result="temperror"), Unknown("spf", "no answer")), {}, "nobody"),
+        ((spf("softfail"),), {}, "nobody"),
+        ((dmarc("temperror"), Unknown("spf", "no answer")), {}, "nobody"),
         ((), {}, "nobody"),
         ((), {"authenticated": True}, "internal"),
         ((), {"is_notice": True}, "internal this gateway"),

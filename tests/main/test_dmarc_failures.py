@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import email
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -31,15 +30,25 @@ HEAD = (
     b"Message-ID: <1@b.example>\r\n\r\n"
 )
 PUBLISHED = ("reject", "reject", "reject", "r", "r", "0", "n")
-FACT = DmarcResult(
-    result="fail",
-    from_domain="b.example",
-    policy_domain="b.example",
-    policy="reject",
-    published=PUBLISHED,
-    ruf=(("ruf@b.example", 0),),
-)
-SPF = SpfResult(result="softfail", domain="b.example", identity="mailfrom", ip="192.0.2.7")
+
+
+def fact(**more: Any) -> DmarcResult:
+    fields: dict[str, Any] = {
+        "result": "fail",
+        "from_domain": "b.example",
+        "policy_domain": "b.example",
+        "policy": "reject",
+        "published": PUBLISHED,
+        "ruf": (("ruf@b.example", 0),),
+    }
+    return DmarcResult(**{**fields, **more})
+
+
+def spf(domain: str = "b.example") -> SpfResult:
+    return SpfResult(result="softfail", domain=domain, identity="mailfrom", ip="192.0.2.7")
+
+
+FACT, SPF = fact(), spf()
 DKIM = DkimResults(signatures=(DkimSignature(result="fail", domain="b.example", selector="s1"),))
 
 
@@ -152,11 +161,11 @@ DEFERRED = MailOutcome(
     [
         ((FACT,), {}, REJECTED, True),
         ((FACT,), {}, DEFERRED, False),
-        ((replace(FACT, ruf=()),), {}, None, False),
-        ((replace(FACT, result="temperror"),), {}, None, False),
-        ((replace(FACT, result="pass", dkim_aligned=True),), {}, None, False),
+        ((fact(ruf=()),), {}, None, False),
+        ((fact(result="temperror"),), {}, None, False),
+        ((fact(result="pass", dkim_aligned=True),), {}, None, False),
         (
-            (replace(FACT, result="pass", dkim_aligned=True, published=(*PUBLISHED[:5], "1", "n")),),
+            (fact(result="pass", dkim_aligned=True, published=(*PUBLISHED[:5], "1", "n")),),
             {},
             None,
             True,
@@ -221,14 +230,14 @@ CONSENT = "b.example._report._dmarc.c.example"
 def test_where_it_may_go(mailboxes: list[str], zone: dict[str, bytes], readers: list[str]) -> None:
     house = House()
     house.zone.texts_of = {name: (text,) for name, text in zone.items()}
-    house.note(replace(FACT, ruf=tuple((one, 0) for one in mailboxes)))
+    house.note(fact(ruf=tuple((one, 0) for one in mailboxes)))
     assert house.readers == readers
 
 
 def test_a_dns_that_does_not_answer_is_no_consent() -> None:
     house = House()
     house.zone.unknown.add(CONSENT)
-    house.note(replace(FACT, ruf=(("a@c.example", 0),)))
+    house.note(fact(ruf=(("a@c.example", 0),)))
     assert house.readers == []
     assert house.log.events() == ["dmarc-failure-report-failed"]
 
@@ -242,7 +251,7 @@ def test_an_address_that_rests_is_left_alone() -> None:
 
 def test_the_size_in_the_record_counts() -> None:
     house = House()
-    house.note(replace(FACT, ruf=(("a@b.example", 100), ("b@b.example", 100_000))))
+    house.note(fact(ruf=(("a@b.example", 100), ("b@b.example", 100_000))))
     assert house.readers == ["b@b.example"]
 
 
@@ -251,7 +260,7 @@ def test_there_are_few_of_them() -> None:
     house = House(**{"failure-reports-per-domain": 3, "failure-reports-per-day": 5})
     house.note(times=10)
     assert len(house.posted) == 3
-    house.note(replace(FACT, policy_domain="c.example", ruf=(("ruf@c.example", 0),)), times=10)
+    house.note(fact(policy_domain="c.example", ruf=(("ruf@c.example", 0),)), times=10)
     assert len(house.posted) == 5
     house.clock.advance(86400)
     house.note(times=10)
@@ -262,11 +271,8 @@ def test_there_are_few_of_them() -> None:
 def test_strangers_texts_stay_in_their_fields() -> None:
     house = House()
     odd = "x\r\nFeedback-Type: none\x1b" + "y" * 2000
-    spf, dkim = (
-        replace(SPF, domain="a b" * 300),
-        DkimResults(signatures=(DkimSignature(result="fail", domain=odd, selector=odd, identity=odd),)),
-    )
-    house.note(replace(FACT, from_domain="b\u00fc.example"), spf, dkim)
+    dkim = DkimResults(signatures=(DkimSignature(result="fail", domain=odd, selector=odd, identity=odd),))
+    house.note(fact(from_domain="b\u00fc.example"), spf("a b" * 300), dkim)
     machine = house.parts()[1].get_payload()[0]
     assert machine["Feedback-Type"] == "auth-failure"
     assert len(machine.get_all("Feedback-Type")) == 1
