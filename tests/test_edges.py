@@ -26,6 +26,7 @@ EDGES = {
     # A library that reads an administrator's filter: a mistake in the configuration.
     "adapters/ldap.py:ldap_filter",
     # The thread that copies a directory: the copy in force stays, the administrator is told.
+    "main/scan_worker.py:_Desk.answer",
     "main/directories.py:RecipientSources._sync",
     "main/directories.py:in_own_thread.run",
     # The store: whoever waits is told, the connection is renewed.

@@ -27,6 +27,7 @@ from gatepost.control.dns_wizard import Answers, Plan, plan
 from gatepost.lab.ports import free_port
 from gatepost.main.dns_desk import DnsAtHand, DnsMonitorDuty, own_domains
 from gatepost.model.fault import WorldFault
+from gatepost.ports.wire import Dialer
 
 
 def settings(tmp_path: Path) -> Any:
@@ -49,8 +50,8 @@ def test_the_monitor_looks_once_a_day_and_tells_what_changed(tmp_path: Path) -> 
     async def run() -> None:
         zone, clock, log = Published(), FakeClock(), ListLog()
         made = settings(tmp_path)
-        resolver = cast(DnsResolver, zone)
-        duty = DnsMonitorDuty(made, resolver, clock=clock, log=log, counters=NoCounters())
+        resolver, nobody = cast(DnsResolver, zone), cast(Dialer, None)
+        duty = DnsMonitorDuty(made, resolver, dialer=nobody, clock=clock, log=log, counters=NoCounters())
         for _ in range(5):
             clock.advance(60)
             await duty.tick()
@@ -68,7 +69,7 @@ def test_the_monitor_looks_once_a_day_and_tells_what_changed(tmp_path: Path) -> 
         told = [fields for event, fields in log.lines if event == "dns-problem" and fields["domain"] == D]
         assert len(told) == len(first) + 1
         # A restart goes on from the file
-        again = DnsMonitorDuty(made, resolver, clock=clock, log=log, counters=NoCounters())
+        again = DnsMonitorDuty(made, resolver, dialer=nobody, clock=clock, log=log, counters=NoCounters())
         asked = len(zone.asked)
         await again.tick()
         assert len(zone.asked) == asked

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from gatepost.delivery.courier import Courier, Line, NeverThere, refused
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.signing import Signer
+from gatepost.delivery.taken import Taken
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
+from gatepost.model.queued import QueuedMail
+from gatepost.model.reply import Reply
 from gatepost.ports.store import StoreReader
 from gatepost.queue.active import Parcel
 from gatepost.routing.next_hop import HopKind, NextHop
 from gatepost.standards.return_paths import ReturnPaths
+
+TOO_LARGE: Final = Reply(552, "5.3.4", "The mail is larger than the way to this recipient takes")
+
+
+def is_too_large(mail: QueuedMail, next_hop: NextHop) -> bool:
+    """For its send connector; a notice of ours never is (threats L10 bounds it)."""
+    limit = next_hop.settings.message_size_bytes
+    return 0 < limit < mail.size_bytes and not mail.is_notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +43,16 @@ class Attempts:
     publishes_spf: Callable[[str], Awaitable[bool]] | None = None
     """Asked of a domain where SRS wants to know; None: all do."""
 
-    async def make(self, parcel: Parcel, next_hop: NextHop, line: Line | None) -> tuple[Attempt, Line | None]:
+    async def make(
+        self, parcel: Parcel, next_hop: NextHop, line: Line | None, taken: Taken | None = None
+    ) -> tuple[Attempt, Line | None]:
         """Deliver once. line: the open connection of the lane, if it has one; its successor is returned.
+        taken: hears of recipients that were answered while others are still waited for; None: nobody asks.
 
         Raises NoHost when the whole next hop cannot be reached: nothing was tried for the mail then.
         """
+        if is_too_large(parcel.mail, next_hop):
+            return Attempt(outcomes=all_alike(parcel.recipients, Fate.FAILED, TOO_LARGE)), line
         try:
             content = parcel.content or self.store.content(parcel.mail.mail_id)
         except WorldFault as fault:
@@ -50,7 +67,7 @@ class Attempts:
                 if isinstance(signed, Attempt):
                     return signed, line
                 content = signed
-            return await self.courier.carry(await self._leaving(parcel, next_hop), content, line)
+            return await self.courier.carry(await self._leaving(parcel, next_hop), content, line, taken)
         except NeverThere as fault:
             return refused(parcel, fault), None
 

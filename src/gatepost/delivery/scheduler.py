@@ -22,6 +22,7 @@ from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.owed import OwedSettlements
 from gatepost.delivery.settling import Settling
+from gatepost.delivery.taken import Taken
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
 from gatepost.model.queued import Accept, QueuedMail
@@ -248,7 +249,7 @@ class Scheduler:
 
     def _reroute(self, parcel: Parcel) -> None:
         """The configuration changed under the mail: ask routing again."""
-        ways = [self._router.next_hop_for(r.recipient.address) for r in parcel.recipients]
+        ways = [self._router.next_hop_of(parcel.mail, r) for r in parcel.recipients]
         self._store_has_more = True
         keys = [None if way.kind is HopKind.UNREACHABLE else way.key for way in ways]
         self._ledger.settle(parcel, self._settling.rerouted(parcel, keys), None)
@@ -318,8 +319,14 @@ class Scheduler:
         slot = self._in_flight.enter(parcel.mail.mail_id)
         hop.in_flight += 1
         attempted = False
+        connector, into_mailbox = next_hop.connector, next_hop.settings.delivery != "smtp"
+        taken = Taken(
+            lambda some: self._ledger.settle_some(
+                parcel, self._settling.after(parcel, some, connector, into_mailbox=into_mailbox)
+            )
+        )
         try:
-            attempt, line = await self._attempts.make(parcel, next_hop, line)
+            attempt, line = await self._attempts.make(parcel, next_hop, line, taken)
             attempted = True
         except NoHost:
             raise
@@ -331,9 +338,8 @@ class Scheduler:
             if not attempted:
                 self._in_flight.leave(slot)
         hop.spoke(attempt, hop.connections, hung_up=line is None)
-        self._count(attempt, next_hop.connector)
-        into_mailbox = next_hop.settings.delivery != "smtp"
-        settled = self._settling.after(parcel, attempt, next_hop.connector, into_mailbox=into_mailbox)
+        self._count(attempt, connector)
+        settled = self._settling.after(parcel, taken.rest(attempt), connector, into_mailbox=into_mailbox)
         self._ledger.settle(parcel, settled, slot)
         return line
 

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from gatepost.adapters.dialer import LoopDialer
-from gatepost.adapters.dns import DnsResolver
-from gatepost.adapters.maildir import LocalMaildirs
-from gatepost.adapters.tls import client_pump
-from gatepost.adapters.world import SystemRandomness
 from gatepost.config.settings import Settings
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Courier, OwnName
@@ -26,6 +21,8 @@ from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.wire_logs import WireLogFiles
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.ports.resolver import Resolver
+from gatepost.ports.world import Randomness
 from gatepost.routing.hosts import Hosts, hosts_of
 from gatepost.routing.next_hop import NextHop, Router
 from gatepost.standards.return_paths import ReturnPaths
@@ -34,12 +31,12 @@ from gatepost.standards.return_paths import ReturnPaths
 def deliveries_of(
     settings: Settings,
     lasting: Lasting,
-    resolver: DnsResolver,
+    resolver: Resolver,
     router: Router,
     notices: NoticeWriter,
     *,
     accepted: AcceptedDomains,
-    randomness: SystemRandomness,
+    randomness: Randomness,
     wire_logs: WireLogFiles,
     outbound_tls: OutboundTlsParts,
     return_paths: ReturnPaths | None,
@@ -49,7 +46,7 @@ def deliveries_of(
     log, counters, store = lasting.log, lasting.counters, lasting.store
     clock, system_clock = lasting.clock, lasting.system_clock
     courier = Courier(
-        dialer=LoopDialer(client_pump),
+        dialer=lasting.world.dialer,
         find_hosts=_finder(settings, resolver, randomness),
         bodies=store,
         body_path=store.body_path,
@@ -66,7 +63,7 @@ def deliveries_of(
         results=outbound_tls.reporter,
     )
     maildir = MaildirCourier(
-        maildirs=LocalMaildirs(),
+        maildirs=lasting.world.maildirs,
         bodies=store,
         body_path=store.body_path,
         clock=system_clock,
@@ -111,7 +108,7 @@ def deliveries_of(
 
 
 def _finder(
-    settings: Settings, resolver: DnsResolver, randomness: SystemRandomness
+    settings: Settings, resolver: Resolver, randomness: Randomness
 ) -> Callable[[NextHop], Awaitable[Hosts]]:
     """hosts_of, with what it needs to know of ourselves."""
     names = frozenset(

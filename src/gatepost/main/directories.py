@@ -14,7 +14,6 @@ from gatepost.adapters.directories import Assigned, AssignedCaller, Directories,
 from gatepost.adapters.directory_sources import read_source
 from gatepost.adapters.directory_sync import Busy, SyncResult, SyncRules, sync
 from gatepost.adapters.recipient_file import RecipientFile
-from gatepost.adapters.world import SystemClock
 from gatepost.config.directory_settings import Directory
 from gatepost.config.settings import Settings
 from gatepost.delivery.call_forward import CallForward, Surroundings
@@ -24,6 +23,7 @@ from gatepost.model.address import Address
 from gatepost.model.fault import WorldFault
 from gatepost.ports.directory import Entry
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.world import Clock
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.routing.accepted import canonical_pattern
 
@@ -51,7 +51,7 @@ class RecipientSources:
     directories: Directories
     copied: tuple[_Copied, ...]
     callers: tuple[CallForward, ...]
-    clock: SystemClock
+    clock: Clock
     log: Log
     counters: Counters
     _syncing: set[asyncio.Task[None]] = field(default_factory=set)
@@ -156,7 +156,7 @@ def copy_now(
     folder: str,
     name: str,
     settings: Directory,
-    clock: SystemClock,
+    clock: Clock,
     *,
     accept_loss: bool = False,
     rest_s: float = 0.0,
@@ -179,7 +179,7 @@ def copy_now(
 
 
 def recipient_sources(
-    settings: Settings, accepted: AcceptedDomains, around: Surroundings, clock: SystemClock
+    settings: Settings, accepted: AcceptedDomains, around: Surroundings, clock: Clock
 ) -> RecipientSources:
     """All of one configuration."""
     log, counters, folder = around.log, around.counters, str(directory_folder(settings))

@@ -21,8 +21,10 @@ from gatepost.control.dns_survey import Survey, Surveyor
 from gatepost.control.dns_wizard import KEYS_BELOW, Plan, Record, quoted
 from gatepost.main.outbound_tls import fetch_policy
 from gatepost.main.places import state_directory
+from gatepost.main.world import NameServers
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.wire import Dialer
 from gatepost.ports.world import Clock
 from gatepost.routing.addresses import may_be_dialled
 
@@ -44,11 +46,16 @@ def own_domains(settings: Settings) -> tuple[str, ...]:
 
 
 def surveyor_of(
-    settings: Settings, resolver: DnsResolver, selectors: Sequence[str], addresses: Sequence[str]
+    settings: Settings,
+    resolver: NameServers,
+    selectors: Sequence[str],
+    addresses: Sequence[str],
+    *,
+    dialer: Dialer,
 ) -> Surveyor:
     """With what the settings say of our own addresses and keys besides."""
     monitor = settings.dns_monitor
-    https = HttpsAsker(resolver, LoopDialer(client_pump), ca_file="", is_public=may_be_dialled)
+    https = HttpsAsker(resolver, dialer, ca_file="", is_public=may_be_dialled)
     return Surveyor(
         resolver=resolver,
         lookup=resolver,
@@ -115,7 +122,7 @@ class DnsAtHand:
     def _surveyor(
         self, resolver: DnsResolver, selectors: Sequence[str], addresses: Sequence[str]
     ) -> Surveyor:
-        return surveyor_of(self._settings, resolver, selectors, addresses)
+        return surveyor_of(self._settings, resolver, selectors, addresses, dialer=LoopDialer(client_pump))
 
     def _asked(self, ask: Callable[[DnsResolver], Awaitable[T]]) -> T:
         async def run() -> T:
@@ -167,10 +174,17 @@ class DnsMonitorDuty:
     """Looks at one own domain after the other, each once in its interval."""
 
     def __init__(
-        self, settings: Settings, resolver: DnsResolver, *, clock: Clock, log: Log, counters: Counters
+        self,
+        settings: Settings,
+        resolver: NameServers,
+        *,
+        dialer: Dialer,
+        clock: Clock,
+        log: Log,
+        counters: Counters,
     ) -> None:
         self._settings = settings
-        self._surveyor = surveyor_of(settings, resolver, (), ())
+        self._surveyor = surveyor_of(settings, resolver, (), (), dialer=dialer)
         self._clock = clock
         self._log = log
         self._counters = counters

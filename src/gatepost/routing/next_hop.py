@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from gatepost.config.settings import SendConnector, Settings
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
-from gatepost.model.queued import MailState
+from gatepost.model.queued import MailState, QueuedMail, QueuedRecipient
 from gatepost.routing.connectors import ConnectorChoice
 
 UNREACHABLE_KEY: Final = "unreachable"
+_REMEMBERED: Final = 4096
+SMTP_SOURCE: Final = "SMTP:"
+"""What the source of a mail begins with that came in by a receive connector; its name follows."""
 
 
 class HopKind(Enum):
@@ -69,14 +73,38 @@ class Router:
         self._connectors = settings.send_connectors
         self._accepted = accepted
         self._choice = ConnectorChoice(settings.send_connectors, accepted)
+        # Every mail asks both several times.
+        self._hop_of_domain = lru_cache(maxsize=_REMEMBERED)(self._find_hop)
+        self._hop_of_key = lru_cache(maxsize=_REMEMBERED)(self._read_key)
+        ways = {name for name, way in settings.send_connectors.items() if way.enabled}
+        self._linked = {
+            f"{SMTP_SOURCE}{name}": door.send_connector
+            for name, door in settings.receive_connectors.items()
+            if door.send_connector in ways
+        }
 
-    def next_hop_for(self, address: Address) -> NextHop:
-        """The next hop of a recipient; <postmaster> without a domain goes to our default domain."""
-        domain = address.domain or self._accepted.default_domain
-        name = self._choice.connector_for(domain) if domain else None
+    def next_hop_for(self, address: Address, *, size_bytes: int = 0, source: str = "") -> NextHop:
+        """The next hop of a recipient; <postmaster> without a domain goes to our default domain.
+
+        size_bytes, source: of the mail (QueuedMail), which may decide about the connector.
+        """
+        return self._hop_of_domain(
+            address.domain or self._accepted.default_domain,
+            size_bytes if self._choice.weighs else 0,
+            source if self._linked else "",
+        )
+
+    def _find_hop(self, domain: str, size_bytes: int, source: str) -> NextHop:
+        name = self._linked.get(source)
+        if name is None and domain:
+            name = self._choice.connector_for(domain, size_bytes)
         if name is None:
             return NextHop(key=UNREACHABLE_KEY)
         return _hop(name, self._connectors[name], domain)
+
+    def next_hop_of(self, mail: QueuedMail, recipient: QueuedRecipient) -> NextHop:
+        """The next hop of a recipient of a mail in the queue."""
+        return self.next_hop_for(recipient.recipient.address, size_bytes=mail.size_bytes, source=mail.source)
 
     def by_key(self, key: str) -> NextHop:
         """What a key in the queue means today.
@@ -84,6 +112,9 @@ class Router:
         Of kind UNREACHABLE when the connector has gone, is disabled or goes another way
         now: the caller asks next_hop_for again and settles the recipient with the new key.
         """
+        return self._hop_of_key(key)
+
+    def _read_key(self, key: str) -> NextHop:
         name, kind, domain = _parts(key)
         connector = self._connectors.get(name)
         if connector is None or not connector.enabled:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gatepost.model.fault import WorldFault
 from gatepost.standards.dmarc_record import DmarcRecord, Policy
@@ -14,8 +15,7 @@ AUTHOR_DOMAINS_LIMIT: Final = 4
 WALKS_LIMIT: Final = 6  # identifiers whose organisation is asked for, of one mail
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proven:
+class Proven(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The domains that SPF and DKIM proved.
 
     unanswered: why one of them could not be found out; "" when both spoke.
@@ -26,8 +26,7 @@ class Proven:
     unanswered: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What DMARC says of one author domain.
 
     result: "pass", "fail", "none" (no policy), "temperror" or "permerror".
@@ -77,7 +76,7 @@ async def evaluate(
 
 def decisive(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The one that speaks for a mail with several authors: it passes only when every one does."""
-    return max(evaluations, key=lambda one: one.rank)
+    return evaluations[0] if len(evaluations) == 1 else max(evaluations, key=lambda one: one.rank)
 
 
 async def _evaluate(domain: str, proven: Proven, walker: TreeWalker) -> Evaluation:

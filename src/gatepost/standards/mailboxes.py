@@ -10,11 +10,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import msgspec
+
 from gatepost.message.headers import unfolded
 from gatepost.message.words import text_of
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault
-from gatepost.protocol.addresses import parse_mailbox
+from gatepost.protocol.addresses import LOCAL_LIMIT_BYTES, parse_mailbox
 
 VALUE_LIMIT_BYTES: Final = 16 << 10
 MAILBOXES_LIMIT: Final = 100
@@ -32,6 +34,15 @@ _ROUTE: Final = re.compile(r"@[^:<>]*+:")
 _ADDRESS_LIKE: Final = re.compile(r"[^\s\"'<>()@:;,]{1,64}@((?:[\w-]{1,63}\.){1,10}[\w-]{1,63})")
 
 
+_WORD: Final = rb"[A-Za-z0-9][A-Za-z0-9'-]*+"
+_NAME: Final = rb"%b(?: %b)*+" % (_WORD, _WORD)
+_ATOMS: Final = rb"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*+"
+_ADDR_SPEC: Final = rb"%b@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)++[A-Za-z]{2,63}" % _ATOMS
+_ORDINARY: Final = re.compile(rb'(?:"(%b)" |(%b) )?<(%b)>|(%b)' % (_NAME, _NAME, _ADDR_SPEC, _ADDR_SPEC))
+"""Nearly every field: one address, with a name of plain words or none. Read as the reader below reads it."""
+_ORDINARY_LIMIT_BYTES: Final = 160
+
+
 class Mailbox(NamedTuple):
     """One mailbox. name: decoded, printable, "" when there is none. address: None when it is none.
 
@@ -43,8 +54,7 @@ class Mailbox(NamedTuple):
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Mailboxes:
+class Mailboxes(msgspec.Struct, frozen=True, gc=False):
     """What an address field holds.
 
     problem: the first thing that other readers may read differently; "" when there is nothing of the kind.
@@ -57,6 +67,12 @@ class Mailboxes:
 
 def read_mailboxes(value: bytes) -> Mailboxes:
     """Read a field's value, folded or not. Takes any bytes, raises nothing."""
+    if len(value) <= _ORDINARY_LIMIT_BYTES and (ordinary := _ORDINARY.fullmatch(value)) is not None:
+        quoted, plain, inside, bare = ordinary.groups()
+        address: bytes = inside or bare
+        if len(address) <= LOCAL_LIMIT_BYTES:
+            name = (quoted or plain or b"").decode("ascii")
+            return Mailboxes((Mailbox(name, parse_mailbox(address.decode("ascii"))),))
     reader = _Reader()
     if len(value) > VALUE_LIMIT_BYTES:
         reader.complain("longer than is read")
