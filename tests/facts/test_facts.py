@@ -16,6 +16,7 @@ from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author
 from gatepost.facts.bounce_tags import BounceTags
 from gatepost.facts.dkim import DkimResults, DkimSignature
+from gatepost.facts.dkim_replays import DkimReplays, SignatureUse
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.dns_listings import DnsListings, ListedBy
 from gatepost.facts.greylisting import GreylistState
@@ -339,6 +340,7 @@ RECORDED: list[Any] = [
         left_out=2,
     ),
     DkimResults(),
+    DkimReplays(uses=(SignatureUse(key="a.test s1 abc", recipients=2.5),)),
     ArcResult(result="pass", sealers=("b.test", "a.test"), trusted_by="b.test", payload="b.test; spf=pass"),
 ]
 
