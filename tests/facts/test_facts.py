@@ -227,6 +227,14 @@ def test_a_message_of_headers_alone_needs_no_end() -> None:
     assert read_message_form(alone, 1000).header_defects == ()
 
 
+@pytest.mark.threat("K04")
+def test_turned_writing_is_named_by_its_field() -> None:
+    head = b"From: a@a.test\r\nSubject: =?utf-8?q?invoice_=E2=80=AEfdp.exe?=\r\n\r\n"
+    assert read_message_form(view(Stage.END_OF_DATA, head=head), 1000).turned_fields == ("subject",)
+    head = "From: \u202dann <a@a.test>\r\nSubject: plain\r\n\r\n".encode()
+    assert read_message_form(view(Stage.END_OF_DATA, head=head), 1000).turned_fields == ("from",)
+
+
 def test_repeated_fields_by_name() -> None:
     form = form_of(b"From: a\r\nFROM: b\r\nSubject: c\r\nReceived: d\r\nReceived: e\r\n\r\n")
     assert (form.from_fields, form.repeated_fields) == (2, ("from",))
