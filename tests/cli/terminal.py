@@ -25,6 +25,7 @@ from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
 from gatepost.main.mail_test import play
 from gatepost.main.questions import ask_zone
+from gatepost.main.report_keeping import report_desk
 from gatepost.main.signing_keys import all_keys
 from gatepost.policy.order import agent_settings, finding_names
 from gatepost.ports.memory_shared import MemoryShared
@@ -125,6 +126,7 @@ class Terminal:
             dkim_keys=lambda settings: all_keys(settings.dkim_signing),
             texts=lambda settings, names: {name: self.txt.get(name, ()) for name in names},
             dns=lambda settings: self.desk,
+            reports=report_desk,
             now=lambda: NOW,
             play=play,
         )

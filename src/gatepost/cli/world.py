@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.control.scenario import Script
     from gatepost.facts.provider_desk import ProviderAnswer
     from gatepost.ports.lists import AddressLists
+    from gatepost.ports.report_book import ReportBook
     from gatepost.ports.resolver import LookedUp, Lookup, RecordType
     from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
@@ -138,6 +139,14 @@ class DirectoryDesk(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDesk:
+    """Reports of others, for the administrator. own_domain: whether a domain is one of ours."""
+
+    book: ReportBook
+    own_domain: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlWorld:
     """Factories, so that a command pays only for what it uses."""
 
@@ -179,6 +188,8 @@ class ControlWorld:
     """TXT records by name."""
     dns: Callable[[Settings], DnsDesk]
     """Looks at the DNS, and changes zones."""
+    reports: Callable[[Settings], ReportDesk]
+    """Reports that others sent us."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""
     play: Callable[[str, Script, Mapping[str, Any]], Played]

@@ -27,6 +27,7 @@ from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
 from gatepost.config.check_outbound_tls import check_dns_monitor, check_outbound_tls
 from gatepost.config.check_relays import check_relays
+from gatepost.config.check_reports import check_reports
 from gatepost.config.check_return_paths import check_return_paths
 from gatepost.config.check_tls import check_tls
 from gatepost.config.check_values import check_values
@@ -260,6 +261,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_outbound_tls(settings)
     yield from check_dns_monitor(settings)
     yield from check_dmarc_reports(settings)
+    yield from check_reports(settings)
     yield from check_doors(settings)
     yield from check_relays(settings)
     yield from check_limits(settings)

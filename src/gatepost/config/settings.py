@@ -21,6 +21,7 @@ from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.outbound_tls_settings import OutboundTls
 from gatepost.config.profiles import DomainKind, Profile, with_profile
+from gatepost.config.report_settings import Reports
 from gatepost.config.return_path_settings import Batv, Srs, SrsRule
 from gatepost.config.rights import Right
 from gatepost.config.scan_settings import ScanWorkers
@@ -445,6 +446,7 @@ class Settings(Table):
     destinations: dict[str, Destination] = setting("Limits of single domains", default={})
     outbound_tls: OutboundTls = setting("MTA-STS and DANE", default=OutboundTls())
     dmarc_reports: DmarcReports = setting("DMARC reports to other domains", default=DmarcReports())
+    reports: Reports = setting("Reports of others", default=Reports())
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})

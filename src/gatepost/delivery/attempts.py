@@ -9,6 +9,7 @@ from typing import Final
 from gatepost.delivery.courier import Courier, Line, NeverThere, refused
 from gatepost.delivery.maildir import MaildirCourier
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.report_inbox import ReportInbox
 from gatepost.delivery.signing import Signer
 from gatepost.delivery.taken import Taken
 from gatepost.model.content import Content
@@ -38,6 +39,8 @@ class Attempts:
     maildir: MaildirCourier
     signer: Signer | None = None
     """None: no domain has a key."""
+    reports: ReportInbox | None = None
+    """Reads reports of others; None: no address is for them."""
     return_paths: ReturnPaths | None = None
     """SRS and tags; None: no return path is signed."""
     publishes_spf: Callable[[str], Awaitable[bool]] | None = None
@@ -47,8 +50,8 @@ class Attempts:
         self, parcel: Parcel, next_hop: NextHop, line: Line | None, taken: Taken | None = None
     ) -> tuple[Attempt, Line | None]:
         """Deliver once. line: the open connection of the lane, if it has one; its successor is returned.
-        taken: hears of recipients that were answered while others are still waited for; None: nobody asks.
 
+        taken: hears of recipients that were answered while others are still waited for; None: nobody asks.
         Raises NoHost when the whole next hop cannot be reached: nothing was tried for the mail then.
         """
         if is_too_large(parcel.mail, next_hop):
@@ -58,6 +61,10 @@ class Attempts:
         except WorldFault as fault:
             text = f"451 4.3.0 The stored mail cannot be read: {fault.reason}"
             return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, text)), line
+        if next_hop.kind is HopKind.REPORTS:
+            if self.reports is None:
+                return Attempt(outcomes=(), goes_on=True), None
+            return await self.reports.take(parcel, content), None
         if next_hop.kind is HopKind.MAILDIR:
             return await self.maildir.carry(parcel, content, next_hop.settings.maildir), None
         try:
@@ -67,7 +74,8 @@ class Attempts:
                 if isinstance(signed, Attempt):
                     return signed, line
                 content = signed
-            return await self.courier.carry(await self._leaving(parcel, next_hop), content, line, taken)
+            leaving = await self._leaving(parcel, next_hop)
+            return await self.courier.carry(leaving, content, line, taken)
         except NeverThere as fault:
             return refused(parcel, fault), None
 

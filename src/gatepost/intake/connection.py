@@ -33,9 +33,7 @@ TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
 _OTHER_OFFER: Final = (235, 220)
 """After AUTH and XCLIENT the client may do other things."""
-
 _CONTENT_FOLLOWS: Final = 354
-
 # What is waited for: the setting's name.
 _COMMAND: Final = "command-timeout"
 _DATA: Final = "data-timeout"

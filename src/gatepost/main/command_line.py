@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
-from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk, DnsDesk
+from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk, DnsDesk, ReportDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.ports.lists import AddressLists
@@ -52,6 +52,7 @@ def main() -> None:
             dkim_keys=_dkim_keys,
             texts=_texts,
             dns=_dns,
+            reports=_reports,
             now=time.time,
             play=_play,
         )
@@ -116,6 +117,12 @@ def _dns(settings: Settings) -> DnsDesk:
     from gatepost.main.dns_desk import DnsAtHand
 
     return DnsAtHand(settings)
+
+
+def _reports(settings: Settings) -> ReportDesk:
+    from gatepost.main.report_keeping import report_desk
+
+    return report_desk(settings)
 
 
 def _accounts(settings: Settings) -> AccountBook:

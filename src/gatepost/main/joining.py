@@ -27,6 +27,7 @@ from gatepost.main.list_sources import LIST_TABLES, lists_of
 from gatepost.main.logs import reopen_log
 from gatepost.main.outbound_tls import FIRST_WORKER
 from gatepost.main.pressure_watch import resource_states, why_no_mail
+from gatepost.main.report_keeping import report_duty
 from gatepost.main.worker import Worker
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
@@ -75,6 +76,7 @@ def build(configuration: Configuration, lasting: Lasting, before: Worker | None)
         tasks=set(),
         outbound_tls=outgoing.outbound_tls,
         dmarc_reports=outgoing.dmarc_reports,
+        report_duty=report_duty(settings, lasting, resolver),
         dns_monitor=_dns_monitor(ground),
     )
 
@@ -106,7 +108,7 @@ def _judging(ground: Ground) -> Judging:
 
 def _recipients(ground: Ground) -> RecipientSources:
     settings, lasting, world = ground.settings, ground.lasting, ground.lasting.world
-    if kept := ground.kept("recipients", "directories", "accepted_domains", "dns", "server"):
+    if kept := ground.kept("recipients", "directories", "accepted_domains", "dns", "server", "reports"):
         return kept.recipients  # with the last good lists
     around = Surroundings(
         dialer=world.dialer,

@@ -53,6 +53,11 @@ def shared_state_file(settings: Settings) -> Path:
     return state_directory(settings) / "shared" / "state.db"
 
 
+def reports_file(settings: Settings) -> Path:
+    """Reports that others sent us."""
+    return state_directory(settings) / "reports" / "reports.db"
+
+
 def feed_directory(settings: Settings) -> Path:
     """Copies of the lists that are fetched."""
     return state_directory(settings) / "shared" / "feeds"
