@@ -30,7 +30,9 @@ from gatepost.standards.report_files import MAIL_LIMIT_BYTES, NoReport, Pause, U
 TRIES: Final = 3
 """Attempts to keep a report before its mail goes on without."""
 _KEPT: Final = "250 2.0.0 Kept as a report"
-_ADMITTED_S: Final = 0.25
+REST_FACTOR: Final = 3.0
+"""Reading rests so many times as long as it works: strangers get a quarter of a processor in each worker at most."""
+_REST_LIMIT_S: Final = 1.0
 """The longest rest in one pause."""
 
 
@@ -43,14 +45,17 @@ class Dossiers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """The ports. own_domain: whether a domain is ours. in_thread: one that a stop does not wait for; sleep: in it."""
+    """The ports. own_domain: whether a domain is ours.
+
+    in_thread: runs in a thread that a stop does not wait for. thread_time: seconds it has worked; sleep: in it.
+    """
 
     book: ReportBook
     dossiers: Dossiers
     bodies: BodyFiles
     body_path: Callable[[SpooledBody], str]
     own_domain: Callable[[str], bool]
-    monotonic: Callable[[], float]
+    thread_time: Callable[[], float]
     sleep: Callable[[float], None]
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     counters: Counters
@@ -124,7 +129,7 @@ class ReportInbox:
     def _found_in(self, mail: QueuedMail, proof: Proof, data: bytes) -> ReportsFound:
         """In a thread. Raises UnreadableReport when there is none."""
         pause = pause_within(
-            self._settings.reading_limit_s, monotonic=self._around.monotonic, sleep=self._around.sleep
+            self._settings.reading_limit_s, thread_time=self._around.thread_time, sleep=self._around.sleep
         )
         arrived = Arrived(
             received_at=mail.received_at,
@@ -164,23 +169,21 @@ class ReportInbox:
         )
 
 
-def pause_within(limit_s: float, *, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> Pause:
-    """Rests as long as it worked, so that the mail flow has the processor; raises UnreadableReport after limit_s."""
-    return partial(_pause, [monotonic()], monotonic() + limit_s, limit_s, monotonic, sleep)
+def pause_within(
+    limit_s: float, *, thread_time: Callable[[], float], sleep: Callable[[float], None]
+) -> Pause:
+    """Leaves the processor to the mail flow for longer than it worked; raises UnreadableReport after limit_s of work."""
+    began = rested_at = thread_time()
 
+    def pause() -> None:
+        nonlocal rested_at
+        now = thread_time()
+        if now - began > limit_s:
+            raise UnreadableReport(f"reading it takes longer than {limit_s:g} s")
+        sleep(min(REST_FACTOR * (now - rested_at), _REST_LIMIT_S))
+        rested_at = now
 
-def _pause(
-    rested_at: list[float],
-    until: float,
-    limit_s: float,
-    monotonic: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> None:
-    now = monotonic()
-    if now > until:
-        raise UnreadableReport(f"reading it takes longer than {limit_s:g} s")
-    sleep(min(now - rested_at[0], _ADMITTED_S))
-    rested_at[0] = monotonic()
+    return pause
 
 
 def _on() -> Attempt:
