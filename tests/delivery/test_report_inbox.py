@@ -194,6 +194,19 @@ def test_a_book_that_cannot_be_written_loses_no_mail(
     assert house.log.events() == ["report-not-kept"]
 
 
+class SmallBook:
+    """A book in which a report has no room."""
+
+    def keep(self, report: KeptReport) -> Entry:
+        return Entry.TOO_LARGE
+
+
+def test_a_report_that_has_no_room_goes_on_as_mail(tmp_path: Path) -> None:
+    house = House(tmp_path, afterwards="consume")
+    assert house.take(REPORT, book=SmallBook()).goes_on
+    assert house.log.events() == ["report-too-large"]
+
+
 def test_a_bug_of_ours_loses_no_mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError

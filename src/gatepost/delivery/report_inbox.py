@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from gatepost.config.report_settings import Reports
 from gatepost.delivery.load import Load
-from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.outcome import Attempt, Fate, Outcome, all_alike
 from gatepost.delivery.report_proof import proof_of
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
@@ -34,6 +34,15 @@ REST_FACTOR: Final = 3.0
 """Reading rests so many times as long as it works: strangers get a quarter of a processor in each worker at most."""
 _REST_LIMIT_S: Final = 1.0
 """The longest rest in one pause."""
+
+
+_TOLD: Final = {
+    Entry.KEPT: ("kept", "info", "report-kept"),
+    Entry.REPLACED: ("kept", "info", "report-kept"),
+    Entry.DUPLICATE: ("duplicate", "info", "report-duplicate"),
+    Entry.TOO_LARGE: ("unreadable", "warning", "report-too-large"),
+}
+"""Result in the metric, level and event of the log line."""
 
 
 class Dossiers(Protocol):
@@ -91,9 +100,10 @@ class ReportInbox:
             return _on()
         for report, entry in zip(read.reports, entries, strict=True):
             self._tell(mail, report, entry)
-        if read.unread or self._settings.afterwards == "deliver":
+        if read.unread or Entry.TOO_LARGE in entries or self._settings.afterwards == "deliver":
             return _on()
-        return Attempt(outcomes=all_alike(parcel.recipients, Fate.DELIVERED, _KEPT), host="reports")
+        ended = (Outcome(one, Fate.DELIVERED, _KEPT, we_report=True) for one in parcel.recipients)
+        return Attempt(outcomes=tuple(ended), host="reports")
 
     async def _read(self, mail: QueuedMail, content: Content) -> ReportsFound:
         try:
@@ -145,10 +155,11 @@ class ReportInbox:
 
     def _tell(self, mail: QueuedMail, report: KeptReport, entry: Entry) -> None:
         kind = report.kind.value
-        self._count("duplicate" if entry is Entry.DUPLICATE else "kept", kind)
+        result, level, event = _TOLD[entry]
+        self._count(result, kind)
         self._log(
-            "info",
-            "report-duplicate" if entry is Entry.DUPLICATE else "report-kept",
+            level,
+            event,
             mail,
             kind=kind,
             organization=report.organization,
@@ -172,7 +183,7 @@ class ReportInbox:
 def pause_within(
     limit_s: float, *, thread_time: Callable[[], float], sleep: Callable[[float], None]
 ) -> Pause:
-    """Leaves the processor to the mail flow for longer than it worked; raises UnreadableReport after limit_s of work."""
+    """Leaves the processor to others for longer than it worked; raises UnreadableReport after limit_s of work."""
     began = rested_at = thread_time()
 
     def pause() -> None:
