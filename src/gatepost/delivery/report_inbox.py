@@ -82,51 +82,57 @@ class ReportInbox:
         """Keep what it reports. The mail goes on unless it was consumed, or its report is to be kept later."""
         mail = parcel.mail
         try:
-            read = await self._read(mail, content)
+            found = await self._read(mail, content)
+            return await self._settle(parcel, found) if found.reports else _on()
         except WorldFault as fault:
             why = f"451 4.3.0 The stored mail cannot be read: {fault.reason}"
             return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, why))
-        if not read.reports:
-            return _on()
-        try:
-            entries: list[Entry] = await self._around.in_thread(partial(self._keep, read.reports))
-        except WorldFault as fault:
-            self._count("failed", read.reports[0].kind.value)
-            self._log("error", "report-not-kept", mail, why=fault.reason)
-            tried = max(recipient.attempts for recipient in parcel.recipients)
-            if self._settings.afterwards == "consume" and tried + 1 < TRIES:
-                why = f"451 4.3.0 The report cannot be kept: {fault.reason}"
-                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, why))
-            return _on()
-        for report, entry in zip(read.reports, entries, strict=True):
-            self._tell(mail, report, entry)
-        if read.unread or Entry.TOO_LARGE in entries or self._settings.afterwards == "deliver":
-            return _on()
-        ended = (Outcome(one, Fate.DELIVERED, _KEPT, we_report=True) for one in parcel.recipients)
-        return Attempt(outcomes=tuple(ended), host="reports")
-
-    async def _read(self, mail: QueuedMail, content: Content) -> ReportsFound:
-        try:
-            data = await self._whole(content)
-            proof = proof_of(mail, self._around.dossiers.dossier(mail.mail_id))
-            read: ReportsFound = await self._around.in_thread(partial(self._found_in, mail, proof, data))
-        except UnreadableReport as why:
-            self._count("unreadable")
-            level, event = (
-                ("info", "report-none") if isinstance(why, NoReport) else ("warning", "report-unreadable")
-            )
-            self._log(level, event, mail, why=str(why))
-            return ReportsFound(())
-        except WorldFault:
-            raise
         except Exception as bug:  # noqa: BLE001  # the edge of a stranger's document: its mail goes on, whatever it is
             self._around.counters.add("bugs", 1, place="reports")
             self._log("error", "bug", mail, place="reports", error=repr(bug)[:500])
+            return _on()
+
+    async def _read(self, mail: QueuedMail, content: Content) -> ReportsFound:
+        """No reports: why is in the log. Raises WorldFault when the stored mail cannot be read."""
+        try:
+            data = await self._whole(content)
+            proof = proof_of(mail, self._around.dossiers.dossier(mail.mail_id))
+            found: ReportsFound = await self._around.in_thread(partial(self._found_in, mail, proof, data))
+        except NoReport as why:
+            self._unread(mail, str(why), level="info", event="report-none")
             return ReportsFound(())
-        for reason in read.unread:
-            self._count("unreadable")
-            self._log("warning", "report-unreadable", mail, why=reason)
-        return read
+        except UnreadableReport as why:
+            self._unread(mail, str(why))
+            return ReportsFound(())
+        for reason in found.unread:
+            self._unread(mail, reason)
+        return found
+
+    def _unread(
+        self, mail: QueuedMail, why: str, *, level: str = "warning", event: str = "report-unreadable"
+    ) -> None:
+        self._count("unreadable")
+        self._log(level, event, mail, why=why)
+
+    async def _settle(self, parcel: Parcel, found: ReportsFound) -> Attempt:
+        """Keep them; what becomes of the mail."""
+        mail, consumes = parcel.mail, self._settings.afterwards == "consume"
+        try:
+            entries: list[Entry] = await self._around.in_thread(partial(self._keep, found.reports))
+        except WorldFault as fault:
+            self._count("failed", found.reports[0].kind.value)
+            self._log("error", "report-not-kept", mail, why=fault.reason)
+            tried = max(recipient.attempts for recipient in parcel.recipients)
+            if consumes and tried + 1 < TRIES:
+                why = f"451 4.3.0 The report cannot be kept: {fault.reason}"
+                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, why))
+            return _on()
+        for report, entry in zip(found.reports, entries, strict=True):
+            self._tell(mail, report, entry)
+        if found.unread or Entry.TOO_LARGE in entries or not consumes:
+            return _on()
+        ended = (Outcome(one, Fate.DELIVERED, _KEPT, we_report=True) for one in parcel.recipients)
+        return Attempt(outcomes=tuple(ended), host="reports")
 
     async def _whole(self, content: Content) -> bytes:
         if content.size_bytes > MAIL_LIMIT_BYTES:
