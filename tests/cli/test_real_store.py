@@ -21,6 +21,7 @@ from gatepost.main.command_line import _accounts, _load, _look_up
 from gatepost.main.directory_desk import Desk
 from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.list_book import open_lists
+from gatepost.main.mail_test import play
 from gatepost.main.questions import ask_dns
 from gatepost.main.report_keeping import report_desk
 from gatepost.model.mail_id import mail_id_text
@@ -97,6 +98,7 @@ def typed(place: Path, *words: str) -> Result:
         dns=DnsAtHand,
         reports=report_desk,
         now=lambda: NOW,
+        play=play,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.control.dns_wizard import Plan
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.control.played import Played
+    from gatepost.control.scenario import Script
     from gatepost.facts.provider_desk import ProviderAnswer
     from gatepost.ports.lists import AddressLists
     from gatepost.ports.report_book import ReportBook
@@ -72,8 +74,8 @@ class DnsDesk(Protocol):
     def spf_lookups(self, domain: str, record: str) -> tuple[int, list[str]]:
         """How many look-ups a record would cost, and what is wrong with those it includes."""
 
-    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
-        """Change the zone on its server; what was done, in words."""
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str, kerberos: str = "") -> list[str]:
+        """Change the zone on its server; what was done, in words. kerberos: the server's name, instead of a key."""
 
     def history(self, domain: str) -> DnsHistory | None:
         """What the monitor has seen; None for a domain it never looked at."""
@@ -188,3 +190,8 @@ class ControlWorld:
     """Reports that others sent us."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""
+    play: Callable[[str, Script, Mapping[str, Any]], Played]
+    """A scenario by the configuration of this path ("": a first one), with what the options say otherwise.
+
+    Raises ConfigurationErrors and WorldFault.
+    """

@@ -249,7 +249,7 @@ class Scheduler:
 
     def _reroute(self, parcel: Parcel, slot: int | None = None, *, was_read: bool = False) -> None:
         """The configuration changed under the mail, or it was read for reports: ask routing again."""
-        hops = (self._router.next_hop_for(r.recipient.address, was_read=was_read) for r in parcel.recipients)
+        hops = (self._router.next_hop_of(parcel.mail, r, was_read=was_read) for r in parcel.recipients)
         keys = [None if hop.kind is HopKind.UNREACHABLE else hop.key for hop in hops]
         self._store_has_more = True
         self._ledger.settle(parcel, self._settling.rerouted(parcel, keys), slot)

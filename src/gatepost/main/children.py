@@ -9,6 +9,7 @@ import socket
 import time
 from dataclasses import dataclass, field
 
+from gatepost.adapters.neighbours import WorkerCounts
 from gatepost.model.connector_state import ConnectorState
 
 READY = b"R"
@@ -25,6 +26,8 @@ class Birth:
     sockets: dict[str, socket.socket]
     held: dict[str, ConnectorState]
     line: socket.socket
+    neighbours: WorkerCounts | None = None
+    """What it counts together with the others; None: there are none."""
 
 
 async def beat(line: socket.socket) -> None:

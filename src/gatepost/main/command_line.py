@@ -19,6 +19,8 @@ from gatepost.ports.store import StoreReader
 if TYPE_CHECKING:
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.control.played import Played
+    from gatepost.control.scenario import Script
     from gatepost.facts.provider_desk import ProviderAnswer
     from gatepost.ports.resolver import LookedUp, RecordType
     from gatepost.standards.dkim import NoAnswer
@@ -51,6 +53,7 @@ def main() -> None:
             dns=_dns,
             reports=_reports,
             now=time.time,
+            play=_play,
         )
     )()
 
@@ -171,3 +174,9 @@ def _texts(settings: Settings, names: Sequence[str]) -> Mapping[str, Sequence[by
     from gatepost.main.texts import texts
 
     return texts(settings, names)
+
+
+def _play(path: str, script: Script, flags: Mapping[str, Any]) -> Played:
+    from gatepost.main.mail_test import play
+
+    return play(path, script, flags)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.config.load import Configuration
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.call_forward import Surroundings
 from gatepost.facts.provider_desk import ProviderDesk
+from gatepost.main.accounts import sending_accounts_of
 from gatepost.main.directories import RecipientSources, recipient_sources
 from gatepost.main.dns_desk import DnsMonitorDuty
 from gatepost.main.ground import Ground, ground_of
@@ -72,7 +72,7 @@ def build(configuration: Configuration, lasting: Lasting, before: Worker | None)
         watch=incoming.watch,
         brake=incoming.brake,
         tokens=incoming.tokens,
-        certificates=CertificateWatch(incoming.tls, log=lasting.log, counters=lasting.counters),
+        certificates=incoming.certificates,
         tasks=set(),
         outbound_tls=outgoing.outbound_tls,
         dmarc_reports=outgoing.dmarc_reports,
@@ -101,6 +101,7 @@ def _judging(ground: Ground) -> Judging:
         bodies=lasting.store,
         return_paths=ground.return_paths,
         scanner=lasting.world.scanner(settings),
+        sending_accounts=sending_accounts_of(settings, monotonic=lasting.system_clock.monotonic),
     )
     return Judging(recipients=recipients, feeds=feeds, providers=providers, runner=runner)
 
@@ -160,9 +161,10 @@ def _commands(ground: Ground, outgoing: Outgoing, incoming: Incoming) -> WorkerC
             stressed=lambda: listener.stressed,
             why_not_accepting=partial(why_no_mail, pressure),
             shared_problem=lasting.shared_problem,
+            certificates=incoming.certificates.shown,
         ),
         clock=clock,
-        route=lambda address: router.next_hop_for(address).key,
+        route=lambda mail, recipient: router.next_hop_of(mail, recipient).key,
         notice_about=outgoing.notices.about_removed(lasting.store.content),
         deliveries=outgoing.scheduler,
         queue=settings.queue,

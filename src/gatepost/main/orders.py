@@ -11,7 +11,7 @@ from typing import Final
 from gatepost.adapters.control_socket import FRAME_LIMIT_BYTES, WaitingSocket
 from gatepost.config.errors import ConfigurationErrors, closest
 from gatepost.config.load import Configuration
-from gatepost.config.settings import Log as LogSettings
+from gatepost.config.log_settings import Log as LogSettings
 from gatepost.control.commands import AnyCommand, Refused, SetConnector, TakeConfiguration
 from gatepost.control.gateway import (
     STATE_AFTER,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gatepost.adapters.control_socket import WaitingSocket
+from gatepost.adapters.neighbours import MappedCounts
 from gatepost.adapters.scan_socket import listening_socket
 from gatepost.config.load import Configuration
 from gatepost.main.children import Birth, Child
@@ -83,6 +84,8 @@ class Supervisor:
     _scan_revision: str = ""
     """The configuration that the scan workers were last started for."""
     _looked_at: float = 0.0
+    _counts: MappedCounts | None = None
+    """Of clients, in memory of all workers; None: there is one."""
     _ears: Ears = field(init=False, repr=False)
     _desk: WaitingSocket = field(init=False, repr=False)
 
@@ -96,6 +99,8 @@ class Supervisor:
         self._ears = Ears(_SIGNALS)
         settings = self.configuration.settings
         self._bind()
+        if self.workers > 1:
+            self._counts = MappedCounts(self.workers)
         become(settings.server.user)
         self._desk = self._open_desk()
         self._children = [Child(number) for number in (*range(self.workers), *self.former)]
@@ -199,7 +204,13 @@ class Supervisor:
         if not child.is_worker:
             line.close()
             return self.control(self.configuration)
-        birth = Birth(sockets=mine, held=dict(self.orders.held), line=line)
+        counts = self._counts if child.number < self.workers else None
+        birth = Birth(
+            sockets=mine,
+            held=dict(self.orders.held),
+            line=line,
+            neighbours=counts.of_worker(child.number) if counts is not None else None,
+        )
         return self.worker(self.configuration, child.number, birth)
 
     def _wait(self) -> None:

@@ -59,7 +59,7 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     if store is None:
         return 0
     shared = open_shared(configuration.settings, world.clock, log)
-    lasting = Lasting.around(store, number, birth.sockets, log, world, shared)
+    lasting = Lasting.around(store, number, birth.sockets, log, world, shared, birth.neighbours)
     worker = build(configuration, lasting, None)
     succession = Succession(worker, lasting, build)
     for name, state in birth.held.items():

@@ -216,10 +216,16 @@ class Hearing:
         """Every disposition since the last forget_mail that was more than silence, for the agent log."""
         return tuple(self._log)
 
-    def dossier(self, view: MailView, decisions: tuple[Decision, ...] = ()) -> bytes:
-        """Facts, verdicts and dispositions as bytes: what explain and replay read."""
+    def dossier(
+        self, view: MailView, decisions: tuple[Decision, ...] = (), *, besides: Iterable[Any] = ()
+    ) -> bytes:
+        """Facts, verdicts and dispositions as bytes: what explain and replay read.
+
+        besides: facts that no agent asked for.
+        """
         writer = DossierWriter()
         writer.add_facts(self._knowledge.facts)
+        writer.add_facts(besides)
         for address, facts in self._knowledge.of_recipients:
             writer.add_facts_of(str(address), facts)
         for stage in self._said:

@@ -13,6 +13,7 @@ from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.dkim import Dkim
 from gatepost.agents.dmarc import Dmarc
 from gatepost.agents.greylisting import Greylisting
+from gatepost.agents.header_sender import HeaderSender
 from gatepost.agents.helo_check import HeloCheck
 from gatepost.agents.ip_lists import ALL_FILTERS, IpLists
 from gatepost.agents.ip_lists import Settings as IpListsSettings
@@ -32,6 +33,7 @@ from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
+    account_addresses,
     arc,
     author,
     bounce_tags,
@@ -59,6 +61,7 @@ from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
 from gatepost.model.ip_ranges import IpRanges
+from gatepost.model.proof import ReturnPathProof
 from gatepost.model.rate_limit import Counted, RateRule
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
@@ -72,7 +75,7 @@ from gatepost.policy.panel import Audience, Member, Spared, panels_for
 from gatepost.policy.runner import PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.bodies import SpooledBodies
-from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.directory import RecipientDirectory, SendingAccounts
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.memory_shared import MemoryShared
@@ -98,6 +101,7 @@ ORDER: Final = (
     (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
     # The header section.
     (LoopDetection, (Stage.END_OF_HEADERS,)),
+    (HeaderSender, (Stage.END_OF_HEADERS,)),
     (Spf, (Stage.END_OF_HEADERS,)),
     (SenderId, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
@@ -134,6 +138,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     dkim.gatherer,
     arc.gatherer,
     bounce_tags.gatherer,
+    account_addresses.gatherer,
 )
 
 NEED_LOOKUP: Final = (Spf, SenderId, Dmarc, OwnDomainSpoofing, AuthenticationResults)
@@ -162,6 +167,8 @@ FACTS: Final[tuple[type[Any], ...]] = (
     dkim.DkimResults,
     arc.ArcResult,
     bounce_tags.BounceTags,
+    ReturnPathProof,
+    account_addresses.AccountAddresses,
 )
 
 
@@ -242,6 +249,7 @@ def build(
     bodies: SpooledBodies | None = None,
     return_paths: ReturnPaths | None = None,
     scanner: Scanner | None = None,
+    sending_accounts: SendingAccounts | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
@@ -253,6 +261,7 @@ def build(
     bodies: those on disk, for facts that read them.
     return_paths: SRS and tags; None: no return path is signed.
     scanner: asks third parties' agents in scan workers; None: they run in this process.
+    sending_accounts: what a directory knows of accounts' addresses; None: nothing.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -291,6 +300,7 @@ def build(
             dkim=settings.dkim,
             arc=settings.arc,
             return_paths=return_paths,
+            sending_accounts=sending_accounts,
         )
         members = _members(kinds, agent_tables, site, has_providers=bool(providers))
         if pool is not None:
@@ -368,11 +378,15 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         refused_domains=frozenset(connector.refused_recipient_domains),
         automatic_replies=_automatic_replies(settings),
         rate_limits=_rate_rules(settings, name),
-        sender_addresses={
-            folded_user(user): frozenset(map(_sender_key, addresses))
-            for user, addresses in settings.users.addresses.items()
-        },
+        sender_addresses=_by_user(settings.users.addresses),
+        on_behalf_of=_by_user(settings.users.on_behalf_of),
+        knows_accounts=connector.auth or bool(connector.xclient_peers),
+        asks_for_addresses=bool(settings.users.ldap.servers and settings.users.ldap.address_attributes),
     )
+
+
+def _by_user(table: Mapping[str, tuple[str, ...]]) -> Mapping[str, frozenset[str]]:
+    return {folded_user(user): frozenset(map(_sender_key, addresses)) for user, addresses in table.items()}
 
 
 def _automatic_replies(settings: Settings) -> DomainTable[bool] | None:

@@ -48,11 +48,22 @@ METRICS: Final = (
     Metric("resource_pressure", "Workers whose resource is at this level", ("resource", "level"), _GAUGE),
     Metric("tls_sessions", "TLS handshakes done, by version", ("version",)),
     Metric("tls_failures", "TLS handshakes that failed"),
-    Metric("certificate_failed", "1 while new certificate files cannot be used", ("connector",), _GAUGE),
+    Metric(
+        "certificate_failed",
+        "1 while new certificate files cannot be used",
+        ("connector", "direction"),
+        _GAUGE,
+    ),
+    Metric(
+        "certificate_warning",
+        "1 while a certificate ends within server.certificate-warning, or has ended",
+        ("connector", "direction"),
+        _GAUGE,
+    ),
     Metric(
         "certificate_expires",
         "When the first certificate ends, in seconds since 1970",
-        ("connector",),
+        ("connector", "direction"),
         _GAUGE,
     ),
     Metric(
