@@ -7,6 +7,7 @@ import email.policy
 import itertools
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,7 +92,7 @@ SHOWS = [
     (
         "SMTPUTF8",
         SESSION,
-        replace(MAIL, smtputf8=True),
+        msgspec.structs.replace(MAIL, smtputf8=True),
         UTF8_BOB,
         "with UTF8SMTP id 1k3v8q0zt4w00 for <böb@example.com>",
     ),
@@ -155,7 +156,7 @@ def test_no_peer_text_breaks_the_field(helo: str, local: str, utf8: bool) -> Non
     # Given any HELO and any local part, with CR and LF among them
     octets = received_field(
         replace(SESSION, helo=helo),
-        replace(MAIL, smtputf8=utf8),
+        msgspec.structs.replace(MAIL, smtputf8=utf8),
         hostname="mx.example.com",
         mail_id="1k3v8q0zt4w00",
         now=NOW,
