@@ -445,7 +445,7 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
             certificates=certificates.shown,
         ),
         clock=clock,
-        route=lambda mail, recipient: router.next_hop_of(mail, recipient).key,
+        route=router.key_for,
         notice_about=notices.about_removed(store.content),
         deliveries=scheduler,
         queue=settings.queue,
