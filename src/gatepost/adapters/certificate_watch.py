@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
-from gatepost.adapters.certificates import Signature, signature_of
-from gatepost.adapters.tls import ServerTls
+from gatepost.adapters.certificates import Pair, Signature, signature_of
 from gatepost.config.certificates import dns_names, first_certificate, issuer_of
 from gatepost.model.certificate import OwnCertificate
 from gatepost.model.fault import WorldFault
@@ -30,10 +29,41 @@ class Watched(Protocol):
         """Those in force."""
 
 
+class WatchedContext(Protocol):
+    """What one certificate is used by."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """DNS names it is for."""
+
+    @property
+    def issuer(self) -> str:
+        """Who signed it."""
+
+    @property
+    def expires_at(self) -> float:
+        """Seconds since the epoch."""
+
+
+class WatchedTls(Protocol):
+    """The TLS of one door, as far as its certificates go: adapters.tls.ServerTls."""
+
+    @property
+    def pairs(self) -> Sequence[Pair]:
+        """The files."""
+
+    @property
+    def contexts(self) -> Sequence[WatchedContext]:
+        """In the order of `pairs`."""
+
+    def refresh(self, now: float) -> bool:
+        """Load again what has changed; True when it is in force. Raises WorldFault."""
+
+
 class Door:
     """Of a receive connector."""
 
-    def __init__(self, name: str, tls: ServerTls) -> None:
+    def __init__(self, name: str, tls: WatchedTls) -> None:
         self._name, self._tls = name, tls
 
     def refresh(self, now: float) -> bool:
@@ -47,7 +77,7 @@ class Door:
                 direction=RECEIVE,
                 connector=self._name,
                 file=pair.certificate_file,
-                names=context.names,
+                names=tuple(context.names),
                 issuer=context.issuer,
                 expires_at=context.expires_at,
             )
@@ -101,7 +131,7 @@ class CertificateWatch:
 
     def __init__(
         self,
-        doors: Mapping[str, ServerTls],
+        doors: Mapping[str, WatchedTls],
         ways: Mapping[str, str] | None = None,
         *,
         warning_s: float,

@@ -84,6 +84,7 @@ _DROP_CONTENT: Final = "DELETE FROM content WHERE mail_id = ?"
 DAMAGE: Final = (ValueError, TypeError, msgspec.DecodeError)
 """What reading a row raises when its bytes are not what was written."""
 
+_DEFAULT: Final = Notify.DEFAULT
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder().decode
 
@@ -210,7 +211,7 @@ def _rest(mail: QueuedMail, unusual: tuple[str, str] | None) -> bytes:
         (
             unusual,
             mail.session_id,
-            mail.body_type.value,
+            mail.body_type._value_,
             mail.smtputf8,
             mail.require_tls,
             mail.ret.value if mail.ret else "",
@@ -281,7 +282,7 @@ def _recipient_values(r: QueuedRecipient) -> tuple[Any, ...]:
     who = r.recipient
     address = str(who.address)
     unusual = _unusual(who.address, address)
-    plain = unusual is None and not who.orcpt and who.notify is Notify.DEFAULT
+    plain = unusual is None and not who.orcpt and who.notify is _DEFAULT
     options = None if plain else _pack((unusual, who.notify.value, who.orcpt))
     return (
         r.number,

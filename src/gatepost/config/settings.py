@@ -21,8 +21,10 @@ from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.outbound_tls_settings import OutboundTls
 from gatepost.config.profiles import DomainKind, Profile, with_profile
-from gatepost.config.return_path_settings import Batv, Srs
+from gatepost.config.report_settings import Reports
+from gatepost.config.return_path_settings import Batv, Srs, SrsRule
 from gatepost.config.rights import Right
+from gatepost.config.scan_settings import ScanWorkers
 from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
@@ -61,6 +63,13 @@ class Server(Table):
     stop_timeout_s: Duration = setting(
         "How long sessions and deliveries may finish after a stop was asked for",
         default=30.0,
+        low=0,
+        high=3600,
+    )
+    silence_limit_s: Duration = setting(
+        "How long a worker may stand still (its event loop does not turn) before it is killed and started anew; "
+        "0s: for ever",
+        default=120.0,
         low=0,
         high=3600,
     )
@@ -340,6 +349,11 @@ class SendConnector(Table):
     connect_timeout_s: Duration = setting("Patience with connecting to one address", default=30.0, low=1)
     command_timeout_s: Duration = setting("Patience with one reply", default=300.0, low=1)
     data_timeout_s: Duration = setting("Patience with the reply to the end of data", default=600.0, low=1)
+    srs: SrsRule = setting(
+        "With [srs], return paths of others are rewritten: forwarded: of mail to domains that are not ours; always: of "
+        "all mail that goes this way; never",
+        default="forwarded",
+    )
     when_no_8bitmime: Literal["send", "fail"] = setting(
         "What happens to 8-bit mail when the next hop does not announce 8BITMIME", default="send"
     )
@@ -432,6 +446,7 @@ class Settings(Table):
     destinations: dict[str, Destination] = setting("Limits of single domains", default={})
     outbound_tls: OutboundTls = setting("MTA-STS and DANE", default=OutboundTls())
     dmarc_reports: DmarcReports = setting("DMARC reports to other domains", default=DmarcReports())
+    reports: Reports = setting("Reports of others", default=Reports())
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})
@@ -448,6 +463,7 @@ class Settings(Table):
     batv: Batv = setting("Tags in return paths of our own", default=Batv())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
     dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
+    scan_workers: ScanWorkers = setting("Processes for agents of your own", default=ScanWorkers())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
     dkim: Dkim = setting("Signatures that are checked", default=Dkim())

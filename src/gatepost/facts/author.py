@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import Defect, HeaderIndex
@@ -17,8 +18,7 @@ ADDRESSES_LIMIT: Final = 20
 FIELDS_READ: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
+class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The header From."""
 
     name: ClassVar[str] = "author"
@@ -57,7 +57,7 @@ def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
     for value in values[:FIELDS_READ]:
         found = read_mailboxes(value)
         problem = problem or found.problem
-        names += [*found.groups, *(mailbox.name for mailbox in found.mailboxes)]
+        names += [*found.groups, *[mailbox.name for mailbox in found.mailboxes]]
         addresses += [mailbox.address for mailbox in found.mailboxes if mailbox.address is not None]
     if not addresses:
         problem = problem or f"no address in {name}"
@@ -66,8 +66,8 @@ def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
     kept = tuple(addresses[:ADDRESSES_LIMIT])
     return Author(
         addresses=kept,
-        domains=tuple(dict.fromkeys(address.domain for address in kept)),
-        display_names=tuple(name for name in names[:ADDRESSES_LIMIT] if name),
+        domains=tuple(dict.fromkeys([address.domain for address in kept])),
+        display_names=tuple([name for name in names[:ADDRESSES_LIMIT] if name]),
         problem=problem,
     )
 
@@ -77,14 +77,15 @@ def _fields_problem(count: int, defects: frozenset[Defect]) -> str:
         return f"{count} From fields"
     if not count:
         return NO_FROM
-    odd = defects & {
-        Defect.BLANK_BEFORE_COLON,
-        Defect.LEADING_BLANK,
-        Defect.NUL,
-        Defect.BARE_CR,
-        Defect.BARE_LF,
-    }
+    if not defects:
+        return ""
+    odd = defects & _MISLEADING
     return f"header section with {min(defect.value for defect in odd)}" if odd else ""
+
+
+_MISLEADING: Final = frozenset(
+    {Defect.BLANK_BEFORE_COLON, Defect.LEADING_BLANK, Defect.NUL, Defect.BARE_CR, Defect.BARE_LF}
+)
 
 
 def gatherer(_sources: Sources) -> Gathering:

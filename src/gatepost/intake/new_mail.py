@@ -64,6 +64,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     view: MailView
     content: Content
     index: HeaderIndex
+    message_id: str = ""
+    """The field's value, as records show it."""
     proof: ReturnPathProof = NOT_PROVEN
 
     @property
@@ -102,13 +104,13 @@ def queued_mail(
         require_tls=envelope.require_tls,
         ret=envelope.ret,
         envid=envelope.envid,
-        recipients=tuple(
-            _taken_back(decisions, state, route) if state is not None else _recipients(decisions, route, held)
-        ),
+        recipients=_taken_back(decisions, state, route)
+        if state is not None
+        else _recipients(decisions, route, held),
         size_bytes=size_bytes,
         source=source,
         client_ip=arrival.session.client_ip,
-        message_id=_text(arrival.index, b"message-id", MESSAGE_ID_LIMIT_CHARACTERS),
+        message_id=arrival.message_id,
         subject=text_of(subject, SUBJECT_LIMIT_CHARACTERS) if subject else "",
         scl=scl,
         authenticated=arrival.is_authenticated,
@@ -129,7 +131,7 @@ def _priority(arrival: Arrival, delivery: Delivery) -> Priority:
 
 def may_leave(mail: QueuedMail) -> QueuedMail | None:
     """The mail with the recipients that need not wait, for the scheduler; None when all must."""
-    ready = tuple(r for r in mail.recipients if r.state is not _DEFERRED)
+    ready = tuple([r for r in mail.recipients if r.state is not _DEFERRED])
     if len(ready) == len(mail.recipients):
         return mail
     return replace(mail, recipients=ready) if ready else None
@@ -208,14 +210,21 @@ def opinion_records(
     """The agent log of one mail: every opinion since MAIL that was more than a silent pass."""
     envelope = transaction.envelope
     for stage, recipient, disposition in hearing.verdict_log:
+        if not agent_log.is_logged(disposition):
+            continue
         about = agent_log.Subject(
             envelope=envelope,
             recipients=(recipient.address,) if recipient is not None else None,
             mail_id=transaction.mail_id,
-            message_id=_text(index, b"message-id", MESSAGE_ID_LIMIT_CHARACTERS) if index else "",
+            message_id=message_id_of(index) if index else "",
             from_addresses=(_text(index, b"from", FROM_LIMIT_CHARACTERS),) if index else (),
         )
         yield from agent_log.entries(session, stage, disposition, at=at, about=about)
+
+
+def message_id_of(index: HeaderIndex) -> str:
+    """As records show it; "" when there is none."""
+    return _text(index, b"message-id", MESSAGE_ID_LIMIT_CHARACTERS)
 
 
 def refused_recipients(decisions: Sequence[Decision], router: Router) -> tuple[QueuedRecipient, ...]:
@@ -232,30 +241,36 @@ def refused_recipients(decisions: Sequence[Decision], router: Router) -> tuple[Q
     )
 
 
-def _recipients(decisions: Sequence[Decision], route: Route, held: HeldHops) -> Iterable[QueuedRecipient]:
+def _recipients(decisions: Sequence[Decision], route: Route, held: HeldHops) -> tuple[QueuedRecipient, ...]:
+    found = []
     for number, decision in enumerate(decisions):
         hop = route(decision.recipient.address)
         waits = held(hop.key)
-        yield QueuedRecipient(
-            number=number,
-            recipient=decision.recipient,
-            next_hop=hop.key,
-            state=hop.first_state if waits is None else _DEFERRED,
-            due_at=0.0 if waits is None else waits.until_at,  # 0: at once
-            last_reply="" if waits is None else waits.why,
+        found.append(
+            QueuedRecipient(
+                number=number,
+                recipient=decision.recipient,
+                next_hop=hop.key,
+                state=hop.first_state if waits is None else _DEFERRED,
+                due_at=0.0 if waits is None else waits.until_at,  # 0: at once
+                last_reply="" if waits is None else waits.why,
+            )
         )
+    return tuple(found)
 
 
-def _taken_back(decisions: Sequence[Decision], state: MailState, route: Route) -> Iterable[QueuedRecipient]:
+def _taken_back(decisions: Sequence[Decision], state: MailState, route: Route) -> tuple[QueuedRecipient, ...]:
     """Recipients that get nothing for now, or at all."""
-    for number, decision in enumerate(decisions):
-        yield QueuedRecipient(
+    return tuple(
+        QueuedRecipient(
             number=number,
             recipient=decision.recipient,
             next_hop=route(decision.recipient.address).key,
             state=state,
             last_reply=_reason(decision.disposition) if state is MailState.QUARANTINED else "",
         )
+        for number, decision in enumerate(decisions)
+    )
 
 
 def _reason(disposition: Disposition) -> str:

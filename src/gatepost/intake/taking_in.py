@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -22,10 +22,12 @@ from gatepost.intake.new_mail import (
     content_with_trace,
     group_records,
     may_leave,
+    message_id_of,
     opinion_records,
     queued_mail,
     refused_recipients,
 )
+from gatepost.intake.reply_to_come import ReplyToCome
 from gatepost.intake.transaction import Transaction
 from gatepost.intake.unfinished import Unfinished
 from gatepost.message.firewall import firewalled
@@ -196,6 +198,7 @@ class TakingIn:
             view=self._view(_END_OF_DATA, judged, transaction, content, received),
             content=content,
             index=index,
+            message_id=message_id_of(index),
         )
         decisions = hearing.decide(arrival.view)
         if isinstance(decisions, tuple):
@@ -218,28 +221,31 @@ class TakingIn:
         content: Content | None = None,
         received: Content | None = None,
     ) -> MailView:
-        known: dict[str, Any] = {}
-        if content is not None:
-            known = {
-                "head": content.head,
-                "form": content.form,
-                "size_bytes": content.size_bytes,
-                "content": received,
-            }
+        now, envelope = self._clock.now(), transaction.envelope
+        if content is None:
+            return MailView(stage=stage, session=session, now=now, envelope=envelope)
         return MailView(
-            stage=stage, session=session, now=self._clock.now(), envelope=transaction.envelope, **known
+            stage=stage,
+            session=session,
+            now=now,
+            envelope=envelope,
+            head=content.head,
+            form=content.form,
+            size_bytes=content.size_bytes,
+            content=received,
         )
 
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
         if (watch := arrival.transaction.watch) is not None:
-            watch.judged(arrival.session, decisions, arrival.hearing.facts)
+            watch.judged(arrival.session, decisions, arrival.hearing.fact)
         if not arrival.is_authenticated:
             proof = self._proofs.find(arrival.view, arrival.hearing.facts)
             arrival = msgspec.structs.replace(arrival, proof=proof)
         result, notice = self._outcome(arrival, decisions)
         if self._dmarc_reports is not None:
             self._dmarc_reports.note(arrival.view, arrival.hearing.facts, result)
-        delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
+        effects = result.effects
+        delay_s = max([e.delay_s for e in effects if isinstance(e, DelayReply)], default=0) if effects else 0
         if result.refusal is not None:
             answer: Reply | Awaitable[Reply] = self._refuse(arrival, decisions, result.refusal)
         else:
@@ -316,26 +322,25 @@ class TakingIn:
         result: MailOutcome,
         notice: Accept | None = None,
     ) -> Awaitable[Reply]:
-        """Commit; the future is done when the mail is on stable storage, or is not ours."""
+        """Commit; the reply comes when the mail is on stable storage, or is not ours."""
         reply = Reply(250, "2.0.0", f"Queued as {mail_id_text(arrival.transaction.mail_id)}")
         try:
             changes, offered = self._changes(arrival, decisions, result, notice, reply)
         except BaseException:
             self._over(arrival.transaction, arrival.hearing, taken=False)
             raise
-        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answered = ReplyToCome()
+        taken = any(isinstance(change, Accept) for change in changes)
 
         def done(error: BaseException | None) -> None:
-            taken = error is None and any(isinstance(change, Accept) for change in changes)
-            self._over(arrival.transaction, arrival.hearing, taken=taken)
+            self._over(arrival.transaction, arrival.hearing, taken=taken and error is None)
             if error is None:
                 self._counters.add("mails_accepted", connector=arrival.session.connector)
                 for mail, content in offered:
                     self._deliveries.offer(mail, content)
             elif not isinstance(error, Fault):
                 self._log.write("error", "bug", place="store", error=repr(error))
-            if not answered.done():
-                answered.set_result(reply if error is None else reply_for(error))
+            answered.come(reply if error is None else reply_for(error))
 
         self._store.commit(changes, done)
         return answered

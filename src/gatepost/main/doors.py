@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
-from gatepost.adapters.tls import ServerTls
 from gatepost.config.settings import Settings
 from gatepost.intake.door import Door
 from gatepost.main.sockets import bindings_of
+from gatepost.ports.tls import TlsServer
 
 
 def doors_of(
-    settings: Settings, sockets: dict[str, socket.socket], tls: Mapping[str, ServerTls]
+    settings: Settings, sockets: dict[str, socket.socket], tls: Mapping[str, TlsServer]
 ) -> dict[socket.socket, list[Door]]:
     """Which doors are behind which socket."""
     doors = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gatepost.adapters.certificate_watch import CertificateWatch
+from gatepost.adapters.certificate_watch import CertificateWatch, WatchedTls
 from gatepost.adapters.certificates import Pair, ServerOptions
 from gatepost.adapters.tls import ServerTls, self_signed
 from gatepost.config.settings import ReceiveConnector, Settings
@@ -12,7 +12,7 @@ from gatepost.main.places import tls_directory
 from gatepost.ports.log import Counters, Log
 
 
-def server_tls(settings: Settings, *, now: float) -> dict[str, ServerTls]:
+def server_tls(settings: Settings, now: float) -> dict[str, ServerTls]:
     """By connector; those without TLS are not there. now: seconds since the epoch. Raises WorldFault."""
     return {
         name: _of(settings, connector, now)
@@ -22,7 +22,7 @@ def server_tls(settings: Settings, *, now: float) -> dict[str, ServerTls]:
 
 
 def certificate_watch(
-    settings: Settings, doors: Mapping[str, ServerTls], *, log: Log, counters: Counters
+    settings: Settings, doors: Mapping[str, WatchedTls], *, log: Log, counters: Counters
 ) -> CertificateWatch:
     """Of everything our connectors show."""
     ways = {

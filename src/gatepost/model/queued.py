@@ -16,6 +16,8 @@ from gatepost.model.proof import NOT_PROVEN, ReturnPathProof
 class MailState(Enum):
     """Where one recipient of a mail stands. queue/states.py has the table of what leads where."""
 
+    __hash__ = object.__hash__  # looked up for every row: by identity, not by a Python function
+
     READY = "ready"
     LEASED = "leased"
     DEFERRED = "deferred"

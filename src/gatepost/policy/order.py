@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gatepost.agents.authentication_results import AuthenticationResults
@@ -69,6 +69,7 @@ from gatepost.policy.agent import Agent, name_of, settings_of
 from gatepost.policy.alarm import Alarm
 from gatepost.policy.behind_relays import behind_relays
 from gatepost.policy.docket import Docket
+from gatepost.policy.elsewhere import Elsewhere, ScanPool
 from gatepost.policy.folding import Scale
 from gatepost.policy.panel import Audience, Member, Spared, panels_for
 from gatepost.policy.runner import PolicyRunner
@@ -79,6 +80,7 @@ from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
+from gatepost.ports.scanning import Scanner
 from gatepost.ports.shared import SharedState
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
 from gatepost.standards.return_paths import ReturnPaths
@@ -246,6 +248,7 @@ def build(
     lookup: Lookup | None = None,
     bodies: SpooledBodies | None = None,
     return_paths: ReturnPaths | None = None,
+    scanner: Scanner | None = None,
     sending_accounts: SendingAccounts | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
@@ -257,6 +260,7 @@ def build(
     lookup: for questions of one type; None: agents that need the answers are not asked.
     bodies: those on disk, for facts that read them.
     return_paths: SRS and tags; None: no return path is signed.
+    scanner: asks third parties' agents in scan workers; None: they run in this process.
     sending_accounts: what a directory knows of accounts' addresses; None: nothing.
 
     Raises ValueError when agents, facts or settings do not fit together.
@@ -266,6 +270,12 @@ def build(
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
     if shared is None:
         shared = MemoryShared()
+    alarm = Alarm(log, counters)
+    pool = (
+        ScanPool(scanner=scanner, shared=shared, alarm=alarm, deaths=settings.scan_workers.deaths)
+        if scanner is not None and third_party.agents
+        else None
+    )
     relays = IpRanges(settings.server.internal_relays)
     dockets = {}
     if lookup is None:
@@ -293,6 +303,8 @@ def build(
             sending_accounts=sending_accounts,
         )
         members = _members(kinds, agent_tables, site, has_providers=bool(providers))
+        if pool is not None:
+            members = [_moved_elsewhere(member, third_party, pool) for member in members]
         facts = _gatherings(third_party, sources)
         spared = _spared(members)
         dockets[name] = Docket(
@@ -307,9 +319,29 @@ def build(
         scale=Scale.of(settings.policy),
         deadline_s=settings.policy.deadline_s,
         revision=revision,
-        alarm=Alarm(log, counters),
+        alarm=alarm,
         questions_per_mail=settings.dns.questions_per_mail,
     )
+
+
+def third_party_agents(
+    settings: Settings, agent_tables: Mapping[str, Table], third_party: ThirdParty, accepted: AcceptedDomains
+) -> dict[tuple[str, str], Agent]:
+    """Agents by receive connector and name, as a scan worker asks them."""
+    kinds = [kind for kind in third_party.agents if name_of(kind) not in settings.policy.disabled]
+    return {
+        (name, member.agent.name): member.agent
+        for name, connector in settings.receive_connectors.items()
+        for member in _members(
+            kinds, agent_tables, site_of(settings, name, connector, accepted), has_providers=False
+        )
+    }
+
+
+def _moved_elsewhere(member: Member, third_party: ThirdParty, pool: ScanPool) -> Member:
+    if not isinstance(member.agent, third_party.agents):
+        return member
+    return Member(agent=Elsewhere(member.agent, pool), settings=member.settings)
 
 
 def _spared(members: Iterable[Member]) -> Spared:
@@ -415,7 +447,8 @@ def _members(
 
 
 def _gatherings(third_party: ThirdParty, sources: Sources) -> dict[type[Any], Gathering]:
-    found = [gatherer(sources) for gatherer in (*GATHERERS, *third_party.gatherers)]
+    ours = [replace(gatherer(sources), begins_at_once=True) for gatherer in GATHERERS]
+    found = [*ours, *(gatherer(sources) for gatherer in third_party.gatherers)]
     _check_unique("facts", (gathering.fact.name for gathering in found))
     return {gathering.fact: gathering for gathering in found}
 

@@ -106,6 +106,16 @@ METRICS: Final = (
     Metric(
         "dmarc_reports", "DMARC reports to other domains, by result (sent, suppressed, failed)", ("result",)
     ),
+    Metric(
+        "dmarc_failure_reports",
+        "Reports of single mails to other domains, by result (sent, suppressed, limited, silent, failed)",
+        ("result",),
+    ),
+    Metric(
+        "reports_received",
+        "Reports of others, by kind (dmarc, tls, failure, none) and result (kept, duplicate, unreadable, failed)",
+        ("kind", "result"),
+    ),
     Metric("dns_problems", "What is wrong with the records of our own domains", ("domain",), _GAUGE),
     Metric("dns_changes", "Changes of the records of our own domains", ("domain",)),
     Metric("notices", "Notices written, by kind", ("kind",)),

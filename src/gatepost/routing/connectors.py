@@ -53,6 +53,11 @@ class ConnectorChoice:
         for ranked in self._ranked.values():
             ranked.sort()
 
+    @property
+    def weighs(self) -> bool:
+        """The size of a mail may decide."""
+        return bool(self._limits)
+
     def connector_for(self, domain: str, size_bytes: int = 0) -> str | None:
         """The name of the connector for a domain (as in Address.domain); None when nothing matches.
 
