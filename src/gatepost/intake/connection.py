@@ -399,7 +399,7 @@ class Connection(asyncio.Protocol):
             try:
                 result = finished.result()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the edge of a session
-                if finished.cancelled() and self._transport is None:
+                if finished.cancelled() and (self._transport is None or self._transport.is_closing()):
                     return  # the worker ends, and this session has: no bug, and nobody to answer
                 result = self._our_fault(error)  # a bug never accepts a mail and never bounces one
             if self._transport is None:
