@@ -12,7 +12,7 @@ from gatepost.model.envelope import Notify
 from gatepost.model.queued import Accept, Change, KeepDossier, MailState, Settle, Settlement
 from gatepost.queue.states import settled
 from sim.boxes import Boxes
-from sim.facts import check_dossier
+from sim.facts import Dossier
 from sim.journal import Journal, Kept, Said
 
 MARK: Final = b"X-Sim: "
@@ -41,7 +41,8 @@ class Durable:
                 case Accept(mail=mail):
                     self._accepted(change)
                     if mail.mail_id in dossiers:
-                        check_dossier(mail, dossiers[mail.mail_id], self._journal)
+                        sent = self._journal.sent.get(self._journal.kept[mail.mail_id].name)
+                        Dossier(mail, sent, self._journal).check(dossiers[mail.mail_id])
                 case Settle():
                     self._settled(change, notices)
 
