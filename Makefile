@@ -81,7 +81,7 @@ fuzz: dev ## Hostile bytes for every reader, and any conversation against a mode
 nightly: ## The long forms of crash, powercut, iofaults, sim, fuzz and mutate: about a night
 	@$(MAKE) crash KILLS=5000
 	@$(MAKE) powercut STATES=20000
-	@$(MAKE) iofaults CALLS=500
+	@$(MAKE) iofaults CALLS=500 ARGS=--both
 	@$(MAKE) sim SEEDS=5000
 	@$(MAKE) fuzz GUIDED=600 ARGS="--sequences 1000000 --runs 50000 $(ARGS)"
 	@$(MAKE) mutate

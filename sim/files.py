@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -54,10 +55,17 @@ class SimOs:
 
 FILES: Final = SimOs()
 """Of the run that is played: there is one at a time in a Python process."""
+_MODULES: Final = (bodies, disk, maildir)
 ERRORS: Final = (errno.ENOSPC, errno.EIO)
 
 
-def use_simulated_files() -> None:
-    """Once in a Python process."""
-    for module in (bodies, disk, maildir):
+@contextmanager
+def simulated_files() -> Iterator[None]:
+    """While a run is played; afterwards the adapters have the real system again."""
+    for module in _MODULES:
         vars(module)["os"] = FILES
+    try:
+        yield
+    finally:
+        for module in _MODULES:
+            vars(module)["os"] = os

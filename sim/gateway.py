@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, MutableSequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -26,7 +27,7 @@ from gatepost.main.world import World
 from gatepost.policy import third_party
 from sim.boxes import Boxes
 from sim.disk import Disk
-from sim.files import use_simulated_files
+from sim.files import simulated_files
 from sim.journal import Journal
 from sim.loop import EPOCH_AT, Process, SimLoop
 from sim.names import Names
@@ -204,14 +205,26 @@ class Life:
         return (self.worker, *self.succession._elders.values())
 
 
-def slow_down_the_watch() -> None:
-    """Once in a Python process, before the first run."""
+@contextmanager
+def simulated_surroundings() -> Iterator[None]:
+    """While a run is played: what only looks around looks less often, and the files are simulated ones."""
+    before = [(vars(module), {name: vars(module)[name] for name in names}) for module, names in _PACE.items()]
+    installed, every = third_party._installed, Worker._every
     for module, names in _PACE.items():
         vars(module).update(names)
-    if not hasattr(third_party._installed, "cache_clear"):
-        cast(Any, third_party)._installed = cache(third_party._installed)
-        use_simulated_files()
-        cast(Any, Worker)._every = _seldom(Worker._every)
+    cast(Any, third_party)._installed = _installed_once
+    cast(Any, Worker)._every = _seldom(every)
+    try:
+        with simulated_files():
+            yield
+    finally:
+        for place, values in before:
+            place.update(values)
+        cast(Any, third_party)._installed = installed
+        cast(Any, Worker)._every = every
+
+
+_installed_once = cache(third_party._installed)
 
 
 def _seldom(every: Callable[..., None]) -> Callable[..., None]:

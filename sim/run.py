@@ -22,7 +22,7 @@ from sim.clients import Client, Manner, World
 from sim.configuration import FILE, configuration, text_of
 from sim.disk import Disk
 from sim.files import FILES, PLENTY_BYTES
-from sim.gateway import Life, Place, build, slow_down_the_watch
+from sim.gateway import Life, Place, build, simulated_surroundings
 from sim.guests import Harvester, Returning
 from sim.hops import Hop
 from sim.journal import Journal
@@ -69,7 +69,11 @@ class Result:
 
 def run(seed: int) -> Result:
     """Play one seed. The same seed gives the same result, byte for byte."""
-    slow_down_the_watch()
+    with simulated_surroundings():
+        return _run(seed)
+
+
+def _run(seed: int) -> Result:
     place = Path(tempfile.mkdtemp(prefix="sim-", dir=_memory()))
     loop = SimLoop(Random(f"pool {seed}"))
     simulation = Simulation(plan_of(seed), loop, place)

@@ -122,6 +122,8 @@ def client_pump(server_name: str, link: LinkTls) -> SimTls:
 @dataclass(frozen=True)
 class _Context:
     expires_at: float = inf
+    names: tuple[str, ...] = ()
+    issuer: str = ""
 
 
 class SimDoorTls:

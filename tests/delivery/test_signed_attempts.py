@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from tests.delivery.test_signing import MAIL, Desk, Files, checked, mail, sent
 
+from gatepost.config.settings import SendConnector
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.message.headers import split
@@ -37,7 +38,7 @@ class Carrier:
 class Hop:
     """A next hop by wire."""
 
-    kind = HopKind.SMART_HOST
+    kind, settings = HopKind.SMART_HOST, SendConnector.model_validate({"address-spaces": ("*",)})
 
 
 def attempt(content: Content, desk: Desk) -> tuple[Attempt, Any, list[Content]]:

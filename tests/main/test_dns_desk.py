@@ -127,6 +127,7 @@ $TTL 300
 @ TXT "verification=1"
 ns A 127.0.0.1
 mx A 192.0.2.1
+s1._domainkey TXT "k=rsa; p=OLD"
 """
 
 
@@ -172,13 +173,14 @@ def test_records_are_published_by_update(primary: tuple[int, Path], tmp_path: Pa
             hosts=tuple(f"host-{n}.of-a-long-name.b.example" for n in range(8)),
             sts="testing",
             tlsa=(("mx.b.example", "3 1 1 " + "ab" * 32),),
+            dkim=(("s1", "v=DKIM1; k=rsa; p=" + "A" * 400),),
         ),
         today="20261127",
     )
     assert len(wanted.spf) > 255
     server = f"127.0.0.1:{port}"
     done = desk.publish(wanted, zone="b.example", server=server, key_file=str(key))
-    assert sum(line.startswith("removed") for line in done) == 1
+    assert sum(line.startswith("removed") for line in done) == 2
     after = desk.survey("b.example", selectors=(), addresses=())
     assert after.spf == (wanted.spf,)
     assert after.dmarc == ("v=DMARC1; p=reject; rua=mailto:d@b.example",)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from gatepost.adapters.shared_file import DamagedFile, Place, SharedFile, Write, set_aside
+from gatepost.adapters.shared_file import Place, SharedFile, Write
+from gatepost.adapters.sqlite_files import DamagedFile, set_aside
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Log
 from gatepost.ports.memory_shared import (

@@ -186,8 +186,9 @@ class NextHopConnection:
     # -- opening ----------------------------------------------------------------------------------
 
     async def _hello(self, patience_s: float) -> None:
-        self.engine.hello()
-        _agreed((await self._expect(Introduced, patience_s)).reply, "EHLO")
+        plain = self.settings.force_helo
+        self.engine.hello(plain=plain)
+        _agreed((await self._expect(Introduced, patience_s)).reply, "HELO" if plain else "EHLO")
 
     async def _secure(self, link: LinkTls, patience_s: float) -> None:
         demanded = link.is_demanded

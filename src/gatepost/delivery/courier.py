@@ -24,7 +24,7 @@ from gatepost.protocol.smtp_client import ClientEngine
 from gatepost.queue.active import Parcel
 from gatepost.records.wire_log import endpoint
 from gatepost.routing.hosts import Failure, Host, Hosts
-from gatepost.routing.link_policies import HopPolicy, HostLink, LinkPolicies, PublishedPolicy
+from gatepost.routing.link_policies import HopPolicy, HostLink, LinkPolicies, PublishedPolicy, SmartHostPolicy
 from gatepost.routing.link_tls import link_tls_of
 from gatepost.routing.next_hop import NextHop
 
@@ -191,18 +191,18 @@ class Courier:
             return Line(next_hop, host, connection)
         raise NoHost(reasons[-1] if reasons else f"no answer within {CONNECTING_LIMIT_S:.0f} s")
 
-    async def _policy(self, next_hop: NextHop, link: LinkTls) -> HopPolicy | None:
-        """What the next hop's domain publishes. Raises NoHost when that must be known and is not."""
+    async def _policy(self, next_hop: NextHop, link: LinkTls) -> HopPolicy | SmartHostPolicy | None:
+        """What the next hop's domain or smart hosts publish. Raises NoHost when that must be known and is not."""
         if self._policies is None:
             return None
         try:
             return await self._policies.of(next_hop, link)
         except WorldFault as fault:
-            self._failed(next_hop, next_hop.domain, fault.reason)
+            self._failed(next_hop, next_hop.domain or next_hop.key, fault.reason)
             raise NoHost(f"451 4.7.5 {fault.reason}") from fault
 
     async def _asked(
-        self, policy: HopPolicy | None, next_hop: NextHop, host: Host, link: LinkTls
+        self, policy: HopPolicy | SmartHostPolicy | None, next_hop: NextHop, host: Host, link: LinkTls
     ) -> HostLink:
         """What is asked of TLS with one host. Raises WorldFault when it must not be used."""
         if policy is None:

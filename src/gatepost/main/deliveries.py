@@ -15,10 +15,13 @@ from gatepost.main.dmarc_reports import DmarcReporter, heeding_failures
 from gatepost.main.lasting import Lasting
 from gatepost.main.notice_writer import NoticeWriter
 from gatepost.main.outbound_tls import OutboundTlsParts
+from gatepost.main.report_keeping import report_inbox
+from gatepost.main.return_paths import spf_asker
 from gatepost.main.signing_keys import signer_of
 from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.wire_logs import WireLogFiles
+from gatepost.main.world import NameServers
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.ports.resolver import Resolver
 from gatepost.ports.world import Randomness
@@ -30,7 +33,7 @@ from gatepost.standards.return_paths import ReturnPaths
 def deliveries_of(
     settings: Settings,
     lasting: Lasting,
-    resolver: Resolver,
+    resolver: NameServers,
     router: Router,
     notices: NoticeWriter,
     *,
@@ -80,7 +83,13 @@ def deliveries_of(
         ),
         router=router,
         attempts=Attempts(
-            store=store, courier=courier, maildir=maildir, signer=signer, return_paths=return_paths
+            store=store,
+            courier=courier,
+            maildir=maildir,
+            signer=signer,
+            reports=report_inbox(settings, lasting),
+            return_paths=return_paths,
+            publishes_spf=spf_asker(resolver, settings.dns.timeout_s),
         ),
         settling=Settling(
             queue=settings.queue,

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.adapters.list_feeds import ListFeeds
 from gatepost.config.load import Configuration
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.call_forward import Surroundings
 from gatepost.facts.provider_desk import ProviderDesk
+from gatepost.main.accounts import sending_accounts_of
 from gatepost.main.directories import RecipientSources, recipient_sources
 from gatepost.main.dns_desk import DnsMonitorDuty
 from gatepost.main.ground import Ground, ground_of
@@ -27,6 +27,7 @@ from gatepost.main.list_sources import LIST_TABLES, lists_of
 from gatepost.main.logs import reopen_log
 from gatepost.main.outbound_tls import FIRST_WORKER
 from gatepost.main.pressure_watch import resource_states, why_no_mail
+from gatepost.main.report_keeping import report_duty
 from gatepost.main.worker import Worker
 from gatepost.policy import order
 from gatepost.policy.runner import PolicyRunner
@@ -71,10 +72,11 @@ def build(configuration: Configuration, lasting: Lasting, before: Worker | None)
         watch=incoming.watch,
         brake=incoming.brake,
         tokens=incoming.tokens,
-        certificates=CertificateWatch(incoming.tls, log=lasting.log, counters=lasting.counters),
+        certificates=incoming.certificates,
         tasks=set(),
         outbound_tls=outgoing.outbound_tls,
         dmarc_reports=outgoing.dmarc_reports,
+        report_duty=report_duty(settings, lasting, resolver),
         dns_monitor=_dns_monitor(ground),
     )
 
@@ -98,13 +100,15 @@ def _judging(ground: Ground) -> Judging:
         lookup=resolver,
         bodies=lasting.store,
         return_paths=ground.return_paths,
+        scanner=lasting.world.scanner(settings),
+        sending_accounts=sending_accounts_of(settings, monotonic=lasting.system_clock.monotonic),
     )
     return Judging(recipients=recipients, feeds=feeds, providers=providers, runner=runner)
 
 
 def _recipients(ground: Ground) -> RecipientSources:
     settings, lasting, world = ground.settings, ground.lasting, ground.lasting.world
-    if kept := ground.kept("recipients", "directories", "accepted_domains", "dns", "server"):
+    if kept := ground.kept("recipients", "directories", "accepted_domains", "dns", "server", "reports"):
         return kept.recipients  # with the last good lists
     around = Surroundings(
         dialer=world.dialer,
@@ -157,9 +161,10 @@ def _commands(ground: Ground, outgoing: Outgoing, incoming: Incoming) -> WorkerC
             stressed=lambda: listener.stressed,
             why_not_accepting=partial(why_no_mail, pressure),
             shared_problem=lasting.shared_problem,
+            certificates=incoming.certificates.shown,
         ),
         clock=clock,
-        route=lambda address: router.next_hop_for(address).key,
+        route=lambda mail, recipient: router.next_hop_of(mail, recipient).key,
         notice_about=outgoing.notices.about_removed(lasting.store.content),
         deliveries=outgoing.scheduler,
         queue=settings.queue,

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gatepost.adapters.certificate_watch import CertificateWatch
 from gatepost.config.limit_settings import Intake
-from gatepost.config.settings import Settings
 from gatepost.intake.account_rates import AccountRates
 from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door
@@ -20,12 +20,13 @@ from gatepost.intake.pressure import Pressure, marks_of
 from gatepost.intake.taking_in import TakingIn
 from gatepost.main.accounts import accounts_of
 from gatepost.main.descriptors import affordable
+from gatepost.main.doors import doors_of
 from gatepost.main.ground import Ground
 from gatepost.main.guarding import guard_of
 from gatepost.main.integrated import integrated_logins
 from gatepost.main.joining_outgoing import Outgoing
 from gatepost.main.pressure_watch import PressureWatch, watch_of
-from gatepost.main.sockets import bindings_of
+from gatepost.main.server_tls import certificate_watch
 from gatepost.main.tokens import Tokens
 from gatepost.main.world import DoorTls
 from gatepost.policy.runner import PolicyRunner
@@ -43,6 +44,7 @@ class Incoming:
     brake: LogBrake
     intake: Intake
     listener: Listener
+    certificates: CertificateWatch
 
 
 def join_incoming(ground: Ground, outgoing: Outgoing, runner: PolicyRunner) -> Incoming:
@@ -72,7 +74,7 @@ def join_incoming(ground: Ground, outgoing: Outgoing, runner: PolicyRunner) -> I
         guarding=guard,
     )
     tls = lasting.world.door_tls(settings, lasting.system_clock.now())
-    doors = _doors(settings, lasting.sockets, tls)
+    doors = doors_of(settings, lasting.sockets, tls)
     intake = affordable(settings.intake, lasting.log)
     listener = (
         before.listener
@@ -84,6 +86,7 @@ def join_incoming(ground: Ground, outgoing: Outgoing, runner: PolicyRunner) -> I
             clock=lasting.clock,
             randomness=lasting.world.randomness,
             intake=intake,
+            neighbours=lasting.neighbours,
         )
     )
     return Incoming(
@@ -95,6 +98,7 @@ def join_incoming(ground: Ground, outgoing: Outgoing, runner: PolicyRunner) -> I
         brake=brake,
         intake=intake,
         listener=listener,
+        certificates=certificate_watch(settings, tls, log=lasting.log, counters=lasting.counters),
     )
 
 
@@ -155,18 +159,3 @@ def _pressure(ground: Ground) -> tuple[Pressure, PressureWatch]:
         log=lasting.log,
     )
     return pressure, watch
-
-
-def _doors(
-    settings: Settings, sockets: dict[str, socket.socket], tls: Mapping[str, DoorTls]
-) -> dict[socket.socket, list[Door]]:
-    """Which doors are behind which socket."""
-    doors = {
-        name: Door(name, connector, hostname=settings.server.hostname, tls=tls.get(name))
-        for name, connector in settings.receive_connectors.items()
-        if connector.enabled
-    }
-    bindings = bindings_of(settings.receive_connectors)
-    # A former worker, which only delivers what is left, has no sockets.
-    served = {sockets[binding]: names for binding, names in bindings.items() if binding in sockets}
-    return {listening: [doors[name] for name in names] for listening, names in served.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gatepost.delivery.scheduler import Scheduler
 from gatepost.main.deliveries import deliveries_of
-from gatepost.main.dmarc_reports import DmarcReporter, dmarc_reporter
+from gatepost.main.dmarc_reports import REPORT_TABLES, DmarcReporter, dmarc_reporter
 from gatepost.main.ground import Ground
 from gatepost.main.notice_writer import NoticeWriter, house_of
 from gatepost.main.outbound_tls import OutboundTlsParts, outbound_tls_parts, tls_reporter
@@ -38,7 +38,7 @@ def join_outgoing(ground: Ground) -> Outgoing:
     kept = ground.kept("wire_logs", "receive_connectors", "send_connectors")
     wire_logs = kept.wire_logs if kept else open_wire_logs(settings, lasting.number, lasting.system_clock)
     outbound_tls = _outbound_tls(ground)
-    kept = ground.kept("dmarc_reports", "dns", "send_connectors", "server", "accepted_domains", "queue")
+    kept = ground.kept(*REPORT_TABLES)
     dmarc_reports = (
         kept.dmarc_reports if kept else dmarc_reporter(settings, lasting, ground.resolver, router, randomness)
     )

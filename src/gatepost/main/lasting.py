@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gatepost.adapters.address_lists import SPACE_LIMITS, SharedAddressLists
+from gatepost.adapters.neighbours import WorkerCounts
 from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.config.settings import Settings
@@ -62,6 +63,8 @@ class Lasting:
     """What all workers know together."""
     lists: SharedAddressLists = field(init=False)
     """IP block and allow lists."""
+    neighbours: WorkerCounts | None = None
+    """What workers count together of clients; None: there is one."""
     deliveries: DeliveriesInForce = field(default_factory=DeliveriesInForce)
     commands: WorkerCommands | None = None
     """Of the configuration in force."""
@@ -95,6 +98,7 @@ class Lasting:
         log: ReopenedLog,
         world: World,
         shared: SharedStore | MemoryShared,
+        neighbours: WorkerCounts | None = None,
     ) -> Lasting:
         """At a worker's start. number: the worker's."""
         clock = QueueClock(world.clock, last_seen_at=store.last_seen_at)
@@ -109,6 +113,7 @@ class Lasting:
             ids=MailIds(number, after=store.last_mail_id),
             started_at=world.clock.now(),
             shared=shared,
+            neighbours=neighbours,
         )
 
     async def take(self, path: str, text: str) -> str:

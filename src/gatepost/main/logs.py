@@ -7,7 +7,7 @@ from typing import BinaryIO, Final, Protocol
 
 from gatepost.adapters.log import DirectLog, JsonLog, open_log_file
 from gatepost.adapters.world import SystemClock
-from gatepost.config.settings import Log
+from gatepost.config.log_settings import Log
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Log as EventLog
 

@@ -59,7 +59,7 @@ def route_again(store: SqliteStore, router: Router, *, now: float) -> None:
         for mail in page:
             found = []
             for recipient in mail.recipients:
-                hop = router.next_hop_for(recipient.recipient.address)
+                hop = router.next_hop_of(mail, recipient)
                 if recipient.state is MailState.UNREACHABLE and hop.first_state is MailState.READY:
                     found.append(
                         Settlement(

@@ -33,6 +33,7 @@ from gatepost.main.list_sources import start_lists
 from gatepost.main.outbound_tls import OutboundTlsParts
 from gatepost.main.own_store import route_again
 from gatepost.main.pressure_watch import PressureWatch
+from gatepost.main.report_keeping import ReportDuty
 from gatepost.main.tokens import Tokens
 from gatepost.main.wire_logs import WireLogFiles
 from gatepost.main.world import ControlDoor, NameServers
@@ -75,6 +76,7 @@ class Worker:
     outbound_tls: OutboundTlsParts = field(default_factory=OutboundTlsParts)
     dns_monitor: DnsMonitorDuty | None = None
     dmarc_reports: DmarcReporter | None = None
+    report_duty: ReportDuty | None = None
 
     async def start(self) -> None:
         """From the inside out: deliveries first, doors last."""
@@ -117,10 +119,9 @@ class Worker:
         self._every(REFRESH_S, self.lasting.clock_watch.look)
         self._every(PURGE_S, self._purge)
         self._every(PURGE_S, self.outbound_tls.tick)
-        if self.dmarc_reports is not None:
-            self._every(PURGE_S, self.dmarc_reports.tick)
-        if self.dns_monitor is not None:
-            self._every(PURGE_S, self.dns_monitor.tick)
+        for duty in (self.dmarc_reports, self.report_duty, self.dns_monitor):
+            if duty is not None:
+                self._every(PURGE_S, duty.tick)
         self._every(self.settings.back_pressure.interval_s, self.watch.look)
 
     async def stop(self, timeout_s: float, *, elders: Sequence[Worker] = ()) -> None:

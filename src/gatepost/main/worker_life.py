@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import signal
 from collections.abc import Callable
@@ -28,6 +29,7 @@ def run_worker(configuration: Configuration, number: int, birth: Birth) -> int:
     """A worker's whole life; returns its exit status."""
     log = open_log(configuration.settings.log, f"worker-{number}")
     tell_unraisable(log)
+    faulthandler.enable()  # the supervisor ends a worker that stands still with SIGABRT: say where it stood
     try:
         with asyncio.Runner(loop_factory=loop_factory(configuration.settings)) as runner:
             return runner.run(_live(configuration, number, birth, log))
@@ -57,7 +59,7 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
     if store is None:
         return 0
     shared = open_shared(configuration.settings, world.clock, log)
-    lasting = Lasting.around(store, number, birth.sockets, log, world, shared)
+    lasting = Lasting.around(store, number, birth.sockets, log, world, shared, birth.neighbours)
     worker = build(configuration, lasting, None)
     succession = Succession(worker, lasting, build)
     for name, state in birth.held.items():

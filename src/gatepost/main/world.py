@@ -19,11 +19,13 @@ from gatepost.config.dns_settings import Dns
 from gatepost.config.settings import Settings
 from gatepost.main.dns_check import Servers
 from gatepost.main.places import control_socket, store_directory, workers_of
+from gatepost.main.scanning import scanner_of
 from gatepost.main.server_tls import server_tls
 from gatepost.ports.log import Counters
 from gatepost.ports.maildir import Maildirs
 from gatepost.ports.resolver import Resolver
 from gatepost.ports.resources import Resources
+from gatepost.ports.scanning import Scanner
 from gatepost.ports.tls import TlsServer
 from gatepost.ports.wire import Dialer
 from gatepost.ports.world import Clock, Randomness
@@ -90,4 +92,6 @@ class World:
     """By connector; now: seconds since the epoch. Raises WorldFault."""
     resources: Callable[[Settings, int], Resources] = system_resources
     """For the settings and the worker's number."""
+    scanner: Callable[[Settings], Scanner | None] = scanner_of
+    """Asks third parties' agents elsewhere; None: they are asked in the worker."""
     control: Callable[[Settings, int, Callable[[bytes], Awaitable[bytes]]], ControlDoor] = system_control

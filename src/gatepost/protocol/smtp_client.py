@@ -193,8 +193,11 @@ class ClientEngine:
 
     # -- what the driver says -----------------------------------------------------------------
 
-    def hello(self) -> None:
-        """EHLO or LHLO; a refused EHLO is followed by HELO (RFC 5321 §3.2)."""
+    def hello(self, *, plain: bool = False) -> None:
+        """EHLO or LHLO; a refused EHLO is followed by HELO (RFC 5321 §3.2). plain: HELO at once."""
+        if plain:
+            self._say(Step.HELO_AFTER_EHLO, b"HELO " + self._hostname + b"\r\n")
+            return
         self._say(Step.HELLO, (b"LHLO " if self._lmtp else b"EHLO ") + self._hostname + b"\r\n")
 
     def start_tls(self) -> None:
