@@ -52,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows=wishes.rows,
         queues=wishes.queues or (_SHORT_QUEUES if wishes.short else usual.queues),
         hostile_s=wishes.hostile or (_SHORT_HOSTILE_S if wishes.short else usual.hostile_s),
+        output=Path(wishes.output),
         is_short=wishes.short,
     )
-    directory = Path(tempfile.mkdtemp(prefix="gatepost-bench-", dir=wishes.directory))
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=wishes.directory))
     directory.chmod(_ONE_STEP_DOWN)
     try:
         status = _run(plan, directory, only=wishes.only)
@@ -77,8 +78,8 @@ def _run(plan: Plan, directory: Path, *, only: Sequence[str]) -> int:
     if Gatepost in kinds:
         lines += _others(plan, directory)
     print(text_of(lines, known, lost))
-    file = Path("build") / f"bench-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
-    file.parent.mkdir(exist_ok=True)
+    file = plan.output / f"bench-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(data_of(lines, results, known, lost), indent=1))
     print(f"every round: {file}")
     return 1 if any(lost.values()) else 0
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         "--queues", type=_numbers, default=(), help="mails queued, for the rows start and growth"
     )
     parser.add_argument("--hostile", type=float, default=0.0, help="seconds of the row hostile")
+    parser.add_argument("--output", default="build", help="where results and filled stores are kept")
     parser.add_argument(
         "--directory",
         default=os.environ.get("BENCH_DIRECTORY", "/var/tmp"),

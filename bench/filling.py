@@ -36,7 +36,6 @@ from gatepost.ports.store import MailFilter, RecordFilter
 from gatepost.queue.states import settled
 
 BODY_BYTES: Final = 1024
-KEPT: Final = Path("build/bench-stores")
 FRESH_S: Final = 6 * 3600.0
 """Older ones are filled again: what is written in them has an age."""
 _BATCH_MAILS: Final = 2000
@@ -56,7 +55,7 @@ class _Pattern:
     dossier: bytes
 
 
-def filled(mails: int, directory: Path, *, kept: Path = KEPT) -> Path:
+def filled(mails: int, directory: Path, *, kept: Path) -> Path:
     """A state directory with one worker's store of so many mails that are deferred, made or found below `kept`.
 
     directory: where a gateway may run for the pattern. It is not to be changed: copy it.

@@ -84,11 +84,13 @@ class Gatepost(Server):
         *,
         state: Path | None = None,
         workers: int | str = "auto",
+        more: str = "",
     ) -> None:
-        """state: a state directory that is there already."""
+        """state: a state directory that is there already. more: further tables, in TOML."""
         super().__init__(directory, sink)
         self._state = state or directory / "state"
         self._workers = workers
+        self._more = more
         self._names = NameServer()
 
     def prepare(self) -> None:
@@ -106,7 +108,7 @@ class Gatepost(Server):
             sink=self.sink.port if self.sink is not None else 9,
             suspended="false" if self.sink is not None else "true",
         )
-        (self.directory / "gatepost.toml").write_text(text)
+        (self.directory / "gatepost.toml").write_text(text + self._more)
 
     def launch(self) -> subprocess.Popen[bytes]:
         """The supervisor."""

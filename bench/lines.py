@@ -47,6 +47,11 @@ class Line:
         return spread_of(self.ours) if self.ours else None
 
     def ratio_to(self, other: str) -> Spread | None:
-        """Gatepost's figure divided by the other's, round by round; None where one was not measured."""
-        theirs = self.others.get(other, ())
-        return ratios(self.ours, theirs) if self.ours and theirs else None
+        """Gatepost's figure divided by the other's, round by round; None where one was not measured.
+
+        A round that was too short for the other's clock (CPU time is counted in hundredths) is left out.
+        """
+        pairs = [
+            (one, other) for one, other in zip(self.ours, self.others.get(other, ()), strict=False) if other
+        ]
+        return ratios([one for one, _ in pairs], [one for _, one in pairs]) if pairs else None

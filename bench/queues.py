@@ -32,7 +32,7 @@ _GROWTH_SESSIONS: Final = 10
 def start_lines(plan: Plan, directory: Path, say: Callable[[str], None]) -> list[Line]:
     """Seconds to the banner over each queue, after a stop and after a kill, beside those of a gateway without mail."""
     lengths = [0, *plan.queues[-2:]]
-    gates = {mails: _gateway(mails, directory / f"start-{mails}") for mails in lengths}
+    gates = {mails: _gateway(mails, plan.output, directory / f"start-{mails}") for mails in lengths}
     times: dict[tuple[int, bool], list[float]] = {}
     memory: dict[int, list[float]] = {}
     for number in range(1 if plan.is_short else plan.rounds):
@@ -64,7 +64,7 @@ def growth_lines(plan: Plan, directory: Path, say: Callable[[str], None]) -> lis
         gates = {}
         for mails in lengths:
             sink = running.enter_context(MailSink(directory))
-            gate = _gateway(mails, directory / f"growth-{mails}", sink)
+            gate = _gateway(mails, plan.output, directory / f"growth-{mails}", sink)
             gates[mails] = running.enter_context(gate)
             offer(Scenario(_GROWTH_SESSIONS, True, 100, Work.RELAY), gate)
         for number in range(plan.rounds):
@@ -88,10 +88,11 @@ def growth_lines(plan: Plan, directory: Path, say: Callable[[str], None]) -> lis
     ]
 
 
-def _gateway(mails: int, directory: Path, sink: MailSink | None = None) -> Gatepost:
+def _gateway(mails: int, output: Path, directory: Path, sink: MailSink | None = None) -> Gatepost:
     """One over a store with so many mails. What it adds to a kept store is little, and is forgotten with it."""
     directory.mkdir(mode=0o700)
-    gate = Gatepost(directory, sink, state=filled(mails, directory) if mails else None)
+    state = filled(mails, directory, kept=output / "bench-stores") if mails else None
+    gate = Gatepost(directory, sink, state=state)
     gate.patience_s = 300.0
     return gate
 

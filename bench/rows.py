@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from bench.measures import FILTERED, LARGE_BYTES, OURS, THEIRS, Scenario, Work
@@ -53,6 +54,8 @@ class Plan:
     queues: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     """Lengths for the row growth, and, of the last two, start."""
     hostile_s: float = 300.0
+    output: Path = Path("build")
+    """Where results and filled stores are kept."""
     is_short: bool = False
     """Peers but Postfix meet one load, and what waits for a machine to settle waits less."""
 
