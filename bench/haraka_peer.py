@@ -24,7 +24,7 @@ class Haraka(Server):
     @classmethod
     def why_not(cls) -> str:
         """It is node's."""
-        if shutil.which("node", path=SYSTEM_PATH) is None:
+        if shutil.which("node") is None:
             return "node, which Haraka needs, is not installed"
         return "" if HOME.is_dir() else "Haraka is not installed (tools/peers.sh installs it)"
 
@@ -48,7 +48,7 @@ class Haraka(Server):
 
     def launch(self) -> subprocess.Popen[bytes]:
         """The master."""
-        node = shutil.which("node", path=SYSTEM_PATH) or "node"
+        node = shutil.which("node") or "node"
         command = [node, str((HOME / "haraka.js").resolve()), "-c", str(self.directory)]
         environment = {"PATH": SYSTEM_PATH, "HARAKA": str(self.directory)}
         with (self.directory / "log").open("ab") as log:

@@ -51,7 +51,6 @@ class Line:
 
         A round that was too short for the other's clock (CPU time is counted in hundredths) is left out.
         """
-        pairs = [
-            (one, other) for one, other in zip(self.ours, self.others.get(other, ()), strict=False) if other
-        ]
-        return ratios([one for one, _ in pairs], [one for _, one in pairs]) if pairs else None
+        theirs = self.others.get(other, ())
+        pairs = [(one, its) for one, its in zip(self.ours, theirs, strict=False) if its]
+        return ratios([one for one, _ in pairs], [its for _, its in pairs]) if pairs else None
