@@ -43,6 +43,7 @@ _SPAN_S: Final = 3600.0
 """The mails came within an hour, and are due within one."""
 _DUE_IN_S: Final = 30 * 86400.0
 _FAR_S: Final = 90 * 86400.0
+_REPLY: Final = "451 4.4.1 no connection: Connection refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def _copies(pattern: _Pattern, mails: int) -> Iterator[tuple[Change, ...]]:
         at = began_at + _SPAN_S * number / mails
         mail_id = ids.next(at)
         recipients = tuple(
-            replace(one, state=MailState.DEFERRED, due_at=at + _DUE_IN_S, attempts=3)
+            replace(one, state=MailState.DEFERRED, due_at=at + _DUE_IN_S, attempts=3, last_reply=_REPLY)
             for one in pattern.mail.recipients
         )
         mail = replace(
