@@ -14,11 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from bench import authentication
 from bench.aiosmtpd_peer import Aiosmtpd
 from bench.gatepost_server import Gatepost, ListingGatepost
 from bench.haraka_peer import Haraka
 from bench.hostile_row import hostile_lines
-from bench.lines import Line
+from bench.lines import Goal, Line
 from bench.load import LoadFailed, smtp_source
 from bench.machine import facts
 from bench.postfix import Postfix
@@ -108,8 +109,15 @@ def _loads(
 
 
 def _others(plan: Plan, directory: Path) -> list[Line]:
-    """The rows with gateways of their own."""
+    """The rows with gateways of their own, or none."""
     lines: list[Line] = []
+    if "authentication" in plan.rows:
+        _say("who sent a mail")
+        mine_ms, theirs_ms = authentication.measured()
+        others = {"dkimpy + pyspf + dmarc": [theirs_ms]} if theirs_ms is not None else {}
+        goal = Goal("", authentication.GOAL_MS, at_most=True)
+        title = "who sent it, a mail of 16 KiB: CPU ms"
+        lines.append(Line(title, ".3f", [mine_ms], others, (goal,)))
     for row, measured in (
         ("workers", worker_lines),
         ("start", start_lines),

@@ -123,6 +123,10 @@ class Gatepost(Server):
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
+        self.stop_names()
+
+    def stop_names(self) -> None:
+        """The name server."""
         self._names.stop()
 
     def kept(self) -> int:

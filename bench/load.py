@@ -41,7 +41,7 @@ def offer(scenario: Scenario, server: Server) -> Load:
     """Runs the load against a server. Raises LoadFailed."""
     pids, sink = server.pids, server.sink
     delivered = sink.mails if sink is not None else 0
-    command = _command(scenario, server.port)
+    command = load_command(scenario, server.port)
     cpu_before_s = cpu_s(*pids)
     began_at = time.perf_counter()
     done = subprocess.run(command, capture_output=True, timeout=_LIMIT_S, check=False)
@@ -64,7 +64,8 @@ def offer(scenario: Scenario, server: Server) -> Load:
     )
 
 
-def _command(scenario: Scenario, port: int) -> list[str]:
+def load_command(scenario: Scenario, port: int) -> list[str]:
+    """What runs the load. Raises LoadFailed."""
     if scenario.work in (Work.TLS, *REFUSALS):
         counts = [str(scenario.sessions), str(scenario.messages)]
         return [sys.executable, "-m", "bench.client", str(port), scenario.work.value, *counts]

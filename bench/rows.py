@@ -22,6 +22,7 @@ ROWS: Final = {
     "workers": "two workers against one",
     "start": "seconds to the banner and memory over a long queue",
     "growth": "cost of a message as the queue grows",
+    "authentication": "what it costs to know who sent a mail",
     "hostile": "good mail among floods, slow senders and harvesters",
 }
 LOADS: Final = ("accept", "kept", "large", "relay", "tls", "refused", "lists")

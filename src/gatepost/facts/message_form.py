@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Final
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import Defect, HeaderIndex
@@ -30,8 +31,7 @@ ONCE_ONLY: Final = (
 """RFC 5322 §3.6 and RFC 2045: two of these, and one reader takes the first, another the last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageForm:
+class MessageForm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one pass over the header section and the framing learned of the bytes."""
 
     name: ClassVar[str] = "message-form"

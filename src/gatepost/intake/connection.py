@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
 from gatepost.config.limit_settings import Limits
-from gatepost.intake.conversation import Answer, Conversation
+from gatepost.intake.conversation import Conversation
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.rates import Minute
+from gatepost.intake.rates import Counted
+from gatepost.intake.reply_to_come import Answer, ReplyToCome
 from gatepost.intake.transcript import command_text
 from gatepost.model.fault import WorldFault, reply_for
-from gatepost.model.reply import Reply
+from gatepost.model.reply import HANG_UP_CODES, Reply
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.tls import TlsPump
 from gatepost.protocol.events import BodyChunk, Pause, StartTls
@@ -32,7 +33,7 @@ TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
 _OTHER_OFFER: Final = (235, 220)
 """After AUTH and XCLIENT the client may do other things."""
-
+_CONTENT_FOLLOWS: Final = 354
 # What is waited for: the setting's name.
 _COMMAND: Final = "command-timeout"
 _DATA: Final = "data-timeout"
@@ -104,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._greeting: asyncio.TimerHandle | None = None
-        self._waiting: asyncio.Future[object] | None = None
+        self._waiting: asyncio.Future[object] | ReplyToCome | None = None
         self._out = bytearray()
         self._started = self._loop.time()
         self._deadline = self._started + limits.command_timeout_s
@@ -183,7 +184,7 @@ class Connection(asyncio.Protocol):
 
     # What the listener tells us.
 
-    def count_for(self, minute: Minute) -> None:
+    def count_for(self, minute: Counted) -> None:
         """The rates of this source hold for the session."""
         self._conversation.limits.minute = minute
 
@@ -300,7 +301,10 @@ class Connection(asyncio.Protocol):
         if not self._greeted:
             self._greet()  # it did not wait: it is told so at once
             return
-        if self._waiting is None and not self._write_blocked:
+        if self._waiting is not None:
+            if self._transport is not None:
+                self._transport.pause_reading()  # no more than this piece, until the reply is there
+        elif not self._write_blocked:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -308,12 +312,12 @@ class Connection(asyncio.Protocol):
         engine, conversation = self._engine, self._conversation
         while self._waiting is None and not self._write_blocked and self._transport is not None:
             event = engine.next_event()
-            if isinstance(event, BodyChunk):
+            if type(event) is BodyChunk:
                 slow = conversation.keep(event.data)
                 if slow is not None:
                     self._wait_for(slow, None)
                 continue
-            if isinstance(event, Pause):
+            if type(event) is Pause:
                 self._pause(event)
                 return
             if self._transcript is not None:
@@ -322,11 +326,15 @@ class Connection(asyncio.Protocol):
                 answer = conversation.answer(event)
             except Exception as error:  # noqa: BLE001  # the same edge, for what is answered at once
                 answer = self._our_fault(error)
-            if isinstance(event, StartTls):
+            if type(event) is StartTls:
                 self._start_tls(answer)
                 return
             if isinstance(answer, Reply):
                 self._say(answer)
+            elif isinstance(answer, ReplyToCome):
+                self._flush()
+                self._waiting = answer
+                answer.then(self._come)
             else:
                 self._flush()
                 self._wait_for(answer, self._say)
@@ -339,12 +347,25 @@ class Connection(asyncio.Protocol):
         elif self._stopping and not self._engine.in_content:
             self._say_and_close(_STOPPING)
 
+    def _come(self, answer: Answer) -> None:
+        """The reply of which we knew that it would come, without a task."""
+        self._waiting = None
+        if not isinstance(answer, Reply):
+            self._wait_for(answer, self._say)
+        elif self._transport is not None:
+            self._say(answer)
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._write_blocked and self._transport is not None:
+            self._transport.resume_reading()
+            self._go_on()
+
     def _say(self, reply: object) -> None:
         assert isinstance(reply, Reply)
         engine = self._engine
-        was_in_content = engine.in_content
         self._out += engine.send(reply)
-        if engine.in_content and not was_in_content:
+        if reply.code == _CONTENT_FOLLOWS and engine.in_content:
             self._content_since, self._content_bytes = self._loop.time(), 0
             self._expect(_DATA)
         else:
@@ -352,7 +373,7 @@ class Connection(asyncio.Protocol):
         if reply.code in _OTHER_OFFER:
             engine.offer = self._conversation.offer
             self._limits = self._conversation.limits.limits
-        if self._conversation.wants_to_hang_up or reply.hangs_up:
+        if self._conversation.wants_to_hang_up or reply.code in HANG_UP_CODES:
             self._flush()
             self._close()
 
@@ -378,14 +399,14 @@ class Connection(asyncio.Protocol):
             try:
                 result = finished.result()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the edge of a session
+                if finished.cancelled() and self._transport is None:
+                    return  # the worker ends, and this session has: no bug, and nobody to answer
                 result = self._our_fault(error)  # a bug never accepts a mail and never bounces one
             if self._transport is None:
                 return
             if then is not None:
                 then(result)
-            if not self._write_blocked and self._transport is not None:
-                self._transport.resume_reading()
-                self._go_on()
+            self._read_on()
 
         future.add_done_callback(done)
 

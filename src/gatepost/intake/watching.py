@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any, Final
 
+from gatepost.facts.dkim import DkimResults
+from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.reverse_dns import ReverseDns
+from gatepost.facts.spf import SpfResult
 from gatepost.intake.guard import Guard
 from gatepost.intake.limit_hit import LimitHit
 from gatepost.model.address import Address
@@ -78,8 +81,13 @@ class SessionWatch:
         self._guard.perform(fresh, disposition, session)
         done.update((id(effect), effect) for effect in fresh)
 
-    def judged(self, session: Session, decisions: Iterable[Decision], facts: Iterable[Any]) -> None:
-        """The end of a mail that agents have seen: it counts, and what they want of other sessions is done."""
+    def judged(
+        self, session: Session, decisions: Iterable[Decision], fact: Callable[[type[Any]], Any]
+    ) -> None:
+        """The end of a mail that agents have seen: it counts, and what they want of other sessions is done.
+
+        fact: Hearing.fact.
+        """
         scl = -1
         for decision in decisions:
             disposition = decision.disposition
@@ -92,7 +100,7 @@ class SessionWatch:
             self._spam += 1
         else:
             self._good += 1
-        results = _authentication(facts)
+        results = _authentication(fact)
         if "pass" in results:
             self._passed += 1
         elif "fail" in results:
@@ -127,18 +135,13 @@ class SessionWatch:
         )
 
 
-def _authentication(facts: Iterable[Any]) -> set[str]:
+def _authentication(fact: Callable[[type[Any]], Any]) -> list[str]:
     """Results of SPF, DKIM and DMARC, as far as any of them was found out."""
-    results = set()
-    for fact in facts:
-        match getattr(fact, "name", ""):
-            case "spf" | "dmarc":
-                results.add(getattr(fact, "result", ""))
-            case "dkim":
-                results |= {getattr(signature, "result", "") for signature in getattr(fact, "signatures", ())}
-            case _:
-                pass
-    return results
+    found = [fact(SpfResult), fact(DmarcResult)]
+    dkim = fact(DkimResults)
+    if isinstance(dkim, DkimResults):
+        found += dkim.signatures
+    return [getattr(one, "result", "") for one in found]
 
 
 def _is_literal_of(helo: str, address: str) -> bool:

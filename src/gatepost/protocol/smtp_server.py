@@ -196,7 +196,7 @@ class ServerEngine:
         event, self._pending = self._pending, None
         if event is None:
             raise ValueError("there is nothing to answer")
-        if reply.code in HANG_UP_CODES or (isinstance(event, Violation) and event.closes):
+        if reply.code in HANG_UP_CODES or (type(event) is Violation and event.closes):
             self._close()
         else:
             self._answered(event, reply)
@@ -412,14 +412,15 @@ class ServerEngine:
     # Remembering.
 
     def _answered(self, event: Event, reply: Reply) -> None:
-        if self._state is _EXCHANGE or isinstance(event, Auth):
+        kind = type(event)
+        if self._state is _EXCHANGE or kind is Auth:
             self._exchanged(event, reply)
-        elif isinstance(event, Violation):
+        elif kind is Violation:
             pass  # nothing changes
         elif reply.code < POSITIVE_BELOW:
             self._state = self._then
             self._keep(event)
-        elif isinstance(event, (Data, BdatChunk, EndOfData)):
+        elif kind is Data or kind is BdatChunk or kind is EndOfData:
             self._state = _READY
         if self._state not in IN_TRANSACTION:
             self._forget_transaction()
