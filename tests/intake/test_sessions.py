@@ -457,6 +457,7 @@ def test_an_answer_that_is_held_when_the_worker_ends_is_no_bug() -> None:
         while session._waiting is None:
             await asyncio.sleep(0.001)
         held = session._waiting
+        assert isinstance(held, asyncio.Future)
         await house.listener.stop(0.0)
         held.cancel()  # as asyncio.run does with every task at its end
         await asyncio.wait([held])
