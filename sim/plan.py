@@ -73,6 +73,7 @@ class HopPlan:
     down: str = ""
     greylist_s: float = 0.0
     pipelining: bool = True
+    silent_after_one: float = 0.0
     tls: str = ""
     tls_faults: tuple[str, ...] = ()
     demands: str = ""
@@ -221,6 +222,7 @@ def _hop(chance: Random, busy_s: float, *, name: str, ip: str, port: int, lmtp: 
         down=chance.choice(("", "", "", "", "refuse", "silent")),
         greylist_s=chance.choice((0.0, 0.0, 60.0, 900.0)),
         pipelining=chance.random() < 0.7,
+        silent_after_one=chance.choice((0.0, 0.0, 0.3)) if lmtp else 0.0,
         **_link(chance, name),
     )
 
