@@ -433,6 +433,7 @@ class Simulation:
             partners=PARTNERS,
             far=FAR,
             limits_since=self._limits_since,
+            heavy=self.plan.heavy,
             levels_since=self._place.strain.since,
             is_full_since=lambda at: self._full_since_s <= at,
             state_of=self._state_of,
