@@ -7,9 +7,10 @@ Reply at once, or something to await when the world has to be asked.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from gatepost.config.networks import is_internal_ip
 from gatepost.intake.counter import Counter
