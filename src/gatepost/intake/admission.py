@@ -9,7 +9,7 @@ from typing import Final
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.intake.door import Door
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.rates import Doing, Minute, Rates
+from gatepost.intake.rates import Doing, DoorMinute, Minute, Rates
 from gatepost.model.origin import Origin
 from gatepost.model.reply import Reply
 
@@ -33,7 +33,7 @@ class Admission:
         self._networks: Tally[tuple[str, str]] = Tally()
         self._sites: Tally[tuple[str, str]] = Tally()
         self._rates = Rates(monotonic=monotonic)
-        self._door_rates: dict[str, Minute] = {}
+        self._door_rates: dict[str, DoorMinute] = {}
 
     def use(self, intake: Intake) -> None:
         """Other limits from now on; what was counted stays."""
@@ -100,17 +100,18 @@ class Admission:
         return None
 
     def _too_often(self, door: Door, origin: Origin, limits: Limits) -> LimitHit | None:
+        if not (limits.connection_rate or limits.connection_rate_per_source):
+            return None
         now = self._monotonic()
-        if limits.connection_rate_per_source:
-            came = self.minute_of(origin, door).add(Doing.CONNECTIONS, now)
-            if came > limits.connection_rate_per_source:
-                return LimitHit(
-                    "connection-rate-per-source", limits.connection_rate_per_source, came, TOO_OFTEN
-                )
+        own = self.minute_of(origin, door).add(Doing.CONNECTIONS, now)
+        if limits.connection_rate_per_source and own > limits.connection_rate_per_source:
+            return LimitHit("connection-rate-per-source", limits.connection_rate_per_source, own, TOO_OFTEN)
         if limits.connection_rate:
-            came = self._door_rates.setdefault(door.name, Minute()).add(Doing.CONNECTIONS, now)
-            if came > limits.connection_rate:
-                return LimitHit("connection-rate", limits.connection_rate, came, TOO_OFTEN)
+            minute = self._door_rates.get(door.name)
+            if minute is None:
+                minute = self._door_rates[door.name] = DoorMinute()
+            if not minute.lets_in(own, limits.connection_rate, now):
+                return LimitHit("connection-rate", limits.connection_rate, minute.came, TOO_OFTEN)
         return None
 
 

@@ -44,6 +44,34 @@ class Minute:
         return now >= self._began_at + MINUTE_S
 
 
+class DoorMinute:
+    """Who came to one connector in a minute, and the fair share of each source once too many come (threats G03).
+
+    A flood from many addresses must not keep out who comes now and then: beyond the rate a source comes in
+    until it has had an equal part of it, at least once, and as many again may come in that way, no more.
+    """
+
+    __slots__ = ("_beyond", "_ends_at", "_sources", "came")
+
+    def __init__(self) -> None:
+        self._ends_at = float("-inf")
+        self._sources = self._beyond = self.came = 0
+
+    def lets_in(self, own: int, rate: int, now: float) -> bool:
+        """One more. own: how often its source came in its own minute, this time included."""
+        if now >= self._ends_at:
+            self._ends_at = now + MINUTE_S
+            self._sources = self._beyond = self.came = 0
+        self.came += 1
+        self._sources += own == 1
+        if self.came <= rate:
+            return True
+        if own > max(1, rate // max(1, self._sources)) or self._beyond >= rate:
+            return False
+        self._beyond += 1
+        return True
+
+
 class Rates:
     """The minutes of one worker's sources. Keys are hashed with Python's random seed (threats G16).
 
