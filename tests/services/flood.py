@@ -1,4 +1,4 @@
-"""A crowd of bad clients from many addresses of loopback, in a process of its own (`python -m tests.services.flood`)."""
+"""A crowd of bad clients from many addresses of loopback, in a process of its own."""
 
 from __future__ import annotations
 
