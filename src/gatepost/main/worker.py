@@ -263,7 +263,9 @@ def _build(configuration: Configuration, lasting: Lasting, before: Worker | None
     accepted = accepted_domains(settings)
     router = Router(settings, accepted)
     return_paths = return_paths_of(settings, accepted)
-    resolver = before.resolver if before and unchanged(old, settings, "dns") else DnsResolver(settings.dns)
+    resolver = (
+        before.resolver if before and unchanged(old, settings, "dns") else DnsResolver(settings.dns, log)
+    )
     notices = NoticeWriter(
         house=house_of(settings, accepted, router),
         clock=clock,
