@@ -127,7 +127,7 @@ class Conversation:
     @property
     def wants_to_hang_up(self) -> bool:
         """An agent asked for the connection to be closed after the last reply."""
-        return self._hang_up
+        return self._hang_up or self._watch.wants_to_hang_up
 
     def greet(self) -> Answer:
         """The first reply: 220, or a refusal that closes."""

@@ -45,7 +45,7 @@ from gatepost.model.queued import (
 )
 from gatepost.model.reply import Reply
 from gatepost.model.session import Rights, Session
-from gatepost.model.verdict import Action, DelayReply, Disposition, Stage
+from gatepost.model.verdict import Action, DelayReply, Disposition, HangUp, Stage
 from gatepost.policy.folding import Decision, MailOutcome, outcome
 from gatepost.policy.hearing import Hearing
 from gatepost.ports.log import Counters, Log
@@ -227,11 +227,15 @@ class TakingIn:
 
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
         if (watch := arrival.transaction.watch) is not None:
-            watch.judged(arrival.session, decisions, arrival.hearing.facts)
+            watch.judged(arrival.view.session, decisions, arrival.hearing.facts)
         result = outcome(decisions, authenticated=arrival.is_authenticated)
         if self._dmarc_reports is not None:
             self._dmarc_reports.note(arrival.view, arrival.hearing.facts, result)
-        delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
+        delay_s = 0.0
+        if result.effects:
+            delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
+            if watch is not None and HangUp() in result.effects:
+                watch.wants_to_hang_up = True
         if result.refusal is not None:
             answer: Reply | Awaitable[Reply] = self._refuse(arrival, decisions, result.refusal)
         else:
