@@ -17,6 +17,7 @@ from gatepost.facts.bounce_tags import BounceTags
 from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.dns_listings import DnsListings, ListedBy
+from gatepost.facts.domain_listings import AuthorListings, DomainListings, ListedDomain
 from gatepost.facts.greylisting import GreylistState
 from gatepost.facts.helo import Helo, HeloAddresses, HeloForm
 from gatepost.facts.ip_lists import IpListing
@@ -305,6 +306,14 @@ RECORDED: list[Any] = [
         listed=(ListedBy(provider="a", zone="bl.test", codes=("127.0.0.2",), text="why", weight=2.5),),
         unanswered=("b: no answer",),
     ),
+    DomainListings(
+        asked=("a.test", "b.test"),
+        listed=(
+            ListedDomain(provider="a", zone="dbl.test", domain="a.test", codes=("127.0.1.2",), weight=0.5),
+        ),
+        unanswered=("b: no answer",),
+    ),
+    AuthorListings(asked=("a.test",)),
     Author(
         addresses=(to("ann@a.test").address,),
         domains=("a.test",),

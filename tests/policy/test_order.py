@@ -43,6 +43,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "sender-reputation",
         "helo-check",
         "block-list-providers",
+        "domain-list-providers",
         "sender-filter",
         "recipient-filter",
         "greylisting",

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -110,10 +110,13 @@ class ListFeeds:
         return parsed.listings[value] if value >= 0 else None
 
     def name_listing(self, name: str, domain: str) -> Listing | None:
-        """The same of a domain, in lower-case A-labels."""
+        """The same of a domain, in lower-case A-labels; "$" in its words is the domain that is listed."""
         parsed = self._read(name)
-        value = parsed.names.find(domain) if parsed.names is not None else -1
-        return parsed.listings[value] if value >= 0 else None
+        value, entry = parsed.names.find_entry(domain) if parsed.names is not None else (-1, "")
+        if value < 0:
+            return None
+        listing = parsed.listings[value]
+        return replace(listing, text=listing.text.replace("$", entry)) if "$" in listing.text else listing
 
     async def run(self) -> None:
         """Until it is cancelled. Begun by the start and by every reload, which looks at all files at once."""

@@ -20,7 +20,14 @@ from gatepost.main.places import feed_directory
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.world import Clock
 
-LIST_TABLES: Final = ("list_feeds", "block_list_providers", "allow_list_providers", "dns_lists", "dns")
+LIST_TABLES: Final = (
+    "list_feeds",
+    "block_list_providers",
+    "allow_list_providers",
+    "domain_list_providers",
+    "dns_lists",
+    "dns",
+)
 
 
 def lists_of(
@@ -46,6 +53,7 @@ def lists_of(
     providers = ProviderDesk(
         block=settings.block_list_providers,
         allow=settings.allow_list_providers,
+        domains=settings.domain_list_providers,
         settings=settings.dns_lists,
         lookup=resolver,
         feeds=feeds,

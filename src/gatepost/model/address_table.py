@@ -110,14 +110,17 @@ class NameTable:
 
     def find(self, name: str) -> int:
         """The number of its value; -1 when it is not listed. name: lower case, A-labels, without a final dot."""
-        found = self._exact.get(name, -1)
-        rest = name
+        return self.find_entry(name)[0]
+
+    def find_entry(self, name: str) -> tuple[int, str]:
+        """Its value, and the name that lists it: its own, or one above it."""
+        found, rest = self._exact.get(name, -1), name
         while found < 0 and self._below:
             _, dot, rest = rest.partition(".")
             if not dot:
                 break
             found = self._below.get(rest, -1)
-        return -1 if found == NOT_LISTED else found
+        return (-1, "") if found in (-1, NOT_LISTED) else (found, rest)
 
     def __len__(self) -> int:
         return len(self._exact) + len(self._below)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from gatepost.agents.authentication_results import AuthenticationResults
 from gatepost.agents.automatic_replies import AutomaticReplies
@@ -12,6 +12,7 @@ from gatepost.agents.block_list_providers import BlockListProviders
 from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.dkim import Dkim
 from gatepost.agents.dmarc import Dmarc
+from gatepost.agents.domain_list_providers import DomainListProviders
 from gatepost.agents.greylisting import Greylisting
 from gatepost.agents.helo_check import HeloCheck
 from gatepost.agents.ip_lists import ALL_FILTERS, IpLists
@@ -29,6 +30,7 @@ from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.dmarc_settings import DmarcTable
+from gatepost.config.list_settings import DomainSource
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
@@ -38,6 +40,7 @@ from gatepost.facts import (
     dkim,
     dmarc,
     dns_listings,
+    domain_listings,
     greylisting,
     helo,
     ip_lists,
@@ -90,6 +93,7 @@ ORDER: Final = (
     (SenderReputation, (Stage.MAIL,)),
     (HeloCheck, (Stage.MAIL,)),
     (BlockListProviders, (Stage.RCPT,)),
+    (DomainListProviders, (Stage.RCPT, Stage.END_OF_HEADERS)),
     (SenderFilter, (Stage.MAIL, Stage.RCPT, Stage.END_OF_HEADERS)),
     (RecipientFilter, (Stage.RCPT,)),
     (Greylisting, (Stage.RCPT,)),
@@ -112,6 +116,8 @@ ORDER: Final = (
 GATHERERS: Final[tuple[Gatherer, ...]] = (
     ip_lists.gatherer,
     dns_listings.gatherer,
+    domain_listings.gatherer,
+    domain_listings.author_gatherer,
     reverse_dns.gatherer,
     recipient_domain.gatherer,
     recipient_status.gatherer,
@@ -153,6 +159,8 @@ FACTS: Final[tuple[type[Any], ...]] = (
     rate_limits.ContentRates,
     ip_lists.IpListing,
     dns_listings.DnsListings,
+    domain_listings.DomainListings,
+    domain_listings.AuthorListings,
     author.Author,
     dmarc.DmarcResult,
     spf.SpfResult,
@@ -282,7 +290,7 @@ def build(
             arc=settings.arc,
             return_paths=return_paths,
         )
-        members = _members(kinds, agent_tables, site, has_providers=bool(providers))
+        members = _members(kinds, agent_tables, site, providers)
         facts = _gatherings(third_party, sources)
         spared = _spared(members)
         dockets[name] = Docket(
@@ -381,15 +389,19 @@ def checked_domains(settings: Settings) -> frozenset[str]:
 
 
 def _members(
-    kinds: Iterable[Any], tables: Mapping[str, Table], site: Site, *, has_providers: bool
+    kinds: Iterable[Any], tables: Mapping[str, Table], site: Site, providers: ProviderDesk | None
 ) -> list[Member]:
     members = []
+    has_providers = bool(providers and providers.lists_addresses)
+    has_domain_lists = bool(providers and providers.asks_of(*get_args(DomainSource)))
     for kind in kinds:
         if kind is AutomaticReplies and site.automatic_replies is None:
             continue  # it has nothing to do, and would cost every mail a microsecond
         if kind is RateLimits and not site.rate_limits:
             continue  # the same
         if kind is BlockListProviders and not has_providers:
+            continue
+        if kind is DomainListProviders and not has_domain_lists:
             continue
         table = tables.get(name_of(kind))
         settings = table if isinstance(table, AgentTable) else settings_of(kind)()
