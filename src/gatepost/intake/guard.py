@@ -191,7 +191,7 @@ class Guard:
             effect.space,
             effect.key,
             effect.amounts,
-            half_life_s=effect.half_life_s,
+            fading=effect.fading,
             now=self._clock.now(),
             expires_at=effect.expires_at,
         )
@@ -235,13 +235,13 @@ class Guard:
                 SPACE,
                 key,
                 amounts,
-                half_life_s=half_life_s,
+                fading=half_life_s,
                 now=now,
                 expires_at=now + HALF_LIVES_KEPT * half_life_s,
             )
 
     def _count(self, key: str, now: float) -> tuple[float, float, float]:
-        counts = self._shared.counts(SPACE, key, half_life_s=self._harvest.half_life_s, now=now)
+        counts = self._shared.counts(SPACE, key, fading=self._harvest.half_life_s, now=now)
         return (
             (counts[0], counts[1], counts[2]) if counts is not None and len(counts) == 3 else (0.0, 0.0, 0.0)
         )

@@ -364,6 +364,7 @@ def _rate_rules(settings: Settings, connector: str) -> tuple[RateRule, ...]:
             counted=Counted(limit.count),
             amount=limit.amount,
             per_s=limit.per_s,
+            burst=limit.burst,
             action=limit.action,
             exempt=IpRanges(limit.exempt_networks),
         )
