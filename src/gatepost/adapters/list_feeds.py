@@ -235,6 +235,7 @@ class ListFeeds:
             timeout_s=feed.settings.timeout_s,
             accept="*/*",
             etag=_known_etag(feed.path, stamp),
+            public_only=not feed.settings.allow_internal,
         )
         answer = await self.https[feed.settings.ca_file].fetch(request)
         if answer.body is not None:

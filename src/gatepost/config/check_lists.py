@@ -9,7 +9,7 @@ from typing import get_args
 from gatepost.config.errors import Complaint, closest
 from gatepost.config.files import authorities_problem, open_to_others, readable_problem
 from gatepost.config.list_settings import DomainProvider, DomainSource, ListFeed, ListProvider, Provider
-from gatepost.config.networks import name_problem
+from gatepost.config.networks import is_internal_ip, is_ip, name_problem, service_problem
 from gatepost.config.settings import Settings
 from gatepost.model.https_url import parse_https_url
 from gatepost.model.list_answer import (
@@ -49,10 +49,7 @@ def _feed(at: tuple[str, str], feed: ListFeed) -> Iterator[Complaint]:
     if bool(feed.file) == bool(feed.url):
         yield Complaint(at=at, message="has one source: either file or url")
     if feed.url:
-        try:
-            parse_https_url(feed.url)
-        except ValueError as error:
-            yield Complaint(at=(*at, "url"), message=f"{feed.url!r} {error}")
+        yield from _url(at, feed)
     if feed.file and not os.path.isabs(feed.file):
         yield Complaint(at=(*at, "file"), message="must be an absolute path")
     elif feed.file and (problem := readable_problem(feed.file)):
@@ -70,6 +67,21 @@ def _feed(at: tuple[str, str], feed: ListFeed) -> Iterator[Complaint]:
             at=(*at, "counts-as"),
             message=f"a list of domains ({feed.format}) cannot be on a list of addresses",
             accepted=("provider",),
+        )
+
+
+def _url(at: tuple[str, str], feed: ListFeed) -> Iterator[Complaint]:
+    try:
+        host = parse_https_url(feed.url).host
+    except ValueError as error:
+        yield Complaint(at=(*at, "url"), message=f"{feed.url!r} {error}")
+        return
+    if problem := service_problem(host):
+        yield Complaint(at=(*at, "url"), message=problem)
+    elif is_ip(host) and is_internal_ip(host) and not feed.allow_internal:
+        yield Complaint(
+            at=(*at, "url"),
+            message=f"{host} is in a network of your own: set allow-internal when it is meant",
         )
 
 

@@ -18,6 +18,11 @@ class ListFeed(Table):
     enabled: bool = setting("Whether it is read", default=True)
     file: str = setting("Where it is: a file, read again when it changes", default="")
     url: str = setting("Where it is: https://...; fetched again when its ETag is another", default="")
+    allow_internal: bool = setting(
+        "Whether `url` may lead to a loopback or private address: for a list of your own. Else whoever runs its DNS "
+        "could make the gateway ask machines of yours",
+        default=False,
+    )
     format: Literal["text", "ip4set", "ip4trie", "ip6trie", "dnset", "domains"] = setting(
         "text: an address, network or range a line; domains: a domain a line; the others are data sets of rbldnsd",
         default="text",

@@ -19,6 +19,7 @@ from gatepost.main.list_book import Quiet
 from gatepost.main.places import feed_directory
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.world import Clock
+from gatepost.routing.addresses import may_be_dialled
 
 LIST_TABLES: Final = (
     "list_feeds",
@@ -46,7 +47,10 @@ def lists_of(
         clock=clock,
         log=log,
         counters=counters,
-        https={ca: HttpsAsker(resolver, LoopDialer(client_pump), ca_file=ca) for ca in authorities},
+        https={
+            ca: HttpsAsker(resolver, LoopDialer(client_pump), ca_file=ca, is_public=may_be_dialled)
+            for ca in authorities
+        },
     )
     if before is not None:
         feeds.adopt(before)
