@@ -36,7 +36,7 @@ class ListFeed(Table):
         "Size above which it is not taken", default=size(256, "MiB"), low=1, high=1 << 32
     )
     entries: int = setting(
-        "Entries above which it is not taken; a million addresses take about 10 MiB of each worker",
+        "Entries above which it is not taken; a million addresses take about 10 MiB, once for all workers",
         default=5_000_000,
         low=1,
         high=50_000_000,

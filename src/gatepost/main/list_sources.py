@@ -75,6 +75,7 @@ def ask_providers(settings: Settings, address: str, name: str) -> Sequence[Provi
     async def ask() -> Sequence[ProviderAnswer]:
         resolver = DnsResolver(settings.dns)
         feeds, providers = lists_of(settings, resolver, clock, MemoryCounters(), quiet)
+        feeds.lazy = True  # nothing is written beside the gateway's own files
         try:
             feeds.read_all()
             return await providers.ask_each(address, [name] if name else ())
