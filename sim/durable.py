@@ -11,12 +11,15 @@ from gatepost.model.content import SpooledBody
 from gatepost.model.envelope import Notify
 from gatepost.model.queued import Accept, Change, KeepDossier, MailState, Settle, Settlement
 from gatepost.queue.states import settled
-from sim.facts import check_dossier
+from sim.boxes import Boxes
+from sim.facts import Dossier
 from sim.journal import Journal, Kept, Said
 
 MARK: Final = b"X-Sim: "
 _MARKED: Final = re.compile(rb"^X-Sim: (\S+)\r\n", re.MULTILINE)
 _TOKEN: Final = re.compile(r"\bt\d+t\b")
+_PLACE: Final = re.compile(r"/\S*?/sim-[^/\s]+")
+"""Of the run: another one every time."""
 _LATE_S: Final = 120.0
 _EXPIRED: Final = "550 4.4.7 Not delivered in time"
 
@@ -24,8 +27,9 @@ _EXPIRED: Final = "550 4.4.7 Not delivered in time"
 class Durable:
     """body: the octets of a body file by its path."""
 
-    def __init__(self, journal: Journal, body: Callable[[str], bytes]) -> None:
+    def __init__(self, journal: Journal, body: Callable[[str], bytes], boxes: Boxes) -> None:
         self._journal = journal
+        self._boxes = boxes
         self._body = body
         self.credit_s = 0.0
         """The longest outage a life found at its start: mails live longer by it."""
@@ -39,7 +43,8 @@ class Durable:
                 case Accept(mail=mail):
                     self._accepted(change)
                     if mail.mail_id in dossiers:
-                        check_dossier(mail, dossiers[mail.mail_id], self._journal)
+                        sent = self._journal.sent.get(self._journal.kept[mail.mail_id].name)
+                        Dossier(mail, sent, self._journal).check(dossiers[mail.mail_id])
                 case Settle():
                     self._settled(change, notices)
 
@@ -83,7 +88,7 @@ class Durable:
 
     def _one_settled(self, kept: Kept, one: Settlement, *, told: bool) -> None:
         journal, who = self._journal, f"{kept.mail.mail_id}/{one.number} {kept.name}"
-        journal.tell(f"settled {who} {one.state.value} {one.last_reply[:80]}")
+        journal.tell(f"settled {who} {one.state.value} {_PLACE.sub('', one.last_reply)[:80]}")
         token = _TOKEN.search(one.last_reply)
         before = kept.states.get(one.number)
         if before is not None and before.is_final:
@@ -102,7 +107,9 @@ class Durable:
                 journal.settled.setdefault(token[0], journal.now())
             if fault := _contradiction(kept, one, said):
                 journal.find(f"{who}: {fault}")
-        elif one.state is MailState.DELIVERED:
+        elif one.state is MailState.DELIVERED and not self._boxes.has(
+            kept.addresses[one.number], kept.digest
+        ):
             journal.find(f"{who}: delivered, and no next hop said so: {one.last_reply}")
         if one.state in (MailState.FAILED, MailState.DEAD):
             self._given_up(kept, one, who, told=told)

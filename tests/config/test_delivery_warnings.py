@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from tests.config.mistakes import SERVER, WAY
+from tests.config.mistakes import DOOR, SERVER, WAY
 from tests.config.test_mistakes import loaded
 
 NO_EFFECT = "its limits would have no effect"
 BY_SMART_HOST = '[send-connectors.b]\naddress-spaces = ["b.example"]\nsmart-hosts = ["[192.0.2.1]"]\n'
 ONLY_BY_SMART_HOST = WAY + 'smart-hosts = ["[192.0.2.1]"]\n'
+TAKEN_AND_RETURNED = "or larger mail is taken and then returned"
+OURS = "[accepted-domains.'a.example']\n" + DOOR
+NOWHERE = 'no enabled send connector has the address space "*"'
+INSIDE = "[send-connectors.in]\naddress-spaces = ['--']\nsmart-hosts = ['[192.0.2.1]']\n"
+LOG_IN = "[receive-connectors.submission]\nprofile = 'submission'\n"
+RELAYING = (
+    "[receive-connectors.internet.ranges.app]\naddresses = ['10.0.0.7']\nrights = ['submit', 'relay']\n"
+)
 CASES = [
     ("limits of a domain sent to by MX", WAY + "[destinations.'a.example']\n", NO_EFFECT, False),
     ("of everybody", ONLY_BY_SMART_HOST + "[destinations.'*']\n", NO_EFFECT, False),
@@ -38,6 +46,25 @@ CASES = [
         "is not an address of this machine",
         True,
     ),
+    ("less than the door takes", OURS + WAY + 'message-size = "1MiB"\n', TAKEN_AND_RETURNED, True),
+    ("as much as the door takes", OURS + WAY + 'message-size = "36MiB"\n', TAKEN_AND_RETURNED, False),
+    (
+        "less, with another way for the rest",
+        OURS + WAY + "message-size = '1MiB'\n[send-connectors.b]\naddress-spaces = ['*;2']\n",
+        TAKEN_AND_RETURNED,
+        False,
+    ),
+    (
+        "a way of its own that is switched off",
+        OURS + "send-connector = 'out'\n" + WAY + "enabled = false\n",
+        "is not enabled: mail goes as routing chooses",
+        True,
+    ),
+    ("accounts may relay and nothing leads out", LOG_IN + INSIDE, NOWHERE, True),
+    ("a range may", DOOR + RELAYING + INSIDE, NOWHERE, True),
+    ("there is a way out", LOG_IN + INSIDE + WAY.replace("out]", "world]"), NOWHERE, False),
+    ("the door has one of its own", LOG_IN + "send-connector = 'in'\n" + INSIDE, NOWHERE, False),
+    ("nobody may relay", DOOR + INSIDE, NOWHERE, False),
     (
         "left to the system",
         WAY + 'source-addresses = ["0.0.0.0"]\n',

@@ -104,7 +104,7 @@ LISTS = [
         (
             'g.toml:4: agents.ip-lists.allow-skips[0]: there is no agent "greylistng", did you mean greylisting? '
             "(accepted: authentication-results, automatic-replies, block-list-providers, connection-control, dkim, "
-            "dmarc, domain-list-providers, greylisting, helo-check, ip-lists, loop-detection, message-form, ...)",
+            "dmarc, domain-list-providers, greylisting, header-sender, helo-check, ip-lists, loop-detection, ...)",
         ),
     ),
     Mistake(

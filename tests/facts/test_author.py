@@ -154,3 +154,23 @@ def test_the_vectors_of_another_parser() -> None:
 def test_addresses_in_a_text() -> None:
     assert addresses_in("Ann (ann@Gate.test), <b@x.y.test>") == ("gate.test", "x.y.test")
     assert addresses_in("Ann at gate.test") == ()
+
+
+_PIECES = st.sampled_from(
+    ["Ann", "O'Brien-2", " ", '"', "<", ">", "ann", "a.b", "@", "A.Test", "x" * 65, ".", "1", "-"]
+)
+_ADDRESSES = st.sampled_from(
+    ["ann@a.test", "Ann.B@A-1.Test", "x" * 60 + "@b.test", "a+b=c_d@x.y.test", "a@b.1"]
+)
+_NAMES = st.sampled_from(["", "Ann ", '"Ann Bee" ', "Ann  Bee ", "A. Bee ", '"Ann" ', "-Ann ", "Ann"])
+
+
+@given(
+    st.lists(_PIECES, max_size=8).map("".join)
+    | st.builds("{}<{}>".format, _NAMES, _ADDRESSES)
+    | st.builds("{}{}".format, _NAMES, _ADDRESSES)
+)
+def test_a_plain_field_is_read_at_once_as_it_would_be_read_piece_by_piece(value: str) -> None:
+    """A blank behind it makes no difference to what it says, and no plain field of it."""
+    octets = value.encode()
+    assert read_mailboxes(octets) == read_mailboxes(octets + b"\t")

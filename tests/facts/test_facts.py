@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.account_addresses import AccountAddresses
 from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author
 from gatepost.facts.bounce_tags import BounceTags
 from gatepost.facts.dkim import DkimResults, DkimSignature
+from gatepost.facts.dkim_replays import DkimReplays, SignatureUse
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.dns_listings import DnsListings, ListedBy
 from gatepost.facts.domain_listings import AuthorListings, DomainListings, ListedDomain
@@ -36,6 +38,7 @@ from gatepost.model.content import BodyForm
 from gatepost.model.envelope import BodyType
 from gatepost.model.fault import WorldFault
 from gatepost.model.known import Unknown
+from gatepost.model.proof import ProvenBy, ReturnPathProof
 from gatepost.model.verdict import Stage
 from gatepost.policy.dossier import OpaqueFact, decode_fact, encode_fact
 from gatepost.policy.order import FACTS
@@ -225,6 +228,14 @@ def test_a_message_of_headers_alone_needs_no_end() -> None:
     assert read_message_form(alone, 1000).header_defects == ()
 
 
+@pytest.mark.threat("K04")
+def test_turned_writing_is_named_by_its_field() -> None:
+    head = b"From: a@a.test\r\nSubject: =?utf-8?q?invoice_=E2=80=AEfdp.exe?=\r\n\r\n"
+    assert read_message_form(view(Stage.END_OF_DATA, head=head), 1000).turned_fields == ("subject",)
+    head = "From: \u202dann <a@a.test>\r\nSubject: plain\r\n\r\n".encode()
+    assert read_message_form(view(Stage.END_OF_DATA, head=head), 1000).turned_fields == ("from",)
+
+
 def test_repeated_fields_by_name() -> None:
     form = form_of(b"From: a\r\nFROM: b\r\nSubject: c\r\nReceived: d\r\nReceived: e\r\n\r\n")
     assert (form.from_fields, form.repeated_fields) == (2, ("from",))
@@ -336,6 +347,8 @@ RECORDED: list[Any] = [
         helo_result="pass",
         helo_domain="mx.a.test",
     ),
+    ReturnPathProof(by=ProvenBy.DKIM, detail="a.test"),
+    AccountAddresses(user="ann", keys=frozenset({"ann@gate.test"})),
     SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
     BounceTags(untagged=(to("bob@gate.test").address,), led_back=()),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),
@@ -344,6 +357,7 @@ RECORDED: list[Any] = [
         left_out=2,
     ),
     DkimResults(),
+    DkimReplays(uses=(SignatureUse(key="a.test s1 abc", recipients=2.5),)),
     ArcResult(result="pass", sealers=("b.test", "a.test"), trusted_by="b.test", payload="b.test; spf=pass"),
 ]
 

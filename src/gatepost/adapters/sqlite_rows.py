@@ -12,6 +12,7 @@ import msgspec
 from gatepost.model.address import Address
 from gatepost.model.content import BodyForm, Content, SpooledBody
 from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
+from gatepost.model.proof import NOT_PROVEN, ProvenBy, ReturnPathProof
 from gatepost.model.queued import (
     Accept,
     Change,
@@ -83,6 +84,7 @@ _DROP_CONTENT: Final = "DELETE FROM content WHERE mail_id = ?"
 DAMAGE: Final = (ValueError, TypeError, msgspec.DecodeError)
 """What reading a row raises when its bytes are not what was written."""
 
+_DEFAULT: Final = Notify.DEFAULT
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder().decode
 
@@ -209,7 +211,7 @@ def _rest(mail: QueuedMail, unusual: tuple[str, str] | None) -> bytes:
         (
             unusual,
             mail.session_id,
-            mail.body_type.value,
+            mail.body_type._value_,
             mail.smtputf8,
             mail.require_tls,
             mail.ret.value if mail.ret else "",
@@ -220,6 +222,8 @@ def _rest(mail: QueuedMail, unusual: tuple[str, str] | None) -> bytes:
             mail.authenticated,
             mail.is_notice,
             int(mail.priority),
+            mail.proof.by.value,
+            mail.proof.detail,
         )
     )
 
@@ -265,14 +269,20 @@ def mail_from_row(row: Sequence[Any], recipients: tuple[QueuedRecipient, ...]) -
         authenticated=sure,
         is_notice=notice,
         priority=Priority(since_version_2[0]) if since_version_2 else Priority.NORMAL,
+        proof=_proof(*since_version_2[1:3]),
     )
+
+
+def _proof(by: str = ProvenBy.NOTHING.value, detail: str = "") -> ReturnPathProof:
+    """Of mail from before it was recorded: none. Raises ValueError."""
+    return ReturnPathProof(by=ProvenBy(by), detail=detail) if detail else NOT_PROVEN
 
 
 def _recipient_values(r: QueuedRecipient) -> tuple[Any, ...]:
     who = r.recipient
     address = str(who.address)
     unusual = _unusual(who.address, address)
-    plain = unusual is None and not who.orcpt and who.notify is Notify.DEFAULT
+    plain = unusual is None and not who.orcpt and who.notify is _DEFAULT
     options = None if plain else _pack((unusual, who.notify.value, who.orcpt))
     return (
         r.number,

@@ -11,13 +11,10 @@ from typing import Any
 class SystemClock:
     """The machine's clocks."""
 
-    def now(self) -> float:
-        """Seconds since the epoch, UTC."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start; never goes back."""
-        return time.monotonic()
+    now = staticmethod(time.time)
+    """Seconds since the epoch, UTC."""
+    monotonic = staticmethod(time.monotonic)
+    """Seconds from an arbitrary start; never goes back."""
 
 
 class SystemRandomness:

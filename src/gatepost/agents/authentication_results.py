@@ -47,6 +47,7 @@ class AuthenticationResults:
 
     def __init__(self, settings: Settings, site: Site) -> None:
         self._settings = settings
+        self._say = tuple(_SAY[method] for method in settings.methods)
         self._authserv_id = site.authserv_id or site.hostname
         self._hostname = site.hostname
         wanted: list[type] = [_FACTS[method] for method in settings.methods if method in _FACTS]
@@ -57,10 +58,12 @@ class AuthenticationResults:
 
     def examine(self, mail: MailView, known: Known) -> Verdict:
         """Edits only, no opinion."""
-        results = [result for method in self._settings.methods for result in _SAY[method](mail, known)]
+        results: list[MethodResult] = []
+        for say in self._say:
+            results += say(mail, known)
         edits: list[Edit] = [AddHeader("Authentication-Results", results_value(self._authserv_id, results))]
-        spf = known.get(SpfResult)
-        if self._settings.received_spf and spf is not None:
+        spf = known.get(SpfResult) if self._settings.received_spf else None
+        if spf is not None:
             edits.append(AddHeader("Received-SPF", self._received_spf(mail, spf)))
         return Verdict(agent=self.name, edits=tuple(edits))
 
@@ -85,38 +88,36 @@ def _iprev(mail: MailView, known: Known) -> Iterable[MethodResult]:
     else:
         result = "fail" if found.names else "permerror"
     address = mail.session.client_ip if found is None else found.address
-    yield MethodResult(method="iprev", result=result, properties=(("policy.iprev", address),))
+    return (MethodResult(method="iprev", result=result, properties=(("policy.iprev", address),)),)
 
 
 def _spf(_mail: MailView, known: Known) -> Iterable[MethodResult]:
     found = known.get(SpfResult)
     if found is None:
-        yield MethodResult(method="spf", result="temperror")
-        return
+        return (MethodResult(method="spf", result="temperror"),)
     # The domain alone: the local part of a return path is nobody's proof (RFC 8601 §2.7.2).
     identity = "smtp.helo" if found.identity == "helo" else "smtp.mailfrom"
-    yield MethodResult(
-        method="spf", result=found.result, properties=((identity, found.domain),), reason=found.problem
-    )
+    properties = ((identity, found.domain),)
+    return (MethodResult(method="spf", result=found.result, properties=properties, reason=found.problem),)
 
 
 def _sender_id(_mail: MailView, known: Known) -> Iterable[MethodResult]:
     """Where the agent sender-id is switched on."""
     found = known.get(SenderIdResult)
-    if found is not None:
-        named = ((f"header.{found.field.lower()}", found.domain),) if found.field and found.domain else ()
-        yield MethodResult(method="sender-id", result=found.result, properties=named, reason=found.reason)
+    if found is None:
+        return ()
+    named = ((f"header.{found.field.lower()}", found.domain),) if found.field and found.domain else ()
+    return (MethodResult(method="sender-id", result=found.result, properties=named, reason=found.reason),)
 
 
 def _dkim(_mail: MailView, known: Known) -> Iterable[MethodResult]:
     found = known.get(DkimResults)
     if found is None:
-        yield MethodResult(method="dkim", result="temperror")
-        return
+        return (MethodResult(method="dkim", result="temperror"),)
     if not found.signatures:
-        yield MethodResult(method="dkim", result="none")
-    for signature in found.signatures[:SIGNATURES_LIMIT]:
-        yield MethodResult(
+        return (MethodResult(method="dkim", result="none"),)
+    return [
+        MethodResult(
             method="dkim",
             result=signature.result,
             properties=(
@@ -127,37 +128,40 @@ def _dkim(_mail: MailView, known: Known) -> Iterable[MethodResult]:
             ),
             reason=signature.reason,
         )
+        for signature in found.signatures[:SIGNATURES_LIMIT]
+    ]
 
 
 def _dmarc(_mail: MailView, known: Known) -> Iterable[MethodResult]:
     found = known.get(DmarcResult)
     if found is None:
-        yield MethodResult(method="dmarc", result="temperror")
-        return
+        return (MethodResult(method="dmarc", result="temperror"),)
     policy = (("policy.published-domain-policy", found.policy),) if found.policy_domain else ()
     override = (("policy.override", found.override),) if found.override else ()
-    yield MethodResult(
-        method="dmarc",
-        result=found.result,
-        properties=(("header.from", found.from_domain), *policy, *override),
-        reason=found.reason,
+    return (
+        MethodResult(
+            method="dmarc",
+            result=found.result,
+            properties=(("header.from", found.from_domain), *policy, *override),
+            reason=found.reason,
+        ),
     )
 
 
 def _arc(_mail: MailView, known: Known) -> Iterable[MethodResult]:
     found = known.get(ArcResult)
     if found is None or found.result == "none":
-        return
+        return ()
     sealer = found.trusted_by or (found.sealers[0] if found.sealers else "")
-    yield MethodResult(
-        method="arc", result=found.result, properties=(("header.d", sealer),), reason=found.reason
-    )
+    properties = (("header.d", sealer),)
+    return (MethodResult(method="arc", result=found.result, properties=properties, reason=found.reason),)
 
 
 def _auth(mail: MailView, _known: Known) -> Iterable[MethodResult]:
     """Only who logged in has a result; nobody else is told to have failed."""
-    if mail.session.user:
-        yield MethodResult(method="auth", result="pass", properties=(("smtp.auth", mail.session.user),))
+    if not mail.session.user:
+        return ()
+    return (MethodResult(method="auth", result="pass", properties=(("smtp.auth", mail.session.user),)),)
 
 
 _FACTS: Final[dict[str, type]] = {

@@ -39,9 +39,12 @@ def check_ways_out(settings: Settings) -> Iterator[Complaint]:
         yield from _maildir(at, way)
         yield from _authentication(at, way)
         yield from _identity(at, way)
+        yield from _plain_words(at, way)
+        yield from _size(at, way, settings)
         if way.enabled:
             yield from _to_ourselves(at, way, settings)
     yield from _uncarried(settings)
+    yield from _nowhere_to_relay(settings)
 
 
 def carries(way: SendConnector, domain: str, *, accepted: bool) -> bool:
@@ -70,6 +73,41 @@ def _address_spaces(at: At, way: SendConnector) -> Iterator[Complaint]:
         space = match[1].strip()
         if space not in ("*", "--") and (problem := name_problem(space.removeprefix("*."))):
             yield Complaint(at=(*at, "address-spaces", number), message=f"{text!r}: {problem}")
+
+
+def _plain_words(at: At, way: SendConnector) -> Iterator[Complaint]:
+    """Behind HELO there are no extensions."""
+    if not way.force_helo:
+        return
+    demanded = {
+        f'tls = "{way.tls}"': way.tls in _ENCRYPTED,
+        "user": bool(way.user),
+        f'delivery = "{way.delivery}"': way.delivery != "smtp",
+    }
+    for what, is_there in demanded.items():
+        if is_there:
+            yield Complaint(
+                at=(*at, "force-helo"),
+                message=f"stands beside {what}: whoever says HELO gets no TLS and no AUTH, and LMTP knows LHLO only",
+            )
+
+
+def _size(at: At, way: SendConnector, settings: Settings) -> Iterator[Complaint]:
+    """What we take for a domain of ours and cannot pass on becomes a notice, or a dead letter."""
+    limit = way.message_size_bytes
+    larger = [n for n, d in settings.receive_connectors.items() if d.limits.message_size_bytes > limit]
+    others = [w for w in settings.send_connectors.values() if w.enabled and w is not way]
+    for domain in settings.accepted_domains:
+        if not limit or not larger or not carries(way, domain.lower(), accepted=True):
+            continue
+        if not any(carries(w, domain.lower(), accepted=True) and not w.message_size_bytes for w in others):
+            yield Complaint(
+                at=(*at, "message-size"),
+                message=f"is less than receive-connectors.{larger[0]} takes, and mail for {domain} has no other way: "
+                "lower its limits.message-size, or larger mail is taken and then returned",
+                is_warning=True,
+            )
+            return
 
 
 def _next_hops(at: At, way: SendConnector) -> Iterator[Complaint]:
@@ -212,3 +250,24 @@ def _uncarried(settings: Settings) -> Iterator[Complaint]:
                 message="no enabled send connector carries it: its mail would be accepted and stay unreachable",
                 is_warning=True,
             )
+
+
+def _nowhere_to_relay(settings: Settings) -> Iterator[Complaint]:
+    """Clients may send to the world, and nothing leads there: their mail would be taken and stay unreachable."""
+    ways = [way for way in settings.send_connectors.values() if way.enabled]
+    if any(text.partition(";")[0].strip() == "*" for way in ways for text in way.address_spaces):
+        return
+    for name, door in settings.receive_connectors.items():
+        own_way = settings.send_connectors.get(door.send_connector)
+        if not door.enabled or (own_way is not None and own_way.enabled):
+            continue
+        ranges = [f"ranges.{who}.rights" for who, one in door.ranges.items() if "relay" in one.rights]
+        accounts = ["authenticated-rights"] if door.auth and "relay" in door.authenticated_rights else []
+        for rights in (*accounts, *ranges):
+            yield Complaint(
+                at=("receive-connectors", name, *rights.split(".")),
+                message='lets clients send to the world, and no enabled send connector has the address space "*": '
+                "their mail for other domains would stay unreachable",
+                is_warning=True,
+            )
+            return

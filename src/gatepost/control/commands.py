@@ -37,9 +37,13 @@ class Command(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class RetryMail(Command, frozen=True, tag="retry-mail"):
-    """Try these mails now, whatever they wait for; unreachable, poison and dead mail goes back to the queue."""
+    """Try these mails now, whatever they wait for; unreachable, poison and dead mail goes back to the queue.
+
+    via: the send connector they leave by, whatever address spaces say; "": as routing chooses.
+    """
 
     targets: Targets
+    via: Text = ""
 
 
 class RetryHop(Command, frozen=True, tag="retry-hop"):
@@ -191,6 +195,17 @@ class ConnectorStatus(Struct, frozen=True):
     sessions: int = 0
 
 
+class CertificateState(Struct, frozen=True, array_like=True):
+    """One certificate that a connector shows, as in model.certificate.OwnCertificate."""
+
+    direction: str
+    connector: str
+    file: str
+    names: tuple[str, ...] = ()
+    issuer: str = ""
+    expires_at: float = 0.0
+
+
 LEVELS: Final = ("normal", "medium", "high")
 """Of a resource's back pressure."""
 
@@ -227,6 +242,7 @@ class WorkerStatus(Struct, frozen=True, tag="status"):
     """Receive connectors whose stress profile is in force."""
     shared_problem: str = ""
     """Why it knows nothing of what other workers count and list; "" while it does."""
+    certificates: tuple[CertificateState, ...] = ()
 
 
 class Samples(Struct, frozen=True, tag="metrics"):

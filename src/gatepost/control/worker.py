@@ -13,6 +13,7 @@ from gatepost.control.commands import (
     AnyReply,
     AskMetrics,
     AskStatus,
+    CertificateState,
     Changed,
     ConfirmClock,
     ConnectorStatus,
@@ -39,7 +40,7 @@ from gatepost.control.commands import (
     encode,
 )
 from gatepost.delivery.hop import HopStatus
-from gatepost.model.address import Address
+from gatepost.model.certificate import OwnCertificate
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.content import Content
 from gatepost.model.fault import Fault
@@ -117,6 +118,7 @@ class WorkerFace:
     why_not_accepting: Callable[[], str] = str
     """Besides the store's reasons."""
     shared_problem: Callable[[], str] = str
+    certificates: Callable[[], tuple[OwnCertificate, ...]] = tuple
 
 
 @dataclass(slots=True)
@@ -142,7 +144,8 @@ class WorkerCommands:
     """Obeys commands for one worker's store.
 
     deliveries: None when the gateway is down and the command line has opened the store itself.
-    route: a recipient's next-hop key as the configuration in force has it.
+    route: a recipient's next-hop key as the configuration in force has it, or by the send connector of that name;
+        raises WorldFault when there is none.
     notice_about: composes what `queue remove --ndr` sends.
     queue: how long released and resubmitted mail is tried; None: the defaults.
     """
@@ -153,7 +156,7 @@ class WorkerCommands:
         *,
         face: WorkerFace,
         clock: Clock,
-        route: Callable[[Address], str],
+        route: Callable[[QueuedMail, QueuedRecipient, str], str],
         notice_about: ComposeNotice,
         deliveries: Deliveries | None,
         queue: Queue | None = None,
@@ -227,6 +230,7 @@ class WorkerCommands:
             connectors=tuple(ConnectorStatus(*door) for door in self._face.connectors()),
             clock_jump_s=self._face.clock_jump_s(),
             shared_problem=self._face.shared_problem(),
+            certificates=tuple(_certificate(one) for one in self._face.certificates()),
         )
 
     async def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:
@@ -305,9 +309,10 @@ class WorkerCommands:
                 work.add(mail, who, freed)
             case ResumeMail() | RetryMail():
                 given_up = [r for r in who if r.state in _GIVEN_UP]
-                self._free(work, mail, who, renewed=bool(given_up))
-                if given_up:
-                    record = tracking.resubmitted(mail, given_up, at=now, by=by)
+                via = command.via if isinstance(command, RetryMail) else ""
+                self._free(work, mail, who, renewed=bool(given_up), via=via)
+                if given_up or via:
+                    record = tracking.resubmitted(mail, who if via else given_up, at=now, by=by)
                     work.changes.append(KeepRecords(records=(record,)))
 
     def _notify(self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient]) -> None:
@@ -328,11 +333,12 @@ class WorkerCommands:
         *,
         renewed: bool = False,
         keep_route: bool = False,
+        via: str = "",
     ) -> None:
-        """Back to the queue and due now, by the routing of today. renewed: its life begins anew."""
+        """Back to the queue and due now, by the routing of today or via a connector. renewed: its life begins anew."""
         life_s = self._queue.notice_expiry_s if mail.is_notice else self._queue.expiry_s
         expires_at = max(mail.expires_at, self._clock.now() + life_s) if renewed else None
-        self._settle(work, mail, who, MailState.READY, expires_at=expires_at, reroute=not keep_route)
+        self._settle(work, mail, who, MailState.READY, expires_at=expires_at, reroute=not keep_route, via=via)
 
     def _settle(
         self,
@@ -343,6 +349,7 @@ class WorkerCommands:
         *,
         expires_at: float | None = None,
         reroute: bool = False,
+        via: str = "",
     ) -> None:
         now = self._clock.now()
         settlements = tuple(
@@ -352,7 +359,7 @@ class WorkerCommands:
                 due_at=now if state is MailState.READY else r.due_at,
                 attempts=r.attempts,
                 last_reply=r.last_reply,
-                next_hop=self._route(r.recipient.address) if reroute else None,
+                next_hop=self._route(mail, r, via) if reroute else None,
             )
             for r in who
         )
@@ -438,6 +445,17 @@ def _numbers(who: Sequence[QueuedRecipient]) -> frozenset[int]:
 
 def _waits_for(recipient: QueuedRecipient, next_hop: str) -> bool:
     return recipient.state is MailState.DEFERRED and (not next_hop or recipient.next_hop == next_hop)
+
+
+def _certificate(one: OwnCertificate) -> CertificateState:
+    return CertificateState(
+        direction=one.direction,
+        connector=one.connector,
+        file=one.file,
+        names=one.names,
+        issuer=one.issuer,
+        expires_at=one.expires_at,
+    )
 
 
 def _hop_state(hop: HopStatus) -> HopState:

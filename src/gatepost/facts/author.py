@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import ClassVar, Final
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import Defect, HeaderIndex
@@ -16,8 +18,7 @@ ADDRESSES_LIMIT: Final = 20
 FIELDS_READ: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
+class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The header From."""
 
     name: ClassVar[str] = "author"
@@ -32,27 +33,41 @@ class Author:
     """Why readers may disagree about who wrote it; "" for nearly all mail. Then nobody is to be believed."""
 
 
+NO_FROM: Final = "no From field"
+
+
 def read_author(head: bytes) -> Author:
     """head: the header section. Takes any bytes, raises nothing."""
     index = HeaderIndex.parse(head)
     values = index.all(b"from")
+    return _read(values, "From", _fields_problem(len(values), index.defects))
+
+
+def read_sender(head: bytes) -> Author:
+    """The same of Sender, which is seldom there: nothing then. Takes any bytes, raises nothing."""
+    values = HeaderIndex.parse(head).all(b"sender")
+    if not values:
+        return Author()
+    return _read(values, "Sender", f"{len(values)} Sender fields" if len(values) > 1 else "")
+
+
+def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
     addresses: list[Address] = []
     names: list[str] = []
-    problem = _fields_problem(len(values), index.defects)
     for value in values[:FIELDS_READ]:
         found = read_mailboxes(value)
         problem = problem or found.problem
-        names += [*found.groups, *(mailbox.name for mailbox in found.mailboxes)]
+        names += [*found.groups, *[mailbox.name for mailbox in found.mailboxes]]
         addresses += [mailbox.address for mailbox in found.mailboxes if mailbox.address is not None]
     if not addresses:
-        problem = problem or "no address in From"
+        problem = problem or f"no address in {name}"
     if len(addresses) > ADDRESSES_LIMIT:
         problem = problem or f"more than {ADDRESSES_LIMIT} addresses"
     kept = tuple(addresses[:ADDRESSES_LIMIT])
     return Author(
         addresses=kept,
-        domains=tuple(dict.fromkeys(address.domain for address in kept)),
-        display_names=tuple(name for name in names[:ADDRESSES_LIMIT] if name),
+        domains=tuple(dict.fromkeys([address.domain for address in kept])),
+        display_names=tuple([name for name in names[:ADDRESSES_LIMIT] if name]),
         problem=problem,
     )
 
@@ -61,15 +76,16 @@ def _fields_problem(count: int, defects: frozenset[Defect]) -> str:
     if count > 1:
         return f"{count} From fields"
     if not count:
-        return "no From field"
-    odd = defects & {
-        Defect.BLANK_BEFORE_COLON,
-        Defect.LEADING_BLANK,
-        Defect.NUL,
-        Defect.BARE_CR,
-        Defect.BARE_LF,
-    }
+        return NO_FROM
+    if not defects:
+        return ""
+    odd = defects & _MISLEADING
     return f"header section with {min(defect.value for defect in odd)}" if odd else ""
+
+
+_MISLEADING: Final = frozenset(
+    {Defect.BLANK_BEFORE_COLON, Defect.LEADING_BLANK, Defect.NUL, Defect.BARE_CR, Defect.BARE_LF}
+)
 
 
 def gatherer(_sources: Sources) -> Gathering:

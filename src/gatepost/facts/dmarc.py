@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+import msgspec
+
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author, read_author
@@ -23,8 +25,7 @@ from gatepost.standards.dmarc_walk import DnsTexts
 _DMARC_PASS: Final = re.compile(r"(?:\A|[;\s])dmarc\s*=\s*pass\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DmarcResult:
+class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What DMARC says of the mail; of several authors, of the one that decides."""
 
     name: ClassVar[str] = "dmarc"
@@ -49,12 +50,17 @@ class DmarcResult:
     """The record's p, sp, np, adkim, aspf, fo, t, for reports."""
     rua: tuple[tuple[str, int], ...] = ()
     """Where its domain wants reports, with each address's size limit (0: none)."""
+    ruf: tuple[tuple[str, int], ...] = ()
+    """Where it wants to hear of single failures, the same way."""
 
     @property
     def asks_for(self) -> str:
         """The policy after t=y: none, quarantine or reject."""
         policy = Policy[self.policy.upper()]
         return (policy.lowered if self.testing else policy).word
+
+
+_WORDS: Final = {policy: policy.word for policy in Policy}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +103,13 @@ def proven_domains(mail: MailView, known: Known) -> Proven:
     unanswered = [word for word, fact in (("SPF", spf), ("DKIM", dkim)) if fact is None]
     if spf is not None and spf.result == "temperror":
         unanswered.append("SPF")
-    if any(signature.result == "temperror" for signature in signatures):
+    if signatures and any(signature.result == "temperror" for signature in signatures):
         unanswered.append("DKIM")
+    good = [one for one in signatures if one.result == "pass" and one.covers_whole_body] if signatures else ()
     return Proven(
         spf_domain=spf.domain if spf is not None and counts and spf.result == "pass" else "",
         dkim_domains=tuple(
-            signature.domain.lower()
-            for signature in signatures
-            if signature.result == "pass"
-            and signature.covers_whole_body
-            and "from" in [field.lower() for field in signature.signed_fields]
+            [one.domain.lower() for one in good if "from" in [field.lower() for field in one.signed_fields]]
         ),
         unanswered=f"{' and '.join(unanswered)} could not be checked" if unanswered else "",
     )
@@ -128,16 +131,17 @@ def _result(found: Evaluation, override: str) -> DmarcResult:
     record = found.record
     published: tuple[str, ...] = ()
     rua: tuple[ReportAddress, ...] = ()
+    ruf: tuple[ReportAddress, ...] = ()
     if record is not None:
         relaxed = {True: "s", False: "r"}
         published = (record.p.word, record.sp.word, record.np.word, relaxed[record.strict_dkim])
         published = (*published, relaxed[record.strict_spf], record.fo, "y" if record.testing else "n")
-        rua = record.rua
+        rua, ruf = record.rua, record.ruf
     return DmarcResult(
         result=found.result,
         from_domain=found.from_domain,
         policy_domain=found.policy_domain,
-        policy=found.policy.word,
+        policy=_WORDS[found.policy],
         alignment=found.aligned_with,
         override=override,
         testing=found.testing,
@@ -145,7 +149,8 @@ def _result(found: Evaluation, override: str) -> DmarcResult:
         spf_aligned=found.spf,
         dkim_aligned=found.dkim,
         published=published,
-        rua=tuple((address.mailbox, address.limit_bytes) for address in rua),
+        rua=tuple([(address.mailbox, address.limit_bytes) for address in rua]),
+        ruf=tuple([(address.mailbox, address.limit_bytes) for address in ruf]),
     )
 
 

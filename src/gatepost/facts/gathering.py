@@ -14,7 +14,7 @@ from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.bodies import SpooledBodies
-from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.directory import RecipientDirectory, SendingAccounts
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
@@ -62,13 +62,15 @@ class Sources:
     arc: Arc = Arc()
     return_paths: ReturnPaths | None = None
     """SRS and tags; None: no return path is signed."""
+    sending_accounts: SendingAccounts | None = None
+    """What a directory knows of accounts' addresses; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathering:
     """One way of finding a fact out. Every file in `facts` ends in a function that makes one.
 
-    fact:     the type of what is found; a frozen dataclass with a `name`.
+    fact:     the type of what is found; a frozen dataclass or msgspec struct with a `name`.
     scope:    how long it stays known.
     earliest: the first stage at which it can be known; the runner starts what waits then.
     find:     called at most once for each thing of its scope. Any exception makes the fact Unknown.
@@ -76,6 +78,8 @@ class Gathering:
     stands_on: those facts; they are found out before. One that nothing finds out is absent.
     waits:    find returns a coroutine, and is worth an early start.
     of_identity: a CONNECTION fact that STARTTLS or AUTH may change: it is forgotten then.
+    begins_at_once: the coroutine may be run without a task until it has to wait; then it must not need one of its own
+              before (asyncio.timeout does). Only a task is made for whatever waits.
     of_origin: it is about session.origin_ip, which behind our own relays is known at END_OF_HEADERS only.
     """
 
@@ -88,6 +92,7 @@ class Gathering:
     waits: bool = False
     of_identity: bool = False
     of_origin: bool = False
+    begins_at_once: bool = False
 
     def begin(self, mail: MailView, known: Known) -> Any:
         """What find or find_from gives. Raises TypeError when there is neither."""

@@ -7,6 +7,8 @@ from enum import Enum
 from ipaddress import ip_address
 from typing import Any, ClassVar, Final
 
+import msgspec
+
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.reverse_dns import HOST_NAME
 from gatepost.model.fault import PeerFault
@@ -36,8 +38,7 @@ class HeloForm(Enum):
     """A relay of ours did not say what its client called itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Helo:
+class Helo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The word, and what it is; known without asking anybody."""
 
     name: ClassVar[str] = "helo"

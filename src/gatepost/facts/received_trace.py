@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar, Final
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import HeaderIndex
@@ -16,8 +17,7 @@ DELIVERED_TO_LIMIT: Final = 100
 _BY: Final = re.compile(r"(?:^|[\s;])by\s+([^\s;()]+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedTrace:
+class ReceivedTrace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The marks that hosts left on the mail."""
 
     name: ClassVar[str] = "received-trace"
@@ -33,12 +33,17 @@ class ReceivedTrace:
 def read_received_trace(head: bytes, own_names: frozenset[str]) -> ReceivedTrace:
     """head: the header section. own_names: lower case."""
     index = HeaderIndex.parse(head)
-    delivered = index.all(b"delivered-to")[:DELIVERED_TO_LIMIT] if index.count(b"delivered-to") else ()
+    received, delivered_to = index.count(b"received"), index.count(b"delivered-to")
     return ReceivedTrace(
-        received=index.count(b"received"),
-        own=_written_by(index, own_names) if _names_any(head, own_names) else 0,
-        delivered_to=tuple(_text(value).strip().strip("<>").lower() for value in delivered),
+        received=received,
+        own=_written_by(index, own_names) if received and _names_any(head, own_names) else 0,
+        delivered_to=_delivered_to(index) if delivered_to else (),
     )
+
+
+def _delivered_to(index: HeaderIndex) -> tuple[str, ...]:
+    values = index.all(b"delivered-to")[:DELIVERED_TO_LIMIT]
+    return tuple(_text(value).strip().strip("<>").lower() for value in values)
 
 
 def _names_any(head: bytes, own_names: frozenset[str]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import ClassVar
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.accepted_domains import DomainType
@@ -14,8 +15,7 @@ from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipientDomain:
+class RecipientDomain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the accepted domains say about one recipient."""
 
     name: ClassVar[str] = "recipient-domain"

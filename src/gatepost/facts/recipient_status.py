@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.recipient_domain import is_own_literal, recipient_of
@@ -26,8 +27,7 @@ class Listing(Enum):
     """The domain is not ours, or its recipients are not looked up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecipientStatus:
+class RecipientStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One recipient: the type of its domain, and whether the directory lists it."""
 
     name: ClassVar[str] = "recipient-status"

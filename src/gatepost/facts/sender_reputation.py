@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
+from msgspec import structs
+
 from gatepost.config.guard_settings import SenderReputation
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.reverse_dns import find_reverse_dns
@@ -155,4 +157,4 @@ def gatherer(sources: Sources) -> Gathering:
 
 def _behind(session: Session) -> Session:
     """As if the client behind our relays had connected."""
-    return replace(session, client_ip=session.origin_ip, client_name=None)
+    return structs.replace(session, client_ip=session.origin_ip, client_name=None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.recipient_status import Listing
@@ -16,8 +17,7 @@ from gatepost.model.verdict import Stage
 from gatepost.ports.directory import Entry, RecipientDirectory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SenderStatus:
+class SenderStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The return path, seen from our side."""
 
     name: ClassVar[str] = "sender-status"

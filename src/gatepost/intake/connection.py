@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
 from gatepost.config.limit_settings import Limits
-from gatepost.intake.conversation import Answer, Conversation
+from gatepost.intake.conversation import Conversation
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.rates import Minute
+from gatepost.intake.rates import Counted
+from gatepost.intake.replies import EARLY, STOPPING, TIMED_OUT, TOO_LONG, TOO_SLOW
+from gatepost.intake.reply_to_come import Answer, ReplyToCome
 from gatepost.intake.transcript import command_text
 from gatepost.model.fault import WorldFault, reply_for
-from gatepost.model.reply import Reply
+from gatepost.model.reply import HANG_UP_CODES, Reply
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.tls import TlsPump
 from gatepost.protocol.events import BodyChunk, Pause, StartTls
@@ -32,18 +34,13 @@ TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
 _OTHER_OFFER: Final = (235, 220)
 """After AUTH and XCLIENT the client may do other things."""
-
+_NEED_DATA: Final = Pause.NEED_DATA
+_CONTENT_FOLLOWS: Final = 354
 # What is waited for: the setting's name.
 _COMMAND: Final = "command-timeout"
 _DATA: Final = "data-timeout"
 _HANDSHAKE: Final = "handshake-timeout"
 _LINGER: Final = "linger"
-
-_TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing transmission channel")
-_TOO_SLOW: Final = Reply(421, "4.4.2", "Data comes too slowly, closing transmission channel")
-_TOO_LONG: Final = Reply(421, "4.7.0", "Session lasts too long, closing transmission channel")
-_STOPPING: Final = Reply(421, "4.3.2", "System is shutting down, closing transmission channel")
-_EARLY: Final = Reply(554, "5.5.1", "Protocol error: you spoke before the greeting")
 
 
 class House(Protocol):
@@ -104,8 +101,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._greeting: asyncio.TimerHandle | None = None
-        self._waiting: asyncio.Future[object] | None = None
-        self._out = bytearray()
+        self._waiting: asyncio.Future[object] | ReplyToCome | None = None
+        self._out: list[bytes] = []
         self._started = self._loop.time()
         self._deadline = self._started + limits.command_timeout_s
         self._deadline_of = _COMMAND
@@ -183,7 +180,7 @@ class Connection(asyncio.Protocol):
 
     # What the listener tells us.
 
-    def count_for(self, minute: Minute) -> None:
+    def count_for(self, minute: Counted) -> None:
         """The rates of this source hold for the session."""
         self._conversation.limits.minute = minute
 
@@ -200,7 +197,7 @@ class Connection(asyncio.Protocol):
         """Finish what is in hand, then say 421 and close (threats O25)."""
         self._stopping = True
         if self._waiting is None and not self._engine.in_content and self._transport is not None:
-            self._say_and_close(_STOPPING)
+            self._say_and_close(STOPPING)
 
     def abort(self) -> None:
         """Close now."""
@@ -271,7 +268,7 @@ class Connection(asyncio.Protocol):
             return
         self._greeted = True
         if self._engine.spoke_early:
-            self._say_greeting(_EARLY)
+            self._say_greeting(EARLY)
             return
         answer = self._conversation.greet()
         if isinstance(answer, Reply):
@@ -281,10 +278,10 @@ class Connection(asyncio.Protocol):
 
     def _say_greeting(self, reply: object) -> None:
         assert isinstance(reply, Reply)
-        if self._engine.spoke_early and (reply.is_positive or reply is _EARLY):
-            self._conversation.spoke_early(_EARLY)
-            reply = _EARLY
-        self._out += self._engine.greet(reply)
+        if self._engine.spoke_early and (reply.is_positive or reply is EARLY):
+            self._conversation.spoke_early(EARLY)
+            reply = EARLY
+        self._out.append(self._engine.greet(reply))
         if not reply.is_positive:
             self._flush()
             self._close()
@@ -300,7 +297,10 @@ class Connection(asyncio.Protocol):
         if not self._greeted:
             self._greet()  # it did not wait: it is told so at once
             return
-        if self._waiting is None and not self._write_blocked:
+        if self._waiting is not None:
+            if self._transport is not None:
+                self._transport.pause_reading()  # no more than this piece, until the reply is there
+        elif not self._write_blocked:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -308,13 +308,16 @@ class Connection(asyncio.Protocol):
         engine, conversation = self._engine, self._conversation
         while self._waiting is None and not self._write_blocked and self._transport is not None:
             event = engine.next_event()
-            if isinstance(event, BodyChunk):
+            if type(event) is BodyChunk:
                 slow = conversation.keep(event.data)
                 if slow is not None:
                     self._wait_for(slow, None)
                 continue
-            if isinstance(event, Pause):
-                self._pause(event)
+            if type(event) is Pause:
+                if event is _NEED_DATA and not (self._eof or self._stopping):
+                    self._flush()
+                else:
+                    self._pause(event)
                 return
             if self._transcript is not None:
                 self._transcript.asked(command_text(event))
@@ -322,11 +325,15 @@ class Connection(asyncio.Protocol):
                 answer = conversation.answer(event)
             except Exception as error:  # noqa: BLE001  # the same edge, for what is answered at once
                 answer = self._our_fault(error)
-            if isinstance(event, StartTls):
+            if type(event) is StartTls:
                 self._start_tls(answer)
                 return
             if isinstance(answer, Reply):
                 self._say(answer)
+            elif isinstance(answer, ReplyToCome):
+                self._flush()
+                self._waiting = answer
+                answer.then(self._come)
             else:
                 self._flush()
                 self._wait_for(answer, self._say)
@@ -337,14 +344,27 @@ class Connection(asyncio.Protocol):
         if pause is Pause.CLOSED or self._eof:
             self._close()
         elif self._stopping and not self._engine.in_content:
-            self._say_and_close(_STOPPING)
+            self._say_and_close(STOPPING)
+
+    def _come(self, answer: Answer) -> None:
+        """The reply of which we knew that it would come, without a task."""
+        self._waiting = None
+        if not isinstance(answer, Reply):
+            self._wait_for(answer, self._say)
+        elif self._transport is not None:
+            self._say(answer)
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._write_blocked and self._transport is not None:
+            self._transport.resume_reading()
+            self._go_on()
 
     def _say(self, reply: object) -> None:
         assert isinstance(reply, Reply)
         engine = self._engine
-        was_in_content = engine.in_content
-        self._out += engine.send(reply)
-        if engine.in_content and not was_in_content:
+        self._out.append(engine.send(reply))
+        if reply.code == _CONTENT_FOLLOWS and engine.in_content:
             self._content_since, self._content_bytes = self._loop.time(), 0
             self._expect(_DATA)
         else:
@@ -352,7 +372,7 @@ class Connection(asyncio.Protocol):
         if reply.code in _OTHER_OFFER:
             engine.offer = self._conversation.offer
             self._limits = self._conversation.limits.limits
-        if self._conversation.wants_to_hang_up or reply.hangs_up:
+        if self._conversation.wants_to_hang_up or reply.code in HANG_UP_CODES:
             self._flush()
             self._close()
 
@@ -378,14 +398,14 @@ class Connection(asyncio.Protocol):
             try:
                 result = finished.result()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the edge of a session
+                if finished.cancelled() and (self._transport is None or self._transport.is_closing()):
+                    return  # the worker ends, and this session has: no bug, and nobody to answer
                 result = self._our_fault(error)  # a bug never accepts a mail and never bounces one
             if self._transport is None:
                 return
             if then is not None:
                 then(result)
-            if not self._write_blocked and self._transport is not None:
-                self._transport.resume_reading()
-                self._go_on()
+            self._read_on()
 
         future.add_done_callback(done)
 
@@ -398,7 +418,7 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         if not self._out or self._transport is None:
             return
-        data = bytes(self._out)
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
         if self._transcript is not None:
             self._transcript.replied(data)
@@ -412,7 +432,7 @@ class Connection(asyncio.Protocol):
 
     def _say_and_close(self, reply: Reply) -> None:
         if self._pump is None or self._pump.established:
-            self._out += reply.encode()
+            self._out.append(reply.encode())
             self._flush()
         self._close()
 
@@ -464,16 +484,16 @@ class Connection(asyncio.Protocol):
         if now >= self._deadline:
             patience_s = self._patience_with(self._deadline_of)
             return LimitHit(
-                self._deadline_of, patience_s, round(now - self._deadline + patience_s, 1), _TIMED_OUT
+                self._deadline_of, patience_s, round(now - self._deadline + patience_s, 1), TIMED_OUT
             )
         lasted_s = now - self._started
         if lasted_s >= limits.session_timeout_s:
-            return LimitHit("session-timeout", limits.session_timeout_s, round(lasted_s, 1), _TOO_LONG)
+            return LimitHit("session-timeout", limits.session_timeout_s, round(lasted_s, 1), TOO_LONG)
         elapsed_s = now - self._content_since
         if not self._engine.in_content or elapsed_s <= RATE_GRACE_S:
             return None
         if self._content_bytes >= elapsed_s * limits.data_rate_bytes:
             return None
         return LimitHit(
-            "data-rate", limits.data_rate_bytes, round(self._content_bytes / elapsed_s, 1), _TOO_SLOW
+            "data-rate", limits.data_rate_bytes, round(self._content_bytes / elapsed_s, 1), TOO_SLOW
         )

@@ -6,10 +6,11 @@ Reply at once, or something to await when the world has to be asked.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from gatepost.config.networks import is_internal_ip
 from gatepost.intake.counter import Counter
@@ -28,6 +29,7 @@ from gatepost.intake.replies import (
     SIMPLE,
     START_INPUT,
 )
+from gatepost.intake.reply_to_come import Answer, ReplyToCome
 from gatepost.intake.session_limits import SessionLimits
 from gatepost.intake.session_notes import note_certificate, note_early_talker
 from gatepost.intake.transaction import Transaction, measured
@@ -39,7 +41,7 @@ from gatepost.model.certificate import PeerCertificate
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import Fault
 from gatepost.model.known import MailView
-from gatepost.model.reply import Reply
+from gatepost.model.reply import POSITIVE_BELOW, Reply
 from gatepost.model.session import Rights, Session, TlsInfo
 from gatepost.model.verdict import PASSED, DelayReply, Disposition, HangUp, Stage
 from gatepost.policy.hearing import Hearing
@@ -62,7 +64,10 @@ from gatepost.protocol.events import (
     XClient,
 )
 
-Answer = Reply | Awaitable[Reply]
+# Read for every mail: see policy.hearing.
+_MAIL: Final = Stage.MAIL
+_RCPT: Final = Stage.RCPT
+_DATA: Final = Stage.DATA
 FOLLOW_UP_DELAY_LIMIT_S: Final = 60.0
 VIOLATIONS_LIMIT: Final = 20
 """Breaches of one session that get a record; each rule once (threats S04)."""
@@ -78,7 +83,6 @@ class Conversation:
         "_door",
         "_ended",
         "_grant",
-        "_hang_up",
         "_hearing",
         "_log_in",
         "_told",
@@ -88,6 +92,7 @@ class Conversation:
         "announce",
         "limits",
         "session",
+        "wants_to_hang_up",
     )
 
     def __init__(self, door: Door, session: Session, hearing: Hearing, counter: Counter) -> None:
@@ -104,7 +109,8 @@ class Conversation:
         self._ended: tuple[Transaction, EndOfData] | None = None
         """The transaction whose end is being answered: what a limit found in it is told with its numbers."""
         self._violations: set[str] = set()
-        self._hang_up = False
+        self.wants_to_hang_up = False
+        """An agent asked for the connection to be closed after the last reply."""
         self._watch = SessionWatch(counter.guard)
         self.announce: Callable[[str], Reply] = partial(Reply, 250, "")
         """Makes the reply to EHLO from our name: the engine's, which knows what it accepts."""
@@ -124,11 +130,6 @@ class Conversation:
         """What makes the pump after STARTTLS."""
         return self._door.tls
 
-    @property
-    def wants_to_hang_up(self) -> bool:
-        """An agent asked for the connection to be closed after the last reply."""
-        return self._hang_up or self._watch.wants_to_hang_up
-
     def greet(self) -> Answer:
         """The first reply: 220, or a refusal that closes."""
         ready = Reply(220, "", f"{self._door.hostname} {self._door.settings.banner}".strip())
@@ -139,11 +140,13 @@ class Conversation:
     def answer(self, event: Event) -> Answer:
         """The reply to any event but BodyChunk. Never raises a Fault."""
         try:
-            reply = self._answer(event)
+            reply = _ANSWERS[type(event)](self, event)
         except Fault as fault:
             reply = fault.reply
         if isinstance(reply, Reply):
             return self._weighed(reply)
+        if isinstance(reply, ReplyToCome):
+            return reply.weighed_by(self._weighed)
         return self._weighed_later(reply)
 
     def keep(self, data: bytes) -> Coroutine[Any, Any, None] | None:
@@ -207,32 +210,8 @@ class Conversation:
         if self._grant.spared:
             self.limits.minute = None
 
-    def _answer(self, event: Event) -> Answer:
-        match event:
-            case Hello():
-                return self._hello(event)
-            case Mail():
-                return self._mail(event)
-            case Rcpt():
-                return self._rcpt(event.recipient)
-            case Data():
-                return self._after(
-                    self._ask(Stage.DATA), lambda d: self._refusal(d, Stage.DATA) or START_INPUT
-                )
-            case BdatChunk():
-                return CHUNK_OK
-            case EndOfData():
-                return self._end_of_data(event)
-            case StartTls():
-                return READY_FOR_TLS
-            case Auth() | AuthResponse() | XClient():
-                return self._identity(event)
-            case Violation():
-                return self._violation(event)
-            case Other():
-                return self._other(event)
-            case _:
-                raise AssertionError(f"{type(event).__name__} has no answer")
+    def _data(self, _event: Data) -> Answer:
+        return self._after(self._ask(_DATA), lambda d: self._refusal(d, _DATA) or START_INPUT)
 
     def _hello(self, event: Hello) -> Answer:
         before = self.session
@@ -322,10 +301,10 @@ class Conversation:
                 field_bytes=self._door.settings.limits.header_field_bytes,
             ),
         )
-        return self._after(self._ask(Stage.MAIL), self._sender_said)
+        return self._after(self._ask(_MAIL), self._sender_said)
 
     def _sender_said(self, disposition: Disposition) -> Reply:
-        refusal = self._refusal(disposition, Stage.MAIL)
+        refusal = self._refusal(disposition, _MAIL)
         if refusal is None:
             self.limits.message_begun()
             return SENDER_OK
@@ -334,13 +313,13 @@ class Conversation:
         self._end_transaction()
         return refusal
 
-    def _rcpt(self, recipient: Recipient) -> Answer:
+    def _rcpt(self, event: Rcpt) -> Answer:
         transaction = self._transaction
         assert transaction is not None, "RCPT without a transaction"
-        recipient = self._counter.taking_in.arriving(recipient)
+        recipient = self._counter.taking_in.arriving(event.recipient)
 
         def said(disposition: Disposition) -> Reply:
-            refusal = self._refusal(disposition, Stage.RCPT) or self._log_in.over_rate(self.session)
+            refusal = self._refusal(disposition, _RCPT) or self._log_in.over_rate(self.session)
             if refusal is None:
                 transaction.add(recipient)
                 self._watch.recipient_taken(recipient.address)
@@ -360,7 +339,7 @@ class Conversation:
         if self.limits.minute is not None and (hit := self.limits.at_rcpt(now)):
             transaction.refusals += 1
             return self._over(hit)
-        return self._after(self._ask(Stage.RCPT, recipient), said)
+        return self._after(self._ask(_RCPT, recipient), said)
 
     def _end_of_data(self, event: EndOfData) -> Answer:
         transaction, self._transaction = self._transaction, None
@@ -418,7 +397,9 @@ class Conversation:
         self._watch.perform(disposition, self.session)
         delay_s = max((e.delay_s for e in disposition.effects if isinstance(e, DelayReply)), default=0.0)
         held = not delay_s or await self._door.tarpit.hold(min(delay_s, FOLLOW_UP_DELAY_LIMIT_S))
-        self._hang_up = self._hang_up or any(isinstance(e, HangUp) for e in disposition.effects)
+        self.wants_to_hang_up = self.wants_to_hang_up or any(
+            isinstance(e, HangUp) for e in disposition.effects
+        )
         reply = said(disposition)
         return reply if held or reply.is_positive else self._tarpit_full()
 
@@ -429,7 +410,7 @@ class Conversation:
         self._counter.counters.add("refusals", connector=self._door.name, agent=disposition.decided_by)
         if self._transaction is None:
             self._counter.taking_in.note_refusal(self.session, disposition, stage)
-        self._hang_up = self._hang_up or closes
+        self.wants_to_hang_up = self.wants_to_hang_up or closes
         return disposition.reply
 
     def _end_transaction(self) -> None:
@@ -444,8 +425,10 @@ class Conversation:
     def _weighed(self, reply: Reply) -> Answer:
         """Errors cost patience: first a delay, then the connection (threats 0.3, errors-*)."""
         ended, self._ended = self._ended, None
-        if reply.is_positive:
+        if reply.code < POSITIVE_BELOW:
             return reply
+        if self._watch.wants_to_hang_up:
+            self.wants_to_hang_up = True
         self._tell_limit_behind(reply, ended)
         hit = self.limits.error()
         if Rights.BYPASS_FILTERS in self.session.rights:
@@ -491,3 +474,19 @@ class Conversation:
         """Back pressure: no mail of this client for now."""
         self._counter.counters.add("mails_not_accepted")
         return self._over(self._counter.pressure.hit(NOT_ACCEPTING))
+
+
+_ANSWERS: Final[Mapping[type[Any], Callable[[Conversation, Any], Answer]]] = {
+    Hello: Conversation._hello,
+    Mail: Conversation._mail,
+    Rcpt: Conversation._rcpt,
+    Data: Conversation._data,
+    BdatChunk: lambda _conversation, _event: CHUNK_OK,
+    EndOfData: Conversation._end_of_data,
+    StartTls: lambda _conversation, _event: READY_FOR_TLS,
+    Auth: Conversation._identity,
+    AuthResponse: Conversation._identity,
+    XClient: Conversation._identity,
+    Violation: Conversation._violation,
+    Other: Conversation._other,
+}

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
+
+from gatepost.ports.neighbours import Neighbours
 
 MINUTE_S: Final = 60.0
 TABLE_ENTRIES: Final = 50_000
 SHARED_ENTRIES: Final = 1024
 _LOOKED_AT: Final = 8
+_SALTS: Final = (0, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
+"""For each thing that is counted: any numbers whose bits differ."""
 
 
 class Doing(IntEnum):
@@ -20,6 +24,13 @@ class Doing(IntEnum):
     MESSAGES = 1
     RECIPIENTS = 2
     UNKNOWN = 3
+
+
+class Counted(Protocol):
+    """Who counts for one source."""
+
+    def add(self, doing: Doing, now: float) -> int:
+        """One more; how many that makes within a minute. now: monotonic seconds."""
 
 
 class Minute:
@@ -44,32 +55,44 @@ class Minute:
         return now >= self._began_at + MINUTE_S
 
 
-class DoorMinute:
-    """Who came to one connector in a minute, and the fair share of each source once too many come (threats G03).
+class TogetherMinute:
+    """The counts of one source in all workers. Holds nothing: a flood of sources costs no memory (threats G14)."""
+
+    __slots__ = ("_key", "_neighbours")
+
+    def __init__(self, key: str, neighbours: Neighbours) -> None:
+        self._key = hash(key)
+        self._neighbours = neighbours
+
+    def add(self, doing: Doing, now: float) -> int:
+        """One more; how many that makes. What was refused counts, too."""
+        return self._neighbours.happened(self._key ^ _SALTS[doing], now)
+
+
+class FairShare:
+    """Who still comes in when too many come to one connector (threats G03).
 
     A flood from many addresses must not keep out who comes now and then: beyond the rate a source comes in
     until it has had an equal part of it, at least once, and as many again may come in that way, no more.
     """
 
-    __slots__ = ("_beyond", "_ends_at", "_sources", "came")
+    __slots__ = ("_beyond", "_known", "_sources")
 
-    def __init__(self) -> None:
-        self._ends_at = float("-inf")
-        self._sources = self._beyond = self.came = 0
+    def __init__(self, sources: Counted, beyond: Counted) -> None:
+        self._sources = sources
+        self._beyond = beyond
+        self._known = 1
+        """Sources that have come in this minute, as far as it is known."""
 
-    def lets_in(self, own: int, rate: int, now: float) -> bool:
-        """One more. own: how often its source came in its own minute, this time included."""
-        if now >= self._ends_at:
-            self._ends_at = now + MINUTE_S
-            self._sources = self._beyond = self.came = 0
-        self.came += 1
-        self._sources += own == 1
-        if self.came <= rate:
+    def lets_in(self, own: int, came: int, rate: int, now: float) -> bool:
+        """One more. own: how often its source came within a minute, came: how many came in all, with this one."""
+        if own == 1:
+            self._known = self._sources.add(Doing.CONNECTIONS, now)
+        if came <= rate:
             return True
-        if own > max(1, rate // max(1, self._sources)) or self._beyond >= rate:
+        if own > max(1, rate // self._known):
             return False
-        self._beyond += 1
-        return True
+        return self._beyond.add(Doing.CONNECTIONS, now) <= rate
 
 
 class Rates:

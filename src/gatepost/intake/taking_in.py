@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from gatepost.config.settings import Settings
+from gatepost.facts.return_path_proof import Proofs
 from gatepost.intake.behind_relays import SourceWatch, behind_relay
 from gatepost.intake.dmarc_rows import DmarcReports
 from gatepost.intake.door import Door
@@ -19,16 +22,18 @@ from gatepost.intake.new_mail import (
     content_with_trace,
     group_records,
     may_leave,
+    message_id_of,
     opinion_records,
     queued_mail,
     refused_recipients,
 )
+from gatepost.intake.reply_to_come import ReplyToCome
 from gatepost.intake.transaction import Transaction
 from gatepost.intake.unfinished import Unfinished
 from gatepost.message.firewall import firewalled
 from gatepost.message.headers import HeaderIndex
 from gatepost.model.content import Content
-from gatepost.model.envelope import Recipient
+from gatepost.model.envelope import Notify, Recipient
 from gatepost.model.fault import Fault, reply_for
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView
@@ -62,6 +67,7 @@ _DATA: Final = Stage.DATA
 _END_OF_DATA: Final = Stage.END_OF_DATA
 _DISCARD: Final = Action.DISCARD
 _ROUTING: Final = Rights.ROUTING_HEADERS
+_NEVER: Final = Notify.NEVER
 DELAY_LIMIT_S: Final = 60.0
 _STATES: Final = {Action.QUARANTINE: MailState.QUARANTINED, Action.DISCARD: MailState.REMOVED}
 
@@ -110,6 +116,7 @@ class TakingIn:
         self._relays = IpRanges(settings.server.internal_relays)
         self._sources = SourceWatch(log, counters) if not self._relays else None
         self._return_paths = return_paths
+        self._proofs = Proofs.of(settings.notices)
         self._dmarc_reports = dmarc_reports
         self.memory_body_bytes = settings.queue.memory_body_bytes
         self.unfinished = Unfinished(store.spool, settings.intake.unfinished_bytes)
@@ -191,6 +198,7 @@ class TakingIn:
             view=self._view(_END_OF_DATA, judged, transaction, content, received),
             content=content,
             index=index,
+            message_id=message_id_of(index),
         )
         decisions = hearing.decide(arrival.view)
         if isinstance(decisions, tuple):
@@ -213,34 +221,60 @@ class TakingIn:
         content: Content | None = None,
         received: Content | None = None,
     ) -> MailView:
-        known: dict[str, Any] = {}
-        if content is not None:
-            known = {
-                "head": content.head,
-                "form": content.form,
-                "size_bytes": content.size_bytes,
-                "content": received,
-            }
+        now, envelope = self._clock.now(), transaction.envelope
+        if content is None:
+            return MailView(stage=stage, session=session, now=now, envelope=envelope)
         return MailView(
-            stage=stage, session=session, now=self._clock.now(), envelope=transaction.envelope, **known
+            stage=stage,
+            session=session,
+            now=now,
+            envelope=envelope,
+            head=content.head,
+            form=content.form,
+            size_bytes=content.size_bytes,
+            content=received,
         )
 
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
         if (watch := arrival.transaction.watch) is not None:
-            watch.judged(arrival.view.session, decisions, arrival.hearing.facts)
-        result = outcome(decisions, authenticated=arrival.is_authenticated)
+            watch.judged(arrival.view.session, decisions, arrival.hearing.fact)
+        if not arrival.is_authenticated:
+            proof = self._proofs.find(arrival.view, arrival.hearing.facts)
+            arrival = msgspec.structs.replace(arrival, proof=proof)
+        result, notice = self._outcome(arrival, decisions)
         if self._dmarc_reports is not None:
             self._dmarc_reports.note(arrival.view, arrival.hearing.facts, result)
-        delay_s = 0.0
-        if result.effects:
-            delay_s = max((e.delay_s for e in result.effects if isinstance(e, DelayReply)), default=0.0)
-            if watch is not None and HangUp() in result.effects:
-                watch.wants_to_hang_up = True
+        effects = result.effects
+        delay_s = max([e.delay_s for e in effects if isinstance(e, DelayReply)], default=0) if effects else 0
+        if effects and watch is not None and HangUp() in effects:
+            watch.wants_to_hang_up = True
         if result.refusal is not None:
             answer: Reply | Awaitable[Reply] = self._refuse(arrival, decisions, result.refusal)
         else:
-            answer = self._keep(arrival, decisions, result)
+            answer = self._keep(arrival, decisions, result, notice)
         return _after_delay(answer, min(delay_s, DELAY_LIMIT_S)) if delay_s else answer
+
+    def _outcome(
+        self, arrival: Arrival, decisions: tuple[Decision, ...]
+    ) -> tuple[MailOutcome, Accept | None]:
+        """What is to be done, with the notice about those recipients that are refused alone.
+
+        When there may be none after all (too many within the hour), their copy waits for a person.
+        """
+        result = outcome(decisions, may_be_told=self._may_be_told(arrival, decisions))
+        if not result.to_tell:
+            return result, None
+        notice = self._notice_of(arrival, result.to_tell)
+        if notice is None and any(_NEVER not in d.recipient.notify for d in result.to_tell):
+            return outcome(decisions, may_be_told=False), None
+        return result, notice
+
+    def _may_be_told(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> bool:
+        """Whether recipients that are refused while others are not make a notice to the sender."""
+        if arrival.is_authenticated:
+            return True
+        limit = self._settings.policy.tag_at
+        return arrival.proof.holds and all(decision.disposition.scl < limit for decision in decisions)
 
     def _refuse(self, arrival: Arrival, decisions: tuple[Decision, ...], refusal: Disposition) -> Reply:
         assert refusal.reply is not None, "a refusal has a reply"
@@ -284,38 +318,47 @@ class TakingIn:
         )
 
     def _keep(
-        self, arrival: Arrival, decisions: tuple[Decision, ...], result: MailOutcome
+        self,
+        arrival: Arrival,
+        decisions: tuple[Decision, ...],
+        result: MailOutcome,
+        notice: Accept | None = None,
     ) -> Awaitable[Reply]:
-        """Commit; the future is done when the mail is on stable storage, or is not ours."""
+        """Commit; the reply comes when the mail is on stable storage, or is not ours."""
         reply = Reply(250, "2.0.0", f"Queued as {mail_id_text(arrival.transaction.mail_id)}")
         try:
-            changes, offered = self._changes(arrival, decisions, result, reply)
+            changes, offered = self._changes(arrival, decisions, result, notice, reply)
         except BaseException:
             self._over(arrival.transaction, arrival.hearing, taken=False)
             raise
-        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answered = ReplyToCome()
+        taken = any(isinstance(change, Accept) for change in changes)
 
         def done(error: BaseException | None) -> None:
-            taken = error is None and any(isinstance(change, Accept) for change in changes)
-            self._over(arrival.transaction, arrival.hearing, taken=taken)
+            self._over(arrival.transaction, arrival.hearing, taken=taken and error is None)
             if error is None:
                 self._counters.add("mails_accepted", connector=arrival.session.connector)
                 for mail, content in offered:
                     self._deliveries.offer(mail, content)
             elif not isinstance(error, Fault):
                 self._log.write("error", "bug", place="store", error=repr(error))
-            if not answered.done():
-                answered.set_result(reply if error is None else reply_for(error))
+            answered.come(reply if error is None else reply_for(error))
 
         self._store.commit(changes, done)
         return answered
 
     def _changes(
-        self, arrival: Arrival, decisions: tuple[Decision, ...], result: MailOutcome, reply: Reply
+        self,
+        arrival: Arrival,
+        decisions: tuple[Decision, ...],
+        result: MailOutcome,
+        notice: Accept | None,
+        reply: Reply,
     ) -> tuple[list[Change], list[tuple[QueuedMail, Content]]]:
         """Everything one message becomes: a mail for each group, records, dossiers, a notice."""
         parent_id, hostname = arrival.transaction.mail_id, arrival.hostname
-        dossier = arrival.hearing.dossier(arrival.view, decisions)
+        besides = () if arrival.is_authenticated else (arrival.proof,)
+        dossier = arrival.hearing.dossier(arrival.view, decisions, besides=besides)
         changes: list[Change] = []
         offered: list[tuple[QueuedMail, Content]] = []
         records: list[StoredRecord] = []
@@ -342,8 +385,9 @@ class TakingIn:
             changes.append(Accept(mail=mail, content=content))
             if state is None and (leaving := may_leave(mail)) is not None:
                 offered.append((leaving, content))
-        if result.to_tell:
-            changes += self._notices(arrival, result.to_tell, offered)
+        if notice is not None:
+            changes.append(notice)
+            offered.append((notice.mail, notice.content))
         records += opinion_records(
             arrival.session, arrival.transaction, arrival.hearing, at=arrival.view.now, index=arrival.index
         )
@@ -364,10 +408,8 @@ class TakingIn:
         paths = self._return_paths
         return recipient if paths is None else paths.arriving(recipient, self._clock.now())
 
-    def _notices(
-        self, arrival: Arrival, refused: tuple[Decision, ...], offered: list[tuple[QueuedMail, Content]]
-    ) -> list[Change]:
-        """A notice to an authenticated sender about recipients that were refused after others were taken."""
+    def _notice_of(self, arrival: Arrival, refused: tuple[Decision, ...]) -> Accept | None:
+        """A notice to a sender we know about recipients that were refused while others were taken."""
         about = queued_mail(
             arrival,
             refused,
@@ -379,11 +421,7 @@ class TakingIn:
             held=self._deliveries.held,
         )
         who = refused_recipients(refused, self._router)
-        notice = self._notice(about, who, arrival.content, self.next_mail_id())
-        if notice is None:
-            return []
-        offered.append((notice.mail, notice.content))
-        return [notice]
+        return self._notice(about, who, arrival.content, self.next_mail_id())
 
     def _over(self, transaction: Transaction, hearing: Hearing, *, taken: bool) -> None:
         if taken:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
+from gatepost.facts.dkim import DkimResults
+from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.reverse_dns import ReverseDns
+from gatepost.facts.spf import SpfResult
 from gatepost.intake.guard import Guard
 from gatepost.intake.limit_hit import LimitHit
 from gatepost.model.address import Address
@@ -85,10 +88,13 @@ class SessionWatch:
         self._guard.perform(fresh, disposition, session)
         done.update((id(effect), effect) for effect in fresh)
 
-    def judged(self, session: Session, decisions: Sequence[Decision], facts: Iterable[Any]) -> None:
+    def judged(
+        self, session: Session, decisions: Sequence[Decision], fact: Callable[[type[Any]], Any]
+    ) -> None:
         """The end of a mail that agents have seen: it counts, and what they want of other sessions is done.
 
         session: as the mail is judged. When a relay of ours brought it, it counts for its origin alone.
+        fact: Hearing.fact.
         """
         scl = -1
         for decision in decisions:
@@ -99,11 +105,10 @@ class SessionWatch:
         if scl < 0:
             return
         is_spam = scl >= self._guard.spam_scl
-        found = tuple(facts)
-        results = _authentication(found)
+        results = _authentication(fact)
         passed, failed = "pass" in results, "fail" in results and "pass" not in results
         if session.origin_ip != session.client_ip:
-            self._judged_behind_relay(session, decisions, found, (is_spam, passed, failed))
+            self._judged_behind_relay(session, decisions, fact(ReverseDns), (is_spam, passed, failed))
             return
         self._spam += is_spam
         self._good += not is_spam
@@ -111,16 +116,11 @@ class SessionWatch:
         self._failed += failed
 
     def _judged_behind_relay(
-        self,
-        session: Session,
-        decisions: Sequence[Decision],
-        facts: Iterable[Any],
-        said: tuple[bool, bool, bool],
+        self, session: Session, decisions: Sequence[Decision], dns: Any, said: tuple[bool, bool, bool]
     ) -> None:
         if session.user or _OURS_TO_JUDGE & session.rights:
             return
         is_spam, passed, failed = said
-        dns = next((fact for fact in facts if isinstance(fact, ReverseDns)), None)
         evidence = Evidence(
             good=not is_spam,
             spam=is_spam,
@@ -132,25 +132,24 @@ class SessionWatch:
         )
         self._guard.keep_of_origin(session, self._greeted(evidence, session, dns))
 
-    def _greeted(self, evidence: Evidence, session: Session, dns: ReverseDns | None) -> Evidence:
-        """With one session more, and what its HELO and its names in reverse DNS show."""
+    def _greeted(self, evidence: Evidence, session: Session, dns: Any) -> Evidence:
+        """With one session more, and what its HELO and its names in reverse DNS show. dns: Hearing.fact(ReverseDns)."""
         helo = session.helo
-        resolved = dns is not None and not dns.unanswered
+        known = dns if isinstance(dns, ReverseDns) and not dns.unanswered else None
         return evidence._replace(
             sessions=1.0,
             own_helo=float(self._guard.is_own_name(helo)),
             false_literal=float(helo.startswith("[") and not _is_literal_of(helo, session.origin_ip)),
             bare_helo=float(bool(helo) and "." not in helo and not helo.startswith("[")),
-            resolved=float(resolved),
-            no_name=float(resolved and dns is not None and not dns.names),
-            unconfirmed=float(resolved and dns is not None and bool(dns.names) and not dns.confirmed),
+            resolved=float(known is not None),
+            no_name=float(known is not None and not known.names),
+            unconfirmed=float(known is not None and bool(known.names) and not known.confirmed),
         )
 
     def over(self, session: Session, hearing: Hearing) -> None:
         """The connection of a client that is not spared is gone: keep what it showed, if it began a mail."""
         if not self._began or session.user or _OURS_TO_JUDGE & session.rights:
             return
-        dns = hearing.fact(ReverseDns)
         evidence = Evidence(
             good=self._good,
             spam=self._spam,
@@ -161,22 +160,16 @@ class SessionWatch:
             auth_passed=self._passed,
             auth_failed=self._failed,
         )
-        known = dns if isinstance(dns, ReverseDns) else None
-        self._guard.keep(session, self._greeted(evidence, session, known))
+        self._guard.keep(session, self._greeted(evidence, session, hearing.fact(ReverseDns)))
 
 
-def _authentication(facts: Iterable[Any]) -> set[str]:
+def _authentication(fact: Callable[[type[Any]], Any]) -> list[str]:
     """Results of SPF, DKIM and DMARC, as far as any of them was found out."""
-    results = set()
-    for fact in facts:
-        match getattr(fact, "name", ""):
-            case "spf" | "dmarc":
-                results.add(getattr(fact, "result", ""))
-            case "dkim":
-                results |= {getattr(signature, "result", "") for signature in getattr(fact, "signatures", ())}
-            case _:
-                pass
-    return results
+    found = [fact(SpfResult), fact(DmarcResult)]
+    dkim = fact(DkimResults)
+    if isinstance(dkim, DkimResults):
+        found += dkim.signatures
+    return [getattr(one, "result", "") for one in found]
 
 
 def _is_literal_of(helo: str, address: str) -> bool:

@@ -26,9 +26,13 @@ class AcceptedDomains:
 
     def __init__(self, types: Mapping[str, DomainType]) -> None:
         self._types = dict(types)
+        self._has_trees = any(name.startswith("*.") for name in self._types)
 
     def type_of(self, domain: str) -> DomainType | None:
         """domain: as in Address.domain. None when it is not ours. "*.example.com" is not example.com itself."""
+        kind = self._types.get(domain)
+        if kind is not None or not self._has_trees:
+            return kind
         return self._types.get(self.name_for(domain) or "")
 
     def holds_own(self, domain: str) -> bool:
@@ -39,7 +43,7 @@ class AcceptedDomains:
         """The entry that matched: "example.com" or "*.example.com"."""
         if domain in self._types:
             return domain
-        rest = domain
+        rest = domain if self._has_trees else ""
         while "." in rest:
             rest = rest.split(".", 1)[1]
             if f"*.{rest}" in self._types:

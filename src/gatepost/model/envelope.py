@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, Flag
 
+import msgspec
+
 from gatepost.model.address import Address
 
 
@@ -47,8 +49,7 @@ class Recipient:
             raise ValueError("NOTIFY=NEVER stands alone (RFC 3461 §4.1)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The envelope of one transaction, complete."""
 
     sender: Address

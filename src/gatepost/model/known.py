@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -17,7 +17,10 @@ from gatepost.model.verdict import Stage
 
 
 class Fact(Protocol):
-    """A fact is a frozen, slotted dataclass with a name: small, typed, recorded with the mail."""
+    """A fact is a frozen, slotted dataclass with a name: small, typed, recorded with the mail.
+
+    Those that every mail has are msgspec structs: as frozen, and made in a tenth of the time.
+    """
 
     name: ClassVar[str]
 
@@ -39,6 +42,8 @@ class Scope(Enum):
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """A fact that could not be found out. It is neither the empty answer nor a good one (I9)."""
+
+    name: ClassVar[str] = "unknown"
 
     fact: str
     reason: str
@@ -72,6 +77,9 @@ class MailView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.envelope.sender
 
 
+_NONE: Final[Mapping[type[Any], Any]] = {}
+
+
 class Known:
     """What is known: facts by type, and by recipient where the fact is about one.
 
@@ -91,19 +99,19 @@ class Known:
 
     def __getitem__(self, kind: type[F]) -> F:
         fact = self._facts[kind]
-        if isinstance(fact, Unknown):
+        if fact.__class__ is Unknown:  # asked for every fact of every mail: without a call
             raise KeyError(f"{fact.fact} is unknown: {fact.reason}")
         return fact  # type: ignore[no-any-return]  # the mapping is keyed by the type itself
 
     def get(self, kind: type[F]) -> F | None:
         """A fact, or None when it is unknown or nobody found it out."""
         fact = self._facts.get(kind)
-        return None if isinstance(fact, Unknown) else fact
+        return None if fact.__class__ is Unknown else fact
 
     def of(self, recipient: Address, kind: type[F]) -> F:
         """A fact about one recipient. Raises KeyError like []."""
-        fact = self._of_recipient.get(recipient, {})[kind]
-        if isinstance(fact, Unknown):
+        fact = self._of_recipient.get(recipient, _NONE)[kind]
+        if fact.__class__ is Unknown:
             raise KeyError(f"{fact.fact} is unknown: {fact.reason}")
         return fact  # type: ignore[no-any-return]  # keyed by the type itself
 

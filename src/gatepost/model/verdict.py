@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 import msgspec
@@ -66,7 +66,8 @@ class AddHeader:
     value: str
 
     def __post_init__(self) -> None:
-        if any(c in self.name + self.value for c in "\r\n\0"):
+        text = self.name + self.value
+        if "\r" in text or "\n" in text or "\0" in text:
             raise ValueError("a header edit is one line")
 
 
@@ -170,8 +171,12 @@ class Verdict:
     effects: tuple[Effect, ...] = ()
     unless: str = ""
     """What would have had to be different for a better opinion; for `explain`. "" when nothing can be said."""
+    is_silent: bool = field(init=False, repr=False, compare=False)
+    """A PASS that says nothing and changes nothing."""
 
     def __post_init__(self) -> None:
+        says = self.action or self.findings or self.reason or self.edits or self.effects
+        object.__setattr__(self, "is_silent", not says)
         needs_reply = self.action in (Action.DEFER, Action.REJECT)
         if needs_reply != (self.reply is not None):
             raise ValueError(f"{self.agent}: a reply goes with DEFER and REJECT only")

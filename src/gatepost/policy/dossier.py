@@ -17,7 +17,6 @@ from gatepost.model.verdict import Disposition, Stage, Verdict
 from gatepost.policy.folding import Decision, Scale
 
 FORMAT: Final = 1
-_UNKNOWN: Final = "unknown"
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -117,31 +116,41 @@ class DossierWriter:
     def __init__(self) -> None:
         self._facts: list[tuple[str, str, Any]] = []
         self._position: dict[int, int] = {}
+        """By identity, of so many of the facts as have been looked for."""
+        self._recipients = 0
         self._verdicts: list[VerdictRecord] = []
 
-    def add_facts(self, facts: Iterable[Any], recipient: str = "") -> None:
-        """Facts known, Unknown ones included."""
+    def add_facts(self, facts: Iterable[Any]) -> None:
+        """Facts known of connection and mail, Unknown ones included; each once."""
+        self._facts += [(fact.name, "", fact) for fact in facts]
+
+    def add_facts_of(self, recipient: str, facts: Iterable[Any]) -> None:
+        """Facts known of one recipient; one that is another's, too, is written there."""
+        self._recipients += 1
+        if self._recipients == 1:
+            self._facts += [(fact.name, recipient, fact) for fact in facts]
+            return
         for fact in facts:
-            self._add_fact(fact, recipient)
+            self._position_of(fact, recipient)
 
     def add_verdicts(
         self, stage: Stage, verdicts: Sequence[Verdict], scale: Scale, recipient: str = ""
     ) -> None:
         """Opinions of one stage."""
         for verdict in verdicts:
-            about = verdict.recipients
+            about, found, because = verdict.recipients, verdict.findings, verdict.because
             self._verdicts.append(
                 VerdictRecord(
-                    stage.value,
+                    stage._value_,
                     recipient,
                     verdict.agent,
                     int(verdict.action),
                     verdict.reason,
                     verdict.unless,
                     str(verdict.reply) if verdict.reply is not None else "",
-                    tuple((found.name, scale.worth(found)) for found in verdict.findings),
-                    tuple(self._add_fact(fact, recipient) for fact in verdict.because),
-                    tuple(str(address) for address in about) if about is not None else None,
+                    tuple([(one.name, scale.worth(one)) for one in found]) if found else (),
+                    tuple([self._position_of(fact, recipient) for fact in because]) if because else (),
+                    tuple([str(address) for address in about]) if about is not None else None,
                 )
             )
 
@@ -161,7 +170,7 @@ class DossierWriter:
                 FORMAT,
                 revision,
                 mail.now,
-                mail.stage.value,
+                mail.stage._value_,
                 _origin_of(mail),
                 ScaleRecord(scale.tag_at, scale.quarantine_at, scale.reject_at, scale.exempt),
                 asked,
@@ -172,16 +181,16 @@ class DossierWriter:
             )
         )
 
-    def _add_fact(self, fact: Any, recipient: str) -> int:
-        known_at = self._position.get(id(fact))
+    def _position_of(self, fact: Any, recipient: str) -> int:
+        facts, position = self._facts, self._position
+        if len(position) < len(facts):
+            position.update({id(facts[at][2]): at for at in range(len(position), len(facts))})
+        known_at = position.get(id(fact))
         if known_at is not None:
             return known_at
-        position = self._position[id(fact)] = len(self._facts)
-        if isinstance(fact, Unknown):
-            self._facts.append((_UNKNOWN, recipient, fact))
-        else:
-            self._facts.append((fact.name, recipient, fact))
-        return position
+        position[id(fact)] = len(facts)
+        facts.append((fact.name, recipient, fact))
+        return len(facts) - 1
 
 
 def _origin_of(mail: MailView) -> Origin:
@@ -193,7 +202,7 @@ def _origin_of(mail: MailView) -> Origin:
         session.client_ip,
         session.helo,
         session.user,
-        session.rights.value,
+        session.rights._value_,
         sender,
     )
 
@@ -231,7 +240,7 @@ def decode_fact(name: str, values: bytes | msgspec.Raw, types: Mapping[str, type
 
     Raises ValueError when the bytes are no MessagePack.
     """
-    kind = Unknown if name == _UNKNOWN else types.get(name)
+    kind = Unknown if name == Unknown.name else types.get(name)
     try:
         if kind is not None:
             return msgspec.msgpack.decode(values, type=kind)

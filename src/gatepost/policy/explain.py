@@ -221,8 +221,15 @@ def _values(fact: Any) -> Iterator[tuple[str, str]]:
         values = fact.values if isinstance(fact.values, dict) else {"": fact.values}
         yield from ((_clean(str(name)), _shown(value)) for name, value in values.items())
         return
-    for field in fields(fact):
-        yield field.name.replace("_", "-"), _shown(getattr(fact, field.name))
+    for name in _field_names(fact):
+        yield name.replace("_", "-"), _shown(getattr(fact, name))
+
+
+def _field_names(value: Any) -> tuple[str, ...]:
+    """Of a fact, or of a value inside one: a dataclass or a msgspec struct."""
+    if isinstance(value, msgspec.Struct):
+        return value.__struct_fields__
+    return tuple(field.name for field in fields(value))
 
 
 def _shown(value: Any) -> str:
@@ -237,7 +244,7 @@ def _shown(value: Any) -> str:
         return str(value.value)
     if isinstance(value, (tuple, list)):
         return _clean(", ".join(_shown(item) for item in value))
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, msgspec.Struct) or (is_dataclass(value) and not isinstance(value, type)):
         return _clean("; ".join(f"{name} {text}" for name, text in _values(value)))
     return _clean(str(value))
 

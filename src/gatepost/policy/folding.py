@@ -78,11 +78,14 @@ def scl_of(verdicts: Iterable[Verdict], scale: Scale) -> int:
     """
     if scale.exempt:
         return EXEMPT_SCL
-    return level_of(scale.worth(found) for verdict in verdicts for found in verdict.findings)
+    return level_of([scale.worth(found) for verdict in verdicts for found in verdict.findings])
 
 
 def level_of(points: Iterable[float]) -> int:
     """Points as a level 0-9, in any order the same. What is no number counts for nothing."""
+    points = tuple(points)
+    if not points:
+        return 0
     total = math.fsum(max(-POINTS_LIMIT, min(POINTS_LIMIT, one)) for one in points if math.isfinite(one))
     return int(max(0.0, min(float(HIGHEST_SCL), total)))
 
@@ -111,7 +114,7 @@ def decide(verdicts: Sequence[Verdict], scale: Scale, *, answered: int = 0) -> D
         decided_by=winner.agent if winner is not None and objected else "",
         reason=winner.reason if winner is not None else "",
         reply=winner.reply if winner is not None else None,
-        edits=_once(edit for verdict in verdicts for edit in verdict.edits),
+        edits=_once([edit for verdict in verdicts for edit in verdict.edits]),
         effects=_effects(verdicts, answered),
         verdicts=tuple(verdicts),
     )
@@ -119,7 +122,9 @@ def decide(verdicts: Sequence[Verdict], scale: Scale, *, answered: int = 0) -> D
 
 def stamped(disposition: Disposition, scale: Scale) -> Disposition:
     """With X-Gatepost-SCL and X-Gatepost-Findings, for mail that was scored or tagged and goes on."""
-    findings = tuple(found for verdict in disposition.verdicts for found in verdict.findings)
+    findings = [found for verdict in disposition.verdicts for found in verdict.findings]
+    if not findings and disposition.action is _PASS:
+        return disposition
     goes_on = disposition.action in (_PASS, _TAG, _QUARANTINE)
     if not goes_on or scale.exempt or not (findings or disposition.action is _TAG):
         return disposition
@@ -162,8 +167,8 @@ def _level(action: Action, reason: str) -> Verdict:
     return Verdict(agent=SCORE, action=action, reason=reason)
 
 
-def _once(edits: Iterable[Edit]) -> tuple[Edit, ...]:
-    return tuple(dict.fromkeys(edits))
+def _once(edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    return tuple(dict.fromkeys(edits)) if edits else ()
 
 
 def _effects(verdicts: Sequence[Verdict], answered: int) -> tuple[Effect, ...]:
@@ -214,16 +219,19 @@ class MailOutcome(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[Effect, ...] = ()
 
 
-def outcome(decisions: Sequence[Decision], *, authenticated: bool) -> MailOutcome:
+def outcome(decisions: Sequence[Decision], *, may_be_told: bool) -> MailOutcome:
     """One reply for all recipients (RFC 5321 §4.2.5: the last dot is answered once).
 
     All refused: the refusal of the first. Any deferred: the whole is deferred and nothing is
     taken, so that the client's next attempt makes no duplicates. Some refused, others not:
-    the refused ones' sender gets a notice when it is authenticated, else their copy is
+    the refused ones' sender gets a notice when it is known to be who it says, else their copy is
     quarantined (RFC 5321 §6.2, threats I10). Raises ValueError without decisions.
     """
     if not decisions:
         raise ValueError("a mail has recipients")
+    first = decisions[0].disposition
+    if first.action < _DEFER and _are_alike(decisions):  # nearly every mail
+        return MailOutcome(groups=_grouped(decisions), effects=first.effects)
     effects = _all_effects(decisions)
     deferred = next((d for d in decisions if d.disposition.action is _DEFER), None)
     if deferred is not None:
@@ -231,7 +239,7 @@ def outcome(decisions: Sequence[Decision], *, authenticated: bool) -> MailOutcom
     refused = tuple(d for d in decisions if d.disposition.action is _REJECT)
     if len(refused) == len(decisions):
         return MailOutcome(refusal=refused[0].disposition, effects=effects)
-    if refused and not authenticated:
+    if refused and not may_be_told:
         return MailOutcome(groups=_grouped([_kept_back(d) for d in decisions]), effects=effects)
     taken = [d for d in decisions if d.disposition.action is not _REJECT]
     return MailOutcome(groups=_grouped(taken), to_tell=refused, effects=effects)
@@ -253,9 +261,14 @@ def _kept_back(decision: Decision) -> Decision:
     return Decision(recipient=decision.recipient, disposition=kept)
 
 
+def _are_alike(decisions: Sequence[Decision]) -> bool:
+    first = decisions[0].disposition
+    return len(decisions) == 1 or all(decision.disposition is first for decision in decisions)
+
+
 def _grouped(decisions: Sequence[Decision]) -> tuple[Group, ...]:
     first = decisions[0].disposition
-    if all(decision.disposition is first for decision in decisions):  # nearly every mail
+    if _are_alike(decisions):
         return (Group(action=first.action, scl=first.scl, edits=first.edits, decisions=tuple(decisions)),)
     groups: dict[tuple[Action, int, tuple[Edit, ...]], list[Decision]] = {}
     for decision in decisions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from gatepost.model.address import Address
 from gatepost.model.fault import Fault
 from gatepost.model.known import Known, MailView, Scope, Unknown
 from gatepost.policy.alarm import Alarm
+from gatepost.policy.first_step import Rest, begun
 from gatepost.ports.resolver import ASKING_FOR, QuestionBudget
 
 # Read for every fact of every command: see policy.hearing.
@@ -42,11 +43,11 @@ class Knowledge:
         "_budget",
         "_deadline_s",
         "_facts",
-        "_has_unknowns",
         "_kept",
         "_of_recipient",
         "_questions_per_mail",
         "_running",
+        "has_unknowns",
         "known",
     )
 
@@ -61,46 +62,58 @@ class Knowledge:
         self._of_recipient: dict[Address, dict[type[Any], Any]] = {}
         self._kept: dict[type[Any], Gathering] = {}
         self._running: dict[Key, Pending] = {}
-        self._has_unknowns = False  # nearly every session: then nobody needs to look for them
+        self.has_unknowns = False
+        """Of nearly every session: then nobody needs to look for them."""
         self.known = Known(self._facts, self._of_recipient)
-
-    def start(self, gatherings: Iterable[Gathering], mail: MailView) -> None:
-        """Begin what takes time and will be needed later. Returns at once."""
-        self.gather(gatherings, mail)
 
     def gather(self, gatherings: Iterable[Gathering], mail: MailView) -> Sequence[Pending]:
         """Find out what can be found out without waiting; returns what has to be waited for."""
         waiting: list[Pending] = []
+        facts, kept, known = self._facts, self._kept, self.known
         about = mail.recipient.address if mail.recipient is not None else None
-        of_recipient = self._place_of(about) if about is not None else self._facts
         for gathering in gatherings:
-            is_of_recipient = about is not None and gathering.scope is _OF_RECIPIENT
-            place = of_recipient if is_of_recipient else self._facts
-            if gathering.fact not in place:
-                pending = self._gather_one(gathering, mail, about if is_of_recipient else None, place)
-                if pending is not None:
-                    waiting.append(pending)
+            kind, find = gathering.fact, gathering.find
+            recipient = about if gathering.scope is _OF_RECIPIENT else None
+            place = facts if recipient is None else self._place_of(recipient)
+            if kind in place:
+                continue
+            if self._running:  # seldom: then it, or what it stands on, may be on its way
+                waiting += self._gather_beside(gathering, mail, recipient, place)
+                continue
+            try:
+                found = find(mail) if find is not None else gathering.begin(mail, known)
+            # An edge: whatever a gatherer does, the fact is unknown and the mail goes on.
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
+                found = self._unknown(gathering, error)
+            if type(found) is not kind:
+                found = self._settled(gathering, found)
+                if isinstance(found, asyncio.Task):
+                    waiting.append(self._pending(gathering, recipient, found))
+                    continue
+            place[kind] = found
+            kept[kind] = gathering
         return waiting
 
-    def _gather_one(
+    def _gather_beside(
         self, gathering: Gathering, mail: MailView, recipient: Address | None, place: dict[type[Any], Any]
-    ) -> Pending | None:
-        """None when it is known now; else what has to be waited for."""
-        pending = self._running.get((gathering.fact, recipient)) if self._running else None
+    ) -> tuple[Pending, ...]:
+        """Beside facts that are on their way: empty when it is known now; else what has to be waited for."""
+        pending = self._running.get((gathering.fact, recipient))
         if pending is None:
-            found = (
-                self._begin_behind(gathering, mail) if gathering.stands_on else self._begin(gathering, mail)
-            )
+            found = self._begin_behind(gathering, mail)
             if not isinstance(found, asyncio.Task):
                 place[gathering.fact] = found
                 self._kept[gathering.fact] = gathering
-                return None
-            pending = Pending(gathering, recipient, found)
-            self._running[gathering.fact, recipient] = pending
+                return ()
+            pending = self._pending(gathering, recipient, found)
         if not pending.task.done():
-            return pending
+            return (pending,)
         self._take(pending)
-        return None
+        return ()
+
+    def _pending(self, gathering: Gathering, recipient: Address | None, task: asyncio.Task[Any]) -> Pending:
+        pending = self._running[gathering.fact, recipient] = Pending(gathering, recipient, task)
+        return pending
 
     async def wait(self, pending: Sequence[Pending]) -> None:
         """Until all are known, at most the deadline; what is not known then is Unknown."""
@@ -114,7 +127,7 @@ class Knowledge:
 
     def unknown_among(self, kinds: Iterable[type[Any]], recipient: Address | None) -> tuple[Unknown, ...]:
         """The facts of these types that could not be found out, about the mail or the recipient."""
-        if not self._has_unknowns:
+        if not self.has_unknowns:
             return ()
         of_recipient = self._of_recipient.get(recipient) if recipient is not None else None
         found = []
@@ -128,9 +141,14 @@ class Knowledge:
 
     def forget_mail(self) -> None:
         """Everything about the transaction and its recipients; what is on its way is stopped."""
-        self._forget(lambda gathering: gathering.scope is not _OF_CONNECTION)
+        kept, facts = self._kept, self._facts
+        for kind in [kind for kind in facts if kept[kind].scope is not _OF_CONNECTION]:
+            del facts[kind]
         self._of_recipient.clear()
-        self._budget = QuestionBudget(self._questions_per_mail)
+        if self._running:
+            self._stop(lambda gathering: gathering.scope is not _OF_CONNECTION)
+        if self._budget.left != self._questions_per_mail:
+            self._budget = QuestionBudget(self._questions_per_mail)  # what is on its way keeps the old one
 
     def forget_identity(self) -> None:
         """What depends on who the peer says it is, too."""
@@ -155,6 +173,10 @@ class Knowledge:
         for pending in self._running.values():
             pending.task.cancel()
         self._running.clear()
+
+    def fact(self, kind: type[Any]) -> Any:
+        """About connection or mail: itself, Unknown, or None when nobody found it out."""
+        return self._facts.get(kind)
 
     @property
     def facts(self) -> Iterable[Any]:
@@ -190,37 +212,45 @@ class Knowledge:
         """The fact, Unknown, or the task that will find it."""
         try:
             found = gathering.begin(mail, self.known)
-        # An edge: whatever a gatherer does, the fact is unknown and the mail goes on.
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge, as in gather
             return self._unknown(gathering, error)
-        if not isinstance(found, gathering.fact) and isinstance(found, Coroutine):
-            outside = ASKING_FOR.set(self._budget)  # the task keeps it, the conversation does not
-            try:
-                task = asyncio.ensure_future(self._find(gathering, found))
-            finally:
-                ASKING_FOR.reset(outside)
-            task.add_done_callback(lambda _: found.close())  # it may be stopped before it has begun
-            return task
-        return self._checked(gathering, found)
+        return self._settled(gathering, found)
 
-    async def _find(self, gathering: Gathering, finding: Coroutine[Any, Any, Any]) -> Any:
+    def _settled(self, gathering: Gathering, found: Any) -> Any:
+        """What a gatherer gave: the fact, Unknown, or the task that will find it."""
+        if isinstance(found, gathering.fact) or not isinstance(found, Coroutine):
+            return self._checked(gathering, found)
+        outside = ASKING_FOR.set(self._budget)  # the task keeps it, the conversation does not
+        try:
+            rest = begun(found) if gathering.begins_at_once else found
+            if not isinstance(rest, Rest | Coroutine):
+                return self._checked(gathering, rest)
+            task = asyncio.ensure_future(self._find(gathering, rest))
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  # as in gather
+            return self._unknown(gathering, error)
+        finally:
+            ASKING_FOR.reset(outside)
+        task.add_done_callback(lambda _: found.close())  # it may be stopped before it has begun
+        return task
+
+    async def _find(self, gathering: Gathering, finding: Awaitable[Any]) -> Any:
         try:
             return self._checked(gathering, await finding)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge, as in _begin
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge, as in gather
             return self._unknown(gathering, error)
 
     def _checked(self, gathering: Gathering, found: Any) -> Any:
         if isinstance(found, gathering.fact):
             return found
         if isinstance(found, Unknown):
-            self._has_unknowns = True
+            self.has_unknowns = True
             return found
         error = TypeError(f"found a {type(found).__name__} instead of a {gathering.fact.__name__}")
         return self._unknown(gathering, error)
 
     def _unknown(self, gathering: Gathering, error: BaseException) -> Unknown:
         name = gathering.fact.name
-        self._has_unknowns = True
+        self.has_unknowns = True
         if isinstance(error, Fault):
             return Unknown(name, error.reason[:REASON_LIMIT_CHARS])
         if isinstance(error, TimeoutError):
@@ -234,7 +264,7 @@ class Knowledge:
         if self._running.pop((gathering.fact, recipient), None) is not pending:
             return
         late = task.cancelled() or not task.done()
-        self._has_unknowns = self._has_unknowns or late
+        self.has_unknowns = self.has_unknowns or late
         fact = (
             Unknown(gathering.fact.name, f"not known within {self._deadline_s:g} s")
             if late
@@ -244,8 +274,11 @@ class Knowledge:
         place[gathering.fact] = fact
         self._kept[gathering.fact] = gathering
 
-    def _forget(self, is_over: Any) -> None:
+    def _forget(self, is_over: Callable[[Gathering], bool]) -> None:
         for kind in [kind for kind in self._facts if is_over(self._kept[kind])]:
             del self._facts[kind]
+        self._stop(is_over)
+
+    def _stop(self, is_over: Callable[[Gathering], bool]) -> None:
         for key in [key for key, pending in self._running.items() if is_over(pending.gathering)]:
             self._running.pop(key).task.cancel()

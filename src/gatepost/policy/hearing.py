@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any, Final
 
 from gatepost.model.accepted_domains import AcceptedDomains
@@ -40,6 +40,7 @@ _BEFORE_RCPT: Final = (*CONNECTION_STAGES, Stage.MAIL)
 _BEHIND_RCPT: Final = (Stage.DATA, Stage.END_OF_HEADERS, Stage.END_OF_DATA)
 _NO_SCORE: Final = Scale()
 _SKIP: Final = SkipFilters()
+NOTHING: Final[Mapping[str, Verdict]] = {}
 _EXEMPT: Final = Disposition(scl=EXEMPT_SCL)
 
 Verdicts = tuple[Verdict, ...]
@@ -114,14 +115,14 @@ class Hearing:
         """
         pending = self._find_out(view)
         panel = self._panels_now[view.stage]
-        if pending:
+        if pending or panel.elsewhere:
             return self._answer_later(panel, view, pending)
         return self._answer(panel, view)
 
     def has_nobody_to_ask(self, stage: Stage, session: Session) -> bool:
         """No agent speaks at this stage and nothing is found out early: `ask` would pass in silence."""
-        panel = self._panels_for(session)[stage]
-        return not panel.seats and not panel.early and not self._is_internal
+        panels = self._panels_now if session is self._session else self._panels_for(session)
+        return panels[stage].is_empty and not self._is_internal
 
     def decide(self, view: MailView) -> tuple[Decision, ...] | Coroutine[Any, Any, tuple[Decision, ...]]:
         """At the end of the data: asks END_OF_HEADERS, then END_OF_DATA; one decision for each recipient.
@@ -132,7 +133,8 @@ class Hearing:
             raise ValueError("a mail has an envelope")
         views = (_at_end_of_headers(view), view)
         for number, stage_view in enumerate(views):
-            if pending := self._find_out(stage_view):
+            pending = self._find_out(stage_view)
+            if pending or self._panels_now[stage_view.stage].elsewhere:
                 return self._decide_later(views[number:], pending)
             self._hear(self._panels_now[stage_view.stage], stage_view)
             if self._refuses_all(stage_view.stage):
@@ -147,16 +149,20 @@ class Hearing:
             if pending:
                 await self._knowledge.wait(pending)
             pending = ()
-            self._hear(self._panels_now[view.stage], view)
+            panel = self._panels_now[view.stage]
+            self._hear(panel, view, await self._ask_elsewhere(panel, view))
             if self._refuses_all(view.stage):
                 break
         return self._decisions(views[-1])
 
     def _find_out(self, view: MailView) -> Sequence[Pending]:
         """Begin what later stages need, gather what this one needs; returns what has to be waited for."""
-        panel = self._panel_for(view)
+        if view.session is self._session and not self._is_internal:
+            panel = self._panels_now[view.stage]
+        else:
+            panel = self._panel_for(view)
         if panel.early:
-            self._knowledge.start(panel.early, view)
+            self._knowledge.gather(panel.early, view)
         return self._knowledge.gather(panel.gatherings, view) if panel.gatherings else ()
 
     def forget_mail(self) -> None:
@@ -198,7 +204,7 @@ class Hearing:
 
     def fact(self, kind: type[Any]) -> Any:
         """A fact about the connection or the mail, if it is known by now: itself, Unknown, or None."""
-        return next((f for f in self._knowledge.facts if isinstance(f, kind)), None)
+        return self._knowledge.fact(kind)
 
     @property
     def facts(self) -> Iterable[Any]:
@@ -210,16 +216,22 @@ class Hearing:
         """Every disposition since the last forget_mail that was more than silence, for the agent log."""
         return tuple(self._log)
 
-    def dossier(self, view: MailView, decisions: tuple[Decision, ...] = ()) -> bytes:
-        """Facts, verdicts and dispositions as bytes: what explain and replay read."""
+    def dossier(
+        self, view: MailView, decisions: tuple[Decision, ...] = (), *, besides: Iterable[Any] = ()
+    ) -> bytes:
+        """Facts, verdicts and dispositions as bytes: what explain and replay read.
+
+        besides: facts that no agent asked for.
+        """
         writer = DossierWriter()
         writer.add_facts(self._knowledge.facts)
+        writer.add_facts(besides)
         for address, facts in self._knowledge.of_recipients:
-            writer.add_facts(facts, str(address))
+            writer.add_facts_of(str(address), facts)
         for stage in self._said:
             writer.add_verdicts(stage, self._said[stage], self._scale)
         for address, verdicts in self._said_of.items():
-            writer.add_verdicts(Stage.RCPT, verdicts, self._scale, str(address))
+            writer.add_verdicts(_RCPT, verdicts, self._scale, str(address))
         exempt = self._is_exempt()
         return writer.encoded(
             view,
@@ -290,11 +302,28 @@ class Hearing:
         return frozenset(self._panel_for(view).names)
 
     async def _answer_later(self, panel: Panel, view: MailView, pending: Sequence[Pending]) -> Disposition:
-        await self._knowledge.wait(pending)
-        return self._answer(panel, view)
+        if pending:
+            await self._knowledge.wait(pending)
+        return self._answer(panel, view, await self._ask_elsewhere(panel, view))
 
-    def _answer(self, panel: Panel, view: MailView) -> Disposition:
-        verdicts = self._hear(panel, view)
+    async def _ask_elsewhere(self, panel: Panel, view: MailView) -> Mapping[str, Verdict]:
+        """The opinions of those who are asked in scan workers, all at once; without those that lack a fact."""
+        about = view.recipient.address if view.recipient is not None else None
+        asked = [
+            agent
+            for agent in panel.elsewhere
+            if not self._knowledge.unknown_among(agent.needs[view.stage], about)
+        ]
+        said = await asyncio.gather(*(agent.opinion(view, self._knowledge.known) for agent in asked))
+        return {
+            agent.name: _without(agent, (opinion,)) if isinstance(opinion, Unknown) else opinion
+            for agent, opinion in zip(asked, said, strict=True)
+        }
+
+    def _answer(
+        self, panel: Panel, view: MailView, elsewhere: Mapping[str, Verdict] = NOTHING
+    ) -> Disposition:
+        verdicts = self._hear(panel, view, elsewhere)
         disposition = decide(verdicts, _NO_SCORE) if verdicts else PASSED
         if view.recipient is not None and view.stage is _RCPT:
             self._remember(view.recipient.address, verdicts, refused=disposition.reply is not None)
@@ -304,42 +333,53 @@ class Hearing:
             self.close()
         return disposition
 
-    def _hear(self, panel: Panel, view: MailView) -> Verdicts:
-        """Every opinion that is more than a silent PASS, kept for the end of the data."""
-        stage = view.stage
+    def _hear(self, panel: Panel, view: MailView, elsewhere: Mapping[str, Verdict] = NOTHING) -> Verdicts:
+        """Every opinion that is more than a silent PASS, kept for the end of the data.
+
+        elsewhere: what was said in scan workers, by agent.
+        """
+        stage, knowledge = view.stage, self._knowledge
+        known = knowledge.known
         self._asked[stage] = panel
         heard: list[Verdict] | None = None
         left: frozenset[str] | None = None
-        for seat in panel.seats:
-            if left is not None and seat.agent.name not in left:
+        for agent, name, needs in panel.asked:
+            if left is not None and name not in left:
                 continue
-            verdict = self._opinion_of(seat.agent, seat.needs, view)
-            if verdict.action or verdict.findings or verdict.reason or verdict.edits or verdict.effects:
-                heard = [*(heard or ()), verdict]
-                if _SKIP in verdict.effects:
-                    left = self._spare(view)
-        verdicts = tuple(heard or ())
+            try:
+                if elsewhere and name in elsewhere:
+                    verdict = elsewhere[name]
+                elif knowledge.has_unknowns and (unknown := self._unknown_of(needs, view)):
+                    verdict = _without(agent, unknown)
+                else:
+                    verdict = agent.examine(view, known)
+                    if type(verdict) is not Verdict or verdict.agent != name:
+                        raise TypeError(
+                            f"examine() must give a Verdict in the agent's own name, not {verdict!r:.100}"
+                        )
+            # An edge: a bug in an agent must never let mail through, nor bounce it.
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
+                verdict = self._bug(name, stage, error)
+            if verdict.is_silent:
+                continue
+            heard = [*(heard or ()), verdict]
+            if _SKIP in verdict.effects:
+                left = self._spare(view)
+        verdicts = tuple(heard) if heard is not None else ()
         if stage is not _RCPT:
             if verdicts:
                 self._said[stage] = verdicts
-            else:
+            elif self._said:
                 self._said.pop(stage, None)
         return verdicts
 
-    def _opinion_of(self, agent: Agent, needs: tuple[type[Any], ...], view: MailView) -> Verdict:
-        if needs:
-            recipient = view.recipient.address if view.recipient is not None else None
-            if unknown := self._knowledge.unknown_among(needs, recipient):
-                return _without(agent, unknown)
-        try:
-            verdict = agent.examine(view, self._knowledge.known)
-            if type(verdict) is Verdict and verdict.agent == agent.name:
-                return verdict
-            raise TypeError(f"examine() must give a Verdict in the agent's own name, not {verdict!r:.100}")
-        # An edge: a bug in an agent must never let mail through, nor bounce it.
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a documented edge
-            self._alarm.bug_in_agent(agent.name, view.stage.value, error)
-            return Verdict.defer(agent.name, OUR_FAULT, f"the agent has a bug ({type(error).__name__})")
+    def _unknown_of(self, needs: tuple[type[Any], ...], view: MailView) -> tuple[Unknown, ...]:
+        recipient = view.recipient.address if view.recipient is not None else None
+        return self._knowledge.unknown_among(needs, recipient)
+
+    def _bug(self, name: str, stage: Stage, error: BaseException) -> Verdict:
+        self._alarm.bug_in_agent(name, stage.value, error)
+        return Verdict.defer(name, OUR_FAULT, f"the agent has a bug ({type(error).__name__})")
 
     def _remember(self, address: Address, verdicts: Verdicts, *, refused: bool) -> None:
         """What was said of a recipient. A refusal of one that is accepted already changes nothing."""
@@ -365,7 +405,8 @@ class Hearing:
 
     def _refuses_all(self, stage: Stage) -> bool:
         """Somebody refuses or defers the mail for every recipient: nobody else needs to look."""
-        return any(v.action >= _DEFER and v.recipients is None for v in self._said.get(stage, ()))
+        said = self._said.get(stage)
+        return said is not None and any(v.action >= _DEFER and v.recipients is None for v in said)
 
     def _decisions(self, view: MailView) -> tuple[Decision, ...]:
         recipients = view.envelope.recipients if view.envelope is not None else ()
@@ -373,9 +414,13 @@ class Hearing:
             silent = _EXEMPT if self._is_exempt() else PASSED
             return tuple([Decision(recipient=recipient, disposition=silent) for recipient in recipients])
         scale = replace(self._scale, exempt=True) if self._is_exempt() else self._scale
-        before = self._all_said(_BEFORE_RCPT) if self._said else ()
-        behind = self._all_said(_BEHIND_RCPT) if self._said else ()
+        before, behind = self._all_said()
         about = {id(v): frozenset(v.recipients) for v in (*before, *behind) if v.recipients is not None}
+        if not about and not self._said_of:  # nearly every mail: all recipients come to the same
+            same = self._fold((*before, *behind), scale, answered=len(before))
+            decisions = [Decision(recipient=recipient, disposition=same) for recipient in recipients]
+            self._log_end(view, decisions)
+            return tuple(decisions)
         folded: dict[tuple[int, ...], Disposition] = {}
         decisions = []
         for recipient in recipients:
@@ -395,8 +440,16 @@ class Hearing:
         self._log_end(view, decisions)
         return tuple(decisions)
 
-    def _all_said(self, stages: Sequence[Stage]) -> Verdicts:
-        return tuple(chain.from_iterable(self._said.get(stage, ()) for stage in stages))
+    def _all_said(self) -> tuple[Verdicts, Verdicts]:
+        """Before RCPT and behind it, in the order of the stages."""
+        before: Verdicts = ()
+        behind: Verdicts = ()
+        if self._said:
+            for stage in _BEFORE_RCPT:
+                before += self._said.get(stage, ())
+            for stage in _BEHIND_RCPT:
+                behind += self._said.get(stage, ())
+        return before, behind
 
     def _fold(self, verdicts: Verdicts, scale: Scale, *, answered: int) -> Disposition:
         if not verdicts and scale.exempt:
@@ -405,11 +458,11 @@ class Hearing:
 
     def _log_end(self, view: MailView, decisions: Sequence[Decision]) -> None:
         """One entry for all recipients that came to the same."""
-        for disposition in {id(d.disposition): d for d in decisions}.values():
-            said = disposition.disposition
-            if said is not PASSED and said is not _EXEMPT and len(self._log) < LOG_LIMIT:
-                alone = disposition.recipient if len(decisions) == 1 else None
-                self._log.append((view.stage, alone, said))
+        log = self._log
+        for decision in {id(d.disposition): d for d in decisions}.values():
+            said = decision.disposition
+            if said is not PASSED and said is not _EXEMPT and len(log) < LOG_LIMIT:
+                log.append((view.stage, decision.recipient if len(decisions) == 1 else None, said))
 
 
 def _at_end_of_headers(view: MailView) -> MailView:

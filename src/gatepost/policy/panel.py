@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from gatepost.model.known import Scope
 from gatepost.model.session import Rights
 from gatepost.model.verdict import Stage
 from gatepost.policy.agent import Agent, wants_of
+from gatepost.policy.elsewhere import Elsewhere
 
 STAGES: Final = tuple(Stage)
 
@@ -40,6 +41,10 @@ class Seat:
     needs: tuple[type[Any], ...]
 
 
+Asked = tuple[Agent, str, tuple[type[Any], ...]]
+"""A seat as it is asked: the agent, its name, the facts it must have been told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """The agents of one stage, in order."""
@@ -50,8 +55,19 @@ class Panel:
     """What has to be found out before they speak."""
     early: tuple[Gathering, ...] = ()
     """What later stages need, takes time, and can be known from here on."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """Of the agents, those whose opinion comes from a scan worker, and has to be waited for."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Agents that are not asked here, and why."""
+    asked: tuple[Asked, ...] = field(init=False)
+    """The seats, unpacked once."""
+    is_empty: bool = field(init=False)
+    """Nobody speaks here, and nothing is found out for later."""
+
+    def __post_init__(self) -> None:
+        seats = tuple((seat.agent, seat.agent.name, seat.needs) for seat in self.seats)
+        object.__setattr__(self, "asked", seats)
+        object.__setattr__(self, "is_empty", not self.seats and not self.early)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +116,7 @@ def panels_for(
         panels[stage] = Panel(
             seats=tuple(Seat(agent=m.agent, needs=tuple(m.agent.needs[stage])) for m in seated),
             names=tuple(m.agent.name for m in seated),
+            elsewhere=tuple(m.agent for m in seated if isinstance(m.agent, Elsewhere)),
             gatherings=tuple(facts[kind] for kind in needed[stage]),
             early=tuple(
                 facts[kind]

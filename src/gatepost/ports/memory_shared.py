@@ -53,16 +53,21 @@ def summed(before: Kept | None, added: Kept, fading: Fading, *, are_both_added: 
     assert added.counts is not None
     if before is None or before.counts is None or len(before.counts) != len(added.counts):
         return added
-    now = max(before.counted_at, added.counted_at)
-    old, new = before.counts, added.counts
+    old, new, age_s = before.counts, added.counts, added.counted_at - before.counted_at
+    now, expires_at = added.counted_at, before.expires_at
     if isinstance(fading, Drains):
-        if not are_both_added or now - before.counted_at > _EXCHANGED_WITHIN_S:
+        now = max(now, before.counted_at)
+        if not are_both_added or age_s > _EXCHANGED_WITHIN_S:
             old = left_of(old, before.counted_at, fading=fading, now=now)
+        both = tuple([a + b for a, b in zip(old, new, strict=True)])
+    elif age_s > 0:
+        factor = 0.5 ** (age_s / fading)
+        both = tuple([a * factor + b for a, b in zip(old, new, strict=True)])
     else:
-        old = left_of(old, before.counted_at, fading=fading, now=now)
-        new = left_of(new, added.counted_at, fading=fading, now=now)
-    both = tuple([a + b for a, b in zip(old, new, strict=True)])
-    return Kept(max(before.expires_at, added.expires_at), None, both, now)
+        now = before.counted_at
+        factor = 0.5 ** (-age_s / fading)
+        both = tuple([a + b * factor for a, b in zip(old, new, strict=True)])
+    return Kept(expires_at if expires_at > added.expires_at else added.expires_at, None, both, now)
 
 
 def key_of(key: str) -> str:
@@ -148,8 +153,9 @@ class MemoryShared:
         if entries is None:
             entries = self.spaces[space] = {}
         entries[key] = kept
-        for told in self._watchers.get(space, ()):
-            told(key, item_of(key, kept))
+        if space in self._watchers:
+            for told in self._watchers[space]:
+                told(key, item_of(key, kept))
 
     def drop(self, space: str, key: str) -> None:
         """Forget one entry; the key is one of key_of()."""
@@ -177,7 +183,7 @@ class MemoryShared:
 
     def _kept(self, space: str, key: str) -> Kept | None:
         entries = self.spaces.get(space)
-        kept = entries.get(key_of(key)) if entries else None
+        kept = entries.get(key if len(key) <= KEY_LIMIT_CHARACTERS else key_of(key)) if entries else None
         return kept if kept is not None and kept.expires_at > self._now() else None
 
 

@@ -21,7 +21,7 @@ FORMS: Final = (
 class AddressPatterns:
     """One list. Raises ValueError for an entry that is none of FORMS."""
 
-    __slots__ = ("_below", "_domains", "_exact", "_globs", "_globs_of_domain", "_trees")
+    __slots__ = ("_below", "_domains", "_exact", "_globs", "_globs_of_domain", "_has_entries", "_trees")
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._exact: dict[str, str] = {}
@@ -37,16 +37,17 @@ class AddressPatterns:
             raise ValueError(
                 f"has {count} entries with a * that have to be tried one by one; {GLOBS_LIMIT} is the most"
             )
+        self._has_entries = any(
+            (self._exact, self._domains, self._trees, self._below, self._globs_of_domain, self._globs)
+        )
 
     def __bool__(self) -> bool:
-        return bool(
-            self._exact or self._domains or self._trees or self._below or self._globs_of_domain or self._globs
-        )
+        return self._has_entries
 
     def match(self, address: Address) -> str:
         """The entry that fits, as it is written; "" when none does. The null sender fits none."""
         domain = address.domain
-        if not domain:
+        if not self._has_entries or not domain:
             return ""
         key = address.key
         if found := self._exact.get(key) or self._domains.get(domain):

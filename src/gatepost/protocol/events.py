@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import final
 
 from msgspec import Struct
 
@@ -41,6 +42,7 @@ class Verb(Enum):
     QUIT = auto()
 
 
+@final
 class Pause(Enum):
     """Why there is no event now."""
 
@@ -59,6 +61,7 @@ class Hello(Struct, frozen=True, gc=False):
     name: str
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class StartTls:
     """STARTTLS. After a positive `send` the driver does the handshake, then calls `tls_started`."""
@@ -123,6 +126,7 @@ class Data:
     """DATA. A positive answer is 354; BodyChunk and EndOfData follow."""
 
 
+@final
 class BodyChunk(Struct, frozen=True, gc=False):
     """Content, dots removed; any cut. Needs no answer. Never empty."""
 
@@ -158,6 +162,7 @@ class Other(Struct, frozen=True, gc=False):
     argument: str = ""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Violation:
     """The client broke the protocol. Answer with `reply` as it is, or not at all and close.

@@ -116,21 +116,18 @@ class QueueClock:
 
     def __init__(self, clock: Clock, *, last_seen_at: float | None = None) -> None:
         self._clock = clock
+        self._wall, self.monotonic = clock.now, clock.monotonic  # read for every command of every session
         self.time = QueueTime(wall_at=clock.now(), monotonic_s=clock.monotonic(), last_seen_at=last_seen_at)
 
     def now(self) -> float:
         """Queue time: seconds since the epoch."""
-        return self.time.at(self._clock.now(), self._clock.monotonic())
+        return self.time.at(self._wall(), self.monotonic())
 
     @property
     def jump_s(self) -> float:
         """How far the wall clock is from the time the queue believes; 0.0 while it is believed."""
         self.now()
         return self.time.jump.by_s if self.time.jump is not None else 0.0
-
-    def monotonic(self) -> float:
-        """As the clock beneath."""
-        return self._clock.monotonic()
 
     def confirm(self) -> None:
         """Believe the wall clock now."""

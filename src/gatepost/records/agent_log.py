@@ -73,7 +73,15 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING_YET: Final = Subject()
+_PASS: Final = Action.PASS
 _encode = msgspec.json.Encoder().encode
+
+
+def is_logged(disposition: Disposition) -> bool:
+    """Whether `entries` makes any of it."""
+    if disposition.action is not _PASS or disposition.decided_by == SCORE:
+        return True
+    return any(verdict.action is not _PASS or verdict.findings for verdict in disposition.verdicts)
 
 
 def entries(
@@ -86,7 +94,7 @@ def entries(
     records = [
         _record(session, stage, verdict.agent, verdict.action, at=at, about=about, opinion=_words(verdict))
         for verdict in disposition.verdicts
-        if verdict.action is not Action.PASS or verdict.findings
+        if verdict.action is not _PASS or verdict.findings
     ]
     if disposition.decided_by == SCORE:
         words = _Words(disposition.reply, disposition.reason, f"SCL={disposition.scl}")

@@ -415,7 +415,7 @@ def _record(
     return StoredRecord(
         kind="track",
         at=at,
-        event=event.value,
+        event=event._value_,
         mail_id=mail.mail_id,
         sender=return_path,
         recipients=";".join(names),

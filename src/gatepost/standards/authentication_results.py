@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 VALUE_LIMIT_CHARS: Final = 320
 REASON_LIMIT_CHARS: Final = 120
@@ -14,8 +15,7 @@ _QUOTABLE: Final = re.compile(r"[ -~]+", re.ASCII)
 _REASON_ODD: Final = re.compile(r"[^A-Za-z0-9 .,:=+_/-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodResult:
+class MethodResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One method's result. properties: ("smtp.mailfrom", "ann@a.test"); one that cannot be written is left out."""
 
     method: str
@@ -24,17 +24,18 @@ class MethodResult:
     reason: str = ""
 
     def __str__(self) -> str:
-        parts = [f"{self.method}={self.result}"]
-        if reason := plain_reason(self.reason):
-            parts.append(f'reason="{reason}"')
-        written = ((name, quoted(value)) for name, value in self.properties)
-        parts += [f"{name}={value}" for name, value in written if value]
-        return " ".join(parts)
+        said = f"{self.method}={self.result}"
+        if self.reason and (reason := plain_reason(self.reason)):
+            said += f' reason="{reason}"'
+        for name, value in self.properties:
+            if written := quoted(value):
+                said += f" {name}={written}"
+        return said
 
 
 def results_value(authserv_id: str, results: Sequence[MethodResult]) -> str:
     """The field's value, on one line whose every word fits a line."""
-    said = "; ".join(map(str, results)) if results else "none"
+    said = "; ".join([str(result) for result in results]) if results else "none"
     return f"{authserv_id}; {said}"
 
 

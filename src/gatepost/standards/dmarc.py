@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gatepost.model.fault import WorldFault
 from gatepost.standards.dmarc_record import DmarcRecord, Policy
@@ -14,8 +15,7 @@ AUTHOR_DOMAINS_LIMIT: Final = 4
 WALKS_LIMIT: Final = 6  # identifiers whose organisation is asked for, of one mail
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proven:
+class Proven(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The domains that SPF and DKIM proved.
 
     unanswered: why one of them could not be found out; "" when both spoke.
@@ -26,8 +26,7 @@ class Proven:
     unanswered: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What DMARC says of one author domain.
 
     result: "pass", "fail", "none" (no policy), "temperror" or "permerror".
@@ -56,7 +55,7 @@ class Evaluation:
 async def evaluate(
     domains: Sequence[str], proven: Proven, dns: DnsTexts, *, timeout_s: float
 ) -> tuple[Evaluation, ...]:
-    """Each author domain's evaluation, at most AUTHOR_DOMAINS_LIMIT of them.
+    """Each author domain's evaluation. Of more than AUTHOR_DOMAINS_LIMIT only strict failures, and one permerror.
 
     Never raises WorldFault: what the DNS does not say becomes temperror, and a pass needs an answer.
     """
@@ -67,12 +66,17 @@ async def evaluate(
             found.append(await _evaluate(domain, proven, walker))
         except WorldFault as fault:
             found.append(Evaluation(from_domain=domain, result="temperror", reason=fault.reason))
+    if beyond := domains[AUTHOR_DOMAINS_LIMIT:]:
+        # RFC 9989 §11.5: the evaluation is not complete. Nothing passes, and only what asks for more is heard.
+        reason = f"{len(domains)} author domains, of which {AUTHOR_DOMAINS_LIMIT} are looked at"
+        strict = [one for one in found if one.result == "fail" and one.policy is not Policy.NONE]
+        return (*strict, Evaluation(from_domain=beyond[0], result="permerror", reason=reason))
     return tuple(found)
 
 
 def decisive(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The one that speaks for a mail with several authors: it passes only when every one does."""
-    return max(evaluations, key=lambda one: one.rank)
+    return evaluations[0] if len(evaluations) == 1 else max(evaluations, key=lambda one: one.rank)
 
 
 async def _evaluate(domain: str, proven: Proven, walker: TreeWalker) -> Evaluation:

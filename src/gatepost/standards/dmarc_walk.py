@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
+
+import msgspec
 
 from gatepost.model.fault import PeerFault
 from gatepost.standards.dmarc_record import DmarcRecord, Policy, is_dmarc, parse_record
@@ -23,8 +25,7 @@ class DnsTexts(Protocol):
         """False for NXDOMAIN only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(msgspec.Struct, frozen=True, gc=False):
     """The records on the way from a domain up to its top level, the domain's own first."""
 
     start: str
@@ -60,13 +61,14 @@ class TreeWalker:
 
     async def walk(self, domain: str) -> Walk:
         """domain: lower-case A-labels. At most eight questions."""
-        if domain not in self._walks:
-            self._walks[domain] = await self._walk(domain)
-        return self._walks[domain]
+        known = self._walks.get(domain)
+        if known is None:
+            known = self._walks[domain] = await self._walk(domain)
+        return known
 
     async def policy_of(self, walk: Walk) -> tuple[str, DmarcRecord, Policy] | None:
         """The governing record, where it stands, and what it asks for mail of walk.start."""
-        governing = walk.governing
+        governing = walk.governing if walk.records else None
         if governing is None:
             return None
         domain, record = governing
@@ -77,9 +79,11 @@ class TreeWalker:
         return domain, record, record.sp
 
     async def _walk(self, start: str) -> Walk:
-        found = []
+        found, records = [], self._records
         for name in names_to_ask(start):
-            record = await self._record_at(name)
+            if name not in records:
+                records[name] = await self._ask(name)
+            record = records[name]
             if record is not None:
                 found.append((name, record))
                 if record.psd != "u":
@@ -92,20 +96,16 @@ class TreeWalker:
         except PeerFault:
             return False
 
-    async def _record_at(self, domain: str) -> DmarcRecord | None:
-        if domain not in self._records:
-            self._records[domain] = await self._ask(domain)
-        return self._records[domain]
-
     async def _ask(self, domain: str) -> DmarcRecord | None:
         try:
             texts = await self._dns.texts(f"_dmarc.{domain}", timeout_s=self._timeout_s)
         except PeerFault:
             return None  # a name that cannot be asked has no record
-        found = [text for text in texts if is_dmarc(text)]
+        found = [text for text in texts if is_dmarc(text)] if texts else []
         return parse_record(found[0]) if len(found) == 1 else None
 
 
+@lru_cache(maxsize=1024)
 def names_to_ask(domain: str) -> tuple[str, ...]:
     """In order: the domain, then its parents; of a name of more than eight labels the last seven and up."""
     if not domain or domain.startswith("[") or len(domain) > _NAME_LIMIT_CHARS:

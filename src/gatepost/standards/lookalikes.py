@@ -76,6 +76,7 @@ class Lookalikes:
     def __init__(self, names: Iterable[str]) -> None:
         """names: lower-case A-labels."""
         ours = tuple(names)
+        self._resembled = lru_cache(maxsize=4096)(self._compare)  # the domains of correspondents come back
         self._ours = frozenset(ours)
         self._depths = tuple(sorted({name.count(".") + 1 for name in ours}))
         self._by_skeleton = {skeleton(name): name for name in reversed(ours)}
@@ -86,6 +87,9 @@ class Lookalikes:
 
     def resembled(self, domain: str) -> str:
         """The domain of ours that this one looks like; "" when none, and for ours and what is below it."""
+        return self._resembled(domain)
+
+    def _compare(self, domain: str) -> str:
         labels = domain[-DOMAIN_LIMIT_CHARS:].split(".")
         tails = [".".join(labels[-depth:]) for depth in self._depths if depth <= len(labels)]
         if any(tail in self._ours for tail in tails):

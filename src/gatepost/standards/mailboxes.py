@@ -10,11 +10,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import msgspec
+
 from gatepost.message.headers import unfolded
 from gatepost.message.words import text_of
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault
-from gatepost.protocol.addresses import parse_mailbox
+from gatepost.protocol.addresses import LOCAL_LIMIT_BYTES, parse_mailbox
 
 VALUE_LIMIT_BYTES: Final = 16 << 10
 MAILBOXES_LIMIT: Final = 100
@@ -32,15 +34,27 @@ _ROUTE: Final = re.compile(r"@[^:<>]*+:")
 _ADDRESS_LIKE: Final = re.compile(r"[^\s\"'<>()@:;,]{1,64}@((?:[\w-]{1,63}\.){1,10}[\w-]{1,63})")
 
 
+_WORD: Final = rb"[A-Za-z0-9][A-Za-z0-9'-]*+"
+_NAME: Final = rb"%b(?: %b)*+" % (_WORD, _WORD)
+_ATOMS: Final = rb"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*+"
+_ADDR_SPEC: Final = rb"%b@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)++[A-Za-z]{2,63}" % _ATOMS
+_ORDINARY: Final = re.compile(rb'(?:"(%b)" |(%b) )?<(%b)>|(%b)' % (_NAME, _NAME, _ADDR_SPEC, _ADDR_SPEC))
+"""Nearly every field: one address, with a name of plain words or none. Read as the reader below reads it."""
+_ORDINARY_LIMIT_BYTES: Final = 160
+
+
 class Mailbox(NamedTuple):
-    """One mailbox. name: decoded, printable, "" when there is none. address: None when it is none."""
+    """One mailbox. name: decoded, printable, "" when there is none. address: None when it is none.
+
+    text: what stands in the place of an address that is none, without comments and blanks around it.
+    """
 
     name: str
     address: Address | None
+    text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Mailboxes:
+class Mailboxes(msgspec.Struct, frozen=True, gc=False):
     """What an address field holds.
 
     problem: the first thing that other readers may read differently; "" when there is nothing of the kind.
@@ -53,6 +67,12 @@ class Mailboxes:
 
 def read_mailboxes(value: bytes) -> Mailboxes:
     """Read a field's value, folded or not. Takes any bytes, raises nothing."""
+    if len(value) <= _ORDINARY_LIMIT_BYTES and (ordinary := _ORDINARY.fullmatch(value)) is not None:
+        quoted, plain, inside, bare = ordinary.groups()
+        address: bytes = inside or bare
+        if len(address) <= LOCAL_LIMIT_BYTES:
+            name = (quoted or plain or b"").decode("ascii")
+            return Mailboxes((Mailbox(name, parse_mailbox(address.decode("ascii"))),))
     reader = _Reader()
     if len(value) > VALUE_LIMIT_BYTES:
         reader.complain("longer than is read")
@@ -161,15 +181,15 @@ class _Reader:
             return
         comment = _shown(" ".join(item.comments))
         if item.inside is None:
-            self.mailboxes.append(Mailbox(comment, self._address(item.before)))
+            self.mailboxes.append(Mailbox(comment, *self._address(item.before)))
             return
         name = _phrase(item.before) or _phrase(item.after) or comment
-        address = self._address(item.inside)
+        address, text = self._address(item.inside)
         if _has_words(item.after):
             self.complain("text behind the address")
         if any(kind == "special" for kind, _ in item.before):
             self._judge_unquoted(item.before, address)
-        self.mailboxes.append(Mailbox(name, address))
+        self.mailboxes.append(Mailbox(name, address, text))
 
     def _judge_unquoted(self, before: list[tuple[str, str]], address: Address | None) -> None:
         """`ann@a.test <ann@a.test>` is common and says one thing; another address there says two."""
@@ -177,7 +197,7 @@ class _Reader:
         if address is None or domains != {address.domain}:
             self.complain("an address where the name should be")
 
-    def _address(self, tokens: list[tuple[str, str]]) -> Address | None:
+    def _address(self, tokens: list[tuple[str, str]]) -> tuple[Address | None, str]:
         core = _stripped(tokens)
         if any(kind in ("blank", "comment") for kind, _ in core):
             self.complain("a blank or comment inside the address")
@@ -187,12 +207,12 @@ class _Reader:
             text = text[route.end() :]
         if not text:
             self.complain("an empty address")
-            return None
+            return None, ""
         try:
-            return parse_mailbox(text)
+            return parse_mailbox(text), ""
         except PeerFault as fault:
             self.complain(f"not an address: {fault.reason}")
-            return None
+            return None, text
 
 
 def _comment_end(text: str, at: int) -> int:
