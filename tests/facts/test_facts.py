@@ -29,6 +29,7 @@ from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
+from gatepost.facts.sender_domain import Mailable, SenderDomain
 from gatepost.facts.sender_id import SenderIdResult
 from gatepost.facts.sender_reputation import Reputation
 from gatepost.facts.sender_status import SenderStatus
@@ -294,6 +295,7 @@ RECORDED: list[Any] = [
         recipient=to("bob@gate.test").address, listing=Listing.LISTED, type=DomainType.INTERNAL_RELAY
     ),
     RecipientStatus(recipient=to("postmaster").address, listing=Listing.NOT_ASKED),
+    SenderDomain(domain="a.test", mailable=Mailable.NOT_PUBLIC, hosts=("mx.a.test",)),
     SenderStatus(sender=to("bob@gate.test").address, is_ours=True, listing=Listing.NOT_LISTED),
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),

@@ -45,6 +45,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "block-list-providers",
         "domain-list-providers",
         "sender-filter",
+        "sender-domain",
         "recipient-filter",
         "greylisting",
         "rate-limits",

@@ -25,6 +25,7 @@ from gatepost.agents.rate_limits import RateLimits
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.agents.return_paths import ReturnPaths as ReturnPathsAgent
+from gatepost.agents.sender_domain import SenderDomainCheck
 from gatepost.agents.sender_filter import SenderFilter
 from gatepost.agents.sender_id import SenderId
 from gatepost.agents.sender_reputation import SenderReputation
@@ -53,6 +54,7 @@ from gatepost.facts import (
     recipient_domain,
     recipient_status,
     reverse_dns,
+    sender_domain,
     sender_id,
     sender_reputation,
     sender_status,
@@ -101,6 +103,7 @@ ORDER: Final = (
     (BlockListProviders, (Stage.RCPT,)),
     (DomainListProviders, (Stage.RCPT, Stage.END_OF_HEADERS)),
     (SenderFilter, (Stage.MAIL, Stage.RCPT, Stage.END_OF_HEADERS)),
+    (SenderDomainCheck, (Stage.MAIL,)),
     (RecipientFilter, (Stage.RCPT,)),
     (Greylisting, (Stage.RCPT,)),
     (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
@@ -129,6 +132,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     recipient_domain.gatherer,
     recipient_status.gatherer,
     sender_status.gatherer,
+    sender_domain.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
     helo.gatherer,
@@ -157,6 +161,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     recipient_domain.RecipientDomain,
     recipient_status.RecipientStatus,
     sender_status.SenderStatus,
+    sender_domain.SenderDomain,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
     helo.Helo,
