@@ -81,7 +81,7 @@ fuzz: dev ## Hostile bytes for every reader, and any conversation against a mode
 nightly: ## The long forms of crash, powercut, iofaults, sim, fuzz and mutate: about a night
 	@$(MAKE) crash KILLS=5000
 	@$(MAKE) powercut STATES=20000
-	@$(MAKE) iofaults CALLS=500
+	@$(MAKE) iofaults CALLS=500 ARGS=--both
 	@$(MAKE) sim SEEDS=5000
 	@$(MAKE) fuzz GUIDED=600 ARGS="--sequences 1000000 --runs 50000 $(ARGS)"
 	@$(MAKE) mutate
@@ -102,6 +102,7 @@ lock: dev ## Resolves the dependencies again into requirements/*.lock
 		--python-version 3.11 pyproject.toml --extra kerberos -c requirements/dev.lock -o requirements/kerberos.lock
 	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 --group fuzz -o requirements/fuzz.lock
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 pyproject.toml --extra ldap --extra postgres -c requirements/dev.lock \
 		-o requirements/directories.lock
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench import authentication
 from bench.gatepost_server import Gatepost, ListingGatepost
 from bench.load import LoadFailed, smtp_source
 from bench.machine import facts
@@ -70,6 +71,7 @@ def _run(plan: Plan, directory: Path, *, only: str) -> int:
         results = measure(plan, servers, relays, listing, lambda text: print(text, file=sys.stderr))
         lost = missing(results, (*servers, *relays))
     print(text_of(results, known, lost))
+    print(authentication.line(*authentication.measured()))
     file = Path("build") / f"bench-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(data_of(results, known, lost), indent=1))

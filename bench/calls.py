@@ -28,7 +28,7 @@ from bench.gatepost_server import Gatepost, ListingGatepost
 from bench.load import load_command
 from bench.measures import REFUSALS, Scenario, Work
 from gatepost.config.load import Configuration, load
-from gatepost.main import worker
+from gatepost.main import worker_life as worker
 from gatepost.main.children import Birth
 from gatepost.main.sockets import bind, bindings_of
 from gatepost.policy import order

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
+from powercut.library import NoCompiler, build
 
 from crash.mutants import MUTANTS
 from crash.report import text_of, write_account
@@ -47,7 +48,7 @@ def _prove(wishes: argparse.Namespace) -> int:
     for name, mutant in MUTANTS.items():
         outcome = _run(wishes, mutant=name)
         shutil.rmtree(outcome.plan.directory)
-        count = outcome.judgement.counts.get(mutant.must_find, 0)
+        count = outcome.count(mutant.must_find)
         undetected += not count
         print(f"{name:24}{mutant.must_find.value}: {count or 'NOT FOUND'}", flush=True)
     return 1 if undetected else 0
@@ -62,11 +63,20 @@ def _run(wishes: argparse.Namespace, *, mutant: str | None) -> Outcome:
         event_loop=wishes.event_loop,
         background=not wishes.no_background,
         empty_within_s=wishes.empty_within if mutant is None else _PATIENCE_WITH_A_LIAR_S,
-        arguments=("-m", "crash.mutants", mutant) if mutant else ("-m", "gatepost"),
+        arguments=("-m", "crash.mutants", mutant) if mutant else ("-m", "crash.moments"),
+        library=_library(),
     )
     outcome = uvloop.run(run(plan))
     write_account(outcome, _build() / f"crash-{mutant or 'gatepost'}-{plan.seed}.json")
     return outcome
+
+
+def _library() -> Path | None:
+    try:
+        return build(_build())
+    except NoCompiler as reason:
+        print(f"{reason}: every kill is at random", flush=True)
+        return None
 
 
 def _parser() -> argparse.ArgumentParser:

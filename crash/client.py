@@ -18,7 +18,7 @@ _REPLY_TIMEOUT_S: Final = 30.0
 _CONNECT_AGAIN_S: Final = 0.05
 _MAILS_A_CONNECTION: Final = 8
 _QUEUED_AS: Final = re.compile(rb"Queued as (\S+)")
-_LOST: Final = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError)
+LOST: Final = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError)
 
 
 class Style(Enum):
@@ -58,7 +58,7 @@ class Wire:
     """Of the last reply."""
 
     async def reply(self) -> int:
-        """The code of the next reply. Raises one of _LOST, and Closed on 421."""
+        """The code of the next reply. Raises one of LOST, and Closed on 421."""
         async with asyncio.timeout(_REPLY_TIMEOUT_S):
             while (line := await self.reader.readuntil(b"\r\n"))[3:4] == b"-":
                 self.chunking |= line[4:].strip().upper() == b"CHUNKING"
@@ -102,7 +102,7 @@ class Swarm:
                 number = await self._one_connection(client, number)
             except Closed:
                 pass
-            except _LOST:
+            except LOST:
                 self.refused_connections += 1
                 await asyncio.sleep(_CONNECT_AGAIN_S * (0.5 + self.chance.random()))
 
@@ -119,14 +119,14 @@ class Swarm:
                 await asyncio.sleep(self.pause_s * 2 * self.chance.random())
                 await self._offer(wire, self.mailer.next(client, number))
             await wire.ask("QUIT")
-        except (Closed, *_LOST):
+        except (Closed, *LOST):
             pass  # the ledger has it; a message's name is used once, whatever became of it
         finally:
             writer.close()
         return number
 
     async def _offer(self, wire: Wire, mail: Mail) -> None:
-        """One message. Raises Closed or one of _LOST when the connection is over."""
+        """One message. Raises Closed or one of LOST when the connection is over."""
         sending = Sending(
             message=mail.name,
             digest=mail.digest,
@@ -136,7 +136,7 @@ class Swarm:
         self.sendings.append(sending)
         try:
             await self._speak(wire, mail, sending, self._style(wire))
-        except (Closed, *_LOST):
+        except (Closed, *LOST):
             if Answer.DATA_SENT in sending.answers.values():
                 sending.all_become(Answer.UNKNOWN, at=self.clock())
             raise

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -49,7 +49,7 @@ message-rate-per-source = 0
 recipient-rate-per-source = 0
 
 [send-connectors.mailbox]
-address-spaces = ["crash.test"]
+address-spaces = ["crash.test", "notes.test"]
 smart-hosts = ["[127.0.0.1]:{sink}"]
 tls = "none"
 
@@ -59,6 +59,16 @@ retry-factor = 1.0
 longest-retry = "2s"
 crash-limit = 10
 {queue}
+
+[notices]
+to = "everyone"
+delay-after = "1s"
+hourly-limit = 1000000
+hourly-limit-per-sender = 1000000
+
+[remote-domains."sender.test"]
+failure-notices = false
+delay-notices = false
 
 [metrics]
 listen = "127.0.0.1:{metrics}"
@@ -83,6 +93,9 @@ class Gateway:
     """More lines of [queue]."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """More of it."""
+    more_recipients: Iterable[str] = ()
+    is_held: bool = False
+    """While it is, a dead gateway is not started again."""
     port: int = 0
     starts: int = 0
     failed_starts: int = 0
@@ -96,7 +109,7 @@ class Gateway:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         recipients = self.directory / "recipients"
-        recipients.write_text("\n".join(USERS) + "\n")
+        recipients.write_text("\n".join([*USERS, *self.more_recipients]) + "\n")
         self.configuration.write_text(
             _CONFIGURATION.format(
                 state=self.state,
@@ -134,13 +147,14 @@ class Gateway:
 
     def workers(self) -> list[int]:
         """The pids of the workers that live."""
-        return [pid for pid in self._children() if not is_called(pid, _CONTROL)]
+        return [pid for pid in self.children() if not is_called(pid, _CONTROL)]
 
     def control(self) -> int:
         """The pid of the control process; 0 when there is none."""
-        return next((pid for pid in self._children() if is_called(pid, _CONTROL)), 0)
+        return next((pid for pid in self.children() if is_called(pid, _CONTROL)), 0)
 
-    def _children(self) -> list[int]:
+    def children(self) -> list[int]:
+        """All its processes but the supervisor."""
         return children_of(self.pid) if self.pid else []
 
     def start(self) -> None:
@@ -160,13 +174,20 @@ class Gateway:
     async def keep_running(self) -> None:
         """Starts it again whenever it is dead, and measures how long each start takes. Ends when cancelled."""
         while True:
-            if not self.pid:
+            if self.is_held:
+                pass
+            elif not self.pid:
                 self.failed_starts += not self._is_ready and self._ended_by_itself()
                 self.start()
             elif not self._is_ready and await _greets(self.port):
                 self._is_ready = True
                 self.ready_after_s.append(time.monotonic() - self._started_at)
             await asyncio.sleep(0.02)
+
+    @property
+    def is_ready(self) -> bool:
+        """It has shown a banner since it was started last."""
+        return self._is_ready
 
     async def ready(self) -> None:
         """Waits for the first banner. Raises TimeoutError."""
@@ -191,7 +212,7 @@ class Gateway:
         process = self._process
         if process is None:
             return
-        for pid in [*self._children(), process.pid]:
+        for pid in [*self.children(), process.pid]:
             kill(pid)
         process.wait()
 

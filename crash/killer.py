@@ -1,4 +1,4 @@
-"""The killer: SIGKILL at a random moment for a process or for all; others are paused, or told to stop."""
+"""The killer: SIGKILL at a random moment or at a chosen one, SIGSTOP, SIGTERM, for a process or for all."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from crash.aim import Aim, Moment, Where
 from crash.gateway import Gateway
 from crash.ledger import Death
-from crash.process import freeze, kill, worker_number
+from crash.old_store import make_old, version_of
+from crash.process import freeze, kill, state_of, worker_number
+from gatepost.adapters.sqlite_schema import SCHEMA_VERSION
 
 SHORTEST_S: Final = 0.02
 LONGEST_S: Final = 0.6
 LONGEST_PAUSE_S: Final = 1.5
+MOMENT_WITHIN_S: Final = 30.0
+"""How long a moment may take to come; then the kill counts as missed, and the run has failed."""
+_LOOK_S: Final = 0.002
 
 
 class Victim(Enum):
-    """Whom a kill is for."""
+    """Whom a kill is for, or in the middle of what it falls."""
 
     WORKER = "worker"
     SUPERVISOR = "supervisor"
@@ -35,40 +42,107 @@ class Victim(Enum):
     """SIGSTOP to a worker or the supervisor, SIGCONT a while later: as on a machine that swaps. Nobody dies."""
     STOPPED = "stopped"
     """SIGTERM to the supervisor, which ends in good order; the harness starts the gateway again. It excuses nothing."""
+    CHECKPOINT = "checkpoint"
+    """A worker whose log is just being brought into the database; the harness provokes it."""
+    MIGRATION = "migration"
+    """Everything dies, the stores become those of an older gatepost, and the worker that migrates one is killed."""
+    RECOVERY = "recovery"
+    """A worker is killed, and the next one in the middle of what it does after that."""
+    FAILURE_NOTICE = "failure notice"
+    """A worker that commits a settlement together with the notice about it, and so on."""
+    DELAY_NOTICE = "delay notice"
+    SUCCESS_NOTICE = "success notice"
 
 
-_VICTIMS: Final = {
-    Victim.WORKER: 62,
-    Victim.SUPERVISOR: 10,
-    Victim.EVERYTHING: 10,
-    Victim.CONTROL: 5,
-    Victim.PAUSED: 8,
-    Victim.STOPPED: 5,
+SHARES: Final[Mapping[Victim, int]] = {
+    Victim.WORKER: 36,
+    Victim.SUPERVISOR: 8,
+    Victim.EVERYTHING: 7,
+    Victim.CONTROL: 4,
+    Victim.PAUSED: 6,
+    Victim.STOPPED: 4,
+    Victim.CHECKPOINT: 8,
+    Victim.MIGRATION: 8,
+    Victim.RECOVERY: 7,
+    Victim.FAILURE_NOTICE: 4,
+    Victim.DELAY_NOTICE: 4,
+    Victim.SUCCESS_NOTICE: 4,
+}
+"""Of a hundred."""
+_AIMED: Final[Mapping[Victim, Moment]] = {
+    victim: Moment[victim.name] for victim in Victim if victim.name in Moment.__members__
 }
 _DURING_A_START: Final = 0.3
 """How often a gateway that is just starting is killed again, instead of when it serves."""
 
 
+def deck_of(kills: int, chance: random.Random, *, aimed: bool) -> list[Victim]:
+    """So many victims in any order: each kind once where there is room, and then as often as its share says."""
+    shares = {victim: share for victim, share in SHARES.items() if aimed or victim not in _AIMED}
+    if kills <= len(shares):
+        return chance.sample(list(shares), kills)
+    counts = Counter(shares.keys())
+    whole = sum(shares.values())
+    for _ in range(kills - len(shares)):
+        counts[max(shares, key=lambda victim: shares[victim] * kills / whole - counts[victim])] += 1
+    deck = list(counts.elements())
+    chance.shuffle(deck)
+    return deck
+
+
+@dataclass(slots=True)
+class Hits:
+    """What came of kills that were aimed at one kind of moment."""
+
+    at_calls: list[int] = field(default_factory=list)
+    """In place of which write or sync call of it."""
+    before: int = 0
+    after: int = 0
+    missed: int = 0
+    """The moment did not come."""
+    next_step: int = 0
+
+    @property
+    def total(self) -> int:
+        """Kills that fell where they should."""
+        return len(self.at_calls) + self.before + self.after
+
+
 @dataclass(slots=True)
 class Killer:
-    """Kills `gateway` until the number asked for is reached. deaths: for the judge."""
+    """Kills `gateway` until the number asked for is reached. deaths: for the judge. aim: None: at random only."""
 
     gateway: Gateway
     chance: random.Random
+    aim: Aim | None = None
     deaths: list[Death] = field(default_factory=list)
     kills: Counter[Victim] = field(default_factory=Counter)
+    hits: dict[Victim, Hits] = field(default_factory=dict)
+    during_start: int = 0
+    """Kills that fell before the gateway showed its banner."""
+    migrated_mails: int = 0
+    """Mails in the stores that were made old."""
 
     async def run(self, kills: int) -> None:
         """A kill every 20 to 600 ms; one that finds nobody alive is tried again later and not counted."""
-        while sum(self.kills.values()) < kills:
-            if self.chance.random() >= _DURING_A_START:
-                await self.gateway.ready()
-            await asyncio.sleep(self.chance.uniform(SHORTEST_S, LONGEST_S))
-            victim = self.chance.choices(list(_VICTIMS), weights=list(_VICTIMS.values()))[0]
-            if victim is Victim.PAUSED:
-                self.kills[victim] += await self._pause()
-            elif self._kill(victim):
-                self.kills[victim] += 1
+        for victim in deck_of(kills, self.chance, aimed=self.aim is not None):
+            while not await self._strike(victim):
+                pass
+
+    async def _strike(self, victim: Victim) -> bool:
+        if victim in _AIMED or self.chance.random() >= _DURING_A_START:
+            await self.gateway.ready()
+        await asyncio.sleep(self.chance.uniform(SHORTEST_S, LONGEST_S))
+        if victim in _AIMED:
+            await self._aimed(victim)
+            return True
+        starting = not self.gateway.is_ready
+        has_struck = await self._pause() if victim is Victim.PAUSED else self._kill(victim)
+        self.kills[victim] += has_struck
+        self.during_start += has_struck and starting
+        return has_struck
+
+    # -- at random ------------------------------------------------------------------------------
 
     async def _pause(self) -> bool:
         """A process that stands still for a while and goes on; False when nobody was there."""
@@ -98,7 +172,10 @@ class Killer:
         if victim is Victim.SUPERVISOR:
             kill(supervisor)
             return True
-        # The supervisor first: it must not start another worker while we go through them.
+        return self._kill_everything(supervisor)
+
+    def _kill_everything(self, supervisor: int) -> bool:
+        """The supervisor first: it must not start another worker while we go through them."""
         frozen = freeze(supervisor)
         for worker in self.gateway.workers():
             freeze(worker)
@@ -116,3 +193,59 @@ class Killer:
         if number is not None:
             self.deaths.append(Death(time.monotonic(), number))
         return True
+
+    # -- at a moment ----------------------------------------------------------------------------
+
+    async def _aimed(self, victim: Victim) -> None:
+        """One death in the middle of something; counted as missed when it does not come about."""
+        aim = self.aim
+        assert aim is not None
+        hits = self.hits.setdefault(victim, Hits())
+        if victim is Victim.MIGRATION:
+            await self._make_old()
+        aim.wish(_AIMED[victim], self._step(victim, hits))
+        self.gateway.is_held = False
+        if victim is Victim.RECOVERY:
+            workers = self.gateway.workers()
+            if workers:
+                self._kill_worker(self.chance.choice(workers))
+        if not await self._has_died(aim):
+            aim.withdraw()
+            hits.missed += 1
+            return
+        self.deaths.append(Death(aim.died_at, aim.worker))
+        self.kills[victim] += 1
+        where = aim.where
+        if where is Where.IN:
+            hits.at_calls.append(aim.calls)
+        hits.before += where is Where.BEFORE
+        hits.after += where is Where.AFTER
+        hits.next_step = 0 if where is Where.AFTER else hits.next_step + 1
+
+    def _step(self, victim: Victim, hits: Hits) -> int:
+        """Migrations are short: one call after the other, and again from the first. Others: anywhere, often early."""
+        return hits.next_step if victim is Victim.MIGRATION else int(2 ** self.chance.uniform(0, 8)) - 1
+
+    async def _has_died(self, aim: Aim) -> bool:
+        until = time.monotonic() + MOMENT_WITHIN_S
+        while time.monotonic() < until:
+            if aim.taken_by and aim.died_at and state_of(aim.taken_by) in "XZ":
+                return True
+            await asyncio.sleep(_LOOK_S)
+        return False
+
+    async def _make_old(self) -> None:
+        """Everything dies, and what it leaves becomes the state of an older gatepost. The gateway stays held."""
+        gateway = self.gateway
+        gateway.is_held = True
+        supervisor = gateway.pid
+        everybody = [supervisor, *gateway.children()] if supervisor else []
+        if supervisor:
+            self._kill_everything(supervisor)
+        for pid in everybody:
+            kill(pid)
+        while any(state_of(pid) not in "XZ" for pid in everybody):
+            await asyncio.sleep(_LOOK_S)
+        for store in sorted(gateway.state.glob("worker-*/store.db")):
+            if version_of(store) == SCHEMA_VERSION:
+                self.migrated_mails += await asyncio.to_thread(make_old, store)

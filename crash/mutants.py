@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from crash import moments
 from crash.judge import Finding
+from crash.notes import NoteFinding
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
-from gatepost.model.queued import Accept, Change, KeepRecords, MailState, Settle
+from gatepost.model.queued import Accept, Change, KeepRecords, MailState, Settle, Settlement
 from gatepost.ports.store import Done, Store
 
 _COMMIT_LATER_S: Final = 0.1
@@ -76,6 +78,32 @@ class FourIsFine(LyingStore):
         self._honest.commit([_all_delivered(change) for change in changes], done)
 
 
+class SettledTooEarly(LyingStore):
+    """Writes a mail down as delivered when its attempt begins, before the next hop has said anything."""
+
+    def __init__(self, honest: Store) -> None:
+        super().__init__(honest)
+        self.in_flight = _Hasty(honest)
+
+
+class _Hasty:
+    """The file of mails in work (ports.in_flight) of SettledTooEarly."""
+
+    def __init__(self, honest: Store) -> None:
+        self._honest: Any = honest
+
+    def enter(self, mail_id: int) -> int:
+        """As ports.in_flight.InFlight.enter, with the lie."""
+        mail = self._honest.mail(mail_id)
+        if mail is not None:
+            delivered = [Settlement(number=r.number, state=MailState.DELIVERED) for r in mail.recipients]
+            self._honest.commit([Settle(mail_id=mail_id, settlements=tuple(delivered))])
+        return int(self._honest.in_flight.enter(mail_id))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._honest.in_flight, name)
+
+
 class ForgottenSettlement(LyingStore):
     """Forgets every twentieth settlement: the mail goes out again after the next start."""
 
@@ -116,21 +144,49 @@ class AlteredBody(LyingStore):
         self._honest.commit(changes, done)
 
 
+class NoticeBeside(LyingStore):
+    """Keeps a notice in a transaction of its own, after the one that settles what it is about."""
+
+    def settle(self, changes: Sequence[Change], done: Done | None) -> None:
+        """A death between the two, and nobody is told."""
+        notices = [change for change in changes if isinstance(change, Accept)]
+        self._honest.commit([change for change in changes if not isinstance(change, Accept)], done)
+        if notices:
+            asyncio.get_running_loop().call_later(_COMMIT_LATER_S, self._honest.commit, notices, None)
+
+
+class NoticeFirst(LyingStore):
+    """Keeps a notice before the settlement it belongs to."""
+
+    def settle(self, changes: Sequence[Change], done: Done | None) -> None:
+        """A death between the two, and the sender is told twice."""
+        notices = [change for change in changes if isinstance(change, Accept)]
+        rest = [change for change in changes if not isinstance(change, Accept)]
+        if not notices:
+            self._honest.commit(rest, done)
+            return
+        self._honest.commit(notices, None)
+        asyncio.get_running_loop().call_later(_COMMIT_LATER_S, self._honest.commit, rest, done)
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One lie, and what the judge must find."""
 
     store: Callable[[Store], LyingStore]
-    must_find: Finding
+    must_find: Finding | NoteFinding
 
 
 MUTANTS: Final = {
     "early-acknowledgement": Mutant(EarlyAcknowledgement, Finding.LOST),
     "four-is-fine": Mutant(FourIsFine, Finding.LOST),
+    "settled-too-early": Mutant(SettledTooEarly, Finding.LOST),
     "forgotten-settlement": Mutant(ForgottenSettlement, Finding.DUPLICATE_FORBIDDEN),
     "late-settlement": Mutant(LateSettlement, Finding.DUPLICATE_FORBIDDEN),
     "accepted-but-refused": Mutant(AcceptedButRefused, Finding.INVENTED),
     "altered-body": Mutant(AlteredBody, Finding.ALTERED),
+    "notice-beside": Mutant(NoticeBeside, NoteFinding.MISSING),
+    "notice-first": Mutant(NoticeFirst, NoteFinding.TWICE),
 }
 
 
@@ -155,6 +211,7 @@ def _with_other_octet(content: Content, body: bytes) -> Content:
 
 def main(arguments: Sequence[str]) -> None:
     """The gateway's command line with the lie named first."""
+    moments.install()
     doctor(MUTANTS[arguments[0]].store)
     run_gateway(arguments[1:])
 

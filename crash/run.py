@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from powercut.library import Page, environment
+
+from crash.aim import Aim
 from crash.client import Swarm
 from crash.gateway import Gateway
-from crash.judge import Judgement, judge
-from crash.killer import Killer
-from crash.ledger import Answer, Evidence
+from crash.judge import Finding, Judgement, judge
+from crash.killer import Hits, Killer
+from crash.ledger import Answer, Evidence, Sending
 from crash.message import USERS, Mailer
+from crash.notes import About, Correspondence, NoteFinding, about, counted, judge_notes, recipients
 from crash.sink import Sink
 from crash.stores import look_into
 from gatepost.lab.dns_server import LabDns
@@ -36,9 +40,11 @@ class Plan:
     directory: Path
     clients: int = 20
     empty_within_s: float = 90.0
-    arguments: tuple[str, ...] = ("-m", "gatepost")
+    arguments: tuple[str, ...] = ("-m", "crash.moments")
     background: bool = True
     event_loop: str = "uvloop"
+    library: Path | None = None
+    """The recorder's, by which kills are aimed at moments; None: all kills are at random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +55,11 @@ class Outcome:
     evidence: Evidence
     judgement: Judgement
     kills: dict[str, int]
+    hits: dict[str, Hits]
+    """Of the kills that were aimed at a moment, by its name."""
+    during_start: int
+    migrated_mails: int
+    notes: tuple[tuple[NoteFinding, str], ...]
     killing_s: float
     emptied_s: float | None
     """From the last fault until everything promised had arrived; None: not within the time."""
@@ -56,13 +67,33 @@ class Outcome:
     failed_starts: int
     stop_status: int
     others_delivered: int
+    bugs: tuple[str, ...]
+    """Lines of the gateway's log that tell of a bug."""
     lag_s: float
     """How late the harness itself was at worst: the judge forgives SEEN_LATE_S of it."""
 
     @property
     def is_good(self) -> bool:
-        """No broken promise, and the gateway ended in good order."""
-        return not self.judgement.failures and self.stop_status == 0
+        """No broken promise, every kind of moment was hit, and the gateway ended in good order."""
+        return (
+            not self.judgement.failures and not self.bad_notes and not self.missed and self.stop_status == 0
+        )
+
+    @property
+    def bad_notes(self) -> tuple[tuple[NoteFinding, str], ...]:
+        """Mails whose writers did not hear exactly once what they should."""
+        return tuple(one for one in self.notes if one[0].is_failure)
+
+    def count(self, finding: Finding | NoteFinding) -> int:
+        """How often it was found."""
+        if isinstance(finding, Finding):
+            return self.judgement.counts.get(finding, 0)
+        return counted(self.notes)[finding]
+
+    @property
+    def missed(self) -> int:
+        """Kills that were aimed at a moment which did not come."""
+        return sum(hits.missed for hits in self.hits.values())
 
 
 @dataclass(slots=True)
@@ -85,15 +116,24 @@ class Stage:
 
     gateway: Gateway
     swarm: Swarm
+    writers: Correspondence
     sink: Sink
     names: LabDns
     killer: Killer
+
+    @property
+    def sendings(self) -> list[Sending]:
+        """What must arrive: everything but what calls for a failure."""
+        calls = [one for one in self.writers.sendings if about(next(iter(one.answers))) is not About.FAILURE]
+        return [*self.swarm.sendings, *calls]
 
     async def clear(self) -> None:
         """The end, whatever happened."""
         self.gateway.kill()
         await self.sink.stop()
         await self.names.stop()
+        if self.killer.aim is not None:
+            self.killer.aim.close()
 
 
 async def run(plan: Plan) -> Outcome:
@@ -119,12 +159,17 @@ async def run(plan: Plan) -> Outcome:
         evidence=evidence,
         judgement=judge(evidence),
         kills={victim.value: count for victim, count in stage.killer.kills.items()},
+        hits={victim.value: hits for victim, hits in stage.killer.hits.items()},
+        during_start=stage.killer.during_start,
+        migrated_mails=stage.killer.migrated_mails,
+        notes=tuple(judge_notes(stage.writers.sendings, stage.sink.notes)),
         killing_s=killing_s,
         emptied_s=emptied_s,
         ready_after_s=tuple(stage.gateway.ready_after_s),
         failed_starts=stage.gateway.failed_starts,
         stop_status=stop_status,
         others_delivered=stage.sink.others,
+        bugs=_bugs(stage.gateway.log),
         lag_s=lag.worst_s,
     )
 
@@ -136,21 +181,48 @@ async def _set_up(plan: Plan) -> Stage:
     names = LabDns("")
     await sink.start()
     await names.start()
-    gateway = Gateway(plan.directory, sink.port, names.port, plan.arguments, plan.event_loop)
+    gateway = Gateway(
+        plan.directory,
+        sink.port,
+        names.port,
+        plan.arguments,
+        plan.event_loop,
+        more_recipients=recipients(),
+    )
     gateway.prepare()
+    aim = _aim(plan, gateway)
     swarm = Swarm(
         port=lambda: gateway.port,
         mailer=Mailer(name, random.Random(f"{plan.seed}:mail")),
         chance=random.Random(f"{plan.seed}:clients"),
     )
-    return Stage(gateway, swarm, sink, names, Killer(gateway, random.Random(f"{plan.seed}:kills")))
+    writers = Correspondence(
+        port=lambda: gateway.port, run=name, chance=random.Random(f"{plan.seed}:writers")
+    )
+    killer = Killer(gateway, random.Random(f"{plan.seed}:kills"), aim)
+    return Stage(gateway, swarm, writers, sink, names, killer)
+
+
+def _aim(plan: Plan, gateway: Gateway) -> Aim | None:
+    """The gateway is to listen to the killer; None when there is no library by which it could."""
+    if plan.library is None:
+        return None
+    page = Page(plan.directory / "page")
+    gateway.environment = environment(plan.library, gateway.state, page, None)
+    page.close()
+    return Aim(page.file)
+
+
+def _bugs(log: Path) -> tuple[str, ...]:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        return tuple(line.rstrip() for line in lines if '"event":"bug"' in line)
 
 
 def _evidence(stage: Stage) -> Evidence:
     """The accounts of all sides, with what the stores say now that the gateway has stopped."""
     stored = look_into(stage.gateway.state)
     return Evidence(
-        sendings=tuple(stage.swarm.sendings),
+        sendings=tuple(stage.sendings),
         copies=tuple(stage.sink.copies),
         deaths=tuple(stage.killer.deaths),
         settled=stored.settled,
@@ -162,6 +234,7 @@ async def _storm(plan: Plan, stage: Stage) -> float:
     """Clients, background load and kills at once; returns how long the kills took."""
     swarm = stage.swarm
     clients = asyncio.create_task(swarm.run(plan.clients))
+    writers = asyncio.create_task(stage.writers.write())
     background = asyncio.create_task(_background(stage.gateway)) if plan.background else None
     began_at = time.monotonic()
     try:
@@ -169,12 +242,14 @@ async def _storm(plan: Plan, stage: Stage) -> float:
         killing_s = time.monotonic() - began_at
         await asyncio.sleep(_AFTER_THE_LAST_KILL_S)
     finally:
-        swarm.stopping = True
+        swarm.stopping = stage.writers.stopping = True
+        stage.gateway.is_held = False
         if background is not None:
             background.cancel()
             with suppress(asyncio.CancelledError):
                 await background
     await clients
+    await writers
     return killing_s
 
 
@@ -202,7 +277,7 @@ async def _calm(plan: Plan, stage: Stage) -> float | None:
     began_at = time.monotonic()
     promised = [
         (sending.message, recipient)
-        for sending in stage.swarm.sendings
+        for sending in stage.sendings
         for recipient, answer in sending.answers.items()
         if answer is Answer.ACKNOWLEDGED
     ]
@@ -211,6 +286,12 @@ async def _calm(plan: Plan, stage: Stage) -> float | None:
             return None
         promised = missing
         await asyncio.sleep(0.05)
+    while any(
+        finding is NoteFinding.MISSING for finding, _ in judge_notes(stage.writers.sendings, stage.sink.notes)
+    ):
+        if time.monotonic() - began_at > plan.empty_within_s:
+            return None
+        await asyncio.sleep(0.1)
     emptied_s = time.monotonic() - began_at
     await asyncio.sleep(_QUIET_S)
     return emptied_s

@@ -13,6 +13,7 @@ from typing import Final
 
 from crash.ledger import Copy
 from crash.message import digest_of, marked_part
+from crash.notes import About, Note, about, read_note
 from gatepost.model.mail_id import mail_id_number, worker_of
 
 _LIMIT_BYTES: Final = 4 << 20
@@ -60,6 +61,8 @@ class Sink:
         """kept: hears of each message that is about to be answered 250, with the gateway's id of it."""
         self.moods = Moods()
         self.copies: list[Copy] = []
+        self.notes: list[Note] = []
+        """Notices of the gateway's own; a copy each."""
         self.others = 0
         self.port = 0
         self._run = run
@@ -69,6 +72,8 @@ class Sink:
         self._tokens = 0
         self._server: asyncio.Server | None = None
         self._arrived: set[tuple[str, str]] = set()
+        self._told_of_delay: set[str] = set()
+        """Recipients that are put off no more."""
 
     async def start(self) -> None:
         """Binds a free port."""
@@ -114,11 +119,18 @@ class Sink:
         return b"503 5.5.1 not now\r\n" if verb == b"DATA" else b"502 5.5.1 what\r\n"
 
     def _answer_recipient(self, line: bytes, transaction: Transaction) -> bytes:
-        if self._happens(self.moods.refuse_recipient):
-            return b"450 4.2.1 not this one, not now\r\n"
         path = _PATH.search(line)
-        transaction.recipients.append(path[1].decode("utf-8", "replace") if path else "")
+        recipient = path[1].decode("utf-8", "replace") if path else ""
+        if self._happens(self.moods.refuse_recipient) or self._is_slow(recipient):
+            return b"450 4.2.1 not this one, not now\r\n"
+        if about(recipient) is About.FAILURE:
+            return b"550 5.1.1 gone\r\n"
+        transaction.recipients.append(recipient)
         return b"250 2.1.5 ok\r\n"
+
+    def _is_slow(self, recipient: str) -> bool:
+        """Whether it is one that is put off until its writer has been told so."""
+        return about(recipient) is About.DELAY and recipient not in self._told_of_delay
 
     async def _take(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, transaction: Transaction
@@ -141,6 +153,12 @@ class Sink:
     def _keep(self, content: bytes, recipients: list[str], received_at: float, *, answers: bool) -> str:
         self._tokens += 1
         token = f"copy-{self._run}-{self._tokens}"
+        note = read_note(content)
+        if note is not None:
+            self.notes.append(note)
+            if note.about is About.DELAY:
+                self._told_of_delay.add(note.recipient)
+            return token
         marked = marked_part(content)
         if marked is None:
             self.others += 1

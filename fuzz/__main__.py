@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fuzz import session
 from fuzz.cost import costs
@@ -23,19 +28,40 @@ GROWN_LIMIT: Final = 20
 """Files that a target's corpus grows by at most."""
 GROWN_LIMIT_BYTES: Final = 300
 _SHOWN_BYTES: Final = 200
+_PARTS_A_JOB: Final = 4
+"""So that none is left alone with a long part at the end."""
 
 
 def main() -> int:
     """0: everything held. 1: something did not; the input lies in .fuzz/ and is printed."""
     options = _options()
-    targets = [BY_NAME[name] for name in options.target] if options.target else list(TARGETS)
+    names = options.target or [target.name for target in TARGETS]
     failed = 0
-    for target in targets:
-        failed += not _fuzz(target, options)
-    if not options.target:
-        failed += not _session(options)
+    with ProcessPoolExecutor(max_workers=options.jobs) as pool:
+        work = [pool.submit(_told, _fuzz, name, options) for name in names]
+        if not options.target:
+            work += [pool.submit(_told, _session, part, options) for part in _parts(options)]
+        for done in as_completed(work):
+            held, said = done.result()
+            failed += not held
+            print(said, end="", flush=True)
     print("Everything held." if not failed else f"{failed} of the above did not hold.")
     return 1 if failed else 0
+
+
+def _told(
+    work: Callable[[Any, argparse.Namespace], bool], what: Any, options: argparse.Namespace
+) -> tuple[bool, str]:
+    """Whether it held, and what it said: several work beside each other."""
+    with redirect_stdout(StringIO()) as said:
+        held = work(what, options)
+    return held, said.getvalue()
+
+
+def _parts(options: argparse.Namespace) -> list[range]:
+    """The conversations, cut among the processes; their numbers are the same for any number of these."""
+    size = max(1, -(-options.sequences // (options.jobs * _PARTS_A_JOB)))
+    return [range(at, min(at + size, options.sequences)) for at in range(0, options.sequences, size)]
 
 
 def _options() -> argparse.Namespace:
@@ -51,12 +77,16 @@ def _options() -> argparse.Namespace:
         "--sequences", type=int, default=100_000, help="conversations with the model of the session"
     )
     parser.add_argument("--seed", type=int, default=1, help="where chance begins")
+    parser.add_argument(
+        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes beside each other"
+    )
     parser.add_argument("--grow", action="store_true", help="keep inputs that reach new code in fuzz/corpus")
     return parser.parse_args()
 
 
-def _fuzz(target: Target, options: argparse.Namespace) -> bool:
+def _fuzz(name: str, options: argparse.Namespace) -> bool:
     """The corpus, mutants, costs; then the guided search."""
+    target = BY_NAME[name]
     started = time.monotonic()
     inputs = mutants(target.seeds(), target.words, seed=options.seed)
     for number in range(options.runs):
@@ -120,15 +150,15 @@ def _grow(target: Target, folder: Path) -> None:
             (CORPUS / target.name / name).write_bytes(octets)
 
 
-def _session(options: argparse.Namespace) -> bool:
+def _session(numbers: range, options: argparse.Namespace) -> bool:
     started = time.monotonic()
-    for number in range(options.sequences):
+    for number in numbers:
         wrong = session.play(options.seed * 1_000_000_007 + number)
         if wrong:
             print(f"session: conversation {number} of seed {options.seed}\n{wrong}")
             return False
     took_s = time.monotonic() - started
-    print(f"{'session':16} {options.sequences} conversations, as the model says ({took_s:.1f} s)")
+    print(f"{'session':16} {len(numbers)} conversations, as the model says ({took_s:.1f} s)")
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from fuzz.more_seeds import seeds as seeds_of_others
 from fuzz.targets import CORPUS
 from gatepost.control.commands import AskStatus, RetryMail, Target, encode
 
@@ -74,8 +75,9 @@ SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
 
 
 def write() -> None:
-    """Each seed as a file of its target's folder."""
-    for name, seeds in SEEDS.items():
+    """Each seed as a file of its target's folder. Keys and certificates of a folder that is there stay as they are."""
+    made = {name: found for name, found in seeds_of_others().items() if not (CORPUS / name).is_dir()}
+    for name, seeds in {**SEEDS, **made}.items():
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds):

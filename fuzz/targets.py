@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from fuzz import more_targets, reference
+from fuzz import content_targets, more_targets, peer_targets, reference, sender_targets
 from fuzz.oracles import cuts, holds
 from gatepost.message import headers
 from gatepost.message.firewall import firewalled
@@ -267,6 +267,14 @@ TARGETS: Final = (
             b"\x03\0\x04",
         ),
     ),
-    *(Target(name, run, words) for name, run, words in more_targets.TARGETS),
+    *(
+        Target(name, run, words)
+        for name, run, words in (
+            *more_targets.TARGETS,
+            *sender_targets.TARGETS,
+            *peer_targets.TARGETS,
+            *content_targets.TARGETS,
+        )
+    ),
 )
 BY_NAME: Final = {target.name: target for target in TARGETS}

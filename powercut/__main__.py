@@ -17,7 +17,7 @@ from typing import Final
 import uvloop
 
 from powercut.disk import CannotJudge, Model
-from powercut.explore import Failure, State, every_state, explore, states_of
+from powercut.explore import Failure, State, cuts_of, every_state, explore, states_of
 from powercut.library import NoCompiler, build
 from powercut.mutants import MUTANTS
 from powercut.record import WORKERS, Recording, record
@@ -45,9 +45,7 @@ def _one(wishes: argparse.Namespace) -> int:
     directory = Path(wishes.trace).absolute() if wishes.trace else _recorded(wishes, wishes.mutant)
     records = list(read_trace(directory / "trace", _state_of(directory)))
     print(f"seed {wishes.seed}: {_contents(records)}", flush=True)
-    states = (
-        every_state(records, wishes.seed) if wishes.every else states_of(records, wishes.seed, wishes.states)
-    )
+    states = _states(records, wishes)
     began_at = time.monotonic()
     looked: Counter[Model] = Counter()
     mails: Counter[Model] = Counter()
@@ -69,9 +67,20 @@ def _one(wishes: argparse.Namespace) -> int:
             shutil.rmtree(directory)
         return 0
     print(f"FAILED, {len(failures)} broken promises; the same again with:")
-    how_many = "--every" if wishes.every else f"--states {wishes.states}"
+    how_many = (
+        f"--every-cut --operations {wishes.operations}" if wishes.every_cut else f"--states {wishes.states}"
+    )
     print(f"  python -m powercut --trace {directory} --seed {wishes.seed} {how_many}")
     return 1
+
+
+def _states(records: Sequence[Record], wishes: argparse.Namespace) -> Sequence[State]:
+    """What is looked at. Raises CannotJudge when a trace that should have so many operations has fewer."""
+    if not wishes.every_cut:
+        return states_of(records, wishes.seed, wishes.states)
+    cuts = cuts_of(records, wishes.operations)
+    print(f"  every cut of its first {wishes.operations} operations: {cuts}, under each model", flush=True)
+    return [state for state in every_state(records, wishes.seed) if state.cut <= cuts]
 
 
 def _explored(
@@ -143,7 +152,15 @@ def _contents(records: Sequence[Record]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m powercut", description=__doc__)
     parser.add_argument("--states", type=int, default=500, help="how many disks to look at")
-    parser.add_argument("--every", action="store_true", help="every cut under every model instead")
+    parser.add_argument(
+        "--every-cut", action="store_true", help="every cut of a trace under every model instead"
+    )
+    parser.add_argument(
+        "--operations",
+        type=int,
+        default=2000,
+        help="how many changes and syncs of the trace --every-cut looks at",
+    )
     parser.add_argument(
         "--mails", type=int, default=300, help="how many mails are offered in the recorded run"
     )

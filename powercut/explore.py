@@ -14,12 +14,15 @@ from typing import Final
 
 from gatepost.model.mail_id import mail_id_number
 from gatepost.model.queued import MailState
-from powercut.disk import Disk, Model, image
+from powercut.disk import CannotJudge, Disk, Model, image
 from powercut.ledger import Ledger, ledger_of
 from powercut.recovery import Found, Kept, recover
 from powercut.tracing import Op, Record
 
 _GONE: Final = (MailState.DELIVERED, MailState.FAILED, MailState.REMOVED)
+_OPERATIONS: Final = frozenset(
+    {Op.WRITE, Op.TRUNCATE, Op.ALLOCATE, Op.RENAME, Op.LINK, Op.UNLINK, Op.MKDIR, Op.SYNC_END}
+)
 _AFTER_A_REPLY: Final = 0.4
 """The share of cuts that come right behind a 250: where a promise without a sync is seen best."""
 
@@ -62,6 +65,16 @@ def states_of(records: Sequence[Record], seed: int, count: int) -> list[State]:
         cuts.append(chance.choice(replies) if near_reply else chance.randint(1, len(records)))
     models = (Model.CHANCE, Model.DROP, Model.CHANCE, Model.KEEP)
     return [State(cut, models[n % 4], f"{seed}:{n}") for n, cut in enumerate(sorted(cuts))]
+
+
+def cuts_of(records: Sequence[Record], operations: int) -> int:
+    """How many records hold so many changes and syncs. Raises CannotJudge for a trace that has fewer."""
+    done = 0
+    for number, record in enumerate(records, start=1):
+        done += record.op in _OPERATIONS
+        if done == operations:
+            return number
+    raise CannotJudge(f"the trace has {done} operations, {operations} were asked for: record more mails")
 
 
 def every_state(records: Sequence[Record], seed: int) -> list[State]:

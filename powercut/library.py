@@ -55,9 +55,7 @@ class Page:
     def __init__(self, file: Path) -> None:
         """Makes the file."""
         file.write_bytes(bytes(_PAGE_BYTES))
-        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-        self._map = mmap.mmap(descriptor, _PAGE_BYTES)
-        os.close(descriptor)
+        self._map = mapped(file)
         self.file = file
 
     @property
@@ -90,6 +88,15 @@ class Page:
 
     def _put(self, number: int, value: int) -> None:
         _WORD.pack_into(self._map, number * 8, value)
+
+
+def mapped(file: Path) -> mmap.mmap:
+    """The page in memory, shared with everybody who maps it."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return mmap.mmap(descriptor, _PAGE_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def environment(library: Path, state: Path, page: Page, log: Path | None) -> dict[str, str]:

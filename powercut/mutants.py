@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from crash.mutants import EarlyAcknowledgement, LyingStore, doctor, run_gateway
+from crash.mutants import EarlyAcknowledgement, FourIsFine, LyingStore, SettledTooEarly, doctor, run_gateway
 
 from gatepost.model.queued import Change
 from gatepost.ports.store import Done
@@ -65,6 +65,8 @@ MUTANTS: Final[dict[str, Callable[[], None]]] = {
     "no-body-sync": _no_body_sync,
     "no-directory-sync": _no_directory_sync,
     "early-acknowledgement": lambda: doctor(EarlyAcknowledgement),
+    "settled-too-early": lambda: doctor(SettledTooEarly),
+    "four-is-fine": lambda: doctor(FourIsFine),
 }
 """Each must be found as a mail that is lost or damaged."""
 

@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include <limits.h>
 
@@ -54,6 +55,10 @@ struct page {
     uint64_t fail_errno;
     uint64_t die_at;     /* the call at which the process is killed instead; 0: never */
     uint64_t failed;     /* how many calls have failed */
+    uint64_t aim_thread; /* a thread whose calls are counted for themselves; 0: none */
+    uint64_t aim_at;     /* the one of them at which its process is killed instead; 0: never */
+    uint64_t aim_calls;  /* how many it has made */
+    uint64_t aim_hit_ns; /* when it was killed (CLOCK_MONOTONIC); 0: it was not */
 };
 
 static const char *state;
@@ -161,11 +166,22 @@ static uint64_t ino_of(int fd) {
     return ino;
 }
 
+/* Kills the process at a chosen call of the thread that is aimed at. */
+static void aim(void) {
+    if (!page->aim_thread || page->aim_thread != (uint64_t)syscall(SYS_gettid)) return;
+    if (++page->aim_calls != page->aim_at) return;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    page->aim_hit_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    kill(getpid(), SIGKILL);
+}
+
 /* Counts a write or sync call; the errno it is to fail with, or 0. */
 static int turn(void) {
     if (!page) return 0;
     uint64_t call = __atomic_add_fetch(&page->calls, 1, __ATOMIC_SEQ_CST);
     if (page->die_at && call == page->die_at) kill(getpid(), SIGKILL);
+    aim();
     uint64_t first = page->fail_first;
     if (!first || call < first || call - first >= page->fail_count) return 0;
     __atomic_add_fetch(&page->failed, 1, __ATOMIC_SEQ_CST);

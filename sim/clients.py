@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
@@ -13,6 +13,8 @@ from typing import Final
 from sim.durable import MARK
 from sim.journal import Answer, Journal, Sent
 from sim.network import Network
+from sim.plan import Limits
+from sim.pressure import HIGH, MEDIUM, NORMAL
 from sim.stream import Stream
 
 _QUEUED: Final = re.compile(r"Queued as (\S+)")
@@ -39,7 +41,7 @@ class Manner(Enum):
     FLOODING = "flooding"
 
 
-class _Gone(Exception):
+class Gone(Exception):
     """The conversation is over."""
 
 
@@ -51,6 +53,8 @@ class World:
     journal: Journal
     chance: Random
     door: tuple[str, int]
+    submission: tuple[str, int]
+    accounts: tuple[str, ...]
     users: tuple[str, ...]
     """Listed recipients of ours."""
     strangers: tuple[str, ...]
@@ -58,12 +62,20 @@ class World:
     """Recipients anybody may write to, at another system."""
     far: tuple[str, ...]
     """Recipients only inside clients may write to."""
-    recipients_limit: int
-    source_limit: int
-    size_limit: int
+    limits_since: Callable[[float], Sequence[Limits]]
+    """Of the configurations that were in force since a moment."""
+    levels_since: Callable[[float], frozenset[str]] = lambda _: frozenset((NORMAL,))
+    """Of back pressure."""
+    is_full_since: Callable[[float], bool] = lambda _: False
+    """The disk had no room all the time."""
     state_of: Callable[[int], str] = lambda _: ""
     """What is left of a transaction in the session of this client port; "" when nothing is."""
     _names: int = field(default=0)
+
+    @property
+    def limits(self) -> Limits:
+        """In force now."""
+        return self.limits_since(self.journal.now())[-1]
 
     def name(self) -> str:
         """Of the next message."""
@@ -82,6 +94,7 @@ class Client:
         self._inside = self._chance.random() < 0.6 and manner is not Manner.FLOODING
         self._ip = self._chance.choice(INSIDE if self._inside else OUTSIDE)
         self._stream = Stream()
+        self._begun_at = 0.0
         self._budget = self._chance.randint(0, 6000) if manner is Manner.CUTTING else 1 << 40
 
     async def run(self) -> None:
@@ -92,15 +105,15 @@ class Client:
                 await self._flood()
             else:
                 await self._session()
-        except (_Gone, OSError):
+        except (Gone, OSError):
             pass
         finally:
             self._stream.close()
 
     async def _session(self) -> None:
+        self._begun_at = self._journal.now()
         _, self._stream = await self._world.network.connect(Stream, *self._world.door, source=self._ip)
-        code, _ = await self._reply()
-        if code != 220:
+        if not self._is_welcome(await self._reply()):
             return
         await self._ask(b"EHLO client.example\r\n")
         for _ in range(self._chance.choice((1, 1, 1, 2, 3))):
@@ -108,25 +121,39 @@ class Client:
         if self._chance.random() < 0.8:
             await self._ask(b"QUIT\r\n")
 
+    def _is_welcome(self, greeting: tuple[int, str]) -> bool:
+        code, text = greeting
+        levels = self._world.levels_since(self._begun_at)
+        if code == 220 and levels == {HIGH}:
+            self._journal.find("a client was let in at high back pressure")
+        if code == 421 and "resources" in text and levels == {NORMAL}:
+            self._journal.find(f"a client was not let in, and nothing is scarce: {text}")
+        self._journal.count(f"greeted {code}")
+        return code == 220
+
     async def _flood(self) -> None:
         """More connections at once than one source may have."""
         streams = []
         welcomed, lives = 0, self._lives()
-        for _ in range(self._world.source_limit + 3):
+        for _ in range(self._allowed_at_once() + 3):
             _, stream = await self._world.network.connect(Stream, *self._world.door, source=self._ip)
             streams.append(stream)
         for stream in streams:
             code, _ = await stream.reply()
             welcomed += code == 220 and not stream.at_end
-        if welcomed > self._world.source_limit and lives == self._lives():
-            self._journal.find(f"{welcomed} sessions of {self._ip}, {self._world.source_limit} are allowed")
+        allowed = self._allowed_at_once()
+        if welcomed > allowed and lives == self._lives():
+            self._journal.find(f"{welcomed} sessions of {self._ip}, {allowed} are allowed")
         await asyncio.sleep(self._chance.uniform(0.1, 20.0))
         for stream in streams:
             stream.abort() if self._chance.random() < 0.5 else stream.close()
 
+    def _allowed_at_once(self) -> int:
+        return self._world.limits.connections_per_source
+
     def _lives(self) -> int:
-        """How often the gateway has died or begun to stop: sessions of two lives are not counted together."""
-        return self._journal.counts.get("deaths", 0) + self._journal.counts.get("reloads", 0)
+        """How often the gateway has died, changed or begun to stop: sessions of two lives are not counted together."""
+        return sum(self._journal.counts.get(what, 0) for what in ("deaths", "reloads", "restarts"))
 
     # -- one message ----------------------------------------------------------------------------
 
@@ -151,9 +178,11 @@ class Client:
 
     async def _envelope(self, sent: Sent, wanted: list[str]) -> bool:
         size = self._announced(sent)
+        begun_at = self._journal.now()
         code, _ = await self._ask(f"MAIL FROM:<{sent.sender}>{size} BODY=8BITMIME\r\n".encode())
         if code != 250:
             return False
+        self._may_be_taken(begun_at, sent)
         if self.manner is Manner.FORGETFUL and self._chance.random() < 0.3:
             return await self._forget(sent)
         for recipient in wanted:
@@ -162,7 +191,7 @@ class Client:
             sent.unanswered.discard(recipient)
             if code == 250:
                 sent.taken.add(recipient)
-        if len(sent.taken) > self._world.recipients_limit:
+        if len(sent.taken) > max(limits.recipients for limits in self._world.limits_since(self._begun_at)):
             self._journal.find(f"{sent.name}: {len(sent.taken)} recipients were taken")
         if self.manner is Manner.FORGETFUL and self._chance.random() < 0.4:
             return await self._forget(sent)
@@ -179,8 +208,11 @@ class Client:
             "",
         ]
         sent.unanswered |= set(wanted)
+        begun_at = self._journal.now()
         self._write("\r\n".join(lines).encode())
         mail, _ = await self._reply()
+        if mail == 250:
+            self._may_be_taken(begun_at, sent)
         for recipient in wanted:
             code, _ = await self._reply()
             sent.unanswered.discard(recipient)
@@ -190,6 +222,15 @@ class Client:
         if code != 354:
             sent.answer = Answer.REFUSED
         return code == 354
+
+    def _may_be_taken(self, begun_at: float, sent: Sent) -> None:
+        """MAIL was answered 250: was the gateway in a state to do so, all the time or at least once since then?"""
+        levels = self._world.levels_since(begun_at)
+        spared = self._inside
+        if levels == {HIGH} or (not spared and levels <= {HIGH, MEDIUM}):
+            self._journal.find(f"{sent.name} was begun under back pressure: {sorted(levels)}")
+        if self._world.is_full_since(begun_at):
+            self._journal.find(f"{sent.name} was begun while the disk was full")
 
     async def _forget(self, sent: Sent) -> bool:
         """The transaction is given up; nothing of it may stay."""
@@ -256,20 +297,21 @@ class Client:
 
     def _message(self) -> Sent:
         name, chance = self._world.name(), self._chance
-        domain = "ours.example" if self._inside else "away.example"
-        sender = "" if chance.random() < 0.08 else f"{name}@{domain}"
+        address = self._address(name)
+        sender = "" if chance.random() < 0.08 else address
+        domain = address.partition("@")[2]
         head = b"".join(
             (
                 MARK + name.encode() + b"\r\n",
                 b"Date: Fri, 15 Jan 2027 08:00:00 +0000\r\n",
                 f"Message-ID: <{name}@{domain}>\r\n".encode(),
-                f"From: <{name}@{domain}>\r\nTo: <somebody@ours.example>\r\n".encode(),
+                f"From: <{address}>\r\nTo: <somebody@ours.example>\r\n".encode(),
                 f"Subject: message {name}\r\n\r\n".encode(),
             )
         )
         size = int(100 * 300 ** (chance.random() ** 2))
         if self.manner is Manner.LYING and chance.random() < 0.4:
-            size = self._world.size_limit + 1000
+            size = self._world.limits.message_size_bytes + 1000
         line = bytes(chance.choice(b"abcdefgh .\xc3") for _ in range(60)).replace(b"\xc3", b"\xc3\xa4")
         body = (
             b"\r\n".join(b"." * chance.choice((0, 0, 1, 2)) + line for _ in range(size // 60 + 1)) + b"\r\n"
@@ -278,11 +320,15 @@ class Client:
         self._journal.sent[name] = sent
         return sent
 
+    def _address(self, name: str) -> str:
+        """Whose mail it is."""
+        return f"{name}@{'ours.example' if self._inside else 'away.example'}"
+
     def _recipients(self) -> list[str]:
         world, chance = self._world, self._chance
         pool = [*world.users, *world.partners, *(world.far if self._inside else ())]
         if self.manner is Manner.CROWD:
-            return [f"all{n}@relay.example" for n in range(world.recipients_limit + 5)]
+            return [f"all{n}@relay.example" for n in range(world.limits.recipients + 5)]
         chosen = chance.sample(pool, chance.choice((1, 1, 2, 2, 3, 5)))
         if chance.random() < 0.2:
             chosen.append(chance.choice((*world.strangers, *(() if self._inside else world.far))))
@@ -296,7 +342,7 @@ class Client:
     def _announced(self, sent: Sent) -> str:
         if self.manner is not Manner.LYING:
             return ""
-        return f" SIZE={self._chance.choice((1, len(sent.part), self._world.size_limit * 2))}"
+        return f" SIZE={self._chance.choice((1, len(sent.part), self._world.limits.message_size_bytes * 2))}"
 
     def _smuggled(self, text: bytes) -> bytes:
         end = self._chance.choice((b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n"))
@@ -323,7 +369,7 @@ class Client:
     async def _reply(self) -> tuple[int, str]:
         code, text = await self._stream.reply()
         if code == 0:
-            raise _Gone
+            raise Gone
         return code, text
 
     def _write(self, data: bytes) -> None:
@@ -336,4 +382,4 @@ class Client:
             self._stream.abort()
         else:
             self._stream.close()
-        raise _Gone
+        raise Gone

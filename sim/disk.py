@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import apsw
 
@@ -22,30 +22,37 @@ from gatepost.config.settings import Settings
 from gatepost.ports.log import Log
 from gatepost.ports.world import Clock
 from gatepost.queue.states import settled
+from sim.boxes import Boxes
 from sim.durable import Durable
+from sim.files import ERRORS
 from sim.journal import Journal
 from sim.loop import SimLoop
+
+_FILES_FAIL: Final = 0.2
 
 
 class Disk:
     """One store's place, and what is watched there."""
 
-    def __init__(self, place: Path, chance: Random, journal: Journal) -> None:
+    def __init__(
+        self, place: Path, chance: Random, journal: Journal, boxes: Boxes, now: Callable[[], float]
+    ) -> None:
         self.place = place
+        self.now = now
         self.chance = chance
         self.journal = journal
         self.fails_until_s = 0.0
         """Until then one commit in three fails, by the loop's time."""
         self.slow = 1.0
-        self.life = 0
+        self._is_opening = False
         self.at_commit: Callable[[], bool] = lambda: False
         """Called before and after each commit; True: the process has died of it."""
-        self.watch = Durable(journal, self.body)
+        self.watch = Durable(journal, self.body, boxes)
 
     @property
     def directory(self) -> Path:
-        """Where the store of this life is."""
-        return self.place / f"life-{self.life}"
+        """Where the store is."""
+        return self.place / "state" / "worker-0"
 
     def body(self, path: str) -> bytes:
         """A body file as it lies there."""
@@ -53,30 +60,41 @@ class Disk:
 
     def open(self, settings: Settings, clock: Clock, log: Log, loop: SimLoop) -> SqliteStore:
         """The store as the worker opens it."""
-        return open_store(
-            self.directory,
-            settings.queue,
-            clock,
-            log,
-            loop=loop,
-            settled=settled,
-            allow_volatile=True,
-            groups=partial(SimGroups, self),
-        )
+        self._is_opening = True
+        try:
+            return open_store(
+                self.directory,
+                settings.queue,
+                clock,
+                log,
+                loop=loop,
+                settled=settled,
+                allow_volatile=True,
+                groups=partial(SimGroups, self),
+            )
+        finally:
+            self._is_opening = False
+
+    def file_error(self) -> int:
+        """What a call on a body file or a maildir comes to; 0: nothing is wrong. A start that fails is no run."""
+        if self._is_opening or self.now() >= self.fails_until_s or self.chance.random() > _FILES_FAIL:
+            return 0
+        self.journal.count("file failures")
+        return self.chance.choice(ERRORS)
 
     def survive(self, store: SqliteStore) -> None:
         """The process has died: what the kernel has of its files is the next life's disk."""
-        before = self.directory
-        self.life += 1
-        shutil.copytree(before, self.directory, ignore=shutil.ignore_patterns("*-shm", "reserve"))
+        fresh = self.place / "next-life"
+        shutil.copytree(self.directory, fresh, ignore=shutil.ignore_patterns("*-shm", "reserve"))
         torn: Any = store
         with contextlib.suppress(apsw.Error):
             torn._groups._database.close(True)
         with contextlib.suppress(apsw.Error):
             torn._database.close(True)
-        torn.in_flight._map.close()
+        torn.in_flight.torn()
         torn._lock.release(clean=False)
-        shutil.rmtree(before)
+        shutil.rmtree(self.directory)
+        fresh.rename(self.directory)
 
 
 class SimGroups(CommitGroups):

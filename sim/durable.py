@@ -11,6 +11,7 @@ from gatepost.model.content import SpooledBody
 from gatepost.model.envelope import Notify
 from gatepost.model.queued import Accept, Change, KeepDossier, MailState, Settle, Settlement
 from gatepost.queue.states import settled
+from sim.boxes import Boxes
 from sim.facts import check_dossier
 from sim.journal import Journal, Kept, Said
 
@@ -24,8 +25,9 @@ _EXPIRED: Final = "550 4.4.7 Not delivered in time"
 class Durable:
     """body: the octets of a body file by its path."""
 
-    def __init__(self, journal: Journal, body: Callable[[str], bytes]) -> None:
+    def __init__(self, journal: Journal, body: Callable[[str], bytes], boxes: Boxes) -> None:
         self._journal = journal
+        self._boxes = boxes
         self._body = body
         self.credit_s = 0.0
         """The longest outage a life found at its start: mails live longer by it."""
@@ -102,7 +104,9 @@ class Durable:
                 journal.settled.setdefault(token[0], journal.now())
             if fault := _contradiction(kept, one, said):
                 journal.find(f"{who}: {fault}")
-        elif one.state is MailState.DELIVERED:
+        elif one.state is MailState.DELIVERED and not self._boxes.has(
+            kept.addresses[one.number], kept.digest
+        ):
             journal.find(f"{who}: delivered, and no next hop said so: {one.last_reply}")
         if one.state in (MailState.FAILED, MailState.DEAD):
             self._given_up(kept, one, who, told=told)

@@ -1,60 +1,48 @@
-"""The gateway in the world: the parts a worker has, joined as main/worker.py joins them, around simulated adapters."""
+"""The gateway in the world: a worker joined by main/joining.py, around simulated ports."""
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import Awaitable, Callable, Iterator, MutableSequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from random import Random
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from gatepost.adapters import sqlite_store as store_module
+from gatepost.adapters.counters import Sample
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.sqlite_store import SqliteStore
-from gatepost.adapters.tls import client_pump
-from gatepost.agents.sender_reputation import SenderReputation
-from gatepost.config.settings import Settings
+from gatepost.config.load import Configuration
 from gatepost.delivery import scheduler as scheduler_module
-from gatepost.delivery.attempts import Attempts
-from gatepost.delivery.courier import Courier, OwnName
-from gatepost.delivery.delays import Delays
-from gatepost.delivery.scheduler import Outside, Scheduler
-from gatepost.delivery.settling import Settling
-from gatepost.intake.account_rates import AccountRates
-from gatepost.intake.counter import Counter
-from gatepost.intake.door import Door
-from gatepost.intake.failed_logins import FailedLogins
-from gatepost.intake.listener import Listener
-from gatepost.intake.log_in import LogInDesk
-from gatepost.intake.taking_in import TakingIn
-from gatepost.main import worker as worker_module
-from gatepost.main.guarding import guard_of
+from gatepost.main import pressure_watch as pressure_module
+from gatepost.main.joining import build as join
 from gatepost.main.lasting import Lasting
-from gatepost.main.notice_writer import NoticeWriter, house_of
-from gatepost.main.sockets import split_binding
+from gatepost.main.places import shared_state_file
+from gatepost.main.sockets import bindings_of, split_binding
+from gatepost.main.succession import Succession
 from gatepost.main.worker import Worker
-from gatepost.model.accepted_domains import AcceptedDomains
-from gatepost.model.address import Address
-from gatepost.model.mail_id import MailIds
-from gatepost.policy import order
-from gatepost.policy.runner import PolicyRunner
-from gatepost.ports.directory import Entry
-from gatepost.ports.memory_shared import MemoryShared
-from gatepost.queue.schedule import QueueClock
-from gatepost.routing.accepted import accepted_domains
-from gatepost.routing.hosts import Hosts, hosts_of
-from gatepost.routing.next_hop import NextHop, Router
+from gatepost.main.world import World
+from gatepost.policy import third_party
+from sim.boxes import Boxes
 from sim.disk import Disk
+from sim.files import simulated_files
 from sim.journal import Journal
 from sim.loop import EPOCH_AT, Process, SimLoop
 from sim.names import Names
 from sim.network import Network
+from sim.pressure import Strain
+from sim.shared import SimShared
+from sim.tls import client_pump, door_tls
 
 _PACE: Final[dict[Any, dict[str, float]]] = {
     scheduler_module: {"LONGEST_SLEEP_S": 3600.0, "POLL_S": 20.0},
     store_module: {"SAMPLE_INTERVAL_S": 900.0},
-    worker_module: {"REFRESH_S": 86400.0, "PURGE_S": 3600.0},
+    pressure_module: {"BEAT_S": 86400.0},
 }
 """What only looks around looks less often: five days would be spent on it. What is due waits 20 s at most."""
+_LOOKS_S: Final = 3600.0
+"""What a worker looks at every second or minute, it looks at every hour."""
 BUGS: Final = frozenset(
     {
         "bug",
@@ -67,6 +55,8 @@ BUGS: Final = frozenset(
         "mail-damaged",
         "store-damaged",
         "store-log-missing",
+        "shared-state-damaged",
+        "shared-state-unavailable",
     }
 )
 """Log lines that are findings."""
@@ -109,8 +99,13 @@ class Chance:
 class Watcher:
     """Log and counters: bugs become findings."""
 
+    level = "info"
+
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+
+    def reopen(self, stream: BinaryIO) -> None:
+        """There is no file."""
 
     def write(self, level: str, event: str, /, **fields: object) -> None:
         """One line."""
@@ -126,78 +121,18 @@ class Watcher:
     def set(self, name: str, value: float, /, **labels: str) -> None:
         """Gauges are looked at elsewhere."""
 
-
-class Directory:
-    """The recipients the gateway is told of, and the parts of a worker that have nothing to do here."""
-
-    def __init__(self, listed: frozenset[str]) -> None:
-        self._listed = listed
-
-    def look_up(self, recipient: Address) -> Entry:
-        """As ports.directory.RecipientDirectory."""
-        return Entry(recipient.key in self._listed)
-
-    def refresh(self) -> bool:
-        """Nothing changes."""
-        return False
-
-    def sync_what_is_due(self) -> None:
-        """Nothing is copied."""
-
-    def close(self) -> None:
-        """Nothing is open."""
+    def samples(self) -> Iterator[Sample]:
+        """Nobody reads them."""
+        return iter(())
 
 
-class _Nothing:
-    """A control socket, wire logs, lists and providers nobody asks for."""
-
-    def __bool__(self) -> bool:
-        return False
-
-    def find(self, *_: object) -> None:
-        """In no feed."""
+class NoControl:
+    """Nobody asks by a socket; what the supervisor would ask is asked of the worker itself."""
 
     async def start(self) -> None:
         """Nothing."""
 
     async def stop(self) -> None:
-        """Nothing."""
-
-    async def look(self) -> None:
-        """Nothing."""
-
-    def tell(self) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class _Watch:
-    """Back pressure that never comes: the disk's is simulated, memory and lag are not."""
-
-    def start(self) -> None:
-        """Nothing."""
-
-    def stop(self) -> None:
-        """Nothing."""
-
-    async def look(self) -> None:
-        """Nothing."""
-
-
-class _NoTokens:
-    """Nobody logs in."""
-
-    def start(self) -> tuple[()]:
-        """No task."""
-        return ()
-
-
-class _NoCertificates:
-    """No TLS."""
-
-    def look(self, now: float) -> None:
         """Nothing."""
 
 
@@ -208,6 +143,14 @@ class Slots:
         self._slots = store.in_flight
         self._process = process
         self.inside: dict[int, int] = {}
+
+    def close(self) -> None:
+        """A clean stop."""
+        self._slots.close()
+
+    def torn(self) -> None:
+        """The process has died: what is written stays."""
+        cast(Any, self._slots)._map.close()
 
     def enter(self, mail_id: int) -> int:
         """As ports.in_flight.InFlight."""
@@ -230,6 +173,8 @@ class Place:
     network: Network
     disk: Disk
     names: Names
+    boxes: Boxes
+    strain: Strain
     journal: Journal
     chance: Random
 
@@ -239,193 +184,79 @@ class Life:
     """One process: the worker, and what the world looks at or takes away."""
 
     process: Process
-    worker: Worker
+    succession: Succession
+    lasting: Lasting
     slots: Slots
-    settings: Settings
+
+    @property
+    def worker(self) -> Worker:
+        """The parts in force."""
+        return self.succession.worker
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """Those in force, and those of older configurations that finish what they have."""
+        return (self.worker, *self.succession._elders.values())
 
 
-def slow_down_the_watch() -> None:
-    """Once in a Python process, before the first run."""
+@contextmanager
+def simulated_surroundings() -> Iterator[None]:
+    """While a run is played: what only looks around looks less often, and the files are simulated ones."""
+    before = [(vars(module), {name: vars(module)[name] for name in names}) for module, names in _PACE.items()]
+    installed, every = third_party._installed, Worker._every
     for module, names in _PACE.items():
         vars(module).update(names)
+    cast(Any, third_party)._installed = _installed_once
+    cast(Any, Worker)._every = _seldom(every)
+    try:
+        with simulated_files():
+            yield
+    finally:
+        for place, values in before:
+            place.update(values)
+        cast(Any, third_party)._installed = installed
+        cast(Any, Worker)._every = every
 
 
-def build(place: Place, process: Process, settings: Settings) -> Life:
-    """One worker. Called in the context of its process."""
-    journal, clock = place.journal, Clock(place.loop)
-    randomness, watcher = Chance(place.chance), Watcher(journal)
-    store = place.disk.open(settings, clock, watcher, place.loop)
-    queue_clock = QueueClock(clock, last_seen_at=store.last_seen_at)
-    accepted = accepted_domains(settings)
-    router = Router(settings, accepted)
-    ids = MailIds(0, after=store.last_mail_id)
+_installed_once = cache(third_party._installed)
+
+
+def _seldom(every: Callable[..., None]) -> Callable[..., None]:
+    def seldom(worker: Worker, interval_s: float, tick: Callable[[], Awaitable[None]]) -> None:
+        every(worker, max(interval_s, _LOOKS_S), tick)
+
+    return seldom
+
+
+def build(place: Place, process: Process, configuration: Configuration) -> Life:
+    """One worker, as main/worker_life.py begins one. Called in the context of its process."""
+    settings, watcher = configuration.settings, Watcher(place.journal)
+    world = _world(place, watcher)
+    store = place.disk.open(settings, world.clock, watcher, place.loop)
     slots = Slots(store, process)
-    notices = NoticeWriter(
-        house=house_of(settings, accepted, router),
-        clock=queue_clock,
-        randomness=randomness,
-        ids=ids,
+    cast(Any, store).in_flight = slots
+    bindings = bindings_of(settings.receive_connectors)
+    sockets = {binding: place.network.listen(split_binding(binding)) for binding in bindings}
+    shared = SimShared(shared_state_file(settings), now=world.clock.now, log=watcher, loop=place.loop)
+    lasting = Lasting.around(store, 0, cast(Any, sockets), watcher, world, shared)
+    succession = Succession(join(configuration, lasting, None), lasting, join, tidy=_nothing)
+    return Life(process=process, succession=succession, lasting=lasting, slots=slots)
+
+
+def _world(place: Place, watcher: Watcher) -> World:
+    """The machine this worker is on."""
+    return World(
+        clock=Clock(place.loop),
+        randomness=Chance(place.chance),
         counters=watcher,
-    )
-    scheduler = Scheduler(
-        outside=Outside(
-            store=store,
-            in_flight=slots,
-            clock=queue_clock,
-            randomness=randomness,
-            counters=watcher,
-            log=watcher,
-        ),
-        router=router,
-        attempts=Attempts(
-            store=store, courier=_courier(place, settings, store, watcher), maildir=cast(Any, None)
-        ),
-        settling=Settling(
-            queue=settings.queue,
-            delivery=settings.delivery,
-            hostname=settings.server.hostname,
-            clock=queue_clock,
-            randomness=randomness,
-            write_notice=notices.failure,
-            write_report=notices.success,
-            delays=Delays(
-                after_s=settings.notices.delay_after_s,
-                store=store,
-                write=notices.delay,
-                hostname=settings.server.hostname,
-            ),
-        ),
-        settings=settings,
-    )
-    shared = MemoryShared(clock.now)
-    lasting = Lasting(
-        number=0,
-        sockets={},
-        log=cast(Any, watcher),
-        store=store,
-        clock=queue_clock,
-        clock_watch=cast(Any, _Nothing()),
-        system_clock=cast(Any, clock),
-        counters=cast(Any, watcher),
-        ids=ids,
-        started_at=clock.now(),
-        shared=shared,
-    )
-    taking_in = TakingIn(
-        store,
-        router,
-        ids,
-        lasting.deliveries,
-        settings,
-        clock=queue_clock,
-        counters=watcher,
-        log=watcher,
-        notice=notices.failure_as,
-    )
-    listener, desk, runner, doors = _listener(place, lasting, settings, accepted, taking_in)
-    nothing: Any = _Nothing()
-    worker = Worker(
-        settings=settings,
-        lasting=lasting,
-        desk=desk,
-        runner=runner,
-        doors=doors,
-        intake=settings.intake,
-        commands=nothing,
-        store=store,
-        clock=queue_clock,
-        router=router,
-        scheduler=scheduler,
-        listener=listener,
-        control=nothing,
-        recipients=cast(Any, Directory(journal.listed)),
-        feeds=nothing,
-        providers=nothing,
-        resolver=nothing,
-        wire_logs=nothing,
-        watch=cast(Any, _Watch()),
-        brake=nothing,
-        tokens=cast(Any, _NoTokens()),
-        certificates=cast(Any, _NoCertificates()),
-        tasks=set(),
-    )
-    return Life(process=process, worker=worker, slots=slots, settings=settings)
-
-
-def _courier(place: Place, settings: Settings, store: SqliteStore, watcher: Watcher) -> Courier:
-    async def find(next_hop: NextHop) -> Hosts:
-        return await hosts_of(
-            next_hop,
-            place.names,
-            randomness=Chance(place.chance),
-            timeout_s=settings.dns.timeout_s,
-            own_names=frozenset({settings.server.hostname}),
-            own_addresses=frozenset(),
-        )
-
-    return Courier(
         dialer=LoopDialer(client_pump),
-        find_hosts=find,
-        bodies=store,
-        body_path=store.body_path,
-        monotonic=Clock(place.loop).monotonic,
-        own=OwnName(hostname=settings.server.hostname),
-        counters=watcher,
-        log=watcher,
+        door_tls=door_tls,
+        maildirs=place.boxes,
+        resolver=lambda _: place.names,
+        control=lambda *_: NoControl(),
+        resources=lambda *_: place.strain,
     )
 
 
-def _listener(
-    place: Place, lasting: Lasting, settings: Settings, accepted: AcceptedDomains, taking_in: TakingIn
-) -> tuple[Listener, Counter, PolicyRunner, dict[Any, list[Door]]]:
-    watcher, randomness, clock = Watcher(place.journal), Chance(place.chance), lasting.clock
-    runner = order.build(
-        settings,
-        {},
-        accepted=accepted,
-        resolver=place.names,
-        directory=Directory(place.journal.listed),
-        log=watcher,
-        counters=watcher,
-        revision="simulated",
-        shared=lasting.shared,
-        lists=lasting.lists,
-        lookup=place.names,
-        bodies=lasting.store,
-    )
-    log_in = LogInDesk(
-        accounts=cast(Any, None),
-        failures=FailedLogins(settings.users.lockout, monotonic=clock.monotonic),
-        rates=AccountRates(settings.users.recipients_per_hour, monotonic=clock.monotonic),
-        randomness=randomness,
-        counters=watcher,
-        log=watcher,
-        bearer=None,
-    )
-    guard = guard_of(
-        settings,
-        {SenderReputation.name: SenderReputation.settings_type()},
-        lasting.shared,
-        lasting.lists,
-        accepted=accepted,
-        clock=clock,
-        counters=watcher,
-        log=watcher,
-    )
-    desk = Counter(
-        taking_in=taking_in,
-        log_in=log_in,
-        clock=clock,
-        counters=watcher,
-        log=watcher,
-        protocol_log=None,
-        guarding=guard,
-    )
-    doors: dict[Any, list[Door]] = {}
-    for name, connector in settings.receive_connectors.items():
-        for binding in connector.listen:
-            sock = place.network.listen(split_binding(binding))
-            door = Door(name, connector, hostname=settings.server.hostname, tls=None)
-            doors.setdefault(sock, []).append(door)
-    listener = Listener(doors, runner, desk, clock=clock, randomness=randomness, intake=settings.intake)
-    return listener, desk, runner, doors
+def _nothing() -> None:
+    """What the collector would let go of is let go at the end of the run."""

@@ -16,6 +16,7 @@ from typing import Final
 from sim.journal import Copy, Journal, Said
 from sim.network import Transport
 from sim.stream import Stream
+from sim.tls import GOOD, UNTRUSTED, WRONG_NAME, SimTls
 
 STAGES: Final = ("greeting", "ehlo", "mail", "rcpt", "data", "content", "dot")
 FAULTS: Final = ("4xx", "4xx", "5xx", "hang", "cut", "garbage", "slow", "silent-cut")
@@ -52,7 +53,13 @@ class Hop:
     down: str = ""
     greylist_s: float = 0.0
     pipelining: bool = True
-    connections_limit: int = 1000
+    tls: str = ""
+    """The certificate it shows; "": STARTTLS is not offered."""
+    tls_faults: tuple[str, ...] = ()
+    """What its handshakes come to while it is bad: alert, hang, cut, garbage, missing, or another certificate."""
+    demands: str = ""
+    """What the gateway has been told to ask of it: required or verified; "": nothing."""
+    connections_limit: Callable[[], int] = lambda: 1000
     on_taken: Callable[[], None] = lambda: None
     open_to: Callable[[], int] = lambda: 0
     """How many connections the gateway holds to this place."""
@@ -98,15 +105,18 @@ class _Talk:
         self._sender = ""
         self._taken: list[str] = []
         self._in_mail = False
+        self._certificate = ""
         self._garbled = False
+        self._tls_fault = ""
         """It has said something nobody can read: whatever it says afterwards is not heard."""
 
     async def hold(self) -> None:
         """To its end, whoever makes it."""
         hop = self._hop
         hop.connections += 1
-        if (held := hop.open_to()) > hop.connections_limit:
-            self._journal.find(f"{held} connections to {hop.name}, {hop.connections_limit} are allowed")
+        self._tls_fault = self._chosen_tls_fault()
+        if (held := hop.open_to()) > (allowed := hop.connections_limit()):
+            self._journal.find(f"{held} connections to {hop.name}, {allowed} are allowed")
         try:
             await self._converse()
         except _Over:
@@ -114,6 +124,12 @@ class _Talk:
         finally:
             hop.connections -= 1
             self._stream.close()
+
+    def _chosen_tls_fault(self) -> str:
+        hop = self._hop
+        if not hop.tls_faults or not hop.is_bad or hop.chance.random() < 0.4:
+            return ""
+        return hop.chance.choice(hop.tls_faults)
 
     async def _converse(self) -> None:
         if not await self._obstacle("greeting"):
@@ -128,6 +144,8 @@ class _Talk:
                 await self._rcpt(line)
             elif verb == b"DATA":
                 await self._data()
+            elif verb == b"STAR" and self._offers_tls:
+                await self._start_tls()
             elif verb == b"RSET":
                 self._forget()
                 self._say(250, "rset")
@@ -142,6 +160,7 @@ class _Talk:
         if await self._obstacle("ehlo"):
             return
         options = [
+            *(["STARTTLS"] if self._offers_tls else []),
             "8BITMIME",
             "SIZE 100000000",
             "SMTPUTF8",
@@ -149,6 +168,34 @@ class _Talk:
         ]
         self._stream.write("".join(f"250-{o}\r\n" for o in (self._hop.name, *options)).encode())
         self._say(250, "ehlo")
+
+    @property
+    def _offers_tls(self) -> bool:
+        return (
+            bool(self._tls_fault or self._hop.tls) and self._tls_fault != "missing" and not self._stream.tls
+        )
+
+    async def _start_tls(self) -> None:
+        """The handshake, or what goes wrong in it."""
+        fault = self._tls_fault
+        self._forget()
+        self._say(220, "starttls")
+        if fault:
+            self._journal.count(f"hop tls {fault}")
+        if fault == "hang":
+            await self._stream.until(b"\x00never\x00", timeout_s=5000.0)
+            raise _Over
+        if fault == "cut":
+            self._stream.abort()
+            raise _Over
+        if fault == "garbage":
+            self._stream.write(self._hop.chance.choice(_GARBAGE))
+            raise _Over
+        self._certificate = fault if fault in (UNTRUSTED, WRONG_NAME) else self._hop.tls or GOOD
+        breaks = "handshake failure" if fault == "alert" else ""
+        if not await self._stream.start_tls(SimTls(server_side=True, shows=self._certificate, breaks=breaks)):
+            raise _Over
+        self._journal.count("hop tls")
 
     async def _mail(self, line: bytes) -> None:
         self._forget()
@@ -217,18 +264,27 @@ class _Talk:
         token = self._say(250, "dot", recipient, quietly=True)
         transport = self._stream.transport
         assert transport is not None
-        end = -1 if self._garbled else transport.sent + len(self._text(250, token))
+        wire = self._stream.sealed(self._text(250, token))
+        end = -1 if self._garbled else transport.sent + len(wire)
         self._take(digest, whose, token, end=end)
-        self._stream.write(self._text(250, token))
+        transport.write(wire)
 
     def _take(self, digest: str, whose: list[str], token: str, *, end: int) -> None:
         now = asyncio.get_running_loop().time()
+        self._look_at_the_link()
         for recipient in whose:
             copy = Copy(digest, recipient, token, now, wire=self._stream.transport, end=end)
             self._journal.copy(copy)
             self._journal.tell(f"{self._hop.name} took {digest[:12]} for {recipient} {token}")
         self._journal.count("copies", len(whose))
         self._hop.on_taken()
+
+    def _look_at_the_link(self) -> None:
+        demands = self._hop.demands
+        if demands and not self._stream.is_encrypted:
+            self._journal.find(f"{self._hop.name} got a mail in the clear, and TLS is {demands}")
+        elif demands == "verified" and self._certificate != GOOD:
+            self._journal.find(f"{self._hop.name} got a mail, and its certificate is {self._certificate}")
 
     async def _obstacle(self, stage: str, recipient: str = "") -> bool:
         """True when this stage was answered by a fault."""

@@ -103,6 +103,8 @@ class Journal:
         self.settled: dict[str, float] = {}
         """Tokens in durable settlements, and when that became so."""
         self.deaths: list[float] = []
+        self.revisions: list[tuple[float, int]] = []
+        """When which revision of the configuration may have come into force."""
         self.listed: frozenset[str] = frozenset()
         """The recipients the gateway is told of."""
         self.pointers: dict[str, set[tuple[str, ...]]] = {}

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from gatepost.model.envelope import Notify
 from gatepost.model.queued import MailState, QueuedMail
 from sim.journal import Answer, Copy, Journal, Kept, Sent
 from sim.plan import Plan
 
-SETTLE_WITHIN_S = 300.0
-"""A settlement waits for a disk in trouble, and not longer."""
+SETTLE_WITHIN_S = 6.0
+"""A recipient whose mail was taken is settled by then, whoever else is waited for."""
+SETTLE_LATE_S = 300.0
+"""A settlement waits for a disk in trouble; a recipient whose sender is to be told of success waits for the others."""
 
 
 def judge(journal: Journal, plan: Plan, left: Sequence[QueuedMail]) -> None:
@@ -22,7 +25,7 @@ def judge(journal: Journal, plan: Plan, left: Sequence[QueuedMail]) -> None:
     for (mail_id, number), state in still.items():
         journal.find(f"mail {mail_id}/{number} is {state.value} in the store, and was never kept")
     for copies in journal.copies.values():
-        _judge_copies(journal, copies)
+        _judge_copies(journal, plan, copies)
     by_name: dict[str, list[Kept]] = {}
     for kept in journal.kept.values():
         if kept.name:
@@ -54,7 +57,7 @@ def _judge_end(journal: Journal, plan: Plan, kept: Kept, number: int, state: Mai
         journal.find(f"{who} is delivered on record, and nobody got it")
 
 
-def _judge_copies(journal: Journal, copies: Sequence[Copy]) -> None:
+def _judge_copies(journal: Journal, plan: Plan, copies: Sequence[Copy]) -> None:
     first = copies[0]
     mail_id = journal.by_digest.get(first.digest)
     if mail_id is None:
@@ -66,14 +69,27 @@ def _judge_copies(journal: Journal, copies: Sequence[Copy]) -> None:
         journal.find(f"invented: {who} is not a recipient of it")
     for earlier, later in pairwise(copies):
         journal.count("duplicates")
-        if fault := _why_forbidden(journal, earlier, later):
+        if fault := _why_forbidden(journal, earlier, later, _settled_within_s(plan, kept, earlier)):
             journal.find(f"duplicate of {who}: {fault}")
     last = copies[-1]
-    if _should_be_settled(journal, last) and not kept.held_for_crashes:
+    if _should_be_settled(journal, last, _settled_within_s(plan, kept, last)) and not kept.held_for_crashes:
         journal.find(f"{who}: the 2xx {last.token} was heard and never settled")
 
 
-def _why_forbidden(journal: Journal, earlier: Copy, later: Copy) -> str:
+def _settled_within_s(plan: Plan, kept: Kept, copy: Copy) -> float:
+    wants_report = any(
+        Notify.SUCCESS in one.recipient.notify
+        for one in kept.mail.recipients
+        if str(one.recipient.address).lower() == copy.recipient.lower()
+    )
+    trouble = any(
+        at <= copy.at + SETTLE_WITHIN_S <= at + length_s + SETTLE_LATE_S
+        for at, length_s, _ in plan.disk_troubles
+    )
+    return SETTLE_LATE_S if wants_report or trouble else SETTLE_WITHIN_S
+
+
+def _why_forbidden(journal: Journal, earlier: Copy, later: Copy, within_s: float) -> str:
     if not later.was_answered and later.wire is not None and later.wire.opened_at < earlier.at:
         return ""  # the next hop read late what an attempt before had left there
     settled_at = journal.settled.get(earlier.token)
@@ -81,16 +97,16 @@ def _why_forbidden(journal: Journal, earlier: Copy, later: Copy) -> str:
         return f"{earlier.token} was settled {later.at - settled_at:.3f} s before the next copy"
     if not earlier.was_answered:
         return ""
-    until = min(later.at, earlier.at + SETTLE_WITHIN_S)
+    until = min(later.at, earlier.at + within_s)
     if any(earlier.at <= death <= until for death in journal.deaths):
         return ""
     return f"{earlier.token} was heard at {earlier.at:.3f}, and nobody died before {later.at:.3f}"
 
 
-def _should_be_settled(journal: Journal, copy: Copy) -> bool:
+def _should_be_settled(journal: Journal, copy: Copy, within_s: float) -> bool:
     if not copy.was_answered or copy.token in journal.settled:
         return False
-    return not any(copy.at <= death <= copy.at + SETTLE_WITHIN_S for death in journal.deaths)
+    return not any(copy.at <= death <= copy.at + within_s for death in journal.deaths)
 
 
 def _judge_sent(journal: Journal, sent: Sent, kept: Sequence[Kept]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
+from gatepost.adapters.counters import Sample
 from gatepost.model.fault import WorldFault
 from gatepost.ports.resolver import LookedUp, Mx, RecordType, Tlsa
 from sim.journal import Journal
@@ -23,15 +24,33 @@ class Names:
     journal: Journal
     now: Callable[[], float]
     exchangers: dict[str, tuple[Mx, ...]] = field(default_factory=dict)
-    hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    machines: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """A."""
     pointers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     policies: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     """TXT."""
     trouble: dict[str, tuple[float, str]] = field(default_factory=dict)
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Servers nobody needs to know."""
+        return ()
+
+    @property
+    def trusts_any(self) -> bool:
+        """It validates nothing."""
+        return False
+
+    def samples(self) -> Iterator[Sample]:
+        """It counts nothing."""
+        return iter(())
+
+    def close(self) -> None:
+        """The DNS goes on."""
+
     async def addresses(self, name: str, *, timeout_s: float) -> tuple[str, ...]:
         """A."""
-        return await self._ask(name, self.hosts.get(name, ()), timeout_s)
+        return await self._ask(name, self.machines.get(name, ()), timeout_s)
 
     async def mail_exchangers(self, name: str, *, timeout_s: float) -> tuple[Mx, ...]:
         """MX."""
@@ -51,7 +70,7 @@ class Names:
         """A, MX, PTR and TXT; of the other types there are no records."""
         name = name.lower().removesuffix(".")
         tables: dict[RecordType, Mapping[str, tuple[str | bytes | Mx | Tlsa, ...]]] = {
-            RecordType.A: self.hosts,
+            RecordType.A: self.machines,
             RecordType.MX: self.exchangers,
             RecordType.PTR: self.pointers,
             RecordType.TXT: self.policies,
@@ -61,7 +80,7 @@ class Names:
 
     async def exists(self, name: str, *, timeout_s: float) -> bool:
         """Anything known of it."""
-        return await self._ask(name, name in self.hosts or name in self.exchangers, timeout_s)
+        return await self._ask(name, name in self.machines or name in self.exchangers, timeout_s)
 
     async def _ask(self, name: str, answer: _T, timeout_s: float) -> _T:
         until_s, how = self.trouble.get(name, (0.0, ""))

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from gatepost.config.schema import frozen
-from gatepost.config.settings import Settings
+from sim.pressure import COURSES, Step
 
 DOOR: Final = ("192.0.2.1", 25)
+SUBMISSION: Final = ("192.0.2.1", 587)
 DAY_S: Final = 86400.0
 USERS: Final = tuple(f"u{n}@ours.example" for n in range(10))
+BOXES: Final = tuple(f"b{n}@box.ours.example" for n in range(4))
+"""Whose mail goes into maildirs."""
+VAULT: Final = "vault.example"
+"""A domain that gets its mail over TLS only, and only by a next hop that proves its name."""
 STRANGERS: Final = tuple(f"nobody{n}@ours.example" for n in range(4))
 PARTNERS: Final = tuple(f"p{n}@relay.example" for n in range(6))
 FAR_DOMAINS: Final = tuple(f"far{n}.example" for n in range(5))
@@ -25,6 +29,7 @@ POLICIES: Final = {
 }
 """TXT records."""
 FAR: Final = (
+    *(f"v{n}@{VAULT}" for n in range(2)),
     *(f"x{n}@{domain}" for domain in FAR_DOMAINS for n in range(2)),
     *(f"y@{domain}" for domain in NOWHERE),
 )
@@ -57,26 +62,43 @@ class HopPlan:
     down: str = ""
     greylist_s: float = 0.0
     pipelining: bool = True
+    tls: str = ""
+    tls_faults: tuple[str, ...] = ()
+    demands: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """One run."""
 
     seed: int
     limits: Limits
+    other_limits: Limits
+    """Of every second revision of the configuration."""
     hops: tuple[HopPlan, ...]
     busy_s: float
     """How long clients come."""
     sessions: int
     deaths: tuple[float, ...]
     reloads: tuple[float, ...]
+    """The configuration changes under the running worker."""
+    restarts: tuple[float, ...]
+    """A clean stop, and the next life."""
     deaths_at_a_point: int
     """Besides those: at a commit, or when a next hop has taken a mail."""
     disk_troubles: tuple[tuple[float, float, float], ...]
     """Begin, length, and how many times slower commits are."""
+    full_disks: tuple[tuple[float, float], ...]
+    """Begin and length of the times when there is no room."""
+    strains: tuple[tuple[float, float, tuple[Step, ...]], ...]
+    """Begin, time between readings, and the readings of what becomes scarce."""
     dns_troubles: tuple[tuple[float, float, str, str], ...]
     """Begin, length, name, and slow or servfail."""
+    returning: int
+    """Clients that are greylisted, and come again; 0: nobody is greylisted."""
+    harvesters: int
+    submissions: int
+    """How many of the sessions log in."""
     queue: dict[str, Any]
     ways: dict[str, Any]
 
@@ -85,110 +107,46 @@ class Plan:
         """When everything must be final."""
         return self.busy_s + 6 * DAY_S + 0.8 * DAY_S
 
-    def settings(self, revision: int) -> Settings:
-        """Of the gateway's life; every reload changes the way out, and mail has to find the new one."""
-        limits = self.limits
-        text = {
-            "server": {"hostname": "mx.ours.example", "stop-timeout": "20s"},
-            "accepted-domains": {"ours.example": {}, "relay.example": {"type": "external-relay"}},
-            "receive-connectors": {
-                "in": {
-                    "listen": [f"{DOOR[0]}:{DOOR[1]}"],
-                    "tls": "none",
-                    "tarpit": "1s",
-                    "ranges": {
-                        "inside": {
-                            "addresses": ["10.1.0.0/16"],
-                            "rights": [
-                                "submit",
-                                "relay",
-                                "any-sender",
-                                "own-domain-sender",
-                                "routing-headers",
-                                "internal",
-                            ],
-                        }
-                    },
-                    "limits": {
-                        "message-size": f"{limits.message_size_bytes}B",
-                        "recipients": limits.recipients,
-                        "connections": limits.connections,
-                        "connections-per-source": limits.connections_per_source,
-                        "command-timeout": "60s",
-                        "data-timeout": "60s",
-                        "connections-per-network": 10000,
-                        "connections-per-site": 10000,
-                        "source-share": 100,
-                        "unrated": ["0.0.0.0/0"],
-                    },
-                }
-            },
-            "send-connectors": {
-                "inner": {
-                    "address-spaces": ["ours.example"],
-                    "delivery": "lmtp",
-                    "smart-hosts": ["[10.2.0.1]:24"],
-                },
-                f"partner{revision % 2}": {
-                    "address-spaces": ["relay.example"],
-                    "smart-hosts": ["[10.2.0.2]", "[10.2.0.3]"],
-                    **self.ways,
-                },
-                f"world{revision}": {
-                    "address-spaces": ["*"],
-                    "allow-loopback": True,
-                    "tls": "none",
-                    **self.ways,
-                },
-            },
-            "back-pressure": {"interval": "60s"},
-            "queue": {
-                "active-mails": limits.active_mails,
-                "active-memory": f"{limits.active_memory_bytes}B",
-                "memory-body": "4KiB",
-                "disk-low": "0B",
-                "reserve": "0B",
-                "resume-margin": "0B",
-                "allow-volatile": True,
-                "crash-limit": limits.crash_limit,
-                **self.queue,
-            },
-        }
-        return Settings.model_validate(frozen(text))
+    def limits_at(self, revision: int) -> Limits:
+        """Every second revision has others."""
+        return self.other_limits if revision % 2 else self.limits
 
 
 def plan_of(seed: int) -> Plan:
     """The same for the same seed."""
     chance = Random(f"plan {seed}")
     busy_s = chance.choice((60.0, 600.0, 3000.0))
-    connections = chance.choice((1, 2, 5, 20))
-    reloads = _times(chance, chance.choice((0, 1, 1, 2)), busy_s)
-    at_reload = tuple((at - 5.0, 12.0, 1.0) for at in reloads if chance.random() < 0.4)
-    limits = Limits(
-        recipients=100,
-        connections=chance.choice((5, 40)),
-        connections_per_source=chance.choice((2, 4)),
-        active_mails=chance.choice((10, 10, 14, 1000)),
-        active_memory_bytes=chance.choice((1 << 20, 1 << 26)),
-        hop_connections=connections,
-        message_size_bytes=65536,
-        crash_limit=chance.choice((2, 3, 10)),
-    )
+    restarts = _times(chance, chance.choice((0, 1, 1, 2)), busy_s)
+    at_restart = tuple((at - 5.0, 12.0, 1.0) for at in restarts if chance.random() < 0.4)
+    crash_limit = chance.choice((2, 3, 10))
+    limits, other_limits = (_limits(chance, crash_limit) for _ in range(2))
     return Plan(
         seed=seed,
         limits=limits,
+        other_limits=other_limits,
         hops=_hops(chance, busy_s),
         busy_s=busy_s,
         sessions=chance.randint(8, 30),
+        returning=chance.choice((0, 0, 2)),
+        harvesters=chance.choice((0, 0, 1)),
+        submissions=chance.randint(0, 6),
         deaths=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
-        reloads=reloads,
+        reloads=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
+        restarts=restarts,
         deaths_at_a_point=chance.choice((0, 1, 1, 2, 3)),
         disk_troubles=(
-            *at_reload,
+            *at_restart,
             *(
                 (at, chance.uniform(1.0, 120.0), chance.choice((1.0, 1.0, 100.0)))
                 for at in _times(chance, chance.choice((0, 0, 1, 2)), busy_s)
             ),
+        ),
+        full_disks=tuple(
+            (at, chance.choice((20.0, 300.0))) for at in _times(chance, chance.choice((0, 0, 1)), busy_s)
+        ),
+        strains=tuple(
+            (at, busy_s / 20, chance.choice(COURSES))
+            for at in _times(chance, chance.choice((0, 0, 0, 1)), busy_s * 0.6)
         ),
         dns_troubles=tuple(
             (at, chance.choice((30.0, 4000.0, 7 * DAY_S)), name, chance.choice(("slow", "servfail")))
@@ -197,12 +155,24 @@ def plan_of(seed: int) -> Plan:
         ),
         queue={"longest-retry": chance.choice(("4000s", "4h"))},
         ways={
-            "connections": connections,
             "messages-per-connection": chance.choice((1, 3, 100)),
             "command-timeout": chance.choice(("60s", "300s")),
             "data-timeout": chance.choice(("120s", "600s")),
             "idle-timeout": chance.choice(("0s", "10s")),
         },
+    )
+
+
+def _limits(chance: Random, crash_limit: int) -> Limits:
+    return Limits(
+        recipients=chance.choice((100, 110)),
+        connections=chance.choice((5, 40)),
+        connections_per_source=chance.choice((2, 4)),
+        active_mails=chance.choice((10, 10, 14, 1000)),
+        active_memory_bytes=chance.choice((1 << 20, 1 << 26)),
+        hop_connections=chance.choice((1, 2, 5, 20)),
+        message_size_bytes=65536,
+        crash_limit=crash_limit,
     )
 
 
@@ -220,6 +190,7 @@ def _hops(chance: Random, busy_s: float) -> tuple[HopPlan, ...]:
         ("partner-a.example", "10.2.0.2", 25, False),
         ("partner-b.example", "10.2.0.3", 25, False),
         *((f"mx.{domain}", f"10.3.0.{n}", 25, False) for n, domain in enumerate(FAR_DOMAINS)),
+        (f"mx.{VAULT}", "10.3.1.0", 25, False),
     ]
     return tuple(_hop(chance, busy_s, name=n, ip=i, port=p, lmtp=lmtp) for n, i, p, lmtp in places)
 
@@ -236,4 +207,16 @@ def _hop(chance: Random, busy_s: float, *, name: str, ip: str, port: int, lmtp: 
         down=chance.choice(("", "", "", "", "refuse", "silent")),
         greylist_s=chance.choice((0.0, 0.0, 60.0, 900.0)),
         pipelining=chance.random() < 0.7,
+        **_link(chance, name),
     )
+
+
+def _link(chance: Random, name: str) -> dict[str, Any]:
+    """Its TLS: the vault's must be good, the partners' must be, whoever they are."""
+    demands = "verified" if name == f"mx.{VAULT}" else "required" if name.startswith("partner") else ""
+    faults = chance.sample(("alert", "hang", "cut", "garbage", "missing", "untrusted", "wrong-name"), 3)
+    return {
+        "tls": "good" if demands else chance.choice(("", "good", "untrusted")),
+        "tls_faults": tuple(faults) if chance.random() < 0.4 else (),
+        "demands": demands,
+    }

@@ -6,26 +6,48 @@ import asyncio
 import gc
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gatepost.model.queued import QueuedMail
 from gatepost.ports.resolver import Mx
 from gatepost.ports.store import MailFilter
+from sim.boxes import Boxes
 from sim.clients import Client, Manner, World
+from sim.configuration import FILE, configuration, text_of
 from sim.disk import Disk
-from sim.gateway import Life, Place, build, slow_down_the_watch
+from sim.files import FILES, PLENTY_BYTES
+from sim.gateway import Life, Place, build, simulated_surroundings
+from sim.guests import Harvester, Returning
 from sim.hops import Hop
 from sim.journal import Journal
 from sim.judge import judge
 from sim.loop import Process, SimLoop, Stuck, bury
 from sim.names import Names
 from sim.network import WORLD, Network
-from sim.plan import DOOR, FAR, FAR_DOMAINS, PARTNERS, POLICIES, STRANGERS, USERS, Plan, plan_of
+from sim.plan import (
+    BOXES,
+    DOOR,
+    FAR,
+    FAR_DOMAINS,
+    PARTNERS,
+    POLICIES,
+    STRANGERS,
+    SUBMISSION,
+    USERS,
+    VAULT,
+    Limits,
+    Plan,
+    plan_of,
+)
+from sim.pressure import Step, Strain
+from sim.shared import SimShared
+from sim.submission import Submitter, write_accounts
 
 _STEP_S: Final = 600.0
 _AT_COMMIT: Final = 0.01
@@ -46,7 +68,11 @@ class Result:
 
 def run(seed: int) -> Result:
     """Play one seed. The same seed gives the same result, byte for byte."""
-    slow_down_the_watch()
+    with simulated_surroundings():
+        return _run(seed)
+
+
+def _run(seed: int) -> Result:
     place = Path(tempfile.mkdtemp(prefix="sim-", dir=_memory()))
     loop = SimLoop(Random(f"pool {seed}"))
     simulation = Simulation(plan_of(seed), loop, place)
@@ -76,36 +102,50 @@ class Simulation:
         self.plan = plan
         self.loop = loop
         self.journal = journal = Journal(loop.time)
-        journal.listed = frozenset(USERS)
+        journal.listed = frozenset((*USERS, *BOXES))
         self._chance = Random(f"world {plan.seed}")
         self.dead: list[Process] = []
         self._life: Life | None = None
         self._lives = 0
-        self._reloading = False
+        self._revision = 0
+        self._restarting = False
+        self._full_since_s = inf
+        """The disk has had no room since then."""
+        self._sessions_left_over = 0
+        """Of the revision before, when that allowed more."""
+        self._directory = place
+        (place / "recipients").write_text("\n".join((*USERS, *BOXES, "")))
+        write_accounts(place / "users", USERS)
         self._points_left = plan.deaths_at_a_point
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients = 0
         network = Network(loop, Random(f"network {plan.seed}"), journal.tell)
         names = Names(Random(f"names {plan.seed}"), journal, loop.time)
+        boxes = Boxes(place / "boxes", journal)
         self._place = Place(
             loop=loop,
             network=network,
-            disk=Disk(place, Random(f"disk {plan.seed}"), journal),
+            disk=Disk(place, Random(f"disk {plan.seed}"), journal, boxes, loop.time),
             names=names,
+            boxes=boxes,
+            strain=Strain(loop.time),
             journal=journal,
             chance=Random(f"gateway {plan.seed}"),
         )
         self._place.disk.at_commit = self._at_commit
+        FILES.fails, FILES.free_bytes = self._place.disk.file_error, PLENTY_BYTES
         self._clients_world = self._world()
         self._hops = [self._hop(number) for number in range(len(plan.hops))]
         for number, domain in enumerate(FAR_DOMAINS):
             names.exchangers[domain] = (Mx(10, f"mx.{domain}"),)
-            names.hosts[f"mx.{domain}"] = (f"10.3.0.{number}",)
+            names.machines[f"mx.{domain}"] = (f"10.3.0.{number}",)
+        names.exchangers[VAULT] = (Mx(10, f"mx.{VAULT}"),)
+        names.machines[f"mx.{VAULT}"] = ("10.3.1.0",)
         names.policies.update(POLICIES)
         names.exchangers["null.example"] = (Mx(0, ""),)
         for number in range(1, 10):
             names.pointers[f"203.0.113.{number}"] = (f"c{number}.away.example",)
-            names.hosts[f"c{number}.away.example"] = (f"203.0.113.{number}",)
+            names.machines[f"c{number}.away.example"] = (f"203.0.113.{number}",)
 
     # -- the course of things -------------------------------------------------------------------
 
@@ -113,17 +153,7 @@ class Simulation:
         """From the first start to the last mail's end."""
         plan = self.plan
         self._boot()
-        for at in plan.deaths:
-            self.loop.call_at(at, self._die)
-        for at in plan.reloads:
-            self.loop.call_at(at, self._reload_soon)
-        for at, length_s, slower in plan.disk_troubles:
-            self.loop.call_at(max(0.0, at), self._trouble_disk, length_s, slower)
-        for at, length_s, name, how in plan.dns_troubles:
-            self.loop.call_at(at, self._trouble_dns, length_s, name, how)
-        for _ in range(plan.sessions):
-            manner = self._chance.choice((*Manner, Manner.POLITE, Manner.POLITE, Manner.PIPELINING))
-            self.loop.call_at(self._chance.uniform(0.0, plan.busy_s), self._client, manner)
+        self._arrange()
         await asyncio.sleep(plan.busy_s)
         while not self._is_over():
             if self.loop.time() > plan.end_s or self.journal.findings:
@@ -131,18 +161,47 @@ class Simulation:
             await asyncio.sleep(_STEP_S)
         await self._judge()
 
+    def _arrange(self) -> None:
+        """When who comes and what goes wrong."""
+        plan, loop = self.plan, self.loop
+        events: list[tuple[float, Callable[[], None]]] = [
+            *((at, self._die) for at in plan.deaths),
+            *((at, self._reload_soon) for at in plan.reloads),
+            *((at, self._restart_soon) for at in plan.restarts),
+            *((max(0.0, at), partial(self._trouble_disk, *how)) for at, *how in plan.disk_troubles),
+            *((at, partial(self._fill_disk, length_s)) for at, length_s in plan.full_disks),
+            *((at, partial(self._trouble_dns, s, name, how)) for at, s, name, how in plan.dns_troubles),
+        ]
+        for at, what in events:
+            loop.call_at(at, what)
+        for at, gap_s, course in plan.strains:
+            for number, step in enumerate(course):
+                loop.call_at(at + number * gap_s, self._strain, step)
+        for _ in range(plan.sessions):
+            manner = self._chance.choice((*Manner, Manner.POLITE, Manner.POLITE, Manner.PIPELINING))
+            self._come_later(partial(Client, self._clients_world, manner))
+        for number in range(plan.returning):
+            self._come_later(partial(Returning, self._clients_world, 10 + number))
+        for number in range(plan.harvesters):
+            self._come_later(partial(Harvester, self._clients_world, 60 + number))
+        for _ in range(plan.submissions):
+            self._come_later(partial(Submitter, self._clients_world))
+
     def _is_over(self) -> bool:
         life = self._life
         if life is None or self._clients:
             return False
-        if any(at > self.loop.time() for at in (*self.plan.deaths, *self.plan.reloads)):
+        if any(at > self.loop.time() for at in (*self.plan.deaths, *self.plan.reloads, *self.plan.restarts)):
             return False
-        return life.worker.store.next_due_at() is None and not len(life.worker.scheduler._active)
+        idle = not any(len(worker.scheduler._active) for worker in life.workers)
+        return idle and life.lasting.store.next_due_at() is None
 
     async def _judge(self) -> None:
         while self._life is None:
             await asyncio.sleep(1.0)
         left = everything(self._life)
+        for copy in self._place.boxes.copies():
+            self.journal.copy(copy)
         if not self.journal.findings:
             judge(self.journal, self.plan, left)
         for complaint in self.loop.complaints:
@@ -168,7 +227,7 @@ class Simulation:
         if self._life is not None:
             life, self._life = self._life, None
             self._bury(life)
-            self._place.disk.survive(life.worker.store)
+            self._place.disk.survive(life.lasting.store)
         for hop in self._hops:
             hop.stop()
         for task in list(self._tasks):
@@ -188,12 +247,21 @@ class Simulation:
         process = Process(self._lives)
         self._lives += 1
         self.journal.tell(f"start {process.number}")
-        settings = self.plan.settings(process.number)
-        life = process.context.run(build, self._place, process, settings)
+        if process.number and self._chance.random() < 0.3:
+            self._revision += 1
+        life = process.context.run(
+            build, self._place, process, configuration(self.plan, self._revision, self._directory)
+        )
         watch = self._place.disk.watch
         watch.credit_s = max(watch.credit_s, life.worker.clock.time.credit_s)
         process.context.run(self.loop.create_task, life.worker.start())
         self._life = life
+        self._now_in_force()
+        self._place.strain.begin()
+        self.loop.call_later(1.0, self._spawn_look)
+
+    def _now_in_force(self) -> None:
+        self.journal.revisions.append((self.loop.time(), self._revision))
 
     def _die(self) -> None:
         """The process is gone, in the middle of whatever it was doing."""
@@ -208,43 +276,68 @@ class Simulation:
             if mail_id in journal.kept:
                 journal.kept[mail_id].held_for_crashes += 1
         self._bury(life)
-        self._place.disk.survive(life.worker.store)
+        self._place.disk.survive(life.lasting.store)
         self.loop.call_later(self._chance.choice((0.05, 1.0, 60.0, 7200.0)), self._boot, context=WORLD)
 
     def _bury(self, life: Life) -> None:
         self.loop.kill(life.process)
         self._place.network.kill(life.process)
+        cast(SimShared, life.lasting.shared).let_go()
         self.dead.append(life.process)
-        life.worker.scheduler._stopping = True
+        for worker in life.workers:
+            worker.scheduler._stopping = True
         for connection in life.worker.listener._sessions:
             transaction = connection._conversation._transaction
             if transaction is not None:
                 transaction.reception.discard()
 
     def _reload_soon(self) -> None:
-        if self._life is not None and not self._reloading:
-            self._reloading = True
-            self._spawn(self._reload(self._life))
+        self._spawn(self._reload())
 
-    async def _reload(self, life: Life) -> None:
-        """As the supervisor does: the old worker stops, a new one begins with the new configuration."""
+    async def _reload(self) -> None:
+        """As the supervisor asks for it: the worker goes on with another configuration."""
+        self._revision += 1
+        life = self._life
+        if life is None:
+            return
         self.journal.count("reloads")
-        self.journal.tell(f"reload of {life.process.number}")
+        self.journal.tell(f"reload of {life.process.number} to {self._revision}")
+        text = text_of(self.plan, self._revision, self._directory)
+        taking = life.process.context.run(self.loop.create_task, life.lasting.take(FILE, text))
+        self._now_in_force()
+        while not taking.done() and life.process.is_alive:
+            await asyncio.sleep(0.01)
+        if not life.process.is_alive:
+            return
+        if (error := taking.exception()) is not None or taking.result():
+            self.journal.find(f"the reload failed: {error!r} {'' if error else taking.result()}")
+        self._sessions_left_over = life.worker.listener.session_count
+        self._now_in_force()
+
+    def _restart_soon(self) -> None:
+        if self._life is not None and not self._restarting:
+            self._restarting = True
+            self._spawn(self._restart(self._life))
+
+    async def _restart(self, life: Life) -> None:
+        """The old worker stops, a new one begins."""
+        self.journal.count("restarts")
+        self.journal.tell(f"restart of {life.process.number}")
         stopped = self._life is life and await self._stop_life(life)
-        self._reloading = False
+        self._restarting = False
         if stopped:
             self._boot()
 
     async def _stop_life(self, life: Life) -> bool:
         """A clean stop. False when it died meanwhile."""
-        stopping = life.process.context.run(
-            self.loop.create_task, life.worker.stop(life.settings.server.stop_timeout_s)
-        )
+        timeout_s = life.worker.settings.server.stop_timeout_s
+        stopping = life.process.context.run(self.loop.create_task, life.succession.stop(timeout_s))
         while not stopping.done() and life.process.is_alive:
             await asyncio.sleep(0.01)
         if not life.process.is_alive or self._life is not life:
             return False
         self._life = None
+        life.process.context.run(cast(SimShared, life.lasting.shared).close)
         if error := stopping.exception():
             self.journal.find(f"the stop failed: {error!r}")
         self._bury(life)
@@ -260,7 +353,7 @@ class Simulation:
         if self._points_left and self._chance.random() < _AT_COPY:
             self._points_left -= 1
             self.loop.call_later(
-                self._chance.choice((0.0, 0.005, 0.02, 0.03, 0.05)), self._die, context=WORLD
+                self._chance.choice((0.0, 0.005, 0.02, 0.03, 0.05, 2.5, 40.0)), self._die, context=WORLD
             )
 
     def _dies_at_a_point(self, likelihood: float) -> bool:
@@ -284,8 +377,11 @@ class Simulation:
             bad_until_s=plan.bad_until_s,
             down=plan.down,
             greylist_s=plan.greylist_s,
+            tls=plan.tls,
+            tls_faults=plan.tls_faults,
+            demands=plan.demands,
             pipelining=plan.pipelining,
-            connections_limit=1000 if plan.lmtp else self.plan.limits.hop_connections,
+            connections_limit=(lambda: 1000) if plan.lmtp else self._hop_connections,
             on_taken=self._taken,
         )
         network = self._place.network
@@ -296,26 +392,44 @@ class Simulation:
             self.loop.call_at(plan.bad_until_s, network.silent.discard, hop.place)
         return hop
 
+    def _hop_connections(self) -> int:
+        """Each configuration that still delivers may have so many of its own."""
+        workers = self._life.workers if self._life is not None else ()
+        return sum(
+            max(way.connections for way in worker.settings.send_connectors.values() if way.delivery == "smtp")
+            for worker in workers
+        )
+
+    def _limits_since(self, at: float) -> list[Limits]:
+        """Of every configuration that was in force since then."""
+        revisions = self.journal.revisions
+        first = max((n for n, (since, _) in enumerate(revisions) if since <= at), default=0)
+        return [self.plan.limits_at(revision) for _, revision in revisions[first:]]
+
     def _world(self) -> World:
-        limits = self.plan.limits
         return World(
             network=self._place.network,
             journal=self.journal,
             chance=self._chance,
             door=DOOR,
-            users=USERS,
+            submission=SUBMISSION,
+            accounts=USERS,
+            users=(*USERS, *BOXES),
             strangers=STRANGERS,
             partners=PARTNERS,
             far=FAR,
-            recipients_limit=limits.recipients,
-            source_limit=limits.connections_per_source,
-            size_limit=limits.message_size_bytes,
+            limits_since=self._limits_since,
+            levels_since=self._place.strain.since,
+            is_full_since=lambda at: self._full_since_s <= at,
             state_of=self._state_of,
         )
 
-    def _client(self, manner: Manner) -> None:
+    def _come_later(self, client: Callable[[], Client]) -> None:
+        self.loop.call_at(self._chance.uniform(0.0, self.plan.busy_s), self._client, client)
+
+    def _client(self, client: Callable[[], Client]) -> None:
         self._clients += 1
-        self._spawn(Client(self._clients_world, manner).run()).add_done_callback(self._client_gone)
+        self._spawn(client().run()).add_done_callback(self._client_gone)
 
     def _client_gone(self, task: asyncio.Task[Any]) -> None:
         self._clients -= 1
@@ -332,6 +446,39 @@ class Simulation:
         disk = self._place.disk
         disk.fails_until_s, disk.slow = self.loop.time() + length_s, slower
         self.loop.call_later(length_s, setattr, disk, "slow", 1.0)
+
+    def _fill_disk(self, length_s: float) -> None:
+        FILES.free_bytes = self._chance.choice((0, 10 << 20))
+        self._full_since_s = self.loop.time() + 1e-6
+        self._look_at_disk()
+        self.loop.call_later(length_s, self._free_disk, context=WORLD)
+
+    def _free_disk(self) -> None:
+        FILES.free_bytes, self._full_since_s = PLENTY_BYTES, inf
+        self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        """As the store does every few seconds."""
+        if self._life is not None:
+            self._life.process.context.run(self._life.lasting.store._sample)
+
+    def _strain(self, step: Step) -> None:
+        self._place.strain.set(step)
+        self._spawn_look()
+
+    def _spawn_look(self) -> None:
+        self._spawn(self._look())
+
+    async def _look(self) -> None:
+        """As the worker does every few seconds."""
+        life = self._life
+        if life is None:
+            return
+        looking = life.process.context.run(self.loop.create_task, life.worker.watch.look())
+        while not looking.done() and life.process.is_alive:
+            await asyncio.sleep(0.001)
+        if life.process.is_alive and self._life is life:
+            self._place.strain.looked()
 
     def _trouble_dns(self, length_s: float, name: str, how: str) -> None:
         self._place.names.trouble[name] = (self.loop.time() + length_s, how)
@@ -352,21 +499,25 @@ class Simulation:
         return ""
 
     def _check_limits(self) -> None:
-        life, limits = self._life, self.plan.limits
+        life = self._life
         if life is None:
             return
-        active, listener = life.worker.scheduler._active, life.worker.listener
-        if len(active) > limits.active_mails:
-            self.journal.find(f"{len(active)} active mails, {limits.active_mails} are allowed")
-        if active.content_bytes > limits.active_memory_bytes:
-            self.journal.find(f"{active.content_bytes} octets of active mail")
-        if listener.session_count > limits.connections:
-            self.journal.find(f"{listener.session_count} sessions, {limits.connections} are allowed")
+        for worker in life.workers:
+            active, queue = worker.scheduler._active, worker.settings.queue
+            if len(active) > queue.active_mails:
+                self.journal.find(f"{len(active)} active mails, {queue.active_mails} are allowed")
+            if active.content_bytes > queue.active_memory_bytes:
+                self.journal.find(f"{active.content_bytes} octets of active mail")
+        count, allowed = life.worker.listener.session_count, self.plan.limits_at(self._revision).connections
+        self._sessions_left_over = min(self._sessions_left_over, count)
+        doors = len(life.worker.settings.receive_connectors)
+        if count > max(allowed * doors, self._sessions_left_over):
+            self.journal.find(f"{count} sessions, {allowed} are allowed")
 
 
 def everything(life: Life) -> list[QueuedMail]:
     """What the store holds."""
-    return life.worker.store.find(MailFilter(), limit=100_000)
+    return life.lasting.store.find(MailFilter(), limit=100_000)
 
 
 def _memory() -> str | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from gatepost.model.fault import WorldFault
 from sim.network import Transport
+from sim.tls import SimTls
 
 
 class Stream(asyncio.Protocol):
@@ -14,6 +16,7 @@ class Stream(asyncio.Protocol):
         self.transport: Transport | None = None
         self.heard = bytearray()
         self.at_end = False
+        self.tls: SimTls | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -23,6 +26,14 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport."""
+        if self.tls is not None:
+            try:
+                data, answer = self.tls.receive(data)
+            except WorldFault as fault:
+                self._tls_failed(fault)
+                return
+            self._send(answer)
+            self.at_end = self.at_end or self.tls.peer_closed
         self.heard += data
         self._wake()
 
@@ -45,13 +56,48 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send."""
+        self._send(self.sealed(data))
+
+    def sealed(self, data: bytes) -> bytes:
+        """As it goes over the wire."""
+        return self.tls.send(data) if self.tls is not None and self.tls.established else data
+
+    def _send(self, data: bytes) -> None:
         if self.transport is not None:
             self.transport.write(data)
 
     def close(self) -> None:
         """Goodbye."""
         if self.transport is not None:
+            if self.tls is not None:
+                self._send(self.tls.close())
             self.transport.close()
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Nobody who only listens learns what is said."""
+        return self.tls is not None and self.tls.established
+
+    async def start_tls(self, tls: SimTls, *, timeout_s: float = 300.0) -> bool:
+        """Shake hands now; False when it came to nothing."""
+        self.tls = tls
+        early = bytes(self.heard)
+        self.heard.clear()
+        self._send(tls.start())
+        if early:
+            self.data_received(early)
+        while not tls.established:
+            if self.at_end or not await self._more(timeout_s):
+                return False
+        return True
+
+    def _tls_failed(self, fault: WorldFault) -> None:
+        alert = fault.facts.get("alert")
+        self._send(alert if isinstance(alert, bytes) else b"")
+        self.at_end = True
+        if self.transport is not None:
+            self.transport.close()
+        self._wake()
 
     def abort(self) -> None:
         """The line is cut."""

@@ -16,6 +16,7 @@ EDGES = {
     "adapters/shared_file.py:SharedFile.__init__",
     "adapters/shared_file.py:SharedFile.exchange",
     "adapters/ldap.py:LdapConnection.__init__",
+    "adapters/report_store.py:_transaction",
     "delivery/call_forward.py:CallForward._asked",
     "delivery/call_forward.py:CallForward._connect",
     "intake/taking_in.py:TakingIn._act_later",
@@ -23,9 +24,12 @@ EDGES = {
     # A library that reads strangers' octets: whatever it raises, nobody has logged in.
     "adapters/kerberos.py:guarded",
     "adapters/ldap.py:LdapConnection._messages",
+    # A stranger's report: whatever is wrong with it, its mail goes on.
+    "delivery/report_inbox.py:ReportInbox._read",
     # A library that reads an administrator's filter: a mistake in the configuration.
     "adapters/ldap.py:ldap_filter",
     # The thread that copies a directory: the copy in force stays, the administrator is told.
+    "main/scan_worker.py:_Desk.answer",
     "main/directories.py:RecipientSources._sync",
     "main/directories.py:in_own_thread.run",
     # The store: whoever waits is told, the connection is renewed.

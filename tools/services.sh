@@ -9,6 +9,7 @@ packages+=(slapd ldap-utils postgresql)
 packages+=(opendkim opendkim-tools)
 packages+=(krb5-kdc krb5-admin-server krb5-user libkrb5-dev)
 packages+=(unbound knot)
+packages+=(postsrsd bind9 bind9-utils)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,17 @@ class Desk:
         return [(level, event) for level, event, _ in self.lines]
 
 
+def watch_of(
+    doors: Mapping[str, ServerTls], ways: Mapping[str, str] | None = None, *, desk: Desk, days: float = 21
+) -> CertificateWatch:
+    return CertificateWatch(doors, ways, warning_s=days * DAY_S, log=desk, counters=desk)
+
+
 @pytest.fixture
 def watched(tmp_path: Path) -> tuple[Desk, CertificateWatch, Path]:
     file = Path(in_file(tmp_path / "mx.pem", leaf("mx.ours.example", not_after=ENDS)))
     desk = Desk()
-    return desk, CertificateWatch({"internet": ServerTls(str(file))}, log=desk, counters=desk), file
+    return desk, watch_of({"internet": ServerTls(str(file))}, desk=desk), file
 
 
 Watched = tuple[Desk, CertificateWatch, Path]
@@ -115,7 +122,7 @@ def test_a_certificate_and_a_key_may_come_one_after_the_other(tmp_path: Path) ->
 
     write(old, old)
     tls = ServerTls(str(certificate), str(key))
-    watch = CertificateWatch({"internet": tls}, log=desk, counters=desk)
+    watch = watch_of({"internet": tls}, desk=desk)
     now = datetime.datetime.now(datetime.UTC).timestamp()
     write(new, old)
     os.utime(certificate, (1, 1))
@@ -126,3 +133,39 @@ def test_a_certificate_and_a_key_may_come_one_after_the_other(tmp_path: Path) ->
     assert [(level, event) for level, event in desk.said if event != "certificate-expires"] == [
         ("info", "certificate-read")
     ]
+
+
+@pytest.mark.threat("D21")
+@pytest.mark.parametrize(("days", "warns"), [(31, 0), (29, 1), (-1, 1)])
+def test_the_warning_begins_when_the_setting_says(tmp_path: Path, days: float, warns: int) -> None:
+    file = in_file(tmp_path / "mx.pem", leaf("mx.ours.example", not_after=ENDS))
+    desk = Desk()
+    watch_of({"internet": ServerTls(file)}, desk=desk, days=30).look(ENDS_AT - days * DAY_S)
+    assert desk.gauges["certificate_warning"] == warns
+    assert bool(desk.said) == bool(warns)
+
+
+@pytest.mark.threat("D21")
+def test_certificates_we_show_to_next_hops_are_watched_too(tmp_path: Path) -> None:
+    path, desk, now = tmp_path / "client.pem", Desk(), ENDS_AT - 100 * DAY_S
+    watch = watch_of({}, {"out": in_file(path, leaf("us.example", not_after=ENDS))}, desk=desk)
+    watch.look(now)
+    (shown,) = watch.shown()
+    assert (shown.direction, shown.connector, shown.names) == ("send", "out", ("us.example",))
+    assert (shown.issuer.startswith("ours"), shown.expires_at, desk.said) == (True, ENDS_AT, [])
+    # When it ends soon, when it breaks, and when a new one is there
+    watch.look(ENDS_AT - 6 * DAY_S)
+    assert desk.said == [("error", "certificate-expires")]
+    path.write_bytes(b"hello")
+    watch.look(now)
+    watch.look(now)
+    assert (desk.said[1:], desk.gauges["certificate_failed"]) == ([("error", "certificate-failed")], 1)
+    in_file(path, authority().issue_cert("new.us.example"))
+    watch.look(now)
+    assert desk.said[2:] == [("info", "certificate-read")]
+    assert watch.shown()[0].names == ("new.us.example",)
+    # A file that was never there is told of like a broken one
+    late = watch_of({}, {"out": str(tmp_path / "none.pem")}, desk=desk)
+    late.look(now)
+    late.look(now)
+    assert (late.shown(), desk.said[-1]) == ((), ("error", "certificate-failed"))

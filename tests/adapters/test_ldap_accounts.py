@@ -15,6 +15,7 @@ from tests.services.slapd import ADMIN, BASE, Slapd
 from gatepost.adapters.accounts import AccountsFile, FileAccounts
 from gatepost.adapters.ldap import ldap_filter
 from gatepost.adapters.ldap_accounts import JoinedAccounts, LdapAccounts, bind_name, filter_text
+from gatepost.adapters.ldap_addresses import LdapAddresses
 from gatepost.config.login_settings import LdapLogins
 from gatepost.config.schema import frozen
 from gatepost.model.fault import WorldFault
@@ -125,6 +126,37 @@ def test_the_file_comes_first_and_can_keep_somebody_out(server: Slapd, tmp_path:
         assert joined.is_disabled("ann")
 
     asyncio.run(converse())
+
+
+@pytest.mark.slow
+@pytest.mark.threat("E11")
+@pytest.mark.service("slapd")
+def test_the_directory_knows_the_addresses_of_an_account(tmp_path: Path) -> None:
+    server = Slapd()
+    server.start()
+    now = 0.0
+    settings = logins(server, **{"cache-time": "60s", "address-attributes": ["mail", "description"]})
+    addresses = LdapAddresses(settings, monotonic=lambda: now)
+
+    async def of(user: str) -> frozenset[str]:
+        found = addresses.addresses_of(user)
+        return found if isinstance(found, frozenset) else await found
+
+    async def converse() -> None:
+        nonlocal now
+        assert await of("ann") == {"ann@ours.example"}
+        assert await of("nobody") == await of("*") == await of("ann)(uid=*") == frozenset()
+        server.halt()
+        # From memory for a while, by either form of the name that was asked about
+        assert addresses.addresses_of("ANN") == frozenset({"ann@ours.example"})
+        now = 61.0
+        with pytest.raises(WorldFault):
+            await of("ann")
+
+    try:
+        asyncio.run(converse())
+    finally:
+        server.stop()
 
 
 def test_too_many_logins_are_put_off() -> None:

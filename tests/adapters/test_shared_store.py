@@ -207,15 +207,15 @@ def test_who_was_away_while_removals_were_forgotten_reads_everything(
     with store(path, clock) as away, store(path, clock) as here:
         here.put("s", "k", b"v", expires_at=clock.now() + 10 * LATER)
         eventually(lambda: away.get("s", "k") == b"v")
-        exchange = away._exchange
-        monkeypatch.setattr(away, "_exchange", lambda: None)
+        exchange = away.exchange
+        monkeypatch.setattr(away, "exchange", lambda: None)
         away.flush(PATIENCE_S)
         here.remove("s", "k")
         for _ in range(3):
             clock.advance(100)
             assert here.flush(PATIENCE_S) == ""
         assert away.get("s", "k") == b"v"
-        monkeypatch.setattr(away, "_exchange", exchange)
+        monkeypatch.setattr(away, "exchange", exchange)
         eventually(lambda: away.get("s", "k") is None)
 
 

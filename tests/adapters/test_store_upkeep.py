@@ -31,7 +31,7 @@ from tests.adapters.store_mails import (
 from gatepost.adapters import sqlite_groups, sqlite_rows
 from gatepost.adapters.sqlite_reader import open_reader
 from gatepost.adapters.sqlite_schema import migrate, open_writer
-from gatepost.config.settings import Records
+from gatepost.config.log_settings import Records
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import Accept, KeepDossier, KeepRecords, MailState, StoredRecord
 from gatepost.ports.store import MailFilter, RecordFilter

@@ -23,6 +23,8 @@ from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, Reloade
 from gatepost.facts.provider_desk import ProviderAnswer
 from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
+from gatepost.main.mail_test import play
+from gatepost.main.report_keeping import report_desk
 from gatepost.main.signing_keys import all_keys
 from gatepost.policy.order import agent_settings, finding_names
 from gatepost.ports.memory_shared import MemoryShared
@@ -42,6 +44,7 @@ class FakeDesk:
     lookups: int = 1
     held: DnsHistory | None = None
     published: list[tuple[Plan, str, str]] = field(default_factory=list)
+    signed_by: str = ""
 
     def survey(self, domain: str, *, selectors: Sequence[str], addresses: Sequence[str]) -> Survey:
         return self.found
@@ -49,8 +52,9 @@ class FakeDesk:
     def spf_lookups(self, domain: str, record: str) -> tuple[int, list[str]]:
         return self.lookups, []
 
-    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str, kerberos: str = "") -> list[str]:
         self.published.append((plan, zone, server))
+        self.signed_by = key_file or kerberos
         return ["added something"]
 
     def history(self, domain: str) -> DnsHistory | None:
@@ -120,7 +124,9 @@ class Terminal:
             dkim_keys=lambda settings: all_keys(settings.dkim_signing),
             texts=lambda settings, names: {name: self.txt.get(name, ()) for name in names},
             dns=lambda settings: self.desk,
+            reports=report_desk,
             now=lambda: NOW,
+            play=play,
         )
 
     def gateway(self, command: AnyGatewayCommand) -> AnyGatewayReply:

@@ -18,6 +18,7 @@ from gatepost.cli.front import COMMANDS
 from gatepost.cli.output import octets, plain, span, when
 from gatepost.control.commands import ResourceState
 from gatepost.model.address import NULL_SENDER
+from gatepost.model.certificate import OwnCertificate
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import KeepDossier, KeepRecords, MailState, StoredRecord
 from gatepost.ports.store import MailFilter
@@ -340,6 +341,33 @@ def test_the_status(terminal: Terminal) -> None:
     terminal.up = False
     down = terminal.type("status")
     assert (down.exit_code, "the gateway does not run" in down.output) == (1, True)
+
+
+@pytest.mark.threat("D21")
+def test_the_status_shows_certificates_and_which_end_soon(terminal: Terminal) -> None:
+    # Given a door with two certificates, one of which ends in 20 days, and a way out whose certificate has ended
+    day_s = 86400
+    door = {"direction": "receive", "connector": "internet", "issuer": "Some CA, R11"}
+    certificates = (
+        OwnCertificate(file="/e/mx.pem", names=("mx.a.example",), expires_at=NOW + 20.5 * day_s, **door),
+        OwnCertificate(
+            file="/e/b.pem", names=("a.b", "b.b", "c.b", "d.b"), expires_at=NOW + 90 * day_s, **door
+        ),
+        OwnCertificate(direction="send", connector="out", file="/e/us.pem", expires_at=NOW - 1),
+    )
+    for worker in terminal.workers:
+        worker.certificates = certificates
+    said = terminal.type("status").output
+    # Then each stands there once, the first to end first, and what is to be done
+    rows = [line.split() for line in said.splitlines() if " internet" in line or " out " in line]
+    assert [row[-1] for row in rows if "connector" not in row] == ["-1", "20", "90"]
+    assert "a.b, b.b, c.b (+1)" in said
+    assert "Some CA, R11" in said
+    assert "/e/mx.pem of receive connector internet ends in 20 days" in said
+    assert "/e/us.pem of send connector out has ended" in said
+    assert "/e/b.pem" not in said
+    shown = json.loads(terminal.type("status", "--json").output)["certificates"]
+    assert [one["days_left"] for one in shown] == [-1, 20, 90]
 
 
 def test_the_status_tells_which_resource_is_short(terminal: Terminal) -> None:

@@ -74,6 +74,27 @@ def test_publishing(terminal: Terminal) -> None:
     assert len(terminal.desk.published) == 1
 
 
+def test_the_domains_keys_are_among_its_records(terminal: Terminal) -> None:
+    made = terminal.type("dkim", "keygen", "b.example", "s1", "--type", "ed25519")
+    other = terminal.type("dkim", "keygen", "c.example", "s1", "--type", "ed25519")
+    tables = [one.output.partition("configuration:\n")[2] for one in (made, other)]
+    terminal.configure("".join(tables))
+    said = json.loads(terminal.type("dns", "wizard", "b.example", "--json").output)
+    names = [record["name"] for record in said["records"]]
+    assert names == ["b.example", "s1._domainkey.b.example"]
+    without = json.loads(terminal.type("dns", "wizard", "b.example", "--json", "--no-dkim").output)
+    assert [record["name"] for record in without["records"]] == ["b.example"]
+
+
+def test_publishing_with_a_ticket(terminal: Terminal) -> None:
+    to = ["--publish", "--server", "192.0.2.53", "--kerberos", "dc1.corp.example"]
+    assert terminal.type("dns", "wizard", "b.example", *to).exit_code == 0
+    assert terminal.desk.signed_by == "dc1.corp.example"
+    both = terminal.type("dns", "wizard", "b.example", *to, "--key-file", "/etc/key")
+    assert both.exit_code == 2
+    assert "--key-file or --kerberos" in both.output
+
+
 MISTAKES = [
     (("wizard", "b.example", "--address", "x"), "not an IP address"),
     (("wizard", "not a name"), "is not a domain name"),

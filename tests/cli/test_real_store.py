@@ -21,7 +21,9 @@ from gatepost.main.command_line import _accounts, _load, _look_up
 from gatepost.main.directory_desk import Desk
 from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.list_book import open_lists
+from gatepost.main.mail_test import play
 from gatepost.main.questions import ask_dns
+from gatepost.main.report_keeping import report_desk
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
 from gatepost.queue.states import settled
@@ -94,7 +96,9 @@ def typed(place: Path, *words: str) -> Result:
         dkim_keys=lambda settings: (),
         texts=lambda settings, names: {},
         dns=DnsAtHand,
+        reports=report_desk,
         now=lambda: NOW,
+        play=play,
     )
     return CliRunner().invoke(build(world), ["--config", str(place / "gatepost.toml"), *words])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,19 @@ from tests.control.mailroom import CONTENT, Worker
 
 from gatepost.control.worker import committed
 from gatepost.model.mail_id import mail_id_text
-from gatepost.model.queued import Accept, MailState
+from gatepost.model.proof import ReturnPathProof
+from gatepost.model.queued import Accept, Change, KeepRecords, MailState, QueuedMail
+from gatepost.records import tracking
 
 S = MailState
 
 
-def kept(directory: Path, state: MailState) -> str:
+def kept(
+    directory: Path,
+    state: MailState,
+    changed: Callable[[QueuedMail], QueuedMail] = lambda mail: mail,
+    why: str = "",
+) -> str:
     """One mail with two recipients in this state in the store of worker 0; the gateway is down. Its id."""
     directory.chmod(0o700)
     (directory / "gatepost.toml").write_text(CONFIGURATION.format(directory=directory))
@@ -25,9 +34,13 @@ def kept(directory: Path, state: MailState) -> str:
     mail_id = fake.put("bob@example.org", "carl@example.org", state=state)
     mail = fake.store.mail(mail_id)
     assert mail is not None
+    changes: list[Change] = [Accept(mail=changed(mail), content=CONTENT)]
+    if why:
+        record = tracking.dead(mail, mail.recipients, at=1.0, reply="550 5.1.1 No", reason=why)
+        changes.append(KeepRecords(records=(record,)))
     with asyncio.Runner() as runner:
         store = opened(directory, 0, runner.get_loop())
-        runner.run(committed(store, [Accept(mail=mail, content=CONTENT)]))
+        runner.run(committed(store, changes))
         store.close()
     return mail_id_text(mail_id)
 
@@ -64,8 +77,14 @@ def test_what_a_verb_does(
     assert [record["event"] for record in json.loads(found or "[]")] == events
 
 
+def bury(mail: QueuedMail) -> QueuedMail:
+    """As a stranger's mail whose sender nobody could vouch for."""
+    return replace(mail, proof=ReturnPathProof(detail="SPF says softfail"))
+
+
+@pytest.mark.threat("L06")
 def test_dead_mail_is_listed_and_shown_and_other_mail_is_not(tmp_path: Path) -> None:
-    mail_id = kept(tmp_path, S.DEAD)
+    mail_id = kept(tmp_path, S.DEAD, bury, why="no notice: nobody knows")
     (mail,) = json.loads(typed(tmp_path, "dead", "list", "--json").output)
     assert (mail["id"], [r["state"] for r in mail["recipients"]]) == (mail_id, ["dead", "dead"])
     assert mail_id in typed(tmp_path, "dead", "list", "--sender", "ann@example.com").output
@@ -73,6 +92,13 @@ def test_dead_mail_is_listed_and_shown_and_other_mail_is_not(tmp_path: Path) -> 
     shown = typed(tmp_path, "dead", "show", mail_id).output
     assert "451 4.2.0 later" in shown
     assert "priority      normal" in shown
+    # And why nobody was told: from the record, and what was known of its return path
+    assert "dead since" in shown
+    assert "no notice: nobody knows" in shown
+    assert "return path   not proven: SPF says softfail" in shown
+    assert "became a dead letter at" in typed(tmp_path, "explain", mail_id).output
+    silent = json.loads(typed(tmp_path, "dead", "show", mail_id, "--json").output)["no_notice"]
+    assert [said.partition("Z: ")[2] for said in silent] == ["no notice: nobody knows"]
     # A dry run changes nothing
     typed(tmp_path, "dead", "remove", "--all", "--dry-run")
     assert len(json.loads(typed(tmp_path, "dead", "list", "--json").output)) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.config.mistakes import WAY, Mistake
+from tests.config.mistakes import DOOR, WAY, Mistake
 
 DELIVERY = [
     Mistake(
@@ -72,6 +72,22 @@ DELIVERY = [
             "g.toml:7: dns-monitor.addresses[0]: 'here' is not an IP address",
             "g.toml:8: dns-monitor.dkim-selectors[0]: '': not a domain name: labels of letters, digits and hyphens, "
             "joined by dots",
+        ),
+    ),
+    Mistake(
+        "HELO where TLS is demanded",
+        WAY + 'force-helo = true\ntls = "required"\n',
+        (
+            'g.toml:5: send-connectors.out.force-helo: stands beside tls = "required": whoever says HELO gets no TLS '
+            "and no AUTH, and LMTP knows LHLO only",
+        ),
+    ),
+    Mistake(
+        "a way out that does not exist",
+        DOOR + 'send-connector = "outt"\n' + WAY,
+        (
+            'g.toml:5: receive-connectors.internet.send-connector: there is no send connector "outt", '
+            "did you mean out? (accepted: out)",
         ),
     ),
 ]

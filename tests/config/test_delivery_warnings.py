@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from tests.config.mistakes import SERVER, WAY
+from tests.config.mistakes import DOOR, SERVER, WAY
 from tests.config.test_mistakes import loaded
 
 NO_EFFECT = "its limits would have no effect"
 BY_SMART_HOST = '[send-connectors.b]\naddress-spaces = ["b.example"]\nsmart-hosts = ["[192.0.2.1]"]\n'
 ONLY_BY_SMART_HOST = WAY + 'smart-hosts = ["[192.0.2.1]"]\n'
+TAKEN_AND_RETURNED = "or larger mail is taken and then returned"
+OURS = "[accepted-domains.'a.example']\n" + DOOR
 CASES = [
     ("limits of a domain sent to by MX", WAY + "[destinations.'a.example']\n", NO_EFFECT, False),
     ("of everybody", ONLY_BY_SMART_HOST + "[destinations.'*']\n", NO_EFFECT, False),
@@ -36,6 +38,20 @@ CASES = [
         "of another machine",
         WAY + 'source-addresses = ["192.0.2.77"]\n',
         "is not an address of this machine",
+        True,
+    ),
+    ("less than the door takes", OURS + WAY + 'message-size = "1MiB"\n', TAKEN_AND_RETURNED, True),
+    ("as much as the door takes", OURS + WAY + 'message-size = "36MiB"\n', TAKEN_AND_RETURNED, False),
+    (
+        "less, with another way for the rest",
+        OURS + WAY + "message-size = '1MiB'\n[send-connectors.b]\naddress-spaces = ['*;2']\n",
+        TAKEN_AND_RETURNED,
+        False,
+    ),
+    (
+        "a way of its own that is switched off",
+        OURS + "send-connector = 'out'\n" + WAY + "enabled = false\n",
+        "is not enabled: mail goes as routing chooses",
         True,
     ),
     (

@@ -33,6 +33,11 @@ MISTAKES = [
     ("nobody to ask", '[directories.a]\ntype = "smtp"\n', "must be given for type = smtp"),
     ("a host without brackets", f'{SMTP}host = "mx.example.com"\n', 'is not "[host]" or "[host]:port"'),
     ("accounts by nothing", '[users.ldap]\nservers = ["ldaps://dc.example.com"]\n', "needs either user-dn"),
+    (
+        "addresses of users nobody searches for",
+        '[users.ldap]\nservers = ["ldaps://dc.example.com"]\nuser-dn = "{user}@x"\naddress-attributes = ["mail"]\n',
+        "needs base (and bind-dn)",
+    ),
     ("everybody the same", '[users.ldap]\nservers = ["ldaps://dc.example.com"]\nuser-dn = "cn=x"\n', "has no {user}"),
 ]  # fmt: skip
 

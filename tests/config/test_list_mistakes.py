@@ -92,7 +92,7 @@ LISTS = [
         (
             'g.toml:4: agents.ip-lists.allow-skips[0]: there is no agent "greylistng", did you mean greylisting? '
             "(accepted: authentication-results, automatic-replies, block-list-providers, connection-control, dkim, "
-            "dmarc, greylisting, helo-check, ip-lists, loop-detection, message-form, own-domain-spoofing, ...)",
+            "dmarc, greylisting, header-sender, helo-check, ip-lists, loop-detection, message-form, ...)",
         ),
     ),
     Mistake(

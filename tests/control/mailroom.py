@@ -13,6 +13,7 @@ from gatepost.control.commands import AnyCommand, AnyReply, ResourceState
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.delivery.hop import HopStatus
 from gatepost.model.address import NULL_SENDER, Address
+from gatepost.model.certificate import OwnCertificate
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.content import Content
 from gatepost.model.envelope import Recipient
@@ -81,6 +82,7 @@ class Worker:
         self.jump_s = 0.0
         self.resources: tuple[ResourceState, ...] = ()
         self.stressed: tuple[str, ...] = ()
+        self.certificates: tuple[OwnCertificate, ...] = ()
         self.samples: tuple[Sample, ...] = ()
         self.commands = WorkerCommands(
             self.store,
@@ -96,10 +98,11 @@ class Worker:
                 confirm_clock=self.confirm_clock,
                 resources=lambda: self.resources,
                 stressed=lambda: self.stressed,
+                certificates=lambda: self.certificates,
                 samples=lambda: self.samples,
             ),
             clock=self.clock,
-            route=lambda address: f"new:{address.domain}",
+            route=lambda _, r: f"new:{r.recipient.address.domain}",
             notice_about=self.notice,
             deliveries=self.deliveries if running else None,
         )

@@ -23,6 +23,17 @@ from gatepost.control.dns_wizard import (
 
 D = "example.com"
 
+
+def test_the_keys_we_sign_with_are_published_too() -> None:
+    found = Survey(domain=D, dkim={"s1": "v=DKIM1; p=AAAA", "s2": "k=rsa; p=OLD"})
+    wanted = (("s1", "v=DKIM1; p=AAAA"), ("s2", "v=DKIM1; k=rsa; p=" + "B" * 400), ("s3", "v=DKIM1; p=C"))
+    there, other, new = plan(found, Answers(dkim=wanted), today="20261127").records[1:]
+    assert there.is_there
+    assert (other.name, other.replaces) == (f"s2._domainkey.{D}", ("k=rsa; p=OLD",))
+    assert zone_line(other).count('"') == 6  # strings of at most 255 octets
+    assert new.replaces == ()
+
+
 SPF = [
     ("mail servers only", {}, "v=spf1 mx -all"),
     ("no mail at all", {"sends": False}, "v=spf1 -all"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,9 +44,14 @@ DEFERRED = Settle(mail_id=1, settlements=(Settlement(number=0, state=MailState.D
 class Remembering:
     """A store that keeps what it was asked for and says when."""
 
+    in_flight = SimpleNamespace(enter=lambda _mail_id: 5)
+
     def __init__(self) -> None:
         self.committed: list[Change] = []
         self.last_mail_id = 7
+
+    def mail(self, _mail_id: int) -> QueuedMail:
+        return MAIL
 
     def commit(self, changes: Sequence[Change], done: Done | None = None) -> None:
         self.committed += changes
@@ -80,6 +87,32 @@ def test_four_is_fine_writes_down_a_delivery() -> None:
     (settle,) = honest.committed
     assert isinstance(settle, Settle)
     assert [s.state for s in settle.settlements] == [MailState.DELIVERED]
+
+
+def test_settled_too_early_writes_down_a_delivery_that_has_only_begun() -> None:
+    def scene(store: LyingStore, _honest: Remembering) -> None:
+        slots: Any = store
+        assert slots.in_flight.enter(1) == 5
+
+    honest = with_lie("settled-too-early", scene)
+    (settle,) = honest.committed
+    assert isinstance(settle, Settle)
+    assert [s.state for s in settle.settlements] == [MailState.DELIVERED]
+
+
+NOTICE = Accept(mail=replace(MAIL, mail_id=2, is_notice=True), content=ACCEPT.content)
+
+
+@pytest.mark.parametrize(
+    ("lie", "first"),
+    [("notice-beside", [DEFERRED]), ("notice-first", [NOTICE])],
+    ids=lambda one: str(one)[:14],
+)
+def test_a_notice_in_a_transaction_of_its_own(lie: str, first: list[Change]) -> None:
+    honest = with_lie(lie, lambda store, _: store.commit([DEFERRED, NOTICE]))
+    assert honest.committed == first
+    honest = with_lie(lie, lambda store, _: store.commit([DEFERRED, NOTICE]), wait_s=0.3)
+    assert len(honest.committed) == 2
 
 
 def test_forgotten_settlement_keeps_only_the_records() -> None:

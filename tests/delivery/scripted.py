@@ -11,7 +11,7 @@ class ScriptedServer:
     """A next hop that plays one script a connection, the last one again and again.
 
     A line of a script: "> text" sends a line; "<" reads a line; "<?" reads whatever comes; "<." reads up to the end of
-    data; "~" falls silent; "raw ..." sends text with escapes as it is. The end closes.
+    data; "~" falls silent; "|" waits for `go`; "raw ..." sends text with escapes as it is. The end closes.
     """
 
     def __init__(self, *scripts: str) -> None:
@@ -19,6 +19,7 @@ class ScriptedServer:
         self.connections = 0
         self.heard: list[bytes] = []
         self.port = 0
+        self.go = asyncio.Event()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self.scripts[min(self.connections, len(self.scripts) - 1)]
@@ -42,6 +43,8 @@ class ScriptedServer:
             self.heard.append(await reader.readuntil(b"\r\n"))
         elif line == "<?":
             await reader.read(4096)
+        elif line == "|":
+            await self.go.wait()
         elif line == "~":
             await reader.read()
         await writer.drain()

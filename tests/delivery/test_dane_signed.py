@@ -7,7 +7,6 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from tests import certificates
@@ -52,11 +51,31 @@ def names(port: int) -> Iterator[ValidatingDns]:
         served.stop()
 
 
-async def delivered(dns_port: int, port: int, probe: str) -> dict[str, Any]:
+DOMAINS = ("good.example", "wrong.example", "plain.example", "unsigned.example", "spoiled.example")
+
+
+async def delivered(dns_port: int, port: int, probe: str) -> dict[str, str]:
     """What becomes of a mail to each domain."""
+    return {domain: await _delivered(dns_port, port, probe, f"ann@{domain}") for domain in DOMAINS}
+
+
+async def by_smart_host(dns_port: int, port: int, probe: str) -> dict[str, str]:
+    """What becomes of a mail that goes to mail.DOMAIN as a smart host, whoever it is for."""
+    return {
+        domain: await _delivered(dns_port, port, probe, "ann@b.example", smart_host=f"mail.{domain}")
+        for domain in DOMAINS
+    }
+
+
+async def _delivered(dns_port: int, port: int, probe: str, recipient: str, *, smart_host: str = "") -> str:
     resolver = DnsResolver(Dns.model_validate({"servers": (f"127.0.0.1:{dns_port}",)}))
     settings = settings_of(
-        {"tls": "opportunistic", "port": port, "allow-loopback": True},
+        {
+            "tls": "opportunistic",
+            "port": port,
+            "allow-loopback": True,
+            "smart-hosts": [f"[{smart_host}]"] if smart_host else [],
+        },
         **{"outbound-tls": {"dane-probe": probe}},
     )
     clock, log = FakeClock(time.time()), ListLog()
@@ -69,25 +88,23 @@ async def delivered(dns_port: int, port: int, probe: str) -> dict[str, Any]:
         proof=proof,
     )
     made = yard(settings, resolver=resolver, monotonic=time.monotonic, policies=policies)  # type: ignore[arg-type]
-    found: dict[str, Any] = {}
-    for domain in ("good.example", "wrong.example", "plain.example", "unsigned.example", "spoiled.example"):
-        hop = f"out:smtp:{domain}"
-        parcel = parcel_of(mail_to(f"ann@{domain}", next_hop=hop))
-        try:
-            done, line = await made.attempts.make(parcel, made.router.by_key(hop), None)
-            assert done.outcomes[0].fate is Fate.DELIVERED
-            found[domain] = "proven" if line and line.connection.peer_is_proven else "delivered"
-            if line is not None:
-                line.connection.close()
-        except NoHost as fault:
-            found[domain] = fault.reason.partition(" ")[0] if "DANE" not in fault.reason else "DANE"
+    hop = "out:smart" if smart_host else f"out:smtp:{recipient.partition('@')[2]}"
+    parcel = parcel_of(mail_to(recipient, next_hop=hop))
+    try:
+        done, line = await made.attempts.make(parcel, made.router.by_key(hop), None)
+        assert done.outcomes[0].fate is Fate.DELIVERED
+        found = "proven" if line and line.connection.peer_is_proven else "delivered"
+        if line is not None:
+            line.connection.close()
+    except NoHost as fault:
+        found = fault.reason.partition(" ")[0] if "DANE" not in fault.reason else "DANE"
     resolver.close()
     return found
 
 
 @pytest.mark.threat("D22", "D25", "M11")
 def test_what_a_validating_resolver_proves_counts() -> None:
-    async def scene() -> tuple[dict[str, Any], dict[str, Any]]:
+    async def scene() -> tuple[dict[str, str], ...]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         LEAF.configure_cert(context)
         sink = Sink(Behaviour(tls=context))
@@ -95,12 +112,13 @@ def test_what_a_validating_resolver_proves_counts() -> None:
         try:
             with names(sink.port) as served:
                 proven = await delivered(served.port, sink.port, "plain.example")
+                smart = await by_smart_host(served.port, sink.port, "plain.example")
                 # A resolver that is not shown to validate: nothing it says of DNSSEC counts
-                return proven, await delivered(served.port, sink.port, "unsigned.example")
+                return proven, smart, await delivered(served.port, sink.port, "unsigned.example")
         finally:
             await sink.stop()
 
-    proven, unproven = asyncio.run(scene())
+    proven, smart, unproven = asyncio.run(scene())
     assert proven == {
         "good.example": "proven",
         "wrong.example": "DANE",
@@ -109,3 +127,4 @@ def test_what_a_validating_resolver_proves_counts() -> None:
         "spoiled.example": "451",
     }
     assert unproven["wrong.example"] == "delivered"
+    assert smart == proven | {"spoiled.example": "451"}

@@ -153,3 +153,28 @@ def test_a_connection_cut_anywhere_delivers_to_nobody_twice_and_loses_nobody(
     assert len(fates) == 1
     assert bool(sink.mails) >= (fates == {Fate.DELIVERED})
     assert fates <= {Fate.DELIVERED, Fate.DEFERRED}
+
+
+PLAIN: dict[str, Any] = {"force-helo": True}
+
+
+def test_a_host_that_wants_helo_is_greeted_so_and_offered_nothing() -> None:
+    mail = replace(mail_to("b@b.example"), envid="id 1")
+    done, sink = run(mail, **PLAIN)
+    assert done.outcomes[0].fate is Fate.DELIVERED
+    (got,) = sink.mails
+    assert (got.helo, got.mail_parameters, got.tls) == ("gate.example", "", False)
+
+
+def test_a_mail_larger_than_the_connector_takes_is_returned_without_a_try() -> None:
+    limit = CONTENT.size_bytes
+    limited: dict[str, Any] = {"message-size": f"{limit}B"}
+    mail = replace(mail_to("b@b.example"), size_bytes=limit)
+    done, sink = run(mail, **limited)
+    assert (done.outcomes[0].fate, len(sink.mails)) == (Fate.DELIVERED, 1)
+    done, sink = run(replace(mail, size_bytes=limit + 1), **limited)
+    assert (done.outcomes[0].fate, sink.connections) == (Fate.FAILED, 0)
+    assert done.outcomes[0].reply.startswith("552 5.3.4 ")
+    # But not a notice of ours: nobody would hear of it
+    done, _ = run(replace(mail, size_bytes=limit + 1, is_notice=True), **limited)
+    assert done.outcomes[0].fate is Fate.DELIVERED

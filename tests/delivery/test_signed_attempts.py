@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from tests.delivery.test_signing import MAIL, Desk, Files, checked, mail, sent
 
+from gatepost.config.settings import SendConnector
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.message.headers import split
@@ -29,7 +30,7 @@ class Carrier:
     async def line_to(self, _next_hop: Any) -> Any:
         return LINE
 
-    async def carry(self, _parcel: Parcel, content: Content, line: Any) -> tuple[Attempt, Any]:
+    async def carry(self, _parcel: Parcel, content: Content, line: Any, _taken: Any) -> tuple[Attempt, Any]:
         self.carried.append(content)
         return Attempt(outcomes=()), line
 
@@ -37,7 +38,7 @@ class Carrier:
 class Hop:
     """A next hop by wire."""
 
-    kind = HopKind.SMART_HOST
+    kind, settings = HopKind.SMART_HOST, SendConnector.model_validate({"address-spaces": ("*",)})
 
 
 def attempt(content: Content, desk: Desk) -> tuple[Attempt, Any, list[Content]]:

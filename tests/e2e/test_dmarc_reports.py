@@ -26,6 +26,17 @@ DAY_S = 86400
 LETTER = b"From: Ann <ann@there.example>\r\nTo: bob@ours.example\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\n\r\nhi\r\n"
 
 
+def restart_after_the_day(running: GatewayUnderTest) -> None:
+    """As if what was counted were of the day before yesterday, so that it is due."""
+    running.stop()
+    (counted,) = (running.state / "dmarc-results").glob("*.json")
+    before = datetime.fromtimestamp(time.time() - 2 * DAY_S, tz=UTC).date().isoformat()
+    kept: Any = json.loads(counted.read_bytes())
+    counted.with_name(f"{before}.0.json").write_bytes(json.dumps({**kept, "day": before}).encode())
+    counted.unlink()
+    running.start()
+
+
 @pytest.mark.slow
 def test_a_report_is_counted_over_a_restart_and_sent_signed(
     gateway: Callable[..., GatewayUnderTest], lab_dns: LabDns, sink: Sink, tmp_path: Path
@@ -46,13 +57,7 @@ def test_a_report_is_counted_over_a_restart_and_sent_signed(
         with smtplib.SMTP(running.host, running.port) as client:
             client.sendmail("ann@there.example", ["bob@ours.example"], LETTER)
     wait_until(lambda: len(sink.mails) == 3)
-    running.stop()
-    (counted,) = (running.state / "dmarc-results").glob("*.json")
-    before = datetime.fromtimestamp(time.time() - 2 * DAY_S, tz=UTC).date().isoformat()
-    kept: Any = json.loads(counted.read_bytes())
-    counted.with_name(f"{before}.0.json").write_bytes(json.dumps({**kept, "day": before}).encode())
-    counted.unlink()
-    running.start()
+    restart_after_the_day(running)
     wait_until(lambda: len(sink.mails) == 4, timeout_s=120.0)
     mail = email.message_from_bytes(sink.mails[-1].content)
     assert "d=ours.example" in mail["DKIM-Signature"]

@@ -115,6 +115,11 @@ def test_an_account_sends_as_itself(gateway: Gateways, sink: Sink) -> None:
         for sender in ("ann@ours.example", "sales@ours.example", "news@lists.elsewhere.example"):
             assert client.mail(sender)[0] == 250
             client.rset()
+        # And in the header, too
+        for author, code in (("boss@ours.example", 550), ("Sales <sales@ours.example>", 250)):
+            client.mail("ann@ours.example")
+            client.rcpt("x@elsewhere.example")
+            assert client.data(f"From: {author}\r\nSubject: x\r\n\r\ntext\r\n")[0] == code
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"])

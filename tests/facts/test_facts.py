@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.fakes import HEAD, OWN_IP, Mailboxes, Names, session, site, to, view
 
+from gatepost.facts.account_addresses import AccountAddresses
 from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author
 from gatepost.facts.bounce_tags import BounceTags
@@ -35,6 +36,7 @@ from gatepost.model.content import BodyForm
 from gatepost.model.envelope import BodyType
 from gatepost.model.fault import WorldFault
 from gatepost.model.known import Unknown
+from gatepost.model.proof import ProvenBy, ReturnPathProof
 from gatepost.model.verdict import Stage
 from gatepost.policy.dossier import OpaqueFact, decode_fact, encode_fact
 from gatepost.policy.order import FACTS
@@ -327,6 +329,8 @@ RECORDED: list[Any] = [
         helo_result="pass",
         helo_domain="mx.a.test",
     ),
+    ReturnPathProof(by=ProvenBy.DKIM, detail="a.test"),
+    AccountAddresses(user="ann", keys=frozenset({"ann@gate.test"})),
     SenderIdResult(result="fail", reason="no-pra", ip=CLIENT, problem="no field names one"),
     BounceTags(untagged=(to("bob@gate.test").address,), led_back=()),
     SpfResult(result="none", domain="", identity="helo", ip=CLIENT),

@@ -24,7 +24,7 @@ from gatepost.intake.integrated import Integrated
 from gatepost.intake.listener import Listener
 from gatepost.intake.log_in import LogInDesk
 from gatepost.intake.pressure import Pressure, marks_of
-from gatepost.intake.taking_in import TakingIn
+from gatepost.intake.taking_in import NoticeOfRefusal, TakingIn
 from gatepost.main.guarding import guard_of
 from gatepost.model.account import ScramKeys
 from gatepost.model.content import Content
@@ -217,6 +217,7 @@ async def open_house(
     return_paths: ReturnPaths | None = None,
     dmarc_reports: DmarcReports | None = None,
     lookup: Lookup | None = None,
+    notice: NoticeOfRefusal = lambda *_: None,
 ) -> AsyncIterator[House]:
     """One door on a free port of 127.0.0.1. lists: guarded as main does it."""
     settings = settings or settings_with()
@@ -234,7 +235,7 @@ async def open_house(
         clock=clock,
         counters=lines,
         log=lines,
-        notice=lambda *_: None,
+        notice=notice,
         return_paths=return_paths,
         dmarc_reports=dmarc_reports,
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.fakes import FakeClock
 from tests.intake.house import settings_with
 
+from gatepost.adapters.neighbours import MappedCounts
 from gatepost.config.limit_settings import Intake
 from gatepost.intake.admission import Admission
 from gatepost.intake.door import Door
@@ -212,6 +213,42 @@ def test_under_stress_the_stricter_of_two_values_holds() -> None:
     assert at.limits.command_timeout_s == 5.0  # the profile has 10s
     assert at.limits.errors_hard == 1
     assert at.limits.recipients == 1000  # not of the profile
+
+
+@pytest.mark.threat("G02", "G03")
+@pytest.mark.parametrize(
+    ("limit", "clients"),
+    [
+        ("connections-per-source", ["192.0.2.1"] * 9),
+        ("connections-per-network", SAME_NET[:9]),
+        ("connections-per-site", SAME_48[:9]),
+        ("connection-rate-per-source", ["192.0.2.1"] * 9),
+        ("connection-rate", MANY[:9]),
+    ],
+)
+def test_a_limit_holds_over_all_workers(limit: str, clients: list[str]) -> None:
+    # Given three workers, and clients that fall on them one after the other
+    counts, clock = MappedCounts(3), FakeClock()
+    workers = [
+        Admission(Intake(), monotonic=clock.monotonic, neighbours=counts.of_worker(n)) for n in range(3)
+    ]
+    at = door(**{limit: 4})
+    told: list[tuple[str, float, int]] = []
+    for number, client_ip in enumerate(clients):
+        worker, origin = workers[number % 3], origin_of(client_ip)
+        hit = worker.refusal(at, origin, spared=False)
+        if hit is None:
+            worker.came(at, origin)
+        else:
+            told.append((hit.limit, hit.value, number))
+    # Then the fifth is one too many, whichever worker it meets
+    assert [number for _, _, number in told] == [4, 5, 6, 7, 8]
+    assert {(name, int(value)) for name, value, _ in told} == {(limit, 4)}
+    # And when all are gone there is room again
+    for number, client_ip in enumerate(clients[:4]):
+        workers[number % 3].gone(at, origin_of(client_ip))
+    clock.advance(60)
+    assert workers[2].refusal(at, origin_of(clients[0]), spared=False) is None
 
 
 CLIENTS = [

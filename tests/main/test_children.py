@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from gatepost.main.children import ALIVE, READY, Child, beat
+from gatepost.main.children import ALIVE, BUSY, READY, Child, beat
 
 
 def a_child() -> tuple[Child, socket.socket]:
@@ -62,3 +62,27 @@ def test_a_worker_says_that_it_serves_even_when_nobody_listens() -> None:
         return heard
 
     assert asyncio.run(live()) == READY
+
+
+def test_a_scan_worker_is_busy_from_its_question_to_its_answer() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    child = Child(-3, pid=1, line=ours)
+    assert (child.name, child.short_name, child.scan_number, child.is_worker) == ("scan-1", "s1", 1, False)
+    busy = []
+    for number, said in enumerate((READY, BUSY, ALIVE + BUSY + ALIVE)):
+        theirs.send(said)
+        child.hear(float(number))
+        busy.append(child.is_busy)
+    assert busy == [False, True, False]
+    child.hang_up()
+    theirs.close()
+
+
+def test_children_are_called_what_they_are() -> None:
+    assert [(c.name, c.short_name) for c in (Child(0), Child(12), Child(-1), Child(-2))] == [
+        ("worker-0", "w0"),
+        ("worker-12", "w12"),
+        ("control", "control"),
+        ("scan-0", "s0"),
+    ]

@@ -27,6 +27,7 @@ from gatepost.control.dns_wizard import Answers, Plan, plan
 from gatepost.lab.ports import free_port
 from gatepost.main.dns_desk import DnsAtHand, DnsMonitorDuty, own_domains
 from gatepost.model.fault import WorldFault
+from gatepost.ports.wire import Dialer
 
 
 def settings(tmp_path: Path) -> Any:
@@ -49,8 +50,8 @@ def test_the_monitor_looks_once_a_day_and_tells_what_changed(tmp_path: Path) -> 
     async def run() -> None:
         zone, clock, log = Published(), FakeClock(), ListLog()
         made = settings(tmp_path)
-        resolver = cast(DnsResolver, zone)
-        duty = DnsMonitorDuty(made, resolver, clock=clock, log=log, counters=NoCounters())
+        resolver, nobody = cast(DnsResolver, zone), cast(Dialer, None)
+        duty = DnsMonitorDuty(made, resolver, dialer=nobody, clock=clock, log=log, counters=NoCounters())
         for _ in range(5):
             clock.advance(60)
             await duty.tick()
@@ -68,7 +69,7 @@ def test_the_monitor_looks_once_a_day_and_tells_what_changed(tmp_path: Path) -> 
         told = [fields for event, fields in log.lines if event == "dns-problem" and fields["domain"] == D]
         assert len(told) == len(first) + 1
         # A restart goes on from the file
-        again = DnsMonitorDuty(made, resolver, clock=clock, log=log, counters=NoCounters())
+        again = DnsMonitorDuty(made, resolver, dialer=nobody, clock=clock, log=log, counters=NoCounters())
         asked = len(zone.asked)
         await again.tick()
         assert len(zone.asked) == asked
@@ -126,6 +127,7 @@ $TTL 300
 @ TXT "verification=1"
 ns A 127.0.0.1
 mx A 192.0.2.1
+s1._domainkey TXT "k=rsa; p=OLD"
 """
 
 
@@ -171,13 +173,14 @@ def test_records_are_published_by_update(primary: tuple[int, Path], tmp_path: Pa
             hosts=tuple(f"host-{n}.of-a-long-name.b.example" for n in range(8)),
             sts="testing",
             tlsa=(("mx.b.example", "3 1 1 " + "ab" * 32),),
+            dkim=(("s1", "v=DKIM1; k=rsa; p=" + "A" * 400),),
         ),
         today="20261127",
     )
     assert len(wanted.spf) > 255
     server = f"127.0.0.1:{port}"
     done = desk.publish(wanted, zone="b.example", server=server, key_file=str(key))
-    assert sum(line.startswith("removed") for line in done) == 1
+    assert sum(line.startswith("removed") for line in done) == 2
     after = desk.survey("b.example", selectors=(), addresses=())
     assert after.spf == (wanted.spf,)
     assert after.dmarc == ("v=DMARC1; p=reject; rua=mailto:d@b.example",)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gatepost.config.settings import Log
+from gatepost.config.log_settings import Log
 from gatepost.main.logs import change_log, open_direct_log
 from gatepost.model.fault import WorldFault
 

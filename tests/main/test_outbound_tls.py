@@ -11,9 +11,12 @@ from tests.delivery.fakes import Dice, ListLog, NoCounters, settings_of
 from tests.delivery.published import DOMAIN, Zone
 from tests.fakes import FakeClock, FakeStore
 
+from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver
+from gatepost.adapters.tls import client_pump
 from gatepost.main.lasting import Lasting
 from gatepost.main.outbound_tls import OutboundTlsParts, outbound_tls_parts, tls_reporter
+from gatepost.main.world import World
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.mail_id import MailIds
 from gatepost.routing.link_policies import NO_POLICY
@@ -40,7 +43,14 @@ def parts(
     )
     resolver = cast(DnsResolver, Zone())
     return outbound_tls_parts(
-        settings, resolver, 0, clock=clock, log=log, counters=NoCounters(), before=before
+        settings,
+        resolver,
+        0,
+        dialer=LoopDialer(client_pump),
+        clock=clock,
+        log=log,
+        counters=NoCounters(),
+        before=before,
     )
 
 
@@ -102,6 +112,7 @@ def test_a_report_is_a_mail_of_ours_in_the_queue(tmp_path: Path) -> None:
         )
         lasting = SimpleNamespace(
             number=0,
+            world=World(),
             clock=clock,
             store=store,
             log=ListLog(),

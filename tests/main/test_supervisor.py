@@ -185,3 +185,21 @@ def test_without_a_configuration_it_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "none.toml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow  # its silence has to last
+@pytest.mark.threat("P03")
+def test_a_worker_that_stands_still_is_replaced(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE, more="")
+    file = running.process.configuration
+    running.stop()
+    text = file.read_text("utf-8").replace("workers = 1", 'workers = 1\nsilence-limit = "1s"')
+    file.write_text(text, "utf-8")
+    running.process.start()
+    (worker,) = workers(running)
+    worker.suspend()  # it does not even answer SIGABRT
+    wait_until(lambda: [one.pid for one in workers(running)] not in ([], [worker.pid]), timeout_s=60)
+    wait_until(lambda: takes_mail(running))
+    said = (running.directory / "gatepost.log").read_text("utf-8")
+    assert '"event":"child-silent"' in said
+    assert '"event":"child-killed"' in said

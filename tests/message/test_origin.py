@@ -48,6 +48,7 @@ FORMS = [
     Form("Gatepost", "from client.test ([192.0.2.7]) by mx with ESMTPS (TLSv1.3) id 4"),
     Form("Gatepost, an odd name", "[192.0.2.7]", "", ""),
     Form("IPv4 mapped into IPv6", "from client.test (x [::ffff:192.0.2.7]) by mx"),
+    Form("a client that calls itself by", "from by (unknown [192.0.2.7]) by mx (Postfix)", helo="by"),
     Form("no address", "from client.test by mx with LMTP", ""),
     Form("no address that is one", "from client.test ([999.0.2.7]) by mx", ""),
     Form("addresses behind by do not count", "from client.test by mx ([192.0.2.9])", ""),

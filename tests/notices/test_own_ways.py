@@ -14,6 +14,7 @@ from gatepost.message.headers import HeaderIndex
 from gatepost.model.address import Address
 from gatepost.model.content import Content
 from gatepost.model.envelope import Notify
+from gatepost.model.proof import ProvenBy, ReturnPathProof
 from gatepost.model.queued import Accept, QueuedMail
 from gatepost.notices.compose import compose_delay, compose_failure, compose_success
 from gatepost.notices.policy import Kind, Silence
@@ -62,6 +63,29 @@ def test_a_sender_nobody_knows_hears_nothing() -> None:
     assert compose_delay(asked, told, CONTENT, **way) is Silence.UNKNOWN_SENDER  # type: ignore[arg-type]
     # And with notices.to = "everyone" it does
     assert isinstance(failure(settings({"to": "everyone"}), asked), Accept)
+
+
+PROVEN = ReturnPathProof(by=ProvenBy.SPF, detail="there.example")
+
+
+@pytest.mark.threat("L06")
+def test_a_sender_whose_return_path_was_proven_hears_of_it() -> None:
+    # Given a stranger's mail whose return path was proven when it came in, days ago
+    asked = replace(
+        STRANGER,
+        proof=PROVEN,
+        recipients=(recipient(notify=Notify.SUCCESS | Notify.FAILURE | Notify.DELAY),),
+    )
+    told = [(asked.recipients[0], "250 2.1.5 OK")]
+    way = {"house": house(settings()), "now": NOW, "mail_id": 99, "token": TOKEN}
+    # Then every kind of notice goes there
+    assert isinstance(failure(settings(), asked), Accept)
+    assert isinstance(compose_success(asked, told, CONTENT, relayed=True, **way), Accept)  # type: ignore[arg-type]
+    assert isinstance(compose_delay(asked, told, CONTENT, **way), Accept)  # type: ignore[arg-type]
+    # But not about spam, and not where a remote domain is to get none
+    assert failure(settings(), replace(asked, scl=9)) is Silence.SPAM
+    silent = settings(remote={"*": {"failure-notices": False}})
+    assert failure(silent, asked) is Silence.REMOTE_DOMAIN
 
 
 DOMAINS = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 from tests.policy.fakes import World, session, view
 
 from gatepost.facts.gathering import Gathering, Sources

@@ -222,7 +222,7 @@ MIXED = [
 @pytest.mark.parametrize("case", MIXED, ids=lambda c: c.name)
 def test_outcome(case: Mixed) -> None:
     decisions = [Decision(recipient=to(f"{n}@gate.test"), disposition=d) for n, d in case.given.items()]
-    result = outcome(decisions, authenticated=case.authenticated)
+    result = outcome(decisions, may_be_told=case.authenticated)
     assert (result.refusal.reply if result.refusal else None) == case.refusal
     assert tuple((g.action, _names(g.recipients)) for g in result.groups) == case.groups
     assert _names(d.recipient for d in result.to_tell) == case.to_tell
@@ -238,7 +238,7 @@ def _names(recipients: Any) -> tuple[str, ...]:
 )
 def test_no_recipient_is_lost_or_doubled(given_: list[Disposition], authenticated: bool) -> None:
     decisions = [Decision(recipient=to(f"r{n}@gate.test"), disposition=d) for n, d in enumerate(given_)]
-    result = outcome(decisions, authenticated=authenticated)
+    result = outcome(decisions, may_be_told=authenticated)
     taken = [r.address for g in result.groups for r in g.recipients] + [
         d.recipient.address for d in result.to_tell
     ]
@@ -252,4 +252,4 @@ def test_no_recipient_is_lost_or_doubled(given_: list[Disposition], authenticate
 
 def test_a_mail_without_recipients_is_a_bug() -> None:
     with pytest.raises(ValueError):
-        outcome([], authenticated=False)
+        outcome([], may_be_told=False)

@@ -48,6 +48,7 @@ def test_agents_are_asked_in_the_order_of_exchange() -> None:
         "greylisting",
         "rate-limits",
         "loop-detection",
+        "header-sender",
         "spf",
         "sender-id",
         "automatic-replies",

@@ -6,6 +6,7 @@ import random
 
 import pytest
 from powercut.disk import CannotJudge, Disk, Model, image
+from powercut.explore import cuts_of
 from powercut.tracing import Op, Record
 
 
@@ -109,3 +110,10 @@ def test_a_rename_by_chance_never_loses_both_names() -> None:
 def test_what_it_cannot_know_it_does_not_judge(record: Record) -> None:
     with pytest.raises(CannotJudge):
         left((TOP, NEW, record), Model.KEEP)
+
+
+def test_every_cut_of_so_many_operations() -> None:
+    records = (TOP, NEW, WRITE, step(Op.SAY), *sync(2), MORE)
+    assert [cuts_of(records, operations) for operations in (1, 2, 3)] == [3, 6, 7]
+    with pytest.raises(CannotJudge, match="record more mails"):
+        cuts_of(records, 4)

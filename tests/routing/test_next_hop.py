@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.address import NULL_SENDER, Address
@@ -40,6 +41,70 @@ def router(connectors: dict[str, Any], accepted: dict[str, str] | None = None) -
 
 def chosen(connectors: dict[str, Any], domain: str) -> str:
     return router(connectors).next_hop_for(Address("bob", domain)).connector
+
+
+def limited(*texts: str, size: str) -> dict[str, Any]:
+    return {"address-spaces": texts, "message-size": size}
+
+
+SMALL, LARGE = 1000, 20_000_000
+BY_SIZE = {
+    "all": spaces("*;2"),
+    "small": limited("*", size="10MiB"),
+    "partner": limited("a.example", size="1MiB"),
+}
+SIZES = [
+    ("a small mail by the most specific", BY_SIZE, SMALL, "partner"),
+    ("a larger one by the next that takes it", BY_SIZE, 5_000_000, "small"),
+    ("a large one by the cheapest that takes it", BY_SIZE, LARGE, "all"),
+    ("exactly the limit", {"x": limited("*", size="1000B"), "y": spaces("*;2")}, 1000, "x"),
+    ("one past it", {"x": limited("*", size="1000B"), "y": spaces("*;2")}, 1001, "y"),
+    ("too large for all", {"x": limited("*", size="1KiB"), "y": limited("*;2", size="2KiB")}, LARGE, "x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("connectors", "size_bytes", "name"), [c[1:] for c in SIZES], ids=[c[0] for c in SIZES]
+)
+def test_a_connector_that_is_too_small_is_passed_over(
+    connectors: dict[str, Any], size_bytes: int, name: str
+) -> None:
+    address = Address("bob", "a.example")
+    assert router(connectors).next_hop_for(address, size_bytes=size_bytes).connector == name
+
+
+@pytest.mark.parametrize(
+    ("source", "enabled", "name"),
+    [
+        ("SMTP:partners", True, "line"),
+        ("SMTP:internet", True, "all"),
+        ("SMTP:partners", False, "all"),
+        ("DSN", True, "all"),
+    ],
+    ids=["of that door", "of another door", "when it is disabled", "a notice of ours"],
+)
+def test_mail_of_a_door_may_have_a_way_of_its_own(source: str, enabled: bool, name: str) -> None:
+    built = Settings.model_validate(
+        frozen(
+            {
+                "server": {"hostname": "mx.ours.example"},
+                "receive-connectors": {
+                    "internet": {"listen": ["127.0.0.1:25"]},
+                    "partners": {"listen": ["127.0.0.1:26"], "send-connector": "line"},
+                },
+                "send-connectors": {
+                    "all": spaces("*"),
+                    "line": {
+                        "address-spaces": ["x.example"],
+                        "smart-hosts": ["[192.0.2.1]"],
+                        "enabled": enabled,
+                    },
+                },
+            }
+        )
+    )
+    routed = Router(built, accepted_domains(built))
+    assert routed.next_hop_for(Address("bob", "a.example"), source=source).connector == name
 
 
 ALL = {"all": spaces("*")}

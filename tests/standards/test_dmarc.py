@@ -308,6 +308,28 @@ def test_of_several_authors_every_one_must_pass(
     assert author in (None, found.from_domain)
 
 
+@pytest.mark.threat("J25")
+@pytest.mark.parametrize(
+    ("fifth", "failing", "result", "author"),
+    [
+        ("victim.test", (), "permerror", "victim.test"),
+        ("d4.test", ("victim.test",), "fail", "victim.test"),
+        ("victim.test", ("lax.test",), "permerror", "victim.test"),
+        ("victim.test", ("silent.test",), "permerror", "victim.test"),
+    ],
+    ids=["a crowd hides nobody", "a strict failure is heard", "a lax one is not", "nor a silent one"],
+)
+def test_beyond_four_author_domains_nothing_passes(
+    fifth: str, failing: tuple[str, ...], result: str, author: str
+) -> None:
+    good = [f"d{n}.test" for n in range(4 - len(failing))]
+    records = dict.fromkeys((*good, "d4.test", "lax.test"), "v=DMARC1; p=none")
+    zone = Zone({**records, "victim.test": "v=DMARC1; p=reject"}, silent=frozenset({"silent.test"}))
+    domains = [*good, *failing, fifth]
+    found = decisive(asyncio.run(evaluate(domains, Proven(dkim_domains=tuple(good)), zone, timeout_s=1)))
+    assert (found.result, found.from_domain) == (result, author)
+
+
 @pytest.mark.threat("J13")
 def test_a_thousand_identifiers_cost_few_questions() -> None:
     zone = Zone({"a.test": "v=DMARC1; p=reject; psd=n"})

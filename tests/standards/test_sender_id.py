@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.shared_data import SHARED
 
 from gatepost.message.headers import HeaderField, HeaderIndex
-from gatepost.standards.sender_id import Reason, find_pra, mailboxes, result_of
+from gatepost.standards.sender_id import Reason, find_pra, result_of
 from gatepost.standards.spf import Answer, NoRecord
 from gatepost.standards.spf_record import Result
 
@@ -51,6 +51,10 @@ RULES = [
     ("a folded field", "From: Ann\n <a@a.test>\n", "a@a.test", "from"),
     ("an address in Unicode", "From: <ä@a.test>\n", "ä@a.test", "from"),
     ("an IDN", "From: <a@ä.test>\n", "a@xn--4ca.test", "from"),
+    ("a name with a comma that is not quoted", "From: Ann, Bob <a@a.test>\n", "a@a.test", "from"),
+    ("an address and what is none", "From: a@@a.test, b@b.test\n", None, "from"),
+    ("a comma in a domain", "From: <a@a,test>\n", "a@a", "from"),
+    ("a group", "From: Club: a@a.test;\n", "a@a.test", "from"),
     ("two in angle brackets", "From: <a@a.test> <b@b.test>\n", None, "from"),
 ]  # fmt: skip
 
@@ -101,7 +105,6 @@ _PIECES = st.sampled_from(
 
 @given(st.lists(_PIECES, max_size=60).map("".join))
 def test_any_list_of_mailboxes_is_read(value: str) -> None:
-    assert all(mailboxes(value))
     field = HeaderField(b"from", value.encode("utf-8", "surrogateescape"))
     found = find_pra([field])
     assert found.address is None or found.address.domain

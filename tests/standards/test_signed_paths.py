@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,15 @@ def test_a_forwarded_return_path_leads_back() -> None:
 def test_how_long_it_does(days: int, good: bool) -> None:
     path = SRS.forwarded(ANN, NOW)
     assert SRS.original(path, NOW + days * DAY_S) == (ANN if good else PathProblem.EXPIRED)
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted", "good"), [(8, 8, True), (12, 8, True), (8, 12, False), (6, 6, True)]
+)
+def test_a_hash_shorter_than_wanted_is_not_believed(made: int, wanted: int, good: bool) -> None:
+    path = replace(SRS, hash_chars=made).forwarded(ANN, NOW)
+    assert path.local.index("=", 5) - 5 == made
+    assert replace(SRS, hash_chars=wanted).original(path, NOW) == (ANN if good else PathProblem.FORGED)
 
 
 @pytest.mark.threat("L14")

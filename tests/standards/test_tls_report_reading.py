@@ -11,6 +11,10 @@ from gatepost.standards.report_files import UnreadableReport, documents
 from gatepost.standards.tls_report_reading import POLICIES_LIMIT, read_tls_report
 
 SAMPLES = SHARED / "dmarc/tlsrpt"
+TLS = b"""{"organization-name": "There", "report-id": "7", "date-range": {"start-datetime": "a", "end-datetime": "b"},
+"policies": [{"policy": {"policy-type": "sts", "policy-domain": "gate.test"}, "summary":
+{"total-successful-session-count": 5, "total-failure-session-count": 2},
+"failure-details": [{"result-type": "certificate-expired", "failed-session-count": 2}]}]}"""
 
 
 def test_the_samples_of_others() -> None:

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gatepost.config.certificates import dns_names, emails, first_certificate
+from gatepost.config.certificates import dns_names, emails, first_certificate, issuer_of
 from gatepost.config.files import secret_problem
 from gatepost.model.certificate import PeerCertificate
 from gatepost.model.fault import WorldFault
@@ -53,6 +53,7 @@ class ServerContext(ssl.SSLContext):
     """What a login is bound to (`end_point_of`)."""
     names: tuple[str, ...] = ()
     """The DNS names it is for, lower case, "*.example.com" among them."""
+    issuer: str = ""
     expires_at: float = 0.0
     """Seconds since the epoch."""
 
@@ -74,6 +75,7 @@ def server_context(pair: Pair, options: ServerOptions) -> ServerContext:
         certificate = first_certificate(file)
         context.end_point = end_point_of(certificate)
         context.names = dns_names(certificate)
+        context.issuer = issuer_of(certificate)
         context.expires_at = certificate.not_valid_after_utc.timestamp()
         if options.ask != "no":
             file = options.ca_file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -142,14 +142,20 @@ def _ldap(directory: Directory) -> Iterator[Listed]:
 
 def _of_entry(entry: LdapEntry, attributes: tuple[str, ...], flag: str) -> Iterator[Listed]:
     needs = bool(flag) and b"TRUE" in (v.upper() for v in entry.attributes.get(flag.lower(), ()))
+    for text in mail_addresses(entry, attributes):
+        yield Listed(text, needs)
+
+
+def mail_addresses(entry: LdapEntry, attributes: Iterable[str]) -> Iterator[str]:
+    """The values of these attributes; of those with a scheme (SMTP:, sip:) only those of smtp."""
     for name in attributes:
         for value in entry.attributes.get(name.lower(), ()):
             text = value.decode("utf-8", "replace").strip()
             scheme, colon, rest = text.partition(":")
             if not colon or '"' in scheme or "@" in scheme:
-                yield Listed(text, needs)
+                yield text
             elif scheme.lower() == "smtp":
-                yield Listed(rest, needs)
+                yield rest
 
 
 def connect_to_any(servers: tuple[str, ...], *, tls: str, ca_file: str, timeout_s: float) -> LdapConnection:

@@ -1,11 +1,11 @@
-"""Changes of a zone on its own server, by RFC 2136 with a TSIG key (RFC 8945)."""
+"""Changes of a zone on its own server, by RFC 2136, signed with a TSIG key (RFC 8945) or by Kerberos (RFC 3645)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import dns.exception
 import dns.message
@@ -56,6 +56,26 @@ def parse_key(text: str) -> TsigKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """How messages to one server are signed. reads: questions, too; servers that do it for changes only refuse them."""
+
+    ring: Any
+    """dnspython's keyring."""
+    name: dns.name.Name
+    algorithm: dns.name.Name
+    reads: bool = True
+
+    @classmethod
+    def by_key(cls, key: TsigKey) -> Signing:
+        """Raises WorldFault."""
+        try:
+            ring = dns.tsigkeyring.from_text({key.name: key.secret})
+            return cls(ring=ring, name=dns.name.from_text(key.name), algorithm=key.algorithm)
+        except (ValueError, dns.exception.DNSException) as error:
+            raise WorldFault(f"the key {key.name} cannot be used: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One record that should be there.
 
@@ -72,25 +92,19 @@ class Change:
 class ZoneServer:
     """The server that takes a zone's changes. Blocks; every method raises WorldFault."""
 
-    def __init__(self, host: str, port: int, key: TsigKey) -> None:
+    def __init__(self, host: str, port: int, signing: Signing) -> None:
         self._host = host
         self._port = port
-        try:
-            self._ring = dns.tsigkeyring.from_text({key.name: key.secret})
-        except (ValueError, dns.exception.DNSException) as error:
-            raise WorldFault(f"the key {key.name} cannot be used: {error}") from error
-        self._key = key
+        self._signing = signing
 
     def apply(self, zone: str, changes: Sequence[Change]) -> list[str]:
         """All changes in one update, or none; what was done, in words.
 
         What is there is read from the server first, and the update holds only while that is so.
         """
+        signing = self._signing
         update = dns.update.UpdateMessage(
-            zone,
-            keyring=self._ring,
-            keyname=dns.name.from_text(self._key.name),
-            keyalgorithm=self._key.algorithm,
+            zone, keyring=signing.ring, keyname=signing.name, keyalgorithm=signing.algorithm
         )
         done: list[str] = []
         held: dict[tuple[str, str], dns.rrset.RRset | None] = {}
@@ -112,7 +126,8 @@ class ZoneServer:
 
     def _there(self, name: str, kind: str) -> dns.rrset.RRset | None:
         question = dns.message.make_query(name, kind, flags=0)
-        question.use_tsig(self._ring, self._key.name, algorithm=self._key.algorithm)
+        if self._signing.reads:
+            question.use_tsig(self._signing.ring, self._signing.name, algorithm=self._signing.algorithm)
         answer = self._asked(question)
         if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             raise WorldFault(
@@ -122,12 +137,15 @@ class ZoneServer:
         return next((rrset for rrset in answer.answer if rrset.rdtype == wanted), None)
 
     def _asked(self, message: dns.message.Message) -> dns.message.Message:
-        try:
-            return dns.query.tcp(message, self._host, port=self._port, timeout=TIMEOUT_S)
-        except (OSError, EOFError, dns.exception.DNSException) as error:
-            raise WorldFault(
-                f"{self._host} port {self._port}: {str(error) or type(error).__name__}"
-            ) from error
+        return asked(message, self._host, self._port)
+
+
+def asked(message: dns.message.Message, host: str, port: int) -> dns.message.Message:
+    """The answer, by TCP. Raises WorldFault."""
+    try:
+        return dns.query.tcp(message, host, port=port, timeout=TIMEOUT_S)
+    except (OSError, EOFError, dns.exception.DNSException) as error:
+        raise WorldFault(f"{host} port {port}: {str(error) or type(error).__name__}") from error
 
 
 _RACES: Final = (dns.rcode.NXRRSET, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN)

@@ -7,11 +7,11 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gatepost.adapters.dialer import DialedWire, LoopDialer
 from gatepost.model.fault import Fault, WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.ports.https import Fetched, HttpsRequest
 from gatepost.ports.resolver import Resolver
+from gatepost.ports.wire import Dialer, OutgoingWire
 from gatepost.protocol.http_client import HttpAnswer, HttpExchange
 
 _ADDRESSES_TRIED: Final = 4
@@ -24,7 +24,7 @@ class HttpsAsker:
     def __init__(
         self,
         resolver: Resolver,
-        dialer: LoopDialer,
+        dialer: Dialer,
         *,
         ca_file: str,
         is_public: Callable[[str], bool] = lambda _: True,
@@ -90,7 +90,7 @@ class HttpsAsker:
         finally:
             wire.close()
 
-    async def _connected(self, request: HttpsRequest) -> DialedWire:
+    async def _connected(self, request: HttpsRequest) -> OutgoingWire:
         url, timeout_s = request.url, request.timeout_s
         found = await self._addresses(url.host, timeout_s)
         addresses = [a for a in found if not request.public_only or self._is_public(a)]

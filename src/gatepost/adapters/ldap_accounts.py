@@ -12,7 +12,7 @@ from typing import Final
 
 from gatepost.adapters.accounts import FileAccounts, name_problem, password_problem
 from gatepost.adapters.directory_sources import connect_to_any, secret_of
-from gatepost.adapters.ldap import LdapConnection, ldap_filter
+from gatepost.adapters.ldap import LdapConnection, LdapEntry, ldap_filter
 from gatepost.config.login_settings import LdapLogins
 from gatepost.model.account import ScramKeys, folded_user
 from gatepost.model.fault import WorldFault
@@ -77,17 +77,7 @@ class LdapAccounts:
 
     def _found_and_bound(self, connection: LdapConnection, user: str, password: str) -> bool:
         settings = self._settings
-        if settings.bind_dn and not connection.bind(settings.bind_dn, secret_of(settings.password_file)):
-            raise WorldFault(
-                f"the directory does not let {settings.bind_dn} in: wrong bind-dn or password-file"
-            )
-        try:
-            wanted = ldap_filter(settings.filter.replace(_PLACE, filter_text(user)))
-        except ValueError as error:
-            raise WorldFault(str(error)) from error
-        found = list(
-            connection.search(settings.base, wanted, (), page_entries=2, entries_limit=_ENTRIES_LIMIT)
-        )
+        found = entries_of(connection, settings, user, ())
         if len(found) != 1:
             # For nobody the directory is asked as for somebody: it takes as long (threats E07).
             connection.bind(f"cn=gatepost-{secrets.token_hex(8)},{settings.base}", secrets.token_hex(16))
@@ -103,6 +93,21 @@ class LdapAccounts:
         self._good.move_to_end(mark)
         while len(self._good) > self._settings.cache_entries:
             self._good.popitem(last=False)
+
+
+def entries_of(
+    connection: LdapConnection, settings: LdapLogins, user: str, attributes: tuple[str, ...]
+) -> list[LdapEntry]:
+    """Who the user may be. More than one is nobody. Raises WorldFault."""
+    if settings.bind_dn and not connection.bind(settings.bind_dn, secret_of(settings.password_file)):
+        raise WorldFault(f"the directory does not let {settings.bind_dn} in: wrong bind-dn or password-file")
+    try:
+        wanted = ldap_filter(settings.filter.replace(_PLACE, filter_text(user)))
+    except ValueError as error:
+        raise WorldFault(str(error)) from error
+    return list(
+        connection.search(settings.base, wanted, attributes, page_entries=2, entries_limit=_ENTRIES_LIMIT)
+    )
 
 
 class JoinedAccounts:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import apsw
 
-from gatepost.adapters.sqlite_schema import migrate
-from gatepost.model.fault import WorldFault
+from gatepost.adapters.sqlite_files import DamagedFile, make, set_up, told
 from gatepost.ports.memory_shared import Kept, summed
 
 APPLICATION_ID: Final = 0x47615332  # "GaS2"
@@ -71,22 +68,25 @@ class Exchange(NamedTuple):
     """Everything there is, not only what changed."""
 
 
-class DamagedFile(WorldFault):
-    """The file is no database, or no longer a sound one."""
-
-
 class SharedFile:
     """One connection, used by one thread. Raises DamagedFile or WorldFault, from every method."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._seen = -1
-        with _told(path):
-            _make(path)
+        with told(path):
+            make(path)
             self._database = apsw.Connection(str(path), statementcachesize=32)
         try:
-            with _told(path):
-                _set_up(self._database)
+            with told(path):
+                set_up(
+                    self._database,
+                    application_id=APPLICATION_ID,
+                    migrations=MIGRATIONS,
+                    busy_ms=BUSY_MS,
+                    checkpoint_pages=_CHECKPOINT_PAGES,
+                    what="a file of shared state",
+                )
                 self.inode = path.stat().st_ino
         except BaseException:
             self._database.close()
@@ -96,7 +96,7 @@ class SharedFile:
 
     def exchange(self, writes: Mapping[Place, Write], *, now: float, limits: Mapping[str, int]) -> Exchange:
         """Read what others wrote, then write ours, in one transaction. limits: of the spaces to be pruned."""
-        with _told(self.path):
+        with told(self.path):
             if not writes and not limits and self._version == self._database.pragma("data_version"):
                 return Exchange({}, whole=False)
             self._database.execute("BEGIN IMMEDIATE" if writes or limits else "BEGIN")
@@ -200,64 +200,6 @@ class SharedFile:
         return row[0]
 
 
-def set_aside(path: Path, inode: int, *, now: float) -> Path | None:
-    """Give a damaged file another name, with what belongs to it; None when another process did already.
-
-    inode: of the file that was found damaged. Raises OSError.
-    """
-    with open(path.with_suffix(".lock"), "a", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            if inode and path.stat().st_ino != inode:
-                return None
-        except FileNotFoundError:
-            return None
-        aside = path.with_name(f"{path.name}.damaged-{int(now)}")
-        for ending in ("-wal", "-shm", ""):  # the log first: a new file must never meet it
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(f"{path}{ending}", f"{aside}{ending}")
-        return aside
-
-
-def _make(path: Path) -> None:
-    """An empty file (0600) of whoever has the directory, so that root's command line keeps nobody out."""
-    if path.exists():
-        return
-    for place in (path.parent, path):
-        if place is path:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        else:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            owner = place.parent.stat()
-            os.chown(place, owner.st_uid, owner.st_gid)
-
-
-def _set_up(database: apsw.Connection) -> None:
-    database.set_busy_timeout(BUSY_MS)
-    fresh = database.pragma("user_version") == 0 and database.pragma("application_id") == 0
-    if not fresh and database.pragma("application_id") != APPLICATION_ID:
-        raise DamagedFile("it is not a file of shared state")
-    database.execute("PRAGMA journal_mode = WAL").fetchall()
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}").fetchall()
-    _prepare(database)
-
-
-def _prepare(database: apsw.Connection) -> None:
-    """Two processes may find a new file at the same moment: one makes the tables."""
-    if database.pragma("user_version") == len(MIGRATIONS):
-        return
-    database.execute("BEGIN IMMEDIATE")
-    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    database.execute("COMMIT")
-    try:
-        migrate(database, MIGRATIONS)
-    except apsw.SQLError:
-        if database.pragma("user_version") != len(MIGRATIONS):
-            raise
-
-
 def _kept(expires_at: object, value: object, counts: object, counted_at: object) -> Kept:
     if not isinstance(expires_at, float | int) or not isinstance(counted_at, float | int):
         raise DamagedFile("an entry's times are no numbers")
@@ -267,13 +209,3 @@ def _kept(expires_at: object, value: object, counts: object, counted_at: object)
             raise DamagedFile("an entry's counts are no numbers")
         numbers = struct.unpack(f"<{len(counts) // 8}d", counts)
     return Kept(float(expires_at), value if isinstance(value, bytes) else None, numbers, float(counted_at))
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise DamagedFile(f"{path} is damaged: {error}") from error
-    except (apsw.Error, OSError) as error:
-        raise WorldFault(f"{path} cannot be used: {error}") from error

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from gatepost.adapters.shared_file import DamagedFile, Place, SharedFile, Write, set_aside
+from gatepost.adapters.shared_file import Place, SharedFile, Write
+from gatepost.adapters.sqlite_files import DamagedFile, set_aside
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Log
 from gatepost.ports.memory_shared import (
@@ -62,9 +63,9 @@ class SharedStore:
         self._reopen_at = 0.0
         self.problem = ""
         """Why others do not see what this process does, nor it what they do; "" when they do."""
-        self._exchange()  # before anybody asks: what was known is known
-        self._thread = threading.Thread(target=self._run, name="shared-state", daemon=True)
-        self._thread.start()
+        self.exchange()  # before anybody asks: what was known is known
+        self._thread: threading.Thread | None = None
+        self.begin_thread()
 
     def get(self, space: str, key: str) -> bytes | None:
         """As SharedState."""
@@ -124,7 +125,13 @@ class SharedStore:
         with self._wake:
             self._closing = True
             self._wake.notify_all()
-        self._thread.join(timeout=CLOSE_PATIENCE_S)
+        if self._thread is not None:
+            self._thread.join(timeout=CLOSE_PATIENCE_S)
+
+    def begin_thread(self) -> None:
+        """Who exchanges with the file from now on."""
+        self._thread = threading.Thread(target=self._run, name="shared-state", daemon=True)
+        self._thread.start()
 
     def _keep(self, place: Place, write: Write) -> None:
         space, key = place
@@ -156,18 +163,23 @@ class SharedStore:
                     self._wake.wait(EXCHANGE_S)
                 closing = self._closing
             try:
-                self._exchange()
+                self.exchange()
             except Exception as error:  # noqa: BLE001  # the edge of a thread: it must live, and say what happened
                 self._log.write("error", "bug", place="shared-state", error=repr(error))
             with self._wake:
                 self._rounds += 1
                 self._wake.notify_all()
             if closing:
-                if self._file is not None:
-                    self._file.close()
+                self.let_go()
                 return
 
-    def _exchange(self) -> None:
+    def let_go(self) -> None:
+        """Of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def exchange(self) -> None:
         """One round. Whatever is wrong with the file, what waits keeps waiting."""
         now = self._now()
         if self._file is not None and self._file.is_replaced():

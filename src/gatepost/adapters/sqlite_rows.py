@@ -12,6 +12,7 @@ import msgspec
 from gatepost.model.address import Address
 from gatepost.model.content import BodyForm, Content, SpooledBody
 from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
+from gatepost.model.proof import NOT_PROVEN, ProvenBy, ReturnPathProof
 from gatepost.model.queued import (
     Accept,
     Change,
@@ -221,6 +222,8 @@ def _rest(mail: QueuedMail, unusual: tuple[str, str] | None) -> bytes:
             mail.authenticated,
             mail.is_notice,
             int(mail.priority),
+            mail.proof.by.value,
+            mail.proof.detail,
         )
     )
 
@@ -266,7 +269,13 @@ def mail_from_row(row: Sequence[Any], recipients: tuple[QueuedRecipient, ...]) -
         authenticated=sure,
         is_notice=notice,
         priority=Priority(since_version_2[0]) if since_version_2 else Priority.NORMAL,
+        proof=_proof(*since_version_2[1:3]),
     )
+
+
+def _proof(by: str = ProvenBy.NOTHING.value, detail: str = "") -> ReturnPathProof:
+    """Of mail from before it was recorded: none. Raises ValueError."""
+    return ReturnPathProof(by=ProvenBy(by), detail=detail) if detail else NOT_PROVEN
 
 
 def _recipient_values(r: QueuedRecipient) -> tuple[Any, ...]:

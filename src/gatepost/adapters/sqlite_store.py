@@ -26,7 +26,8 @@ from gatepost.adapters.sqlite_recovery import (
 from gatepost.adapters.sqlite_rows import Settled, record_number
 from gatepost.adapters.sqlite_salvage import salvage
 from gatepost.adapters.sqlite_schema import migrate, open_for_reading, open_writer, quick_check
-from gatepost.config.settings import Queue, Records
+from gatepost.config.log_settings import Records
+from gatepost.config.settings import Queue
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import mail_id_text

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import setting
+from gatepost.facts.account_addresses import AccountAddresses
 from gatepost.facts.recipient_domain import RecipientDomain
-from gatepost.model.accepted_domains import DomainType
-from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
+from gatepost.model.sending_as import NOTHING_MORE, is_ours, may_send_as
 from gatepost.model.session import ClientKind, Rights, Session
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, DelayReply, Effect, Finding, Stage, Verdict
@@ -51,7 +52,7 @@ class RelayRestriction:
 
     name: ClassVar[str] = "relay-restriction"
     settings_type: ClassVar[type[AgentTable]] = Settings
-    needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.MAIL: (), Stage.RCPT: (RecipientDomain,)}
+    needs: Mapping[Stage, tuple[type, ...]] = {Stage.MAIL: (), Stage.RCPT: (RecipientDomain,)}
     when_unknown: ClassVar[Action] = Action.DEFER
     is_filter: ClassVar[bool] = False
     findings: ClassVar[tuple[Finding, ...]] = ()
@@ -61,12 +62,14 @@ class RelayRestriction:
         self._null_sender_recipients = settings.null_sender_recipients
         self._site = site
         self._silent = Verdict(agent=self.name)
+        if site.asks_for_addresses and site.knows_accounts:
+            self.needs = {**self.needs, Stage.MAIL: (AccountAddresses,)}
         self._tarpit: tuple[Effect, ...] = (DelayReply(site.tarpit_s),) if site.tarpit_s else ()
 
     def examine(self, mail: MailView, known: Known) -> Verdict:
         """At MAIL: the right to submit and the sender. At RCPT: the right to reach the recipient."""
         if mail.stage is Stage.MAIL:
-            return self._sender(mail)
+            return self._sender(mail, known)
         return self._recipient(mail, known)
 
     def _recipient(self, mail: MailView, known: Known) -> Verdict:
@@ -110,7 +113,7 @@ class RelayRestriction:
             return self._silent
         return Verdict.reject(self.name, NOT_A_MAILBOX, "a recipient without a domain is only postmaster")
 
-    def _sender(self, mail: MailView) -> Verdict:
+    def _sender(self, mail: MailView, known: Known) -> Verdict:
         session, sender = mail.session, mail.sender
         if Rights.SUBMIT not in session.rights:
             reply = LOG_IN_FIRST if self._site.offers_auth and not session.user else NOT_ALLOWED
@@ -121,9 +124,11 @@ class RelayRestriction:
                 effects=self._tarpit_for(session),
                 unless="the client had the right submit",
             )
-        if sender.is_null or self._may_use(sender, session):
+        given = known.get(AccountAddresses)
+        more = given.keys if given is not None else NOTHING_MORE
+        if sender.is_null or may_send_as(sender, session, self._site, more):
             return self._silent
-        right = "own-domain-sender" if self._is_ours(sender) else "any-sender"
+        right = "own-domain-sender" if is_ours(sender, self._site) else "any-sender"
         return Verdict.reject(
             self.name,
             SENDER_NOT_YOURS,
@@ -131,25 +136,6 @@ class RelayRestriction:
             effects=self._tarpit_for(session),
             unless=f"the client had the right {right}, or were the owner of the address",
         )
-
-    def _may_use(self, sender: Address, session: Session) -> bool:
-        wanted = Rights.OWN_DOMAIN_SENDER if self._is_ours(sender) else Rights.ANY_SENDER
-        return wanted in session.rights or self._owns(session.user, sender)
-
-    def _is_ours(self, sender: Address) -> bool:
-        return self._site.accepted_domains.type_of(sender.domain) is DomainType.AUTHORITATIVE
-
-    def _owns(self, user: str, sender: Address) -> bool:
-        """Whether the account is the address, its local part in an authoritative domain, or was given it (E11)."""
-        if not user:
-            return False
-        given = self._site.sender_addresses.get(folded_user(user))
-        if given is not None and (sender.key in given or f"*@{sender.domain}" in given):
-            return True
-        local, at, domain = user.rpartition("@")
-        if not at:
-            return self._is_ours(sender) and Address(user, sender.domain).key == sender.key
-        return bool(local) and Address(local, domain.lower()).key == sender.key
 
     def _is_more_than_a_bounce(self, mail: MailView) -> bool:
         accepted = len(mail.envelope.recipients) if mail.envelope is not None else 0

@@ -28,7 +28,7 @@ from gatepost.model.queued import MailState
 def command() -> None:
     """See and change mail that was given up without a notice.
 
-    What fails ends here when its sender may not be told: a sender nobody has authenticated
+    What fails ends here when its sender may not be told: a sender nobody vouches for
     (notices.to), the null sender, a notice of ours.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import click
 
@@ -13,6 +13,8 @@ from gatepost.cli.front import EXIT_NO, EXIT_WORLD, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
 from gatepost.control.dkim_keys import KeyKind, compared, new_key, zone_lines
 from gatepost.standards.dkim_sign import SigningKey, pem_of, txt_strings
+
+NO_KEY: Final = "no domain has a key: `gatepost dkim keygen`"
 
 
 @click.group()
@@ -92,9 +94,7 @@ def show(face: Face, as_json: bool) -> None:
     if as_json:
         say_json([dict(zip(("domain", "selector", "type", "state"), row, strict=True)) for row in rows])
         return
-    say_table(
-        ("DOMAIN", "SELECTOR", "TYPE", "STATE"), rows, empty="no domain has a key: `gatepost dkim keygen`"
-    )
+    say_table(("DOMAIN", "SELECTOR", "TYPE", "STATE"), rows, empty=NO_KEY)
 
 
 @command.command()
@@ -109,6 +109,8 @@ def records(face: Face, domain: str | None, as_json: bool) -> None:
         return
     for _, key in keys:
         say(zone_lines(key))
+    if not keys:
+        say(NO_KEY)
 
 
 @command.command()
@@ -126,7 +128,7 @@ def check(face: Face, domain: str | None, as_json: bool) -> None:
         say_table(
             ("NAME", "STATE", "DNS"),
             [(p.name, s, p.problem or "as it should be") for s, p in found],
-            empty="no domain has a key",
+            empty=NO_KEY,
         )
     if any(p.problem and not p.unknown for _, p in found):
         raise click.exceptions.Exit(EXIT_NO)

@@ -85,6 +85,12 @@ def survey(face: Face, domain: str, selectors: tuple[str, ...], ours: tuple[str,
 @click.option("--dmarc-to", default="", help="Mail address for DMARC reports.")
 @click.option("--mta-sts", type=click.Choice(["enforce", "testing", "none"]), help="Make an MTA-STS policy.")
 @click.option("--tls-reports-to", default="", help="Mail address for TLS reports: make a TLS-RPT record.")
+@click.option(
+    "--dkim/--no-dkim",
+    default=True,
+    show_default=True,
+    help="The keys of [dkim-signing] for the domain, too.",
+)
 @click.option("--tlsa", is_flag=True, help="Make TLSA records of our receive connectors' certificates.")
 @_selectors
 @_ours
@@ -93,13 +99,19 @@ def survey(face: Face, domain: str, selectors: tuple[str, ...], ours: tuple[str,
 @click.option(
     "--key-file", default="", metavar="PATH", help="For --publish: a TSIG key as tsig-keygen writes it."
 )
+@click.option(
+    "--kerberos",
+    default="",
+    metavar="NAME",
+    help="For --publish: instead of a key a Kerberos ticket (kinit) for the server of this name, as Windows DNS wants.",
+)
 @click.option("--zone", default="", help="For --publish: the zone, when it cannot be looked up.")
 @json_option
 @click.pass_obj
 def wizard(face: Face, /, domain: str, as_json: bool, **given: Any) -> None:
     """Make the records a domain should publish, from a few answers: as zone file lines and as dnscmd lines."""
-    if given["publish"] and not (given["server"] and given["key_file"]):
-        click.echo("gatepost: --publish needs --server and --key-file", err=True)
+    if given["publish"] and not (given["server"] and bool(given["key_file"]) != bool(given["kerberos"])):
+        click.echo("gatepost: --publish needs --server, and --key-file or --kerberos", err=True)
         raise click.exceptions.Exit(EXIT_USAGE)
     desk = _desk(face)
     found = desk.survey(domain, selectors=given["selectors"], addresses=given["ours"])
@@ -128,7 +140,13 @@ def wizard(face: Face, /, domain: str, as_json: bool, **given: Any) -> None:
         if lookups > SPF_LOOKUPS_LIMIT:
             click.echo("gatepost: nothing was published: the SPF record would be an error", err=True)
             raise click.exceptions.Exit(EXIT_NO)
-        done = desk.publish(made, zone=zone, server=given["server"], key_file=given["key_file"])
+        done = desk.publish(
+            made,
+            zone=zone,
+            server=given["server"],
+            key_file=given["key_file"],
+            kerberos=given["kerberos"],
+        )
         say("\n".join(done) if done else "Nothing to change: everything is there.")
 
 
@@ -211,7 +229,17 @@ def _answers(face: Face, found: Survey, given: dict[str, Any]) -> Answers:
         sts=given["mta_sts"] or "",
         tls_reports_to=given["tls_reports_to"],
         tlsa=_tlsa(face, found) if given["tlsa"] else (),
+        dkim=_dkim(face, found) if given["dkim"] else (),
     )
+
+
+def _dkim(face: Face, found: Survey) -> tuple[tuple[str, str], ...]:
+    """Selector and record of each key of the domain. Raises WorldFault when a file cannot be read."""
+    settings = face.configuration.settings
+    if found.domain not in {name.lower().rstrip(".") for name in settings.dkim_signing.domains}:
+        return ()
+    keys = face.world.dkim_keys(settings)
+    return tuple((key.selector, key.record) for _, key in keys if key.domain == found.domain)
 
 
 def _tlsa(face: Face, found: Survey) -> tuple[tuple[str, str], ...]:
@@ -230,7 +258,7 @@ def _show(found: Survey) -> None:
     say(f"{found.domain}: zone {found.zone or 'unknown'} ({dnssec})")
     for kind, lines in found.as_lines().items():
         for line in lines:
-            say(f"  {kind:18}  {line}")
+            say(f"  {kind:18}  {line}{'(nothing)' if line.endswith(': ') else ''}")
     if found.spf_lookups:
         say(f"  {'SPF look-ups':18}  {found.spf_lookups} of {SPF_LOOKUPS_LIMIT}")
     for problem in found.problems:

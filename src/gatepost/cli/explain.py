@@ -9,7 +9,7 @@ import click
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
 from gatepost.cli.selection import MailIdType
-from gatepost.cli.shown import RECORD_HEADS, record_json, record_row
+from gatepost.cli.shown import RECORD_HEADS, record_json, record_row, why_silent
 from gatepost.control.mails import dossier_of, records_of
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import mail_id_text
@@ -56,3 +56,5 @@ def command(face: Face, mail_id: int, as_json: bool) -> None:
     if records:
         say()
         say_table(RECORD_HEADS, [record_row(record) for record in reversed(records)], empty="")
+    for why in why_silent(reversed(records)):
+        say(f"became a dead letter at {why}")

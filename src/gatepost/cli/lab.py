@@ -15,7 +15,8 @@ def command(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 
     Needs no configuration and touches nothing of the machine but a directory of its own. --help says more.
 
-    `gatepost lab fault-proxy` passes TCP connections on and spoils them, for drills; its --help says how.
+    For drills, with a --help of their own: `gatepost lab fault-proxy` passes TCP connections on and spoils them;
+    `gatepost lab dns` answers DNS questions from a zone text, and fails where it is told to.
     """
     face: Face = ctx.obj
     ctx.exit(face.world.lab(arguments))

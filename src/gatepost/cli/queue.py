@@ -25,7 +25,7 @@ from gatepost.cli.selection import (
     list_mails,
     selecting,
 )
-from gatepost.cli.shown import mail_json, mail_lines
+from gatepost.cli.shown import mail_json, mail_lines, why_silent
 from gatepost.control.commands import (
     RemoveMail,
     ResumeHop,
@@ -36,14 +36,16 @@ from gatepost.control.commands import (
     SuspendMail,
 )
 from gatepost.control.links import tell_all
-from gatepost.control.mails import content_of, mail_of, summary_of
+from gatepost.control.mails import content_of, mail_of, records_of, summary_of
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import MailState
-from gatepost.ports.store import StoreReader
+from gatepost.ports.store import RecordFilter, StoreReader
+from gatepost.records.tracking import Event
 
 _COPY_BYTES = 1 << 20
+_GRAVES_SHOWN = 10
 
 
 @click.group()
@@ -114,13 +116,19 @@ def show(face: Face, mail_id: int, headers: bool, as_json: bool) -> None:
     with face.world.readers(face.configuration.settings) as readers:
         mail = mail_of(readers, mail_id)
         content = content_of(readers, mail_id) if mail and headers else None
+        graves = (
+            records_of(readers, RecordFilter(mail_id=mail_id, event=Event.BADMAIL.value), limit=_GRAVES_SHOWN)
+            if mail
+            else []
+        )
     if mail is None:
         not_here(mail_id)
     head = content[1].head.decode("utf-8", "replace") if content else ""
     if as_json:
-        say_json({**mail_json(mail), **({"headers": head} if headers else {})})
+        silent = {"no_notice": list(why_silent(graves))} if graves else {}
+        say_json({**mail_json(mail), **silent, **({"headers": head} if headers else {})})
         return
-    for name, value in mail_lines(mail):
+    for name, value in (*mail_lines(mail), *(("dead since", why) for why in why_silent(graves))):
         say(f"{name:<14}{value}".replace("\n", " "))
     if head:
         say()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from gatepost.cli.output import octets, when
 from gatepost.model.address import Address
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import QueuedMail, QueuedRecipient, StoredRecord
+from gatepost.records.tracking import Event
 
 MAIL_HEADS: Final = (
     "ID",
@@ -58,6 +60,7 @@ def mail_json(mail: QueuedMail) -> dict[str, Any]:
         "message_id": mail.message_id,
         "subject": mail.subject,
         "scl": mail.scl,
+        "return_path": who_vouches(mail),
         "notice": mail.is_notice,
         "priority": mail.priority.name.lower(),
         "recipients": [_recipient_json(r) for r in mail.recipients],
@@ -78,6 +81,7 @@ def mail_lines(mail: QueuedMail) -> list[tuple[str, str]]:
         ("subject", mail.subject or "-"),
         ("size", octets(mail.size_bytes)),
         ("scl", str(mail.scl)),
+        ("return path", who_vouches(mail)),
         ("priority", mail.priority.name.lower()),
     ]
     for r in mail.recipients:
@@ -88,6 +92,21 @@ def mail_lines(mail: QueuedMail) -> list[tuple[str, str]]:
         if r.last_reply:
             lines.append(("", r.last_reply))
     return lines
+
+
+def who_vouches(mail: QueuedMail) -> str:
+    """Whether notices may go to the mail's return path, and why."""
+    if not mail.sender.domain:
+        return "there is nobody to tell"
+    return "of a client that is known" if mail.authenticated else str(mail.proof)
+
+
+def why_silent(records: Iterable[StoredRecord]) -> Iterator[str]:
+    """Of dead letters: why nobody was told."""
+    for record in records:
+        if record.event == Event.BADMAIL.value:
+            why = record_json(record).get("custom-data")
+            yield f"{when(record.at)}: {why or 'nobody remembers why'}"
 
 
 def _recipient_json(recipient: QueuedRecipient) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from gatepost.cli.certificate_status import certificate_json, certificates_of, say_certificates
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table, span
 from gatepost.cli.provider_status import provider_lines
@@ -22,7 +23,7 @@ _HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "PRESSURE", "TAKES
 @json_option
 @click.pass_obj
 def command(face: Face, as_json: bool) -> None:
-    """Show whether the gateway runs, how its workers and connectors are, and what waits.
+    """Show whether the gateway runs, how its workers, connectors and certificates are, and what waits.
 
     Exit status 1 when it is down, when a worker does not answer, and when one takes no mail.
     """
@@ -44,6 +45,7 @@ def command(face: Face, as_json: bool) -> None:
                 "running": bool(workers),
                 "waiting_recipients": waiting,
                 "workers": [_json(w) for w in workers],
+                "certificates": [certificate_json(one, face.world.now()) for one in certificates_of(workers)],
                 "missing": [life.worker for life in missing],
             }
         )
@@ -56,6 +58,7 @@ def command(face: Face, as_json: bool) -> None:
         for life in missing:
             often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""
             say(f"worker {life.worker} does not answer{often}")
+        say_certificates(workers, now=now, warning_s=settings.server.certificate_warning_s)
     else:
         say("the gateway does not run")
     if not as_json:

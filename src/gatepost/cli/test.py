@@ -9,6 +9,7 @@ import click
 from gatepost.cli.dmarc_check import dmarc
 from gatepost.cli.front import EXIT_NO, EXIT_WORLD, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
+from gatepost.cli.test_mail import mail
 from gatepost.config.networks import is_ip
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
 
 
 command.add_command(dmarc)
+command.add_command(mail)
 
 
 @command.command()

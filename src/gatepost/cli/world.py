@@ -15,8 +15,11 @@ if TYPE_CHECKING:  # so that `gatepost --help` does not load the gateway
     from gatepost.control.dns_wizard import Plan
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.control.played import Played
+    from gatepost.control.scenario import Script
     from gatepost.facts.provider_desk import ProviderAnswer
     from gatepost.ports.lists import AddressLists
+    from gatepost.ports.report_book import ReportBook
     from gatepost.ports.resolver import LookedUp, Lookup, RecordType
     from gatepost.ports.shared import SharedState
     from gatepost.ports.store import StoreReader
@@ -71,8 +74,8 @@ class DnsDesk(Protocol):
     def spf_lookups(self, domain: str, record: str) -> tuple[int, list[str]]:
         """How many look-ups a record would cost, and what is wrong with those it includes."""
 
-    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
-        """Change the zone on its server; what was done, in words."""
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str, kerberos: str = "") -> list[str]:
+        """Change the zone on its server; what was done, in words. kerberos: the server's name, instead of a key."""
 
     def history(self, domain: str) -> DnsHistory | None:
         """What the monitor has seen; None for a domain it never looked at."""
@@ -136,6 +139,14 @@ class DirectoryDesk(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDesk:
+    """Reports of others, for the administrator. own_domain: whether a domain is one of ours."""
+
+    book: ReportBook
+    own_domain: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlWorld:
     """Factories, so that a command pays only for what it uses."""
 
@@ -175,5 +186,12 @@ class ControlWorld:
     """TXT records by name."""
     dns: Callable[[Settings], DnsDesk]
     """Looks at the DNS, and changes zones."""
+    reports: Callable[[Settings], ReportDesk]
+    """Reports that others sent us."""
     now: Callable[[], float]
     """Seconds since the epoch, UTC."""
+    play: Callable[[str, Script, Mapping[str, Any]], Played]
+    """A scenario by the configuration of this path ("": a first one), with what the options say otherwise.
+
+    Raises ConfigurationErrors and WorldFault.
+    """

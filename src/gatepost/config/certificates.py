@@ -37,6 +37,22 @@ def dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(name.lower() for name in names.get_values_for_type(x509.DNSName)) if names else ()
 
 
+def issuer_of(certificate: x509.Certificate) -> str:
+    """Who signed it, for people: "Let's Encrypt, R11"; "" when that cannot be read."""
+    from cryptography.x509.oid import NameOID
+
+    try:
+        names = certificate.issuer
+        found = [
+            str(one.value)
+            for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
+            for one in names.get_attributes_for_oid(kind)
+        ]
+        return ", ".join(found) or names.rfc4514_string()
+    except ValueError:
+        return ""
+
+
 def emails(certificate: x509.Certificate) -> tuple[str, ...]:
     """Its mail addresses. Raises ValueError."""
     from cryptography import x509

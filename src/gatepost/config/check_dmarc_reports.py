@@ -18,6 +18,10 @@ def check_dmarc_reports(settings: Settings) -> Iterator[Complaint]:
     for name in ("organization", "contact"):
         if not getattr(reports, name).isprintable():
             yield Complaint(at=(*at, name), message="is more than one line of text")
+    if not reports.sender and reports.failure_reports != "off":
+        yield Complaint(
+            at=(*at, "failure-reports"), message="needs dmarc-reports.sender, which they are sent from"
+        )
     if not reports.sender or mistakes:
         return
     domain = reports.sender.rpartition("@")[2].lower()

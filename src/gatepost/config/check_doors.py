@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Final
 
-from gatepost.config.errors import Complaint
+from gatepost.config.errors import Complaint, closest, quoted
 from gatepost.config.networks import (
     Binding,
     is_everybody,
@@ -39,7 +39,26 @@ def check_doors(settings: Settings) -> Iterator[Complaint]:
         yield from _ranges(at, door)
         yield from _open_relay(at, door)
         yield from _nobody(at, door)
+        yield from _way_out((*at, "send-connector"), door.send_connector, settings)
     yield from _shared_bindings(settings)
+
+
+def _way_out(at: At, name: str, settings: Settings) -> Iterator[Complaint]:
+    if not name:
+        return
+    way = settings.send_connectors.get(name)
+    if way is None:
+        known = tuple(settings.send_connectors)
+        yield Complaint(
+            at=at,
+            message=f"there is no send connector {quoted(name)}",
+            accepted=known,
+            did_you_mean=closest(name, known),
+        )
+    elif not way.enabled:
+        yield Complaint(
+            at=at, message=f"{quoted(name)} is not enabled: mail goes as routing chooses", is_warning=True
+        )
 
 
 def bindings_of(door: ReceiveConnector) -> list[Binding]:

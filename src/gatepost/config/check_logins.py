@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gatepost.config.check_directories import check_ldap_login, check_ldap_servers
 from gatepost.config.errors import Complaint
@@ -21,13 +21,9 @@ def check_logins(settings: Settings) -> Iterator[Complaint]:
     yield from _accounts(settings)
     yield from _tokens(settings.users.tokens)
     yield from _ldap(settings)
-    for user, addresses in settings.users.addresses.items():
-        for number, address in enumerate(addresses):
-            if not is_mail_address(address):
-                yield Complaint(
-                    at=("users", "addresses", user, number),
-                    message=f"{address!r} is neither a mail address nor *@domain",
-                )
+    given = {"addresses": settings.users.addresses, "on-behalf-of": settings.users.on_behalf_of}
+    for name, users in given.items():
+        yield from _addresses(("users", name), users)
     for number, text in enumerate(settings.users.lockout.known_networks):
         try:
             parse_range(text)
@@ -35,6 +31,15 @@ def check_logins(settings: Settings) -> Iterator[Complaint]:
             yield Complaint(at=("users", "lockout", "known-networks", number), message=str(error))
     for name, door in settings.receive_connectors.items():
         yield from _mechanisms(name, door, has_tokens=bool(settings.users.tokens.sources))
+
+
+def _addresses(at: tuple[str, str], users: Mapping[str, tuple[str, ...]]) -> Iterator[Complaint]:
+    for user, addresses in users.items():
+        for number, address in enumerate(addresses):
+            if not is_mail_address(address):
+                yield Complaint(
+                    at=(*at, user, number), message=f"{address!r} is neither a mail address nor *@domain"
+                )
 
 
 def _mechanisms(name: str, door: ReceiveConnector, *, has_tokens: bool) -> Iterator[Complaint]:
@@ -61,6 +66,11 @@ def _ldap(settings: Settings) -> Iterator[Complaint]:
     if bool(ldap.user_dn) == bool(ldap.base):
         yield Complaint(
             at=at, message="needs either user-dn, the name that binds, or base, where it is searched for"
+        )
+    if ldap.address_attributes and not ldap.base:
+        yield Complaint(
+            at=(*at, "address-attributes"),
+            message="needs base (and bind-dn): a user that binds by user-dn alone is never searched for",
         )
     template = ("user-dn", ldap.user_dn) if ldap.user_dn else ("filter", ldap.filter)
     if "{user}" not in template[1]:

@@ -39,6 +39,8 @@ def check_ways_out(settings: Settings) -> Iterator[Complaint]:
         yield from _maildir(at, way)
         yield from _authentication(at, way)
         yield from _identity(at, way)
+        yield from _plain_words(at, way)
+        yield from _size(at, way, settings)
         if way.enabled:
             yield from _to_ourselves(at, way, settings)
     yield from _uncarried(settings)
@@ -70,6 +72,41 @@ def _address_spaces(at: At, way: SendConnector) -> Iterator[Complaint]:
         space = match[1].strip()
         if space not in ("*", "--") and (problem := name_problem(space.removeprefix("*."))):
             yield Complaint(at=(*at, "address-spaces", number), message=f"{text!r}: {problem}")
+
+
+def _plain_words(at: At, way: SendConnector) -> Iterator[Complaint]:
+    """Behind HELO there are no extensions."""
+    if not way.force_helo:
+        return
+    demanded = {
+        f'tls = "{way.tls}"': way.tls in _ENCRYPTED,
+        "user": bool(way.user),
+        f'delivery = "{way.delivery}"': way.delivery != "smtp",
+    }
+    for what, is_there in demanded.items():
+        if is_there:
+            yield Complaint(
+                at=(*at, "force-helo"),
+                message=f"stands beside {what}: whoever says HELO gets no TLS and no AUTH, and LMTP knows LHLO only",
+            )
+
+
+def _size(at: At, way: SendConnector, settings: Settings) -> Iterator[Complaint]:
+    """What we take for a domain of ours and cannot pass on becomes a notice, or a dead letter."""
+    limit = way.message_size_bytes
+    larger = [n for n, d in settings.receive_connectors.items() if d.limits.message_size_bytes > limit]
+    others = [w for w in settings.send_connectors.values() if w.enabled and w is not way]
+    for domain in settings.accepted_domains:
+        if not limit or not larger or not carries(way, domain.lower(), accepted=True):
+            continue
+        if not any(carries(w, domain.lower(), accepted=True) and not w.message_size_bytes for w in others):
+            yield Complaint(
+                at=(*at, "message-size"),
+                message=f"is less than receive-connectors.{larger[0]} takes, and mail for {domain} has no other way: "
+                "lower its limits.message-size, or larger mail is taken and then returned",
+                is_warning=True,
+            )
+            return
 
 
 def _next_hops(at: At, way: SendConnector) -> Iterator[Complaint]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 
@@ -30,6 +32,18 @@ class DmarcReports(Table):
         default=size(10, "MiB"),
         low=10_000,
         high=50 << 20,
+    )
+    failure_reports: Literal["off", "headers", "whole"] = setting(
+        "Reports of single mails that failed (RFC 9991), to domains that ask for them by ruf: headers: with the mail's "
+        "header fields but those that name recipients; whole: with small mails as they came. They tell strangers "
+        "about your mail",
+        default="off",
+    )
+    failure_reports_per_domain: int = setting(
+        "Most failure reports about one domain in a day (UTC), of all workers", default=20, low=1, high=10_000
+    )
+    failure_reports_per_day: int = setting(
+        "Most failure reports in a day (UTC), of all workers", default=500, low=1, high=100_000
     )
     address_rest_s: Duration = setting(
         "How long an address is left alone that refused a report, or whose domain does not want reports about "

@@ -51,13 +51,9 @@ class Limits(Table):
     )
     auth_line_bytes: Size = setting("Longest AUTH response line", default=size(12288), low=512, high=65536)
     connections: int = setting("Most sessions of this connector in one worker", default=5000, low=1)
-    connections_per_source: int = setting(
-        "Most sessions of one IPv4 address or IPv6 /64 in one worker", default=50, low=1
-    )
-    connections_per_network: int = setting(
-        "Most sessions of one IPv4 /24 or IPv6 /56 in one worker", default=100, low=1
-    )
-    connections_per_site: int = setting("Most sessions of one IPv6 /48 in one worker", default=200, low=1)
+    connections_per_source: int = setting("Most sessions of one IPv4 address or IPv6 /64", default=50, low=1)
+    connections_per_network: int = setting("Most sessions of one IPv4 /24 or IPv6 /56", default=100, low=1)
+    connections_per_site: int = setting("Most sessions of one IPv6 /48", default=200, low=1)
     source_share: int = setting(
         "Most sessions of one source as percent of those that are still free, at least one: the fuller the "
         "connector, the less for each; 100: not used",
@@ -72,27 +68,27 @@ class Limits(Table):
         high=90,
     )
     connection_rate: int = setting(
-        "New sessions of this connector in a minute in one worker after which more are turned away; 0: no limit",
+        "New sessions of this connector in a minute after which more are turned away; 0: no limit",
         default=6000,
         low=0,
     )
     connection_rate_per_source: int = setting(
-        "New sessions of one source in a minute in one worker after which more are turned away; 0: no limit",
+        "New sessions of one source in a minute after which more are turned away; 0: no limit",
         default=300,
         low=0,
     )
     message_rate_per_source: int = setting(
-        "Messages of one source in a minute in one worker after which MAIL is answered 421; 0: no limit",
+        "Messages of one source in a minute after which MAIL is answered 421; 0: no limit",
         default=600,
         low=0,
     )
     recipient_rate_per_source: int = setting(
-        "Recipients of one source in a minute in one worker after which RCPT is answered 450; 0: no limit",
+        "Recipients of one source in a minute after which RCPT is answered 450; 0: no limit",
         default=6000,
         low=0,
     )
     unknown_rate_per_source: int = setting(
-        "Unknown recipients of one source in a minute in one worker after which the session is closed; 0: no limit",
+        "Unknown recipients of one source in a minute after which the session is closed; 0: no limit",
         default=60,
         low=0,
     )

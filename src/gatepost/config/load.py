@@ -27,6 +27,7 @@ from gatepost.config.check_logins import check_logins
 from gatepost.config.check_notices import check_notices
 from gatepost.config.check_outbound_tls import check_dns_monitor, check_outbound_tls
 from gatepost.config.check_relays import check_relays
+from gatepost.config.check_reports import check_reports
 from gatepost.config.check_return_paths import check_return_paths
 from gatepost.config.check_tls import check_tls
 from gatepost.config.check_values import check_values
@@ -34,6 +35,7 @@ from gatepost.config.check_ways_out import check_ways_out
 from gatepost.config.credentials import Credentials, resolved
 from gatepost.config.errors import Complaint, ConfigurationError, ConfigurationErrors, closest, dotted, quoted
 from gatepost.config.files import open_to_others
+from gatepost.config.overlay import laid_over
 from gatepost.config.schema import Table, frozen
 from gatepost.config.settings import Settings
 from gatepost.config.shape import Path, complaints_of, without
@@ -97,9 +99,10 @@ def load_text(
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
     finding_names: FindingNames | None = None,
     credentials: Credentials = NO_CREDENTIALS,
+    above: Mapping[str, Any] = MappingProxyType({}),
 ) -> Configuration:
-    """As load(), of a text; `file` is for the messages."""
-    data, complaints = resolved(_parse(text, file), credentials)
+    """As load(), of a text; `file` is for the messages. above: tables that are laid over those of the text."""
+    data, complaints = resolved(laid_over(toml_of(text, file), above), credentials)
     lines = _lines(text)
     folder = _agents_directory(data)
     tables = _agent_tables(folder, agent_settings, complaints)
@@ -147,7 +150,8 @@ def _whole_file(path: str, message: str, line: int = 0) -> ConfigurationErrors:
     return ConfigurationErrors([ConfigurationError(file=path, line=line, key="", message=message)])
 
 
-def _parse(text: str, file: str) -> dict[str, Any]:
+def toml_of(text: str, file: str) -> dict[str, Any]:
+    """What tomllib makes of a text. Raises ConfigurationErrors with the line."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -257,6 +261,7 @@ def _checks(settings: Settings) -> Iterator[Complaint]:
     yield from check_outbound_tls(settings)
     yield from check_dns_monitor(settings)
     yield from check_dmarc_reports(settings)
+    yield from check_reports(settings)
     yield from check_doors(settings)
     yield from check_relays(settings)
     yield from check_limits(settings)

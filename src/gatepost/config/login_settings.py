@@ -187,6 +187,12 @@ class LdapLogins(Table):
         "Which entry is the user's, with {user}; when several fit, nobody is let in",
         default="(|(sAMAccountName={user})(userPrincipalName={user})(mail={user}))",
     )
+    address_attributes: tuple[str, ...] = setting(
+        "Attributes of the user's entry with addresses it may send as, whichever way it logged in; of values with a "
+        "scheme such as SMTP: or sip: only those of smtp: count. Empty: the directory is not asked",
+        default=(),
+        example='["mail", "proxyAddresses"]',
+    )
     timeout_s: Duration = setting("Patience with one answer of a server", default=5.0, low=0.1, high=60)
     connections: int = setting("Logins checked at once, in one worker", default=4, low=1, high=64)
     logins_waiting: int = setting(
@@ -211,6 +217,10 @@ class Users(Table):
     password_length: int = setting("Least characters of a new password", default=12, low=8, high=128)
     addresses: dict[str, tuple[str, ...]] = setting(
         "What an account may send as besides itself: addresses, or *@domain for all of a domain", default={}
+    )
+    on_behalf_of: dict[str, tuple[str, ...]] = setting(
+        "Whom an account may name in From when Sender names itself: addresses, or *@domain for all of a domain",
+        default={},
     )
     recipients_per_hour: int = setting(
         "Recipients of one account in an hour after which more are answered 450, in one worker; 0: no limit",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
+from gatepost.config.networks import parse_range
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 
@@ -34,9 +37,20 @@ class Notices(Table):
         "From of our notices; empty: postmaster@ the first authoritative domain", default=""
     )
     to: Literal["authenticated", "everyone"] = setting(
-        "Whose mail is answered by notices: authenticated: that of users and internal clients, because "
-        "anybody else's sender may be forged; what fails of other mail becomes a dead letter. everyone: any mail",
+        "Whose mail is answered by notices: authenticated: that of users and internal clients, and of strangers whose "
+        "return path is proven (proofs), because any other may be forged; what fails of other mail becomes a dead "
+        "letter. everyone: any mail",
         default="authenticated",
+    )
+    proofs: tuple[Literal["spf", "dkim"], ...] = setting(
+        "What proves a stranger's return path when its mail comes in: spf: its domain's record lets the client send; "
+        "dkim: a signature of its domain, or of one above it, passes; empty: nothing does",
+        default=("spf", "dkim"),
+    )
+    proven_networks: tuple[str, ...] = setting(
+        "Clients whose return paths are believed without a proof: addresses, networks and ranges",
+        default=(),
+        example='["192.0.2.0/28"]',
     )
     delay_after_s: Duration = setting(
         "Age at which the sender of a mail that still waits is told, once; 0s: never", default=0.0, low=0
@@ -72,3 +86,10 @@ class Notices(Table):
     dead_letter_age_s: Duration = setting(
         "Age at which a dead letter is removed; 0s: never", default=2592000.0, low=0
     )
+
+    @field_validator("proven_networks")
+    @classmethod
+    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            parse_range(entry)
+        return entries

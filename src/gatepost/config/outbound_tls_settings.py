@@ -20,7 +20,8 @@ class OutboundTlsDomain(Table):
         default=(),
     )
     dane: Literal["inherit", "off", "required"] = setting(
-        "inherit: as outbound-tls.dane; required: mail waits unless the domain's server is proven by TLSA records",
+        "inherit: as outbound-tls.dane; required: mail waits unless the domain's server, or the smart host of this "
+        "name, is proven by TLSA records",
         default="inherit",
     )
 
@@ -41,7 +42,7 @@ class TlsReports(Table):
 
 
 class OutboundTls(Table):
-    """[outbound-tls]: MTA-STS (RFC 8461) and DANE (RFC 7672) for mail that goes by MX."""
+    """[outbound-tls]: MTA-STS (RFC 8461) for mail that goes by MX, DANE (RFC 7672) for it and for smart hosts."""
 
     mta_sts: bool = setting("Look for MTA-STS policies, and do what they say", default=True)
     mta_sts_timeout_s: Duration = setting(
@@ -65,7 +66,7 @@ class OutboundTls(Table):
     )
     dane: Literal["auto", "off", "required"] = setting(
         "auto: TLSA records count when the resolver is shown to validate; required: without such a resolver mail "
-        "that goes by MX waits; off: not asked for",
+        "that goes by MX, or to a smart host with a name, waits; off: not asked for",
         default="auto",
     )
     dane_probe: str = setting(

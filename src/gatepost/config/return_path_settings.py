@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import field_validator
 
 from gatepost.config.schema import Duration, Table, setting
+
+SrsRule = Literal["forwarded", "always", "never"]
+"""What a send connector does with return paths that are not ours."""
+
+
+def _are_names(entries: tuple[str, ...]) -> tuple[str, ...]:
+    from gatepost.config.networks import name_problem  # only a file with entries pays for it
+
+    for entry in entries:
+        if problem := name_problem(entry.removeprefix("*.")):
+            raise ValueError(f"{entry[:255]!r}: {problem}")
+    return entries
 
 
 class Srs(Table):
@@ -25,9 +39,27 @@ class Srs(Table):
         low=86400,
         high=200 * 86400,
     )
+    hash_length: int = setting(
+        "Characters of the hash, of 5 bits each; shorter ones than this are not believed",
+        default=8,
+        low=6,
+        high=20,
+    )
+    only_with_spf: bool = setting(
+        "Rewrite only senders whose domain publishes SPF, which forwarding would break; where the DNS does not answer, "
+        "they are rewritten",
+        default=False,
+    )
+    exempt_domains: tuple[str, ...] = setting(
+        'Senders\' domains that are left as they are, "example.net" or "*.example.net" for those below it: their SPF '
+        "record names this gateway",
+        default=(),
+    )
     only_notices: bool = setting(
         "Rewritten return paths take mail without a return path only; false: replies, too", default=True
     )
+
+    _are_names = field_validator("exempt_domains")(_are_names)
 
 
 class Batv(Table):
@@ -49,12 +81,4 @@ class Batv(Table):
         default=(),
     )
 
-    @field_validator("untagged_destinations")
-    @classmethod
-    def _are_names(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        from gatepost.config.networks import name_problem  # only a file with entries pays for it
-
-        for entry in entries:
-            if problem := name_problem(entry.removeprefix("*.")):
-                raise ValueError(f"{entry[:255]!r}: {problem}")
-        return entries
+    _are_names = field_validator("untagged_destinations")(_are_names)

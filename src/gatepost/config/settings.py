@@ -16,12 +16,15 @@ from gatepost.config.dns_settings import Dns
 from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.list_settings import DnsLists, ListFeed, Provider
+from gatepost.config.log_settings import Log, Records, WireLogs
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.outbound_tls_settings import OutboundTls
 from gatepost.config.profiles import DomainKind, Profile, with_profile
-from gatepost.config.return_path_settings import Batv, Srs
+from gatepost.config.report_settings import Reports
+from gatepost.config.return_path_settings import Batv, Srs, SrsRule
 from gatepost.config.rights import Right
+from gatepost.config.scan_settings import ScanWorkers
 from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
@@ -62,6 +65,19 @@ class Server(Table):
         default=30.0,
         low=0,
         high=3600,
+    )
+    silence_limit_s: Duration = setting(
+        "How long a worker may stand still (its event loop does not turn) before it is killed and started anew; "
+        "0s: for ever",
+        default=120.0,
+        low=0,
+        high=3600,
+    )
+    certificate_warning_s: Duration = setting(
+        "How long before a certificate of ours ends the log, the metrics and `gatepost status` begin to say so",
+        default=1814400.0,
+        low=86400,
+        high=31536000,
     )
     internal_relays: tuple[str, ...] = setting(
         "Hosts of ours, or of a provider, that take mail for us before we do: addresses, networks or ranges a-b. "
@@ -192,6 +208,11 @@ class ReceiveConnector(Table):
         default=("submit", "relay", "bypass-filters", "routing-headers", "internal"),
     )
     ranges: dict[str, NamedRange] = setting("Clients with rights of their own", default={})
+    send_connector: str = setting(
+        "Send connector by which all mail leaves that comes in here, whatever address spaces say; empty: as routing "
+        "chooses",
+        default="",
+    )
     require_helo: bool = setting("MAIL needs EHLO or HELO first", default=True)
     pipelining: bool = setting("Announce PIPELINING", default=True)
     chunking: bool = setting("Announce CHUNKING and BINARYMIME", default=True)
@@ -232,6 +253,12 @@ class SendConnector(Table):
         '"--" (all accepted domains); ";n" behind one is its cost, 1 to 100',
         example='["example.com", "*;10"]',
     )
+    message_size_bytes: Size = setting(
+        "Largest mail it carries: larger mail takes the next best connector that carries its domain, or is returned "
+        "(5.3.4) when there is none; 0B: any size",
+        default=size(0, "B"),
+        low=0,
+    )
     enabled: bool = setting("Whether routing may choose it", default=True)
     suspended: bool = setting("Mail for it is queued and not sent", default=False)
     schedule: tuple[str, ...] = setting(
@@ -251,6 +278,10 @@ class SendConnector(Table):
     )
     port: int = setting("Port of next hops that do not name one", default=25, low=1, high=65535)
     hostname: str = setting("Our name in EHLO; empty: server.hostname", default="")
+    force_helo: bool = setting(
+        "Say HELO, for hosts that stumble over EHLO: no TLS, no AUTH, no extension is used then",
+        default=False,
+    )
     source_addresses: tuple[str, ...] = setting(
         "Addresses to send from, IPv4 and IPv6; hosts of a family that is not here are not tried; 0.0.0.0 and :: "
         "leave one of the family to the system. Empty: the system chooses",
@@ -318,6 +349,11 @@ class SendConnector(Table):
     connect_timeout_s: Duration = setting("Patience with connecting to one address", default=30.0, low=1)
     command_timeout_s: Duration = setting("Patience with one reply", default=300.0, low=1)
     data_timeout_s: Duration = setting("Patience with the reply to the end of data", default=600.0, low=1)
+    srs: SrsRule = setting(
+        "With [srs], return paths of others are rewritten: forwarded: of mail to domains that are not ours; always: of "
+        "all mail that goes this way; never",
+        default="forwarded",
+    )
     when_no_8bitmime: Literal["send", "fail"] = setting(
         "What happens to 8-bit mail when the next hop does not announce 8BITMIME", default="send"
     )
@@ -371,38 +407,6 @@ class Queue(Table):
     )
 
 
-class Records(Table):
-    """[records]: what is kept about mail, and how long."""
-
-    tracking_age_s: Duration = setting("How long tracking is kept", default=2592000.0, low=60)
-    agent_log_age_s: Duration = setting("How long the agent log is kept", default=2592000.0, low=60)
-    dossier_age_s: Duration = setting(
-        "How long facts and verdicts are kept, for explain and replay", default=2592000.0, low=60
-    )
-    subjects: bool = setting("Keep subjects in tracking", default=True)
-
-
-class Log(Table):
-    """[log]: what is written, and where."""
-
-    level: Literal["debug", "info", "warning", "error"] = setting("The least important line", default="info")
-    file: str = setting("File to append to; empty: standard error", default="")
-
-
-class WireLogs(Table):
-    """[wire-logs]: CSV files of what was said on connections, one set for each worker."""
-
-    connectivity: bool = setting(
-        "Write a line for each connection to a next hop: opened, failed, closed (CONNECTLOG files)",
-        default=False,
-    )
-    file_bytes: Size = setting("Size at which a new file is begun", default=size(10, "MiB"), low=4096)
-    directory_bytes: Size = setting(
-        "Size of all files of one kind above which the oldest are removed", default=size(250, "MiB"), low=8192
-    )
-    age_s: Duration = setting("Age at which a file is removed; 0s: never", default=2592000.0, low=0)
-
-
 class Metrics(Table):
     """[metrics]: numbers for Prometheus."""
 
@@ -442,6 +446,7 @@ class Settings(Table):
     destinations: dict[str, Destination] = setting("Limits of single domains", default={})
     outbound_tls: OutboundTls = setting("MTA-STS and DANE", default=OutboundTls())
     dmarc_reports: DmarcReports = setting("DMARC reports to other domains", default=DmarcReports())
+    reports: Reports = setting("Reports of others", default=Reports())
     queue: Queue = setting("Retries, expiry, disk", default=Queue())
     notices: Notices = setting("Mail we write", default=Notices())
     remote_domains: dict[str, RemoteDomain] = setting("What notices may go where", default={})
@@ -458,6 +463,7 @@ class Settings(Table):
     batv: Batv = setting("Tags in return paths of our own", default=Batv())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
     dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
+    scan_workers: ScanWorkers = setting("Processes for agents of your own", default=ScanWorkers())
     policy: Policy = setting("From findings to actions", default=Policy())
     users: Users = setting("Accounts", default=Users())
     dkim: Dkim = setting("Signatures that are checked", default=Dkim())

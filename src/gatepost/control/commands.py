@@ -191,6 +191,17 @@ class ConnectorStatus(Struct, frozen=True):
     sessions: int = 0
 
 
+class CertificateState(Struct, frozen=True, array_like=True):
+    """One certificate that a connector shows, as in model.certificate.OwnCertificate."""
+
+    direction: str
+    connector: str
+    file: str
+    names: tuple[str, ...] = ()
+    issuer: str = ""
+    expires_at: float = 0.0
+
+
 LEVELS: Final = ("normal", "medium", "high")
 """Of a resource's back pressure."""
 
@@ -227,6 +238,7 @@ class WorkerStatus(Struct, frozen=True, tag="status"):
     """Receive connectors whose stress profile is in force."""
     shared_problem: str = ""
     """Why it knows nothing of what other workers count and list; "" while it does."""
+    certificates: tuple[CertificateState, ...] = ()
 
 
 class Samples(Struct, frozen=True, tag="metrics"):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from gatepost.standards.dkim import NoAnswer
 from gatepost.standards.dkim_key import RECORD_LIMIT_BYTES, BadKey, read_key
-from gatepost.standards.dkim_sign import SigningKey, txt_strings
+from gatepost.standards.dkim_sign import PrivateKey, SigningKey, txt_strings
 from gatepost.standards.dkim_signature import host_name
 from gatepost.standards.tag_list import BadTagList, base64_of, parse_tags
 
@@ -31,14 +31,17 @@ class Published:
 
 def new_key(domain: str, selector: str, kind: KeyKind, *, bits: int) -> SigningKey:
     """Raises ValueError for what is no domain or selector."""
-    domain, selector = _name(domain, "the domain"), _name(selector, "the selector")
-    key: RSAPrivateKey | Ed25519PrivateKey = (
-        generate_private_key(PUBLIC_EXPONENT, bits) if kind == "rsa" else Ed25519PrivateKey.generate()
-    )
-    return SigningKey(domain, selector, key)
+    domain, selector = checked_name(domain, "the domain"), checked_name(selector, "the selector")
+    return SigningKey(domain, selector, private_key(kind, bits))
 
 
-def _name(text: str, what: str) -> str:
+def private_key(kind: KeyKind, bits: int) -> PrivateKey:
+    """A new one. bits: of an RSA key."""
+    return generate_private_key(PUBLIC_EXPONENT, bits) if kind == "rsa" else Ed25519PrivateKey.generate()
+
+
+def checked_name(text: str, what: str) -> str:
+    """In lower case, as A-labels. Raises ValueError."""
     try:
         return host_name(text.removesuffix("."), what)
     except BadTagList:

@@ -12,6 +12,8 @@ from gatepost.standards.mta_sts import StsMode, StsPolicy
 
 STRING_LIMIT_BYTES: Final = 255
 """Of one string of a TXT record (RFC 1035 §3.3)."""
+KEYS_BELOW: Final = "._domainkey."
+"""Every TXT record of such a name is a key, whatever it begins with."""
 POLICY_AGE_S: Final = 604_800
 _ALL: Final = {"fail": "-all", "softfail": "~all", "neutral": "?all"}
 
@@ -21,6 +23,7 @@ class Answers:
     """What the wizard asks. addresses: IP addresses and networks. hosts: names whose addresses send.
 
     dmarc_to, tls_reports_to: mail addresses for reports, "" for none. tlsa: "3 1 1 hex" by mail server.
+    dkim: selector and key record of each key we sign with, have signed with or are going to.
     dmarc, sts: "" leaves what is published as it is.
     """
 
@@ -38,6 +41,7 @@ class Answers:
     sts: Literal["", "enforce", "testing", "none"] = ""
     tls_reports_to: str = ""
     tlsa: tuple[tuple[str, str], ...] = ()
+    dkim: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,7 @@ def plan(found: Survey, answers: Answers, *, today: str) -> Plan:
             replaces=found.spf,
         ),
         *_null_mx(found, answers),
+        *_dkim(found, answers),
         *_dmarc(found, answers),
         *_sts(found, policy, today),
         *_tls_reports(found, answers),
@@ -144,6 +149,18 @@ def _null_mx(found: Survey, answers: Answers) -> Iterator[Record]:
             data="0 .",
             why="null MX (RFC 7505): the domain takes no mail",
             replaces=(*there, *published),
+        )
+
+
+def _dkim(found: Survey, answers: Answers) -> Iterator[Record]:
+    for selector, data in answers.dkim:
+        held = found.dkim.get(selector, "")
+        yield Record(
+            name=f"{selector}{KEYS_BELOW}{found.domain}",
+            kind="TXT",
+            data=data,
+            why=f"DKIM: the key of selector {selector}",
+            replaces=(held,) if held else (),
         )
 
 

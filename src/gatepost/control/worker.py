@@ -13,6 +13,7 @@ from gatepost.control.commands import (
     AnyReply,
     AskMetrics,
     AskStatus,
+    CertificateState,
     Changed,
     ConfirmClock,
     ConnectorStatus,
@@ -39,7 +40,7 @@ from gatepost.control.commands import (
     encode,
 )
 from gatepost.delivery.hop import HopStatus
-from gatepost.model.address import Address
+from gatepost.model.certificate import OwnCertificate
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.content import Content
 from gatepost.model.fault import Fault
@@ -117,6 +118,7 @@ class WorkerFace:
     why_not_accepting: Callable[[], str] = str
     """Besides the store's reasons."""
     shared_problem: Callable[[], str] = str
+    certificates: Callable[[], tuple[OwnCertificate, ...]] = tuple
 
 
 @dataclass(slots=True)
@@ -153,7 +155,7 @@ class WorkerCommands:
         *,
         face: WorkerFace,
         clock: Clock,
-        route: Callable[[Address], str],
+        route: Callable[[QueuedMail, QueuedRecipient], str],
         notice_about: ComposeNotice,
         deliveries: Deliveries | None,
         queue: Queue | None = None,
@@ -227,6 +229,7 @@ class WorkerCommands:
             connectors=tuple(ConnectorStatus(*door) for door in self._face.connectors()),
             clock_jump_s=self._face.clock_jump_s(),
             shared_problem=self._face.shared_problem(),
+            certificates=tuple(_certificate(one) for one in self._face.certificates()),
         )
 
     async def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:
@@ -352,7 +355,7 @@ class WorkerCommands:
                 due_at=now if state is MailState.READY else r.due_at,
                 attempts=r.attempts,
                 last_reply=r.last_reply,
-                next_hop=self._route(r.recipient.address) if reroute else None,
+                next_hop=self._route(mail, r) if reroute else None,
             )
             for r in who
         )
@@ -438,6 +441,17 @@ def _numbers(who: Sequence[QueuedRecipient]) -> frozenset[int]:
 
 def _waits_for(recipient: QueuedRecipient, next_hop: str) -> bool:
     return recipient.state is MailState.DEFERRED and (not next_hop or recipient.next_hop == next_hop)
+
+
+def _certificate(one: OwnCertificate) -> CertificateState:
+    return CertificateState(
+        direction=one.direction,
+        connector=one.connector,
+        file=one.file,
+        names=one.names,
+        issuer=one.issuer,
+        expires_at=one.expires_at,
+    )
 
 
 def _hop_state(hop: HopStatus) -> HopState:

@@ -47,6 +47,8 @@ TRANSACTION_LIMIT_S: Final = 1800.0
 _STOPPED: Final = "4.3.2 the delivery was broken off by a stop"
 _E = TypeVar("_E")
 
+SoFar = Callable[[Sequence[Outcome]], None]
+
 NO_STARTTLS: Final = "starttls-not-supported"
 """What a report calls it (RFC 8460 §4.3.1)."""
 NOT_PROVEN: Final = Reply(
@@ -89,6 +91,8 @@ class NextHopConnection:
     """When whatever is under way must be over, by `monotonic`; one reply has its own patience."""
     watch: Watch | None = None
     """Writes down what is said."""
+    partly: Callable[[], None] | None = None
+    """Tells who has the mail under way already, by the answers so far."""
     broke_in_envelope: bool = False
     """It stumbled before any content was sent: a second try without pipelining is safe."""
 
@@ -128,9 +132,11 @@ class NextHopConnection:
         content: Content,
         bodies: BodyFiles,
         body_path: Callable[[SpooledBody], str],
+        so_far: SoFar | None = None,
     ) -> tuple[Outcome, ...]:
         """One mail to its recipients, at most 100 in a transaction.
 
+        so_far: hears of those that were answered while others are still waited for.
         Raises StaleConnection, and no other fault of the world: those are in the outcomes.
         """
         if mail.require_tls and self.engine.offers.require_tls and not self.peer_is_proven:
@@ -144,7 +150,7 @@ class NextHopConnection:
             if options is not NO_SMTPUTF8 or len(plain) in (0, len(recipients)):
                 return all_alike(recipients, Fate.FAILED, options)
             beyond = [r for r in recipients if not r.recipient.address.is_ascii]
-            others = await self.hand_over(mail, plain, content, bodies, body_path)
+            others = await self.hand_over(mail, plain, content, bodies, body_path, so_far)
             return (*all_alike(beyond, Fate.FAILED, options), *others)
         command = mail_command(mail.sender, options)
         load = Load(
@@ -161,9 +167,10 @@ class NextHopConnection:
                 rcpt_command(r.recipient, dsn=self.engine.offers.dsn, smtputf8=options.smtputf8)
                 for r in batch
             ]
-            may_be_stale = self.mails_sent > 0 and not outcomes
             self.mails_sent += 1
-            outcomes += await self._transaction(command, rcpts, batch, load, may_be_stale=may_be_stale)
+            outcomes += await self._transaction(command, rcpts, batch, load, so_far, is_first=not outcomes)
+            if so_far is not None and first + size < len(recipients):
+                so_far(outcomes)
         return tuple(outcomes)
 
     def close(self) -> None:
@@ -179,8 +186,9 @@ class NextHopConnection:
     # -- opening ----------------------------------------------------------------------------------
 
     async def _hello(self, patience_s: float) -> None:
-        self.engine.hello()
-        _agreed((await self._expect(Introduced, patience_s)).reply, "EHLO")
+        plain = self.settings.force_helo
+        self.engine.hello(plain=plain)
+        _agreed((await self._expect(Introduced, patience_s)).reply, "HELO" if plain else "EHLO")
 
     async def _secure(self, link: LinkTls, patience_s: float) -> None:
         demanded = link.is_demanded
@@ -254,13 +262,18 @@ class NextHopConnection:
         rcpts: Sequence[bytes],
         batch: Sequence[QueuedRecipient],
         load: Load,
+        so_far: SoFar | None,
         *,
-        may_be_stale: bool,
+        is_first: bool,
     ) -> tuple[Outcome, ...]:
+        """is_first: of this mail; after one that was taken nothing is tried again from the beginning."""
         pipelined = self.pipelining and self.engine.offers.pipelining
         self.until = self.monotonic() + TRANSACTION_LIMIT_S
         we_report = not self.engine.offers.dsn
+        may_be_stale = self.mails_sent > 1 and is_first
         content_began = False
+        if so_far is not None:
+            self.partly = lambda: so_far(outcomes_of(batch, self.engine.answers_so_far, we_report=we_report))
         try:
             self.engine.begin(command, rcpts, chunked=load.binary, pipelined=pipelined)
             event = await self._next(self.settings.command_timeout_s)
@@ -271,7 +284,7 @@ class NextHopConnection:
             self._break_off()
             if may_be_stale and not self.engine.mail_was_answered:
                 raise StaleConnection(fault.reason) from fault
-            self.broke_in_envelope = pipelined and not content_began
+            self.broke_in_envelope = pipelined and is_first and not content_began
             return outcomes_of(
                 batch,
                 self.engine.answers_so_far,
@@ -281,7 +294,7 @@ class NextHopConnection:
         except asyncio.CancelledError:
             # The worker stops. Who has the mail already (LMTP answers one by one) must not get it again.
             outcomes = outcomes_of(batch, self.engine.answers_so_far, unknown=_STOPPED)
-            if not any(outcome.fate is Fate.DELIVERED for outcome in outcomes):
+            if is_first and not any(outcome.fate is Fate.DELIVERED for outcome in outcomes):
                 raise
             self._break_off()
             return outcomes
@@ -328,6 +341,8 @@ class NextHopConnection:
                 self._send_commands()
                 if event is not None:
                     return event
+                if self.engine.is_partly_answered and self.partly is not None:
+                    self.partly()
                 data = await self.wire.read(timeout_s=self._patience(patience_s))
                 if not data:
                     raise WorldFault(f"{self.host} closed the connection")

@@ -9,9 +9,10 @@ from typing import Final, Protocol
 
 from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.connection import LOOP, NO_STARTTLS, NextHopConnection, StaleConnection, TlsFailed
-from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.outcome import Attempt, Fate, Outcome, all_alike
 from gatepost.delivery.parked import ParkedConnections
 from gatepost.delivery.sources import Sources
+from gatepost.delivery.taken import Taken
 from gatepost.delivery.watch import OutgoingLogs, Watch
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import PeerFault, WorldFault
@@ -23,7 +24,7 @@ from gatepost.protocol.smtp_client import ClientEngine
 from gatepost.queue.active import Parcel
 from gatepost.records.wire_log import endpoint
 from gatepost.routing.hosts import Failure, Host, Hosts
-from gatepost.routing.link_policies import HopPolicy, HostLink, LinkPolicies, PublishedPolicy
+from gatepost.routing.link_policies import HopPolicy, HostLink, LinkPolicies, PublishedPolicy, SmartHostPolicy
 from gatepost.routing.link_tls import link_tls_of
 from gatepost.routing.next_hop import NextHop
 
@@ -120,9 +121,12 @@ class Courier:
         self._links: dict[str, LinkTls] = {}
         """By next hop: worked out once, as the configuration of a courier does not change."""
 
-    async def carry(self, parcel: Parcel, content: Content, line: Line) -> tuple[Attempt, Line | None]:
+    async def carry(
+        self, parcel: Parcel, content: Content, line: Line, taken: Taken | None = None
+    ) -> tuple[Attempt, Line | None]:
         """One attempt over an open line, or a new one where the old one had died unnoticed.
 
+        taken: hears of recipients that were answered while others are still waited for.
         Returns what became of everybody, and the line when it can be used again.
         Raises NoHost or NeverThere when no new line could be had.
         """
@@ -134,13 +138,13 @@ class Courier:
             line, proven = better, True
         for _ in range(_STALE_LIMIT):
             try:
-                attempt = await self._hand_over(parcel, content, line)
+                attempt = await self._hand_over(parcel, content, line, taken)
             except StaleConnection:
                 line = await self.line_to(line.next_hop, proven=proven)
                 continue
             if line.connection.broke_in_envelope:
                 line = await self.line_to(line.next_hop, pipelining=False, proven=proven)
-                attempt = await self._hand_over(parcel, content, line)
+                attempt = await self._hand_over(parcel, content, line, taken)
             return attempt, self._kept(line)
         line.connection.close()
         raise NoHost(f"{line.host.name} closes every connection at once")
@@ -187,18 +191,18 @@ class Courier:
             return Line(next_hop, host, connection)
         raise NoHost(reasons[-1] if reasons else f"no answer within {CONNECTING_LIMIT_S:.0f} s")
 
-    async def _policy(self, next_hop: NextHop, link: LinkTls) -> HopPolicy | None:
-        """What the next hop's domain publishes. Raises NoHost when that must be known and is not."""
+    async def _policy(self, next_hop: NextHop, link: LinkTls) -> HopPolicy | SmartHostPolicy | None:
+        """What the next hop's domain or smart hosts publish. Raises NoHost when that must be known and is not."""
         if self._policies is None:
             return None
         try:
             return await self._policies.of(next_hop, link)
         except WorldFault as fault:
-            self._failed(next_hop, next_hop.domain, fault.reason)
+            self._failed(next_hop, next_hop.domain or next_hop.key, fault.reason)
             raise NoHost(f"451 4.7.5 {fault.reason}") from fault
 
     async def _asked(
-        self, policy: HopPolicy | None, next_hop: NextHop, host: Host, link: LinkTls
+        self, policy: HopPolicy | SmartHostPolicy | None, next_hop: NextHop, host: Host, link: LinkTls
     ) -> HostLink:
         """What is asked of TLS with one host. Raises WorldFault when it must not be used."""
         if policy is None:
@@ -275,19 +279,28 @@ class Courier:
         self.park(line)
         return better
 
-    async def _hand_over(self, parcel: Parcel, content: Content, line: Line) -> Attempt:
+    async def _hand_over(self, parcel: Parcel, content: Content, line: Line, taken: Taken | None) -> Attempt:
         connection = line.connection
+
+        def attempt(outcomes: Sequence[Outcome]) -> Attempt:
+            tls = connection.tls.version if connection.tls else ""
+            return Attempt(outcomes=tuple(outcomes), host=line.host.name, ip=line.host.ip, tls=tls)
+
         handed_over = False
         try:
             outcomes = await connection.hand_over(
-                parcel.mail, parcel.recipients, content, self._bodies, self._body_path
+                parcel.mail,
+                parcel.recipients,
+                content,
+                self._bodies,
+                self._body_path,
+                None if taken is None else lambda outcomes: taken.note(attempt(outcomes)),
             )
             handed_over = True
         finally:
             if not handed_over:  # broken off from outside, or by a bug: in the middle of anything
                 connection.close()
-        tls = connection.tls.version if connection.tls else ""
-        return Attempt(outcomes=outcomes, host=line.host.name, ip=line.host.ip, tls=tls)
+        return attempt(outcomes)
 
     def _failed(self, next_hop: NextHop, host: str, why: str) -> None:
         if self._logs is not None:

@@ -21,6 +21,14 @@ Durable = Callable[[Parcel, Sequence[Accept], float], None]
 """(parcel, notices written with it, when the first of its recipients is due again): it is on stable storage."""
 
 
+@dataclass(slots=True)
+class _Some:
+    """Settlements of some of a parcel's recipients that are not durable yet, and what waits for them."""
+
+    open: int = 0
+    end: Callable[[], None] | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Ledger:
     """The settlements of one worker."""
@@ -31,6 +39,7 @@ class Ledger:
     durable: Durable
     owed: OwedSettlements
     together: FailuresTogether = field(default_factory=FailuresTogether)
+    _some: dict[Parcel, _Some] = field(default_factory=dict)
 
     def settle(self, parcel: Parcel, settled: Settled, slot: int | None) -> None:
         """Commit it, with the notices it asks for. slot: the parcel's in ports.in_flight, given back afterwards."""
@@ -56,6 +65,20 @@ class Ledger:
         else:  # its failures wait for the mail's other parcels
             self._end(parcel, (), (), slot)
 
+    def settle_some(self, parcel: Parcel, settled: Settled) -> None:
+        """Commit what is certain of some recipients while the parcel is under way; its lease waits for this, too."""
+        some = self._some.setdefault(parcel, _Some())
+        some.open += 1
+
+        def durable() -> None:
+            some.open -= 1
+            if not some.open:
+                del self._some[parcel]
+                if some.end is not None:
+                    some.end()
+
+        self.owed.commit(parcel.mail.mail_id, settled.changes, durable)
+
     def _commit(
         self, parcel: Parcel, changes: tuple[Change, ...], notices: Sequence[Accept], slot: int | None
     ) -> None:
@@ -64,6 +87,9 @@ class Ledger:
     def _end(
         self, parcel: Parcel, changes: Sequence[Change], notices: Sequence[Accept], slot: int | None
     ) -> None:
+        if (some := self._some.get(parcel)) is not None:
+            some.end = lambda: self._end(parcel, changes, notices, slot)
+            return
         if slot is not None:
             self.in_flight.leave(slot)
         self.durable(parcel, notices, first_due_at(changes))

@@ -45,6 +45,8 @@ class Attempt:
     outcomes: tuple[Outcome, ...]
     host: str = ""
     ip: str = ""
+    goes_on: bool = False
+    """The mail was looked into and is not for us: it is to be routed on. The outcomes say nothing then."""
     tls: str = ""
     """The TLS version, "" in the clear."""
 

@@ -22,6 +22,7 @@ from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.owed import OwedSettlements
 from gatepost.delivery.settling import Settling
+from gatepost.delivery.taken import Taken
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
 from gatepost.model.queued import Accept, QueuedMail
@@ -246,12 +247,12 @@ class Scheduler:
             return None
         return self._held(hop or Hop(next_hop), way)
 
-    def _reroute(self, parcel: Parcel) -> None:
-        """The configuration changed under the mail: ask routing again."""
-        ways = [self._router.next_hop_for(r.recipient.address) for r in parcel.recipients]
+    def _reroute(self, parcel: Parcel, slot: int | None = None, *, was_read: bool = False) -> None:
+        """The configuration changed under the mail, or it was read for reports: ask routing again."""
+        hops = (self._router.next_hop_of(parcel.mail, r, was_read=was_read) for r in parcel.recipients)
+        keys = [None if hop.kind is HopKind.UNREACHABLE else hop.key for hop in hops]
         self._store_has_more = True
-        keys = [None if way.kind is HopKind.UNREACHABLE else way.key for way in ways]
-        self._ledger.settle(parcel, self._settling.rerouted(parcel, keys), None)
+        self._ledger.settle(parcel, self._settling.rerouted(parcel, keys), slot)
 
     # -- lanes ------------------------------------------------------------------------------------
 
@@ -318,22 +319,31 @@ class Scheduler:
         slot = self._in_flight.enter(parcel.mail.mail_id)
         hop.in_flight += 1
         attempted = False
+        connector, into_mailbox = next_hop.connector, next_hop.settings.delivery != "smtp"
+        taken = Taken(
+            lambda some: self._ledger.settle_some(
+                parcel, self._settling.after(parcel, some, connector, into_mailbox=into_mailbox)
+            )
+        )
         try:
-            attempt, line = await self._attempts.make(parcel, next_hop, line)
+            attempt, line = await self._attempts.make(parcel, next_hop, line, taken)
             attempted = True
         except NoHost:
             raise
         except Exception as bug:  # noqa: BLE001  # the edge of the lane: a bug of ours delays this mail, no other
             self._log.write("error", "delivery-bug", mail_id=parcel.mail.mail_id, what=repr(bug))
-            attempt, line, attempted = _spoiled(parcel), None, True
+            attempt = Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, _BUG))
+            line, attempted = None, True
         finally:
             hop.in_flight -= 1
             if not attempted:
                 self._in_flight.leave(slot)
+        if attempt.goes_on:
+            self._reroute(parcel, slot, was_read=True)
+            return line
         hop.spoke(attempt, hop.connections, hung_up=line is None)
-        self._count(attempt, next_hop.connector)
-        into_mailbox = next_hop.settings.delivery != "smtp"
-        settled = self._settling.after(parcel, attempt, next_hop.connector, into_mailbox=into_mailbox)
+        self._count(attempt, connector)
+        settled = self._settling.after(parcel, taken.rest(attempt), connector, into_mailbox=into_mailbox)
         self._ledger.settle(parcel, settled, slot)
         return line
 
@@ -486,7 +496,3 @@ class Scheduler:
     def status(self) -> tuple[HopStatus, ...]:
         """Every hop in memory."""
         return tuple(hop.status for _, hop in sorted(self._hops.items()))
-
-
-def _spoiled(parcel: Parcel) -> Attempt:
-    return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, _BUG))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import msgspec
@@ -32,20 +33,34 @@ class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why readers may disagree about who wrote it; "" for nearly all mail. Then nobody is to be believed."""
 
 
+NO_FROM: Final = "no From field"
+
+
 def read_author(head: bytes) -> Author:
     """head: the header section. Takes any bytes, raises nothing."""
     index = HeaderIndex.parse(head)
     values = index.all(b"from")
+    return _read(values, "From", _fields_problem(len(values), index.defects))
+
+
+def read_sender(head: bytes) -> Author:
+    """The same of Sender, which is seldom there: nothing then. Takes any bytes, raises nothing."""
+    values = HeaderIndex.parse(head).all(b"sender")
+    if not values:
+        return Author()
+    return _read(values, "Sender", f"{len(values)} Sender fields" if len(values) > 1 else "")
+
+
+def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
     addresses: list[Address] = []
     names: list[str] = []
-    problem = _fields_problem(len(values), index.defects)
     for value in values[:FIELDS_READ]:
         found = read_mailboxes(value)
         problem = problem or found.problem
         names += [*found.groups, *[mailbox.name for mailbox in found.mailboxes]]
         addresses += [mailbox.address for mailbox in found.mailboxes if mailbox.address is not None]
     if not addresses:
-        problem = problem or "no address in From"
+        problem = problem or f"no address in {name}"
     if len(addresses) > ADDRESSES_LIMIT:
         problem = problem or f"more than {ADDRESSES_LIMIT} addresses"
     kept = tuple(addresses[:ADDRESSES_LIMIT])
@@ -61,7 +76,7 @@ def _fields_problem(count: int, defects: frozenset[Defect]) -> str:
     if count > 1:
         return f"{count} From fields"
     if not count:
-        return "no From field"
+        return NO_FROM
     if not defects:
         return ""
     odd = defects & _MISLEADING

@@ -11,7 +11,7 @@ from gatepost.facts.signed_content import Keys, author_domains, content_of, find
 from gatepost.message.headers import HeaderIndex
 from gatepost.model.known import MailView, Scope
 from gatepost.model.verdict import Stage
-from gatepost.standards.dkim import Checked, Terms, check, start_of
+from gatepost.standards.dkim import Checked, Terms, check
 from gatepost.standards.dkim_canon import BodyHash, BodyWish, SignedFields
 from gatepost.standards.dkim_signature import Broken, Signature, considered, fields_of
 
@@ -105,7 +105,7 @@ def _told(read: Signature | Broken, checked: Checked) -> DkimSignature:
         signed_fields=tuple(name.decode("ascii") for name in names[:SIGNED_FIELDS_SHOWN]),
         oversigned_fields=checked.oversigned,
         reason=reason[:REASON_LIMIT_CHARS],
-        signature_start=start_of(read),
+        signature_start=read.signature_start,
     )
 
 

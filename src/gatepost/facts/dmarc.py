@@ -50,6 +50,8 @@ class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The record's p, sp, np, adkim, aspf, fo, t, for reports."""
     rua: tuple[tuple[str, int], ...] = ()
     """Where its domain wants reports, with each address's size limit (0: none)."""
+    ruf: tuple[tuple[str, int], ...] = ()
+    """Where it wants to hear of single failures, the same way."""
 
     @property
     def asks_for(self) -> str:
@@ -129,11 +131,12 @@ def _result(found: Evaluation, override: str) -> DmarcResult:
     record = found.record
     published: tuple[str, ...] = ()
     rua: tuple[ReportAddress, ...] = ()
+    ruf: tuple[ReportAddress, ...] = ()
     if record is not None:
         relaxed = {True: "s", False: "r"}
         published = (record.p.word, record.sp.word, record.np.word, relaxed[record.strict_dkim])
         published = (*published, relaxed[record.strict_spf], record.fo, "y" if record.testing else "n")
-        rua = record.rua
+        rua, ruf = record.rua, record.ruf
     return DmarcResult(
         result=found.result,
         from_domain=found.from_domain,
@@ -147,6 +150,7 @@ def _result(found: Evaluation, override: str) -> DmarcResult:
         dkim_aligned=found.dkim,
         published=published,
         rua=tuple([(address.mailbox, address.limit_bytes) for address in rua]),
+        ruf=tuple([(address.mailbox, address.limit_bytes) for address in ruf]),
     )
 
 

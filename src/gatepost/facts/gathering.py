@@ -14,7 +14,7 @@ from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.site import Site
 from gatepost.model.verdict import Stage
 from gatepost.ports.bodies import SpooledBodies
-from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.directory import RecipientDirectory, SendingAccounts
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
@@ -62,6 +62,8 @@ class Sources:
     arc: Arc = Arc()
     return_paths: ReturnPaths | None = None
     """SRS and tags; None: no return path is signed."""
+    sending_accounts: SendingAccounts | None = None
+    """What a directory knows of accounts' addresses; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

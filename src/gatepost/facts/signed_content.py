@@ -44,6 +44,8 @@ def author_domains(head: bytes) -> tuple[str, ...]:
 async def find_keys(names: Iterable[str], resolver: Resolver, *, timeout_s: float) -> Keys:
     """Each name is asked once, all at the same time."""
     asked = tuple(dict.fromkeys(names))
+    if len(asked) == 1:  # the usual case, which needs no task
+        return {asked[0]: await _records(asked[0], resolver, timeout_s)}
     answers = await asyncio.gather(*(_records(name, resolver, timeout_s) for name in asked))
     return dict(zip(asked, answers, strict=True))
 

@@ -9,9 +9,10 @@ from typing import Final
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.intake.door import Door
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.rates import Doing, Minute, Rates
+from gatepost.intake.rates import Counted, Doing, Minute, Rates, TogetherMinute
 from gatepost.model.origin import Origin
 from gatepost.model.reply import Reply
+from gatepost.ports.neighbours import Neighbours
 
 TOO_MANY: Final = Reply(
     421,
@@ -22,18 +23,23 @@ TOO_OFTEN: Final = Reply(421, "4.7.0", "Too many connections in a short time, cl
 
 
 class Admission:
-    """The counts of one worker. monotonic: seconds."""
+    """What one worker counts, and the sources and networks of all.
 
-    def __init__(self, intake: Intake, *, monotonic: Callable[[], float]) -> None:
+    monotonic: seconds. neighbours: None: there is no other worker.
+    """
+
+    def __init__(
+        self, intake: Intake, *, monotonic: Callable[[], float], neighbours: Neighbours | None = None
+    ) -> None:
         self._intake = intake
         self._monotonic = monotonic
         self._all = 0
         self._doors: Tally[str] = Tally()
-        self._sources: Tally[tuple[str, str]] = Tally()
-        self._networks: Tally[tuple[str, str]] = Tally()
-        self._sites: Tally[tuple[str, str]] = Tally()
+        self._neighbours = neighbours
+        self._open: Neighbours | _Alone = neighbours if neighbours is not None else _Alone()
+        """Sessions by source, network and site of a connector."""
         self._rates = Rates(monotonic=monotonic)
-        self._door_rates: dict[str, Minute] = {}
+        self._door_rates: dict[str, Counted] = {}
 
     def use(self, intake: Intake) -> None:
         """Other limits from now on; what was counted stays."""
@@ -43,9 +49,14 @@ class Admission:
         """Open sessions of a connector."""
         return self._doors[door.name]
 
-    def minute_of(self, origin: Origin, door: Door) -> Minute:
+    def minute_of(self, origin: Origin, door: Door) -> Counted:
         """What a source did lately at a connector."""
-        return self._rates.of(f"{door.name} {origin.source}")
+        return self._minute(f"{door.name} {origin.source}")
+
+    def _minute(self, key: str) -> Counted:
+        if self._neighbours is not None:
+            return TogetherMinute(key, self._neighbours)
+        return self._rates.of(key)
 
     def refusal(self, door: Door, origin: Origin, *, spared: bool, rated: bool = True) -> LimitHit | None:
         """The limit that keeps a new client out; None: it may come in. Who is refused counts for the rates, too.
@@ -68,33 +79,30 @@ class Admission:
         """A session began."""
         self._all += 1
         self._doors[door.name] += 1
-        self._sources[door.name, origin.source] += 1
-        self._networks[door.name, origin.network] += 1
-        if origin.site:
-            self._sites[door.name, origin.site] += 1
+        for key in _keys(door, origin):
+            self._open.came(key)
 
     def gone(self, door: Door, origin: Origin) -> None:
         """A session is over."""
         self._all -= 1
         self._doors[door.name] -= 1
-        _less(self._sources, (door.name, origin.source))
-        _less(self._networks, (door.name, origin.network))
-        if origin.site:
-            _less(self._sites, (door.name, origin.site))
+        for key in _keys(door, origin):
+            self._open.gone(key)
 
     def _too_many(self, door: Door, origin: Origin, limits: Limits) -> LimitHit | None:
-        sessions = self._sources[door.name, origin.source]
+        keys = _keys(door, origin)
+        sessions = self._open.sessions(keys[0])
         if sessions >= limits.connections_per_source:
             return LimitHit("connections-per-source", limits.connections_per_source, sessions + 1, TOO_MANY)
         free = door.capacity - self._doors[door.name]
         if sessions >= max(1, free * limits.source_share // 100) and limits.source_share < 100:
             return LimitHit("source-share", limits.source_share, sessions + 1, TOO_MANY)
         around = (
-            ("connections-per-network", limits.connections_per_network, self._networks, origin.network),
-            ("connections-per-site", limits.connections_per_site, self._sites, origin.site),
+            ("connections-per-network", limits.connections_per_network),
+            ("connections-per-site", limits.connections_per_site),
         )
-        for limit, most, tally, place in around:
-            neighbours = tally[door.name, place]
+        for (limit, most), key in zip(around, keys[1:], strict=False):
+            neighbours = self._open.sessions(key)
             if neighbours >= most:
                 return LimitHit(limit, most, neighbours + 1, TOO_MANY)
         return None
@@ -108,14 +116,37 @@ class Admission:
                     "connection-rate-per-source", limits.connection_rate_per_source, came, TOO_OFTEN
                 )
         if limits.connection_rate:
-            came = self._door_rates.setdefault(door.name, Minute()).add(Doing.CONNECTIONS, now)
+            rate = self._door_rates.get(door.name)
+            if rate is None:
+                key = f"{door.name} all"
+                rate = Minute() if self._neighbours is None else TogetherMinute(key, self._neighbours)
+                self._door_rates[door.name] = rate
+            came = rate.add(Doing.CONNECTIONS, now)
             if came > limits.connection_rate:
                 return LimitHit("connection-rate", limits.connection_rate, came, TOO_OFTEN)
         return None
 
 
-def _less(tally: Tally[tuple[str, str]], key: tuple[str, str]) -> None:
-    """One less, and nothing is kept of who has none."""
-    tally[key] -= 1
-    if tally[key] <= 0:
-        del tally[key]
+class _Alone:
+    """ports.neighbours.Neighbours' sessions, of a worker that has none."""
+
+    def __init__(self) -> None:
+        self._sessions: Tally[int] = Tally()
+
+    def came(self, key: int) -> None:
+        self._sessions[key] += 1
+
+    def gone(self, key: int) -> None:
+        """Nothing is kept of who has none."""
+        self._sessions[key] -= 1
+        if self._sessions[key] <= 0:
+            del self._sessions[key]
+
+    def sessions(self, key: int) -> int:
+        return self._sessions[key]
+
+
+def _keys(door: Door, origin: Origin) -> tuple[int, ...]:
+    """What a session is counted under: its source, its network, and for IPv6 its site."""
+    source, network = hash((door.name, origin.source)), hash((door.name, origin.network))
+    return (source, network, hash((door.name, origin.site))) if origin.site else (source, network)

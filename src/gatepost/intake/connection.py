@@ -14,7 +14,7 @@ from typing import Final, Protocol, cast
 from gatepost.config.limit_settings import Limits
 from gatepost.intake.conversation import Conversation
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.rates import Minute
+from gatepost.intake.rates import Counted
 from gatepost.intake.replies import EARLY, STOPPING, TIMED_OUT, TOO_LONG, TOO_SLOW
 from gatepost.intake.reply_to_come import Answer, ReplyToCome
 from gatepost.intake.transcript import command_text
@@ -37,7 +37,6 @@ _OTHER_OFFER: Final = (235, 220)
 
 _NEED_DATA: Final = Pause.NEED_DATA
 _CONTENT_FOLLOWS: Final = 354
-
 # What is waited for: the setting's name.
 _COMMAND: Final = "command-timeout"
 _DATA: Final = "data-timeout"
@@ -182,7 +181,7 @@ class Connection(asyncio.Protocol):
 
     # What the listener tells us.
 
-    def count_for(self, minute: Minute) -> None:
+    def count_for(self, minute: Counted) -> None:
         """The rates of this source hold for the session."""
         self._conversation.limits.minute = minute
 
@@ -400,6 +399,8 @@ class Connection(asyncio.Protocol):
             try:
                 result = finished.result()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the edge of a session
+                if finished.cancelled() and self._transport is None:
+                    return  # the worker ends, and this session has: no bug, and nobody to answer
                 result = self._our_fault(error)  # a bug never accepts a mail and never bounces one
             if self._transport is None:
                 return

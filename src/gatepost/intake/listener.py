@@ -24,6 +24,7 @@ from gatepost.model.reply import Reply
 from gatepost.model.session import Session
 from gatepost.policy.runner import PolicyRunner
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.neighbours import Neighbours
 from gatepost.ports.world import Clock, Randomness
 from gatepost.protocol.smtp_server import ServerEngine
 from gatepost.records.wire_log import Transcript, endpoint
@@ -65,8 +66,9 @@ class Listener:
         clock: Clock,
         randomness: Randomness,
         intake: Intake | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
-        """intake: limits of all doors together; None: the defaults."""
+        """intake: limits of all doors together; None: the defaults. neighbours: None: there is no other worker."""
         self._doors = doors
         self._runner = runner
         self._desk = desk
@@ -79,7 +81,7 @@ class Listener:
         self._sessions: dict[Connection, tuple[Door, Origin]] = {}
         self._introductions: set[Introduction] = set()
         self._intake = intake or Intake()
-        self._admission = Admission(self._intake, monotonic=clock.monotonic)
+        self._admission = Admission(self._intake, monotonic=clock.monotonic, neighbours=neighbours)
         self._awaited: list[tuple[set[Connection], asyncio.Future[None]]] = []
         self._held: dict[str, ConnectorState] = {}
         """Doors that an administrator does not let run, by name; they keep their state over a reload."""

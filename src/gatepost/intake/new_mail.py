@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,9 +18,11 @@ from gatepost.message.headers import HeaderIndex
 from gatepost.message.priority import priority_of
 from gatepost.message.trace import completing_fields, received_field
 from gatepost.message.words import text_of
+from gatepost.model.address import Address
 from gatepost.model.content import Content
 from gatepost.model.known import MailView
 from gatepost.model.mail_id import mail_id_text
+from gatepost.model.proof import NOT_PROVEN, ReturnPathProof
 from gatepost.model.queued import MailState, Priority, QueuedMail, QueuedRecipient, StoredRecord
 from gatepost.model.session import Rights, Session
 from gatepost.model.verdict import Action, Disposition
@@ -27,7 +30,7 @@ from gatepost.policy.folding import Decision, Group
 from gatepost.policy.hearing import Hearing
 from gatepost.queue.schedule import Held
 from gatepost.records import agent_log, tracking
-from gatepost.routing.next_hop import Router
+from gatepost.routing.next_hop import SMTP_SOURCE, NextHop, Router
 
 # Read for every mail: see policy.hearing.
 _ROUTING: Final = Rights.ROUTING_HEADERS
@@ -41,6 +44,7 @@ FROM_LIMIT_CHARACTERS: Final = 255
 REASON_LIMIT_CHARACTERS: Final = 500
 
 
+Route = Callable[[Address], NextHop]
 HeldHops = Callable[[str], "Held | None"]
 """Of a next hop's key: why mail for it would only wait now; None when it may leave."""
 
@@ -49,6 +53,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """One message at its end of data, header firewall applied.
 
     hostname: ours at this door. authserv_id: ours in Authentication-Results.
+    proof: of its return path, once it has been judged.
     """
 
     hostname: str
@@ -61,10 +66,11 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     index: HeaderIndex
     message_id: str = ""
     """The field's value, as records show it."""
+    proof: ReturnPathProof = NOT_PROVEN
 
     @property
     def is_authenticated(self) -> bool:
-        """Its sender may be written to about it."""
+        """Its client logged in or is internal."""
         return bool(self.session.user) or _INTERNAL in self.session.rights
 
 
@@ -84,6 +90,8 @@ def queued_mail(
     state: None lets the route decide: ready, unreachable, or deferred where the next hop takes nothing now.
     """
     envelope, view = arrival.transaction.envelope, arrival.view
+    size_bytes, source = arrival.content.size_bytes, f"{SMTP_SOURCE}{arrival.session.connector}"
+    route = partial(router.next_hop_for, size_bytes=size_bytes, source=source)
     subject = arrival.index.first(b"subject") if settings.records.subjects else None
     return QueuedMail(
         mail_id=mail_id,
@@ -96,17 +104,18 @@ def queued_mail(
         require_tls=envelope.require_tls,
         ret=envelope.ret,
         envid=envelope.envid,
-        recipients=_taken_back(decisions, state, router)
+        recipients=_taken_back(decisions, state, route)
         if state is not None
-        else _recipients(decisions, router, held),
-        size_bytes=arrival.content.size_bytes,
-        source=f"SMTP:{arrival.session.connector}",
+        else _recipients(decisions, route, held),
+        size_bytes=size_bytes,
+        source=source,
         client_ip=arrival.session.client_ip,
         message_id=arrival.message_id,
         subject=text_of(subject, SUBJECT_LIMIT_CHARACTERS) if subject else "",
         scl=scl,
         authenticated=arrival.is_authenticated,
         priority=_priority(arrival, settings.delivery),
+        proof=arrival.proof,
     )
 
 
@@ -232,10 +241,10 @@ def refused_recipients(decisions: Sequence[Decision], router: Router) -> tuple[Q
     )
 
 
-def _recipients(decisions: Sequence[Decision], router: Router, held: HeldHops) -> tuple[QueuedRecipient, ...]:
+def _recipients(decisions: Sequence[Decision], route: Route, held: HeldHops) -> tuple[QueuedRecipient, ...]:
     found = []
     for number, decision in enumerate(decisions):
-        hop = router.next_hop_for(decision.recipient.address)
+        hop = route(decision.recipient.address)
         waits = held(hop.key)
         found.append(
             QueuedRecipient(
@@ -250,15 +259,13 @@ def _recipients(decisions: Sequence[Decision], router: Router, held: HeldHops) -
     return tuple(found)
 
 
-def _taken_back(
-    decisions: Sequence[Decision], state: MailState, router: Router
-) -> tuple[QueuedRecipient, ...]:
+def _taken_back(decisions: Sequence[Decision], state: MailState, route: Route) -> tuple[QueuedRecipient, ...]:
     """Recipients that get nothing for now, or at all."""
     return tuple(
         QueuedRecipient(
             number=number,
             recipient=decision.recipient,
-            next_hop=router.next_hop_for(decision.recipient.address).key,
+            next_hop=route(decision.recipient.address).key,
             state=state,
             last_reply=_reason(decision.disposition) if state is MailState.QUARANTINED else "",
         )

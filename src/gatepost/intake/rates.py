@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
+
+from gatepost.ports.neighbours import Neighbours
 
 MINUTE_S: Final = 60.0
 TABLE_ENTRIES: Final = 50_000
 SHARED_ENTRIES: Final = 1024
 _LOOKED_AT: Final = 8
+_SALTS: Final = (0, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
+"""For each thing that is counted: any numbers whose bits differ."""
 
 
 class Doing(IntEnum):
@@ -20,6 +24,13 @@ class Doing(IntEnum):
     MESSAGES = 1
     RECIPIENTS = 2
     UNKNOWN = 3
+
+
+class Counted(Protocol):
+    """Who counts for one source."""
+
+    def add(self, doing: Doing, now: float) -> int:
+        """One more; how many that makes within a minute. now: monotonic seconds."""
 
 
 class Minute:
@@ -42,6 +53,20 @@ class Minute:
     def is_over(self, now: float) -> bool:
         """Nothing of it counts any more: to forget it is to lose nothing."""
         return now >= self._began_at + MINUTE_S
+
+
+class TogetherMinute:
+    """The counts of one source in all workers. Holds nothing: a flood of sources costs no memory (threats G14)."""
+
+    __slots__ = ("_key", "_neighbours")
+
+    def __init__(self, key: str, neighbours: Neighbours) -> None:
+        self._key = hash(key)
+        self._neighbours = neighbours
+
+    def add(self, doing: Doing, now: float) -> int:
+        """One more; how many that makes. What was refused counts, too."""
+        return self._neighbours.happened(self._key ^ _SALTS[doing], now)
 
 
 class Rates:

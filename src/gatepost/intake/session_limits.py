@@ -6,7 +6,7 @@ from typing import Final
 
 from gatepost.config.limit_settings import Limits
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.rates import Doing, Minute
+from gatepost.intake.rates import Counted, Doing
 from gatepost.model.reply import Reply
 
 TOO_MANY_ERRORS: Final = Reply(
@@ -32,7 +32,7 @@ class SessionLimits:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.minute: Minute | None = None
+        self.minute: Counted | None = None
         self._errors = self._junk = self._messages = self._content_bytes = 0
         self._held_back_s = 0.0
 

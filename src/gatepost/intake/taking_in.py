@@ -10,7 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
+
 from gatepost.config.settings import Settings
+from gatepost.facts.return_path_proof import Proofs
 from gatepost.intake.behind_relays import SourceWatch, behind_relay
 from gatepost.intake.dmarc_rows import DmarcReports
 from gatepost.intake.door import Door
@@ -30,7 +33,7 @@ from gatepost.intake.unfinished import Unfinished
 from gatepost.message.firewall import firewalled
 from gatepost.message.headers import HeaderIndex
 from gatepost.model.content import Content
-from gatepost.model.envelope import Recipient
+from gatepost.model.envelope import Notify, Recipient
 from gatepost.model.fault import Fault, reply_for
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView
@@ -64,6 +67,7 @@ _DATA: Final = Stage.DATA
 _END_OF_DATA: Final = Stage.END_OF_DATA
 _DISCARD: Final = Action.DISCARD
 _ROUTING: Final = Rights.ROUTING_HEADERS
+_NEVER: Final = Notify.NEVER
 DELAY_LIMIT_S: Final = 60.0
 _STATES: Final = {Action.QUARANTINE: MailState.QUARANTINED, Action.DISCARD: MailState.REMOVED}
 
@@ -112,6 +116,7 @@ class TakingIn:
         self._relays = IpRanges(settings.server.internal_relays)
         self._sources = SourceWatch(log, counters) if not self._relays else None
         self._return_paths = return_paths
+        self._proofs = Proofs.of(settings.notices)
         self._dmarc_reports = dmarc_reports
         self.memory_body_bytes = settings.queue.memory_body_bytes
         self.unfinished = Unfinished(store.spool, settings.intake.unfinished_bytes)
@@ -233,7 +238,10 @@ class TakingIn:
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
         if (watch := arrival.transaction.watch) is not None:
             watch.judged(arrival.session, decisions, arrival.hearing.fact)
-        result = outcome(decisions, authenticated=arrival.is_authenticated)
+        if not arrival.is_authenticated:
+            proof = self._proofs.find(arrival.view, arrival.hearing.facts)
+            arrival = msgspec.structs.replace(arrival, proof=proof)
+        result, notice = self._outcome(arrival, decisions)
         if self._dmarc_reports is not None:
             self._dmarc_reports.note(arrival.view, arrival.hearing.facts, result)
         effects = result.effects
@@ -241,8 +249,30 @@ class TakingIn:
         if result.refusal is not None:
             answer: Reply | Awaitable[Reply] = self._refuse(arrival, decisions, result.refusal)
         else:
-            answer = self._keep(arrival, decisions, result)
+            answer = self._keep(arrival, decisions, result, notice)
         return _after_delay(answer, min(delay_s, DELAY_LIMIT_S)) if delay_s else answer
+
+    def _outcome(
+        self, arrival: Arrival, decisions: tuple[Decision, ...]
+    ) -> tuple[MailOutcome, Accept | None]:
+        """What is to be done, with the notice about those recipients that are refused alone.
+
+        When there may be none after all (too many within the hour), their copy waits for a person.
+        """
+        result = outcome(decisions, may_be_told=self._may_be_told(arrival, decisions))
+        if not result.to_tell:
+            return result, None
+        notice = self._notice_of(arrival, result.to_tell)
+        if notice is None and any(_NEVER not in d.recipient.notify for d in result.to_tell):
+            return outcome(decisions, may_be_told=False), None
+        return result, notice
+
+    def _may_be_told(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> bool:
+        """Whether recipients that are refused while others are not make a notice to the sender."""
+        if arrival.is_authenticated:
+            return True
+        limit = self._settings.policy.tag_at
+        return arrival.proof.holds and all(decision.disposition.scl < limit for decision in decisions)
 
     def _refuse(self, arrival: Arrival, decisions: tuple[Decision, ...], refusal: Disposition) -> Reply:
         assert refusal.reply is not None, "a refusal has a reply"
@@ -286,12 +316,16 @@ class TakingIn:
         )
 
     def _keep(
-        self, arrival: Arrival, decisions: tuple[Decision, ...], result: MailOutcome
+        self,
+        arrival: Arrival,
+        decisions: tuple[Decision, ...],
+        result: MailOutcome,
+        notice: Accept | None = None,
     ) -> Awaitable[Reply]:
         """Commit; the reply comes when the mail is on stable storage, or is not ours."""
         reply = Reply(250, "2.0.0", f"Queued as {mail_id_text(arrival.transaction.mail_id)}")
         try:
-            changes, offered = self._changes(arrival, decisions, result, reply)
+            changes, offered = self._changes(arrival, decisions, result, notice, reply)
         except BaseException:
             self._over(arrival.transaction, arrival.hearing, taken=False)
             raise
@@ -312,11 +346,17 @@ class TakingIn:
         return answered
 
     def _changes(
-        self, arrival: Arrival, decisions: tuple[Decision, ...], result: MailOutcome, reply: Reply
+        self,
+        arrival: Arrival,
+        decisions: tuple[Decision, ...],
+        result: MailOutcome,
+        notice: Accept | None,
+        reply: Reply,
     ) -> tuple[list[Change], list[tuple[QueuedMail, Content]]]:
         """Everything one message becomes: a mail for each group, records, dossiers, a notice."""
         parent_id, hostname = arrival.transaction.mail_id, arrival.hostname
-        dossier = arrival.hearing.dossier(arrival.view, decisions)
+        besides = () if arrival.is_authenticated else (arrival.proof,)
+        dossier = arrival.hearing.dossier(arrival.view, decisions, besides=besides)
         changes: list[Change] = []
         offered: list[tuple[QueuedMail, Content]] = []
         records: list[StoredRecord] = []
@@ -343,8 +383,9 @@ class TakingIn:
             changes.append(Accept(mail=mail, content=content))
             if state is None and (leaving := may_leave(mail)) is not None:
                 offered.append((leaving, content))
-        if result.to_tell:
-            changes += self._notices(arrival, result.to_tell, offered)
+        if notice is not None:
+            changes.append(notice)
+            offered.append((notice.mail, notice.content))
         records += opinion_records(
             arrival.session, arrival.transaction, arrival.hearing, at=arrival.view.now, index=arrival.index
         )
@@ -365,10 +406,8 @@ class TakingIn:
         paths = self._return_paths
         return recipient if paths is None else paths.arriving(recipient, self._clock.now())
 
-    def _notices(
-        self, arrival: Arrival, refused: tuple[Decision, ...], offered: list[tuple[QueuedMail, Content]]
-    ) -> list[Change]:
-        """A notice to an authenticated sender about recipients that were refused after others were taken."""
+    def _notice_of(self, arrival: Arrival, refused: tuple[Decision, ...]) -> Accept | None:
+        """A notice to a sender we know about recipients that were refused while others were taken."""
         about = queued_mail(
             arrival,
             refused,
@@ -380,11 +419,7 @@ class TakingIn:
             held=self._deliveries.held,
         )
         who = refused_recipients(refused, self._router)
-        notice = self._notice(about, who, arrival.content, self.next_mail_id())
-        if notice is None:
-            return []
-        offered.append((notice.mail, notice.content))
-        return [notice]
+        return self._notice(about, who, arrival.content, self.next_mail_id())
 
     def _over(self, transaction: Transaction, hearing: Hearing, *, taken: bool) -> None:
         if taken:

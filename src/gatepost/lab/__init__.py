@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 def run(args: Sequence[str]) -> int:
     """`gatepost lab ARGS`: the exit status."""
-    from gatepost.lab import fault_proxy_job, job
+    from gatepost.lab import dns_job, fault_proxy_job, job
 
-    if args and args[0] == "fault-proxy":
-        return fault_proxy_job.run(args[1:])
+    tools = {"fault-proxy": fault_proxy_job.run, "dns": dns_job.run}
+    if args and args[0] in tools:
+        return tools[args[0]](args[1:])
     return job.run(args)

@@ -103,6 +103,8 @@ class LabDns:
         self.faults = dict(faults or {})
         self.asked: deque[tuple[str, str, str]] = deque(maxlen=_ASKED_LIMIT)
         """(name as asked, type, "udp" or "tcp")."""
+        self.watch: Callable[[str, str, str], None] | None = None
+        """Hears of each question, as `asked` has it."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
@@ -182,6 +184,8 @@ class LabDns:
         name = str(asked.question[0].name)
         kind = dns.rdatatype.to_text(asked.question[0].rdtype)
         self.asked.append((name.rstrip("."), kind, "tcp" if by_tcp else "udp"))
+        if self.watch is not None:
+            self.watch(*self.asked[-1])
         fault = self._fault_of(_folded(name))
         exchange = Exchange(query, self._answer(asked, by_tcp=by_tcp), by_tcp)
         return fault, fault.twist(exchange)

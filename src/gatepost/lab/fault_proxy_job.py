@@ -10,8 +10,8 @@ from typing import Final
 
 from rich.console import Console
 
-from gatepost.config.networks import Binding, parse_binding
-from gatepost.config.schema import parse_duration
+from gatepost.config.networks import Binding
+from gatepost.lab.arguments import binding, duration
 from gatepost.lab.fault_proxy import NO_FAULTS, Direction, End, FaultProxy, Faults
 from gatepost.lab.report import console
 
@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="gatepost lab fault-proxy",
         description="Pass TCP connections on and spoil them: for drills against a gateway or a next hop.",
     )
-    parser.add_argument("--listen", type=_binding, required=True, help="address and port, 127.0.0.1:2526")
-    parser.add_argument("--to", type=_binding, required=True, help="address and port of the server")
+    parser.add_argument("--listen", type=binding, required=True, help="address and port, 127.0.0.1:2526")
+    parser.add_argument("--to", type=binding, required=True, help="address and port of the server")
     directions = [*(direction.value for direction in Direction), _BOTH]
     parser.add_argument(
         "--direction", choices=directions, default=Direction.TO_CLIENT.value, help="which octets are spoiled"
@@ -93,21 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--then", choices=[end.value for end in End], default=End.CLOSE.value, help="what happens at the cut"
     )
     parser.add_argument("--garbage", default="", help="a line of your own for --then garbage")
-    parser.add_argument("--delay", type=_duration, default=0.0, help="each piece waits so long: 200ms, 5s")
+    parser.add_argument("--delay", type=duration, default=0.0, help="each piece waits so long: 200ms, 5s")
     parser.add_argument("--drip", type=int, help="pass pieces of so many octets")
-    parser.add_argument("--every", type=_duration, default=0.1, help="so far apart with --drip: 100ms")
+    parser.add_argument("--every", type=duration, default=0.1, help="so far apart with --drip: 100ms")
     return parser
-
-
-def _binding(text: str) -> Binding:
-    try:
-        return parse_binding(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _duration(text: str) -> float:
-    try:
-        return float(str(parse_duration(text)))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

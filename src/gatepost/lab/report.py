@@ -61,6 +61,8 @@ def show_invitation(out: Console, world: LabWorld, rows: Sequence[Row]) -> None:
         f"    {gatepost} explain {explained}",
         f"    {gatepost} track --recipient '*@{OURS}'",
         f"    {gatepost} queue list",
+        "Play a mail that nobody sends, and have the verdict explained (--list: more of them):",
+        f"    {gatepost} test mail spoofed-ceo",
         f"Name server 127.0.0.1:{world.ports.dns}, mailbox server 127.0.0.1:{world.ports.mailboxes}, "
         f"internet 127.0.0.1:{world.ports.internet}, metrics http://127.0.0.1:{world.ports.metrics}/metrics",
         f"Configuration {world.gateway.configuration}, log {world.gateway.log}",

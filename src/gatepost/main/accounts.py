@@ -6,9 +6,16 @@ from collections.abc import Callable
 
 from gatepost.adapters.accounts import FileAccounts
 from gatepost.adapters.ldap_accounts import JoinedAccounts, LdapAccounts
+from gatepost.adapters.ldap_addresses import LdapAddresses
 from gatepost.config.settings import Settings
 from gatepost.main.places import accounts_file
-from gatepost.ports.directory import Accounts
+from gatepost.ports.directory import Accounts, SendingAccounts
+
+
+def sending_accounts_of(settings: Settings, *, monotonic: Callable[[], float]) -> SendingAccounts | None:
+    """None where no directory is asked for the addresses of accounts."""
+    ldap = settings.users.ldap
+    return LdapAddresses(ldap, monotonic=monotonic) if ldap.servers and ldap.address_attributes else None
 
 
 def accounts_of(settings: Settings, *, monotonic: Callable[[], float]) -> Accounts:

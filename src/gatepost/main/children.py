@@ -9,10 +9,13 @@ import socket
 import time
 from dataclasses import dataclass, field
 
+from gatepost.adapters.neighbours import WorkerCounts
 from gatepost.model.connector_state import ConnectorState
 
 READY = b"R"
 ALIVE = b"."
+BUSY = b"?"
+"""A scan worker: it has begun with a question; ALIVE when it has answered."""
 BEAT_S = 1.0
 
 
@@ -23,6 +26,8 @@ class Birth:
     sockets: dict[str, socket.socket]
     held: dict[str, ConnectorState]
     line: socket.socket
+    neighbours: WorkerCounts | None = None
+    """What it counts together with the others; None: there are none."""
 
 
 async def beat(line: socket.socket) -> None:
@@ -38,7 +43,10 @@ async def beat(line: socket.socket) -> None:
 
 @dataclass(slots=True)
 class Child:
-    """One process of ours. number: of the worker; -1 for the control process. Times are monotonic seconds."""
+    """One process of ours. Times are monotonic seconds.
+
+    number: of the worker; -1 for the control process; -2, -3 and so on for scan workers.
+    """
 
     number: int
     pid: int = 0
@@ -48,11 +56,34 @@ class Child:
     line: socket.socket | None = field(default=None, repr=False)
     is_ready: bool = False
     heard_at: float = 0.0
+    silent_s: float = 0.0
+    """For how long nothing was heard of it while the supervisor listened."""
+    was_warned: bool = False
+    """It was told to end because of its silence."""
+    is_busy: bool = False
+    """A scan worker: with a question."""
+
+    @property
+    def is_worker(self) -> bool:
+        """It takes or delivers mail."""
+        return self.number >= 0
+
+    @property
+    def scan_number(self) -> int:
+        """Of a scan worker, from 0; below 0: it is none."""
+        return -2 - self.number
 
     @property
     def name(self) -> str:
         """For the log."""
-        return "control" if self.number < 0 else f"worker-{self.number}"
+        if self.is_worker:
+            return f"worker-{self.number}"
+        return "control" if self.scan_number < 0 else f"scan-{self.scan_number}"
+
+    @property
+    def short_name(self) -> str:
+        """For ps and top."""
+        return self.name.replace("worker-", "w").replace("scan-", "s")
 
     def fileno(self) -> int:
         """Of its line, for select()."""
@@ -72,7 +103,8 @@ class Child:
         if not said:
             self.hang_up()
             return
-        self.heard_at = now
+        self.heard_at, self.silent_s, self.was_warned = now, 0.0, False
+        self.is_busy = said.endswith(BUSY)
         self.is_ready = self.is_ready or READY in said
 
     def becomes_ready(self, patience_s: float) -> bool:
@@ -87,4 +119,5 @@ class Child:
         """It is gone, or its line is somebody else's."""
         if self.line is not None:
             self.line.close()
-        self.line, self.is_ready = None, False
+        self.line, self.is_ready, self.is_busy = None, False, False
+        self.silent_s, self.was_warned = 0.0, False

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
-from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk, DnsDesk
+from gatepost.cli.world import AccountBook, ControlWorld, DirectoryDesk, DnsDesk, ReportDesk
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
 from gatepost.ports.lists import AddressLists
@@ -19,6 +19,8 @@ from gatepost.ports.store import StoreReader
 if TYPE_CHECKING:
     from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply
     from gatepost.control.links import WorkerLink
+    from gatepost.control.played import Played
+    from gatepost.control.scenario import Script
     from gatepost.facts.provider_desk import ProviderAnswer
     from gatepost.ports.resolver import LookedUp, RecordType
     from gatepost.standards.dkim import NoAnswer
@@ -49,7 +51,9 @@ def main() -> None:
             dkim_keys=_dkim_keys,
             texts=_texts,
             dns=_dns,
+            reports=_reports,
             now=time.time,
+            play=_play,
         )
     )()
 
@@ -114,6 +118,12 @@ def _dns(settings: Settings) -> DnsDesk:
     return DnsAtHand(settings)
 
 
+def _reports(settings: Settings) -> ReportDesk:
+    from gatepost.main.report_keeping import report_desk
+
+    return report_desk(settings)
+
+
 def _accounts(settings: Settings) -> AccountBook:
     from gatepost.adapters.accounts import AccountsFile
     from gatepost.main.places import accounts_file
@@ -164,3 +174,9 @@ def _texts(settings: Settings, names: Sequence[str]) -> Mapping[str, Sequence[by
     from gatepost.main.texts import texts
 
     return texts(settings, names)
+
+
+def _play(path: str, script: Script, flags: Mapping[str, Any]) -> Played:
+    from gatepost.main.mail_test import play
+
+    return play(path, script, flags)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from gatepost.config import load as loading
 from gatepost.config.credentials import Credentials
@@ -38,6 +40,18 @@ def load_text(path: str, text: str) -> Configuration:
         agent_settings=order.agent_settings,
         finding_names=order.finding_names,
         credentials=_credentials(needed=True),
+    )
+
+
+def load_to_try(path: str, text: str, above: Mapping[str, Any]) -> Configuration:
+    """As load_configuration, of a text, with other tables laid over its own."""
+    return loading.load_text(
+        text,
+        file=path,
+        agent_settings=order.agent_settings,
+        finding_names=order.finding_names,
+        credentials=_credentials(needed=False),
+        above=above,
     )
 
 

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from gatepost.adapters.dialer import LoopDialer
-from gatepost.adapters.dns import DnsResolver
-from gatepost.adapters.maildir import LocalMaildirs
-from gatepost.adapters.tls import client_pump
-from gatepost.adapters.world import SystemRandomness
 from gatepost.config.settings import Settings
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Courier, OwnName
@@ -20,11 +15,16 @@ from gatepost.main.dmarc_reports import DmarcReporter, heeding_failures
 from gatepost.main.lasting import Lasting
 from gatepost.main.notice_writer import NoticeWriter
 from gatepost.main.outbound_tls import OutboundTlsParts
+from gatepost.main.report_keeping import report_inbox
+from gatepost.main.return_paths import spf_asker
 from gatepost.main.signing_keys import signer_of
 from gatepost.main.smart_hosts import smart_host_logins
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.wire_logs import WireLogFiles
+from gatepost.main.world import NameServers
 from gatepost.model.accepted_domains import AcceptedDomains
+from gatepost.ports.resolver import Resolver
+from gatepost.ports.world import Randomness
 from gatepost.routing.hosts import Hosts, hosts_of
 from gatepost.routing.next_hop import NextHop, Router
 from gatepost.standards.return_paths import ReturnPaths
@@ -33,12 +33,12 @@ from gatepost.standards.return_paths import ReturnPaths
 def deliveries_of(
     settings: Settings,
     lasting: Lasting,
-    resolver: DnsResolver,
+    resolver: NameServers,
     router: Router,
     notices: NoticeWriter,
     *,
     accepted: AcceptedDomains,
-    randomness: SystemRandomness,
+    randomness: Randomness,
     wire_logs: WireLogFiles,
     outbound_tls: OutboundTlsParts,
     return_paths: ReturnPaths | None,
@@ -48,7 +48,7 @@ def deliveries_of(
     log, counters, store = lasting.log, lasting.counters, lasting.store
     clock, system_clock = lasting.clock, lasting.system_clock
     courier = Courier(
-        dialer=LoopDialer(client_pump),
+        dialer=lasting.world.dialer,
         find_hosts=_finder(settings, resolver, randomness),
         bodies=store,
         body_path=store.body_path,
@@ -65,7 +65,7 @@ def deliveries_of(
         results=outbound_tls.reporter,
     )
     maildir = MaildirCourier(
-        maildirs=LocalMaildirs(),
+        maildirs=lasting.world.maildirs,
         bodies=store,
         body_path=store.body_path,
         clock=system_clock,
@@ -83,7 +83,13 @@ def deliveries_of(
         ),
         router=router,
         attempts=Attempts(
-            store=store, courier=courier, maildir=maildir, signer=signer, return_paths=return_paths
+            store=store,
+            courier=courier,
+            maildir=maildir,
+            signer=signer,
+            reports=report_inbox(settings, lasting),
+            return_paths=return_paths,
+            publishes_spf=spf_asker(resolver, settings.dns.timeout_s),
         ),
         settling=Settling(
             queue=settings.queue,
@@ -105,7 +111,7 @@ def deliveries_of(
 
 
 def _finder(
-    settings: Settings, resolver: DnsResolver, randomness: SystemRandomness
+    settings: Settings, resolver: Resolver, randomness: Randomness
 ) -> Callable[[NextHop], Awaitable[Hosts]]:
     """hosts_of, with what it needs to know of ourselves."""
     names = frozenset(

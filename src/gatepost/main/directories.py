@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,6 @@ from gatepost.adapters.directories import Assigned, AssignedCaller, Directories,
 from gatepost.adapters.directory_sources import read_source
 from gatepost.adapters.directory_sync import Busy, SyncResult, SyncRules, sync
 from gatepost.adapters.recipient_file import RecipientFile
-from gatepost.adapters.world import SystemClock
 from gatepost.config.directory_settings import Directory
 from gatepost.config.settings import Settings
 from gatepost.delivery.call_forward import CallForward, Surroundings
@@ -24,6 +23,7 @@ from gatepost.model.address import Address
 from gatepost.model.fault import WorldFault
 from gatepost.ports.directory import Entry
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.world import Clock
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.routing.accepted import canonical_pattern
 
@@ -51,7 +51,7 @@ class RecipientSources:
     directories: Directories
     copied: tuple[_Copied, ...]
     callers: tuple[CallForward, ...]
-    clock: SystemClock
+    clock: Clock
     log: Log
     counters: Counters
     _syncing: set[asyncio.Task[None]] = field(default_factory=set)
@@ -126,11 +126,22 @@ class RecipientSources:
         )
 
 
+class ReadHere:
+    """Addresses whose mail ends here: they exist whatever the other sources know."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._keys = frozenset(parse_mailbox(text).key for text in addresses)
+
+    def look_up(self, recipient: Address) -> Entry:
+        """Raises nothing."""
+        return Entry(recipient.key in self._keys, source="reports")
+
+
 def _rest_s(one: _Copied) -> float:
     return min(one.settings.retry_interval_s, one.settings.sync_interval_s)
 
 
-async def in_own_thread(work: Callable[[], T]) -> T:
+async def in_own_thread(work: Callable[[], T], *, name: str = "directory") -> T:
     """Run it where nothing waits for its end: a stop must not wait for a slow directory."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -148,7 +159,7 @@ async def in_own_thread(work: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # the loop is closed: the worker has stopped
             loop.call_soon_threadsafe(settle, result, fault)
 
-    threading.Thread(target=run, name="directory", daemon=True).start()
+    threading.Thread(target=run, name=name, daemon=True).start()
     return await done
 
 
@@ -156,7 +167,7 @@ def copy_now(
     folder: str,
     name: str,
     settings: Directory,
-    clock: SystemClock,
+    clock: Clock,
     *,
     accept_loss: bool = False,
     rest_s: float = 0.0,
@@ -179,7 +190,7 @@ def copy_now(
 
 
 def recipient_sources(
-    settings: Settings, accepted: AcceptedDomains, around: Surroundings, clock: SystemClock
+    settings: Settings, accepted: AcceptedDomains, around: Surroundings, clock: Clock
 ) -> RecipientSources:
     """All of one configuration."""
     log, counters, folder = around.log, around.counters, str(directory_folder(settings))
@@ -189,6 +200,8 @@ def recipient_sources(
     assigned_callers: list[AssignedCaller] = []
     if settings.recipients.file or not settings.directories:
         assigned.append(Assigned(source=file))
+    if settings.reports.afterwards == "consume" and settings.reports.addresses:
+        assigned.append(Assigned(source=ReadHere(settings.reports.addresses)))
     for name, directory in settings.directories.items():
         domains = frozenset(map(canonical_pattern, directory.domains))
         if directory.type == "smtp":

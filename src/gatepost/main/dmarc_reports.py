@@ -15,11 +15,13 @@ from gatepost.config.dmarc_report_settings import DmarcReports
 from gatepost.config.settings import Settings
 from gatepost.delivery.settling import WriteNotice
 from gatepost.intake.dmarc_rows import seen_mail
+from gatepost.main.dmarc_failures import KIND as FAILURE_KIND
+from gatepost.main.dmarc_failures import FailureReporter, FailureWorld
 from gatepost.main.lasting import Lasting
 from gatepost.main.nightly_reports import NightlyReports
 from gatepost.main.outbound_tls import FIRST_WORKER
 from gatepost.main.places import state_directory
-from gatepost.main.report_post import PostReport, report_post, source_of
+from gatepost.main.report_post import PostReport, content_post, report_post, source_of
 from gatepost.model.address import Address
 from gatepost.model.content import Content
 from gatepost.model.fault import PeerFault, WorldFault
@@ -51,6 +53,17 @@ READERS_LIMIT: Final = 5
 RESTING_SPACE: Final = "dmarc-report-addresses"
 """Shared: addresses that get no reports for a time, and why."""
 WHY_LIMIT_CHARS: Final = 300
+REPORT_TABLES: Final = (
+    "dmarc_reports",
+    "reports",
+    "outbound_tls",
+    "dns",
+    "send_connectors",
+    "server",
+    "accepted_domains",
+    "queue",
+)
+"""What a reporter is made of: it is kept at a reload that leaves these tables of the file alone."""
 MAIL_BYTES: Final = 4096
 """What of the mail is not the packed report, at most."""
 
@@ -73,11 +86,19 @@ class DmarcReporter(NightlyReports[DmarcDay]):
     """One worker's counts; the first worker sends for all. Keeps the promise of intake.dmarc_rows.DmarcReports."""
 
     def __init__(
-        self, settings: DmarcReports, world: DmarcWorld, directory: Path, number: int, *, sends: bool
+        self,
+        settings: DmarcReports,
+        world: DmarcWorld,
+        directory: Path,
+        number: int,
+        *,
+        sends: bool,
+        failures: FailureReporter | None = None,
     ) -> None:
-        """directory: shared by the workers. sends: this is the worker that sends."""
+        """directory: shared by the workers. sends: this is the worker that sends. failures: tells of single mails."""
         self._settings = settings
         self._world = world
+        self._failures = failures
         self._counts = DmarcResults(settings.domains, settings.rows)
         super().__init__(
             self._counts, directory, number, kind=KIND, clock=world.clock, log=world.log, sends=sends
@@ -87,7 +108,11 @@ class DmarcReporter(NightlyReports[DmarcDay]):
 
     def note(self, view: MailView, facts: Iterable[Any], outcome: MailOutcome) -> None:
         """A mail was judged."""
-        if self._is_over or (found := seen_mail(view, facts, outcome)) is None:
+        if self._is_over:
+            return
+        if self._failures is not None:
+            self._failures.note(view, facts, outcome)
+        if (found := seen_mail(view, facts, outcome)) is None:
             return
         dmarc, seen = found
         self._turn()
@@ -218,7 +243,37 @@ def dmarc_reporter(
     )
     directory = state_directory(settings) / "dmarc-results"
     return DmarcReporter(
-        settings.dmarc_reports, world, directory, lasting.number, sends=lasting.number == FIRST_WORKER
+        settings.dmarc_reports,
+        world,
+        directory,
+        lasting.number,
+        sends=lasting.number == FIRST_WORKER,
+        failures=_failure_reporter(settings, lasting, resolver, router, randomness),
+    )
+
+
+def _failure_reporter(
+    settings: Settings, lasting: Lasting, resolver: Resolver, router: Router, randomness: Randomness
+) -> FailureReporter | None:
+    reports = settings.dmarc_reports
+    if reports.failure_reports == "off":
+        return None
+    machines = (reports.sender, settings.outbound_tls.reports.sender, *settings.reports.addresses)
+    return FailureReporter(
+        reports,
+        FailureWorld(
+            resolver=resolver,
+            clock=lasting.clock,
+            log=lasting.log,
+            counters=lasting.counters,
+            shared=lasting.shared,
+            randomness=randomness,
+            post=content_post(settings, lasting, router, kind=FAILURE_KIND),
+            hostname=settings.server.hostname,
+            timeout_s=settings.dns.timeout_s,
+            resting=RESTING_SPACE,
+            silent_for=frozenset(parse_mailbox(address).key for address in machines if address),
+        ),
     )
 
 
@@ -230,7 +285,7 @@ def heeding_failures(write: WriteNotice, reporter: DmarcReporter | None) -> Writ
     def written(
         mail: QueuedMail, failed: Sequence[QueuedRecipient], content: Content
     ) -> Accept | Silence | None:
-        if mail.source == source_of(KIND):
+        if mail.source in (source_of(KIND), source_of(FAILURE_KIND)):
             for one in failed:
                 reporter.refused(one.recipient.address, one.last_reply)
         return write(mail, failed, content)

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.dns import DnsResolver, server_address
-from gatepost.adapters.dns_update import Change, ZoneServer, parse_key
+from gatepost.adapters.dns_update import Change, Signing, TsigKey, ZoneServer, parse_key
 from gatepost.adapters.https import HttpsAsker
 from gatepost.adapters.state_file import StateFile
 from gatepost.adapters.tls import client_pump
@@ -18,11 +18,13 @@ from gatepost.config.files import secret_problem
 from gatepost.config.settings import Settings
 from gatepost.control.dns_history import FILE_LIMIT_BYTES, DnsHistory, restored, stored
 from gatepost.control.dns_survey import Survey, Surveyor
-from gatepost.control.dns_wizard import Plan, Record, quoted
+from gatepost.control.dns_wizard import KEYS_BELOW, Plan, Record, quoted
 from gatepost.main.outbound_tls import fetch_policy
 from gatepost.main.places import state_directory
+from gatepost.main.world import NameServers
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.wire import Dialer
 from gatepost.ports.world import Clock
 from gatepost.routing.addresses import may_be_dialled
 
@@ -44,11 +46,16 @@ def own_domains(settings: Settings) -> tuple[str, ...]:
 
 
 def surveyor_of(
-    settings: Settings, resolver: DnsResolver, selectors: Sequence[str], addresses: Sequence[str]
+    settings: Settings,
+    resolver: NameServers,
+    selectors: Sequence[str],
+    addresses: Sequence[str],
+    *,
+    dialer: Dialer,
 ) -> Surveyor:
     """With what the settings say of our own addresses and keys besides."""
     monitor = settings.dns_monitor
-    https = HttpsAsker(resolver, LoopDialer(client_pump), ca_file="", is_public=may_be_dialled)
+    https = HttpsAsker(resolver, dialer, ca_file="", is_public=may_be_dialled)
     return Surveyor(
         resolver=resolver,
         lookup=resolver,
@@ -91,19 +98,22 @@ class DnsAtHand:
 
         return self._asked(counted)
 
-    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str) -> list[str]:
-        """By RFC 2136. server: an address, with or without a port. key_file: mode 0600, as tsig-keygen writes it."""
-        if problem := secret_problem(key_file):
-            raise WorldFault(f"{key_file} {problem}")
-        data = StateFile(Path(key_file), limit_bytes=KEY_LIMIT_BYTES).read()
-        if data is None:
-            raise WorldFault(f"there is no file {key_file}")
+    def publish(self, plan: Plan, *, zone: str, server: str, key_file: str, kerberos: str = "") -> list[str]:
+        """By RFC 2136. server: an address, with or without a port. key_file: mode 0600, as tsig-keygen writes it.
+
+        kerberos: instead of a key the server's name, for which we have a ticket or may get one.
+        """
         try:
-            key = parse_key(data.decode("utf-8", "replace"))
             where = server_address(server)
         except ValueError as error:
-            raise WorldFault(f"{key_file}, {server}: {error}") from error
-        return ZoneServer(where.host, where.port, key).apply(zone, [_change(r) for r in plan.records])
+            raise WorldFault(f"{server}: {error}") from error
+        if kerberos:
+            from gatepost.adapters.gss_tsig import gss_signing
+
+            signing = gss_signing(where.host, where.port, kerberos)
+        else:
+            signing = Signing.by_key(_key_in(key_file))
+        return ZoneServer(where.host, where.port, signing).apply(zone, [_change(r) for r in plan.records])
 
     def history(self, domain: str) -> DnsHistory | None:
         """As the monitor wrote it."""
@@ -112,7 +122,7 @@ class DnsAtHand:
     def _surveyor(
         self, resolver: DnsResolver, selectors: Sequence[str], addresses: Sequence[str]
     ) -> Surveyor:
-        return surveyor_of(self._settings, resolver, selectors, addresses)
+        return surveyor_of(self._settings, resolver, selectors, addresses, dialer=LoopDialer(client_pump))
 
     def _asked(self, ask: Callable[[DnsResolver], Awaitable[T]]) -> T:
         async def run() -> T:
@@ -125,6 +135,19 @@ class DnsAtHand:
         return asyncio.run(run())
 
 
+def _key_in(path: str) -> TsigKey:
+    """Raises WorldFault."""
+    if problem := secret_problem(path):
+        raise WorldFault(f"{path} {problem}")
+    data = StateFile(Path(path), limit_bytes=KEY_LIMIT_BYTES).read()
+    if data is None:
+        raise WorldFault(f"there is no file {path}")
+    try:
+        return parse_key(data.decode("utf-8", "replace"))
+    except ValueError as error:
+        raise WorldFault(f"{path} {error}") from error
+
+
 def _change(record: Record) -> Change:
     version = record.data.partition(" ")[0].rstrip(";") if record.kind == "TXT" else ""
     return Change(
@@ -132,7 +155,7 @@ def _change(record: Record) -> Change:
         kind=record.kind,
         data=quoted(record.data) if record.kind == "TXT" else record.data,
         ttl_s=record.ttl_s,
-        takes_place_of="*" if record.kind == "MX" else version,
+        takes_place_of="*" if record.kind == "MX" or KEYS_BELOW in record.name else version,
     )
 
 
@@ -151,10 +174,17 @@ class DnsMonitorDuty:
     """Looks at one own domain after the other, each once in its interval."""
 
     def __init__(
-        self, settings: Settings, resolver: DnsResolver, *, clock: Clock, log: Log, counters: Counters
+        self,
+        settings: Settings,
+        resolver: NameServers,
+        *,
+        dialer: Dialer,
+        clock: Clock,
+        log: Log,
+        counters: Counters,
     ) -> None:
         self._settings = settings
-        self._surveyor = surveyor_of(settings, resolver, (), ())
+        self._surveyor = surveyor_of(settings, resolver, (), (), dialer=dialer)
         self._clock = clock
         self._log = log
         self._counters = counters

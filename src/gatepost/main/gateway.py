@@ -22,11 +22,12 @@ from gatepost.main.places import control_socket, state_directory, tls_directory,
 from gatepost.main.preload import import_everything
 from gatepost.main.privileges import close_the_room
 from gatepost.main.refusals import GatewayLock, prepare_state, refuse_to_start
+from gatepost.main.scan_worker import run_scan, scan_workers_of
 from gatepost.main.sockets import bindings_of
 from gatepost.main.stores import former_workers
 from gatepost.main.supervisor import Supervisor
 from gatepost.main.systemd import Notifier, handed_over, matched
-from gatepost.main.worker import run_worker
+from gatepost.main.worker_life import run_worker
 from gatepost.model.fault import WorldFault
 
 ASK_TIMEOUT_S = 30.0
@@ -62,6 +63,8 @@ def run_gateway(path: str) -> int:
         worker=run_worker,
         control=partial(_control, (*range(workers_of(settings)), *former)),
         log=log,
+        scan=run_scan,
+        scan_workers=scan_workers_of,
         workers=workers_of(settings),
         former=former,
         notifier=notifier,

@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gatepost.adapters.address_lists import SPACE_LIMITS, SharedAddressLists
-from gatepost.adapters.counters import MemoryCounters
-from gatepost.adapters.log import JsonLog
+from gatepost.adapters.neighbours import WorkerCounts
 from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.sqlite_store import SqliteStore
-from gatepost.adapters.world import SystemClock
 from gatepost.config.settings import Settings
 from gatepost.main.clock_watch import ClockWatch
+from gatepost.main.logs import ReopenedLog
 from gatepost.main.places import shared_state_file
 from gatepost.main.sockets import bindings_of
+from gatepost.main.world import KeptCounters, World
 from gatepost.model.content import Content
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import QueuedMail
 from gatepost.ports.log import Log
 from gatepost.ports.memory_shared import MemoryShared
+from gatepost.ports.world import Clock
 from gatepost.queue.schedule import Held, QueueClock
 
 if TYPE_CHECKING:
@@ -51,18 +52,19 @@ class Lasting:
 
     number: int
     sockets: dict[str, socket.socket]
-    log: JsonLog
+    log: ReopenedLog
     store: SqliteStore
     clock: QueueClock
     clock_watch: ClockWatch
-    system_clock: SystemClock
-    counters: MemoryCounters
+    world: World
     ids: MailIds
     started_at: float
     shared: SharedStore | MemoryShared = field(default_factory=MemoryShared)
     """What all workers know together."""
     lists: SharedAddressLists = field(init=False)
     """IP block and allow lists."""
+    neighbours: WorkerCounts | None = None
+    """What workers count together of clients; None: there is one."""
     deliveries: DeliveriesInForce = field(default_factory=DeliveriesInForce)
     commands: WorkerCommands | None = None
     """Of the configuration in force."""
@@ -70,6 +72,16 @@ class Lasting:
 
     def __post_init__(self) -> None:
         self.lists = SharedAddressLists(self.shared, self.system_clock.now)
+
+    @property
+    def system_clock(self) -> Clock:
+        """The machine's own: for waits, and for what has nothing to do with the queue."""
+        return self.world.clock
+
+    @property
+    def counters(self) -> KeptCounters:
+        """Numbers that outlive configurations."""
+        return self.world.counters
 
     def shared_problem(self) -> str:
         """Why this worker shares nothing with the others; "" when it does."""
@@ -83,24 +95,25 @@ class Lasting:
         store: SqliteStore,
         number: int,
         sockets: dict[str, socket.socket],
-        log: JsonLog,
-        system_clock: SystemClock,
-        shared: SharedStore,
+        log: ReopenedLog,
+        world: World,
+        shared: SharedStore | MemoryShared,
+        neighbours: WorkerCounts | None = None,
     ) -> Lasting:
         """At a worker's start. number: the worker's."""
-        clock, counters = QueueClock(system_clock, last_seen_at=store.last_seen_at), MemoryCounters()
+        clock = QueueClock(world.clock, last_seen_at=store.last_seen_at)
         return cls(
             number=number,
             sockets=sockets,
             log=log,
             store=store,
             clock=clock,
-            clock_watch=ClockWatch(clock, log=log, counters=counters),
-            system_clock=system_clock,
-            counters=counters,
+            clock_watch=ClockWatch(clock, log=log, counters=world.counters),
+            world=world,
             ids=MailIds(number, after=store.last_mail_id),
-            started_at=system_clock.now(),
+            started_at=world.clock.now(),
             shared=shared,
+            neighbours=neighbours,
         )
 
     async def take(self, path: str, text: str) -> str:
@@ -114,7 +127,7 @@ class Lasting:
         return await self.commands.answer(request)
 
 
-def open_shared(settings: Settings, clock: SystemClock, log: Log) -> SharedStore:
+def open_shared(settings: Settings, clock: Clock, log: Log) -> SharedStore:
     """What all workers know together; never fails: without its file it is memory."""
     return SharedStore(shared_state_file(settings), now=clock.now, log=log, limits=SPACE_LIMITS)
 

@@ -17,7 +17,9 @@ from gatepost.config.settings import Settings
 from gatepost.facts.provider_desk import ProviderAnswer, ProviderDesk
 from gatepost.main.list_book import Quiet
 from gatepost.main.places import feed_directory
+from gatepost.main.world import NameServers
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.wire import Dialer
 from gatepost.ports.world import Clock
 
 LIST_TABLES: Final = ("list_feeds", "block_list_providers", "allow_list_providers", "dns_lists", "dns")
@@ -25,11 +27,13 @@ LIST_TABLES: Final = ("list_feeds", "block_list_providers", "allow_list_provider
 
 def lists_of(
     settings: Settings,
-    resolver: DnsResolver,
+    resolver: NameServers,
     clock: Clock,
     counters: Counters,
     log: Log,
     before: ListFeeds | None = None,
+    *,
+    dialer: Dialer,
 ) -> tuple[ListFeeds, ProviderDesk]:
     """Nothing is read or asked yet. before: of the configuration in force."""
     authorities = {feed.ca_file for feed in settings.list_feeds.values() if feed.url}
@@ -39,7 +43,7 @@ def lists_of(
         clock=clock,
         log=log,
         counters=counters,
-        https={ca: HttpsAsker(resolver, LoopDialer(client_pump), ca_file=ca) for ca in authorities},
+        https={ca: HttpsAsker(resolver, dialer, ca_file=ca) for ca in authorities},
     )
     if before is not None:
         feeds.adopt(before)
@@ -62,7 +66,9 @@ def ask_providers(settings: Settings, address: str, name: str) -> Sequence[Provi
 
     async def ask() -> Sequence[ProviderAnswer]:
         resolver = DnsResolver(settings.dns)
-        feeds, providers = lists_of(settings, resolver, clock, MemoryCounters(), quiet)
+        feeds, providers = lists_of(
+            settings, resolver, clock, MemoryCounters(), quiet, dialer=LoopDialer(client_pump)
+        )
         try:
             feeds.read_all()
             return await providers.ask_each(address, [name] if name else ())

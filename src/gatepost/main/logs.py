@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from gatepost.adapters.log import DirectLog, JsonLog, open_log_file
 from gatepost.adapters.world import SystemClock
-from gatepost.config.settings import Log
+from gatepost.config.log_settings import Log
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Log as EventLog
 
 TEXT_LIMIT_CHARACTERS: Final = 500
+
+
+class ReopenedLog(EventLog, Protocol):
+    """The log of a process: where it goes and how much of it may change under way."""
+
+    level: str
+    """The least important line that is written."""
+
+    def reopen(self, stream: BinaryIO) -> None:
+        """Go on in another stream."""
 
 
 def open_log(settings: Log, process: str) -> JsonLog:
@@ -24,7 +34,7 @@ def open_direct_log(settings: Log, process: str) -> DirectLog:
     return DirectLog(SystemClock(), level=settings.level, stream=_stream(settings), process=process)
 
 
-def reopen_log(log: JsonLog | DirectLog, settings: Log) -> None:
+def reopen_log(log: ReopenedLog, settings: Log) -> None:
     """After the file was rotated; nothing to do for standard error. A file that cannot be opened is told."""
     try:
         stream = _stream(settings)
@@ -35,7 +45,7 @@ def reopen_log(log: JsonLog | DirectLog, settings: Log) -> None:
         log.reopen(stream)
 
 
-def change_log(log: JsonLog | DirectLog, before: Log, wanted: Log) -> None:
+def change_log(log: ReopenedLog, before: Log, wanted: Log) -> None:
     """Go on as other settings say. Raises WorldFault when the file cannot be opened, and nothing is changed."""
     if wanted.file != before.file:
         log.reopen(_stream(wanted) or sys.stderr.buffer)

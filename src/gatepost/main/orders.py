@@ -11,7 +11,7 @@ from typing import Final
 from gatepost.adapters.control_socket import FRAME_LIMIT_BYTES, WaitingSocket
 from gatepost.config.errors import ConfigurationErrors, closest
 from gatepost.config.load import Configuration
-from gatepost.config.settings import Log as LogSettings
+from gatepost.config.log_settings import Log as LogSettings
 from gatepost.control.commands import AnyCommand, Refused, SetConnector, TakeConfiguration
 from gatepost.control.gateway import (
     STATE_AFTER,
@@ -68,7 +68,7 @@ class Orders:
     @property
     def status(self) -> str:
         """One line for `systemctl status`."""
-        workers = sum(child.number >= 0 for child in self.children)
+        workers = sum(child.is_worker for child in self.children)
         return f"{workers} worker{'s' if workers != 1 else ''}, configuration {self.configuration.revision}"
 
     def take(self, desk: WaitingSocket) -> None:
@@ -96,7 +96,7 @@ class Orders:
             case HoldConnector():
                 return encode(self._hold(command))
             case AskWorkers():
-                lives = (Life(c.number, c.is_ready, c.quick_deaths) for c in self.children if c.number >= 0)
+                lives = (Life(c.number, c.is_ready, c.quick_deaths) for c in self.children if c.is_worker)
                 return encode(Workers(lives=tuple(lives)))
 
     def _reload(self) -> Reloaded | Mistakes | Refused:
@@ -133,7 +133,9 @@ class Orders:
         for child in self.children:
             if not child.pid:
                 continue  # it is started with the new configuration
-            if child.number < 0:
+            if child.scan_number >= 0:
+                continue  # the supervisor starts them anew
+            if not child.is_worker:
                 if (before.settings.metrics, before.settings.log) != (
                     fresh.settings.metrics,
                     fresh.settings.log,
@@ -175,7 +177,7 @@ class Orders:
         self.log.write("warning", "connector-state", connector=command.name, state=state.value, by=command.by)
         order = SetConnector(name=command.name, state=state)
         for child in self.children:
-            if child.pid and child.number >= 0 and (why_not := self._why_not(child, order)):
+            if child.pid and child.is_worker and (why_not := self._why_not(child, order)):
                 self.log.write("warning", "worker-restarts", worker=child.number, reason=why_not)
                 os.kill(child.pid, signal.SIGTERM)  # its successor is told at its birth
         return Held(state)

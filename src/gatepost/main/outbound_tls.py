@@ -6,20 +6,20 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from gatepost.adapters.dialer import LoopDialer
-from gatepost.adapters.dns import DnsResolver
 from gatepost.adapters.https import HttpsAsker
 from gatepost.adapters.state_file import StateFile
-from gatepost.adapters.tls import client_pump
 from gatepost.config.settings import Settings
 from gatepost.main.lasting import Lasting
 from gatepost.main.places import state_directory, store_directory
 from gatepost.main.report_post import report_post
 from gatepost.main.tls_reports import ReportWorld, TlsReporter
+from gatepost.main.world import NameServers
 from gatepost.model.fault import WorldFault
 from gatepost.model.https_url import parse_https_url
 from gatepost.ports.https import HttpsClient, HttpsRequest
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.resolver import Resolver
+from gatepost.ports.wire import Dialer
 from gatepost.ports.world import Clock, Randomness
 from gatepost.routing.addresses import may_be_dialled
 from gatepost.routing.dane_records import DaneRecords, ResolverProof
@@ -107,9 +107,10 @@ class OutboundTlsParts:
 
 def outbound_tls_parts(
     settings: Settings,
-    resolver: DnsResolver,
+    resolver: NameServers,
     number: int,
     *,
+    dialer: Dialer,
     clock: Clock,
     log: Log,
     counters: Counters,
@@ -124,7 +125,7 @@ def outbound_tls_parts(
         entries = known.entries if known is not None else StsEntries(outbound.mta_sts_entries)
         https = HttpsAsker(
             resolver,
-            LoopDialer(client_pump),
+            dialer,
             ca_file=outbound.mta_sts_ca_file,
             is_public=partial(_may_be_asked, settings),
         )
@@ -192,15 +193,13 @@ def _may_be_asked(settings: Settings, address: str) -> bool:
 
 
 def tls_reporter(
-    settings: Settings, lasting: Lasting, resolver: DnsResolver, router: Router, randomness: Randomness
+    settings: Settings, lasting: Lasting, resolver: Resolver, router: Router, randomness: Randomness
 ) -> TlsReporter | None:
     """Who counts for reports, and sends them; None when there are none."""
     reports = settings.outbound_tls.reports
     if not reports.sender:
         return None
-    https = HttpsAsker(
-        resolver, LoopDialer(client_pump), ca_file="", is_public=partial(_may_be_asked, settings)
-    )
+    https = HttpsAsker(resolver, lasting.world.dialer, ca_file="", is_public=partial(_may_be_asked, settings))
     world = ReportWorld(
         resolver=resolver,
         https=https,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gatepost.adapters.log import JsonLog
 from gatepost.adapters.sqlite_store import SqliteStore, open_store
-from gatepost.adapters.world import SystemClock
 from gatepost.config.settings import Settings
 from gatepost.main.places import store_directory
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import MailState, Settle, Settlement
+from gatepost.ports.log import Log
 from gatepost.ports.store import MailFilter
+from gatepost.ports.world import Clock
 from gatepost.queue.states import settled
 from gatepost.routing.next_hop import Router
 
@@ -24,8 +24,8 @@ _PAGE: Final = 500
 async def own_store(
     settings: Settings,
     number: int,
-    clock: SystemClock,
-    log: JsonLog,
+    clock: Clock,
+    log: Log,
     loop: asyncio.AbstractEventLoop,
     stop: asyncio.Event,
 ) -> SqliteStore | None:
@@ -59,7 +59,7 @@ def route_again(store: SqliteStore, router: Router, *, now: float) -> None:
         for mail in page:
             found = []
             for recipient in mail.recipients:
-                hop = router.next_hop_for(recipient.recipient.address)
+                hop = router.next_hop_of(mail, recipient)
                 if recipient.state is MailState.UNREACHABLE and hop.first_state is MailState.READY:
                     found.append(
                         Settlement(

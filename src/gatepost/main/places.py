@@ -43,9 +43,19 @@ def gateway_socket(settings: Settings) -> Path:
     return state_directory(settings) / "control" / "gateway.sock"
 
 
+def scan_socket(settings: Settings) -> Path:
+    """Where scan workers are asked."""
+    return state_directory(settings) / "control" / "scan.sock"
+
+
 def shared_state_file(settings: Settings) -> Path:
     """What all workers know together."""
     return state_directory(settings) / "shared" / "state.db"
+
+
+def reports_file(settings: Settings) -> Path:
+    """Reports that others sent us."""
+    return state_directory(settings) / "reports" / "reports.db"
 
 
 def feed_directory(settings: Settings) -> Path:

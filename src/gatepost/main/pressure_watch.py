@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from gatepost.adapters.resources import SystemResources
 from gatepost.config.settings import Settings
 from gatepost.control.commands import ResourceState
 from gatepost.intake.pressure import Level, Pressure
-from gatepost.main.places import store_directory, workers_of
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.resources import Resource, Resources
 from gatepost.ports.store import Store
@@ -122,7 +120,7 @@ class PressureWatch:
 
 def watch_of(
     settings: Settings,
-    number: int,
+    system: Resources,
     pressure: Pressure,
     store: Store,
     *,
@@ -130,11 +128,11 @@ def watch_of(
     counters: Counters,
     log: Log,
 ) -> PressureWatch:
-    """The watch of one worker. number: its own."""
+    """The watch of one worker. system: what its world knows of the machine."""
     enough = settings.back_pressure.queue.high + 1
     return PressureWatch(
         pressure,
-        SystemResources(store_directory(settings, number), workers=workers_of(settings)),
+        system,
         due_recipients=lambda: store.due_recipients(now=clock.now(), limit=enough),
         lag=LagMeter(),
         monotonic=clock.monotonic,

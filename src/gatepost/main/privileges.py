@@ -9,8 +9,6 @@ import resource
 import signal
 import struct
 from collections.abc import MutableMapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from gatepost.model.fault import WorldFault
@@ -28,6 +26,7 @@ _KEPT: Final = frozenset(
     }
 )
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
@@ -78,9 +77,13 @@ def drop_capabilities() -> None:
 
 
 def call_process(name: str) -> None:
-    """Shows in ps and top which of our processes this is (Linux): "gate:w0"; 15 octets are kept. Nothing elsewhere."""
-    with suppress(OSError):
-        Path("/proc/self/comm").write_text(f"gate:{name}", "ascii")
+    """Shows in ps and top which of our processes this is (Linux): "gate:w0"; 15 octets are kept. Nothing elsewhere.
+
+    Not by /proc/self/comm: after a change of account that file is root's.
+    """
+    prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_NAME, ctypes.c_char_p(f"gate:{name}".encode("ascii")), 0, 0, 0)
 
 
 def die_with(supervisor: int) -> None:

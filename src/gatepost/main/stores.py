@@ -153,7 +153,7 @@ def _store_link(
         store,
         face=face,
         clock=clock,
-        route=lambda address: router.next_hop_for(address).key,
+        route=lambda mail, recipient: router.next_hop_of(mail, recipient).key,
         notice_about=notices.about_removed(store.content),
         deliveries=None,
         queue=settings.queue,

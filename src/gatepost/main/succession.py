@@ -23,15 +23,31 @@ if TYPE_CHECKING:
     from gatepost.main.worker import Worker
 
 
+def freeze_again() -> None:
+    """What is in use now will be for long; what was frozen before and is not would never be looked at again."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
 class Succession:
-    """Which configuration of a worker is in force. build: makes the parts of another, given those in force."""
+    """Which configuration of a worker is in force.
+
+    build: makes the parts of another, given those in force. tidy: after the parts of an older one were closed.
+    """
 
     def __init__(
-        self, first: Worker, lasting: Lasting, build: Callable[[Configuration, Lasting, Worker], Worker]
+        self,
+        first: Worker,
+        lasting: Lasting,
+        build: Callable[[Configuration, Lasting, Worker], Worker],
+        *,
+        tidy: Callable[[], None] = freeze_again,
     ) -> None:
         self.worker = first
         self._lasting = lasting
         self._build = build
+        self._tidy = tidy
         self._one_at_a_time = asyncio.Lock()
         self._elders: dict[asyncio.Task[None], Worker] = {}
         lasting.take_configuration = self.take
@@ -73,9 +89,7 @@ class Succession:
         await before.scheduler.retire()
         await before.listener.over(sessions)
         self._close(before, in_use=(self.worker, *(w for w in self._elders.values() if w is not before)))
-        gc.unfreeze()  # its parts were frozen, and would never be looked at again
-        gc.collect()
-        gc.freeze()
+        self._tidy()
 
     @staticmethod
     def _close(elder: Worker, *, in_use: Sequence[Worker]) -> None:

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gatepost.adapters.control_socket import WaitingSocket
+from gatepost.adapters.neighbours import MappedCounts
+from gatepost.adapters.scan_socket import listening_socket
 from gatepost.config.load import Configuration
 from gatepost.main.children import Birth, Child
 from gatepost.main.ears import Ears
 from gatepost.main.orders import Orders
-from gatepost.main.places import gateway_socket
+from gatepost.main.places import gateway_socket, scan_socket
 from gatepost.main.privileges import become, call_process, die_with
 from gatepost.main.sockets import bind, bindings_of, in_use
 from gatepost.main.systemd import Notifier
@@ -37,8 +39,16 @@ _STOP_MARGIN_S: Final = 5.0
 
 _FORMER: Final = "server.workers is smaller now: its store still holds mail, which is delivered from there"
 
+_SCAN_MARGIN_S: Final = 5.0
+"""Beyond scan-workers.time, after which a scan worker should have killed itself."""
+_ABORT_MARGIN_S: Final = 5.0
+"""For a worker to say where it stands."""
+_LISTENED_LIMIT_S: Final = 2.0
+"""What one look adds to a child's silence at most: a machine that stood still is no child's fault."""
+
 WorkerMain = Callable[[Configuration, int, Birth], int]
 ControlMain = Callable[[Configuration], int]
+ScanMain = Callable[[Configuration, int, Birth, socket.socket], int]
 
 
 @dataclass(slots=True)
@@ -55,6 +65,10 @@ class Supervisor:
     log: Log
     workers: int
     notifier: Notifier
+    scan: ScanMain | None = None
+    """What scan workers run; None: there are none."""
+    scan_workers: Callable[[Configuration], int] = lambda _: 0
+    """How many a configuration wants."""
     former: tuple[int, ...] = ()
     """Numbers of workers there are no more, whose stores still hold mail: they deliver, and listen to nobody."""
     handed: dict[str, socket.socket] = field(default_factory=dict)
@@ -65,6 +79,13 @@ class Supervisor:
     _sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
     _children: list[Child] = field(default_factory=list)
     _stopping_since: float | None = None
+    _scan_socket: socket.socket | None = None
+    _scan_wanted: int = 0
+    _scan_revision: str = ""
+    """The configuration that the scan workers were last started for."""
+    _looked_at: float = 0.0
+    _counts: MappedCounts | None = None
+    """Of clients, in memory of all workers; None: there is one."""
     _ears: Ears = field(init=False, repr=False)
     _desk: WaitingSocket = field(init=False, repr=False)
 
@@ -78,12 +99,15 @@ class Supervisor:
         self._ears = Ears(_SIGNALS)
         settings = self.configuration.settings
         self._bind()
+        if self.workers > 1:
+            self._counts = MappedCounts(self.workers)
         become(settings.server.user)
         self._desk = self._open_desk()
         self._children = [Child(number) for number in (*range(self.workers), *self.former)]
         if settings.metrics.listen:
             self._children.append(Child(-1))
         self.orders.children = self._children
+        self._fit_scan_workers()
         for child in self._children:
             self._start(child)
         self.log.write("info", "started", workers=self.workers, listening=", ".join(self._sockets))
@@ -95,6 +119,7 @@ class Supervisor:
             for listening in copies:
                 listening.close()
         self._desk.close()
+        self._close_scan_socket()
         self.log.write("info", "stopped")
         return 0
 
@@ -153,7 +178,7 @@ class Supervisor:
 
     def _in_child(self, child: Child, supervisor: int, line: socket.socket) -> int:
         die_with(supervisor)
-        call_process("control" if child.number < 0 else f"w{child.number}")
+        call_process(child.short_name)
         self._ears.close()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; we pass on SIGTERM
@@ -169,10 +194,23 @@ class Supervisor:
                     mine[binding] = listening
                 else:
                     listening.close()
-        if child.number < 0:
+        if child.scan_number >= 0:
+            assert self.scan is not None
+            assert self._scan_socket is not None
+            birth = Birth(sockets={}, held={}, line=line)
+            return self.scan(self.configuration, child.scan_number, birth, self._scan_socket)
+        if self._scan_socket is not None:
+            self._scan_socket.close()
+        if not child.is_worker:
             line.close()
             return self.control(self.configuration)
-        birth = Birth(sockets=mine, held=dict(self.orders.held), line=line)
+        counts = self._counts if child.number < self.workers else None
+        birth = Birth(
+            sockets=mine,
+            held=dict(self.orders.held),
+            line=line,
+            neighbours=counts.of_worker(child.number) if counts is not None else None,
+        )
         return self.worker(self.configuration, child.number, birth)
 
     def _wait(self) -> None:
@@ -189,7 +227,9 @@ class Supervisor:
                 one.hear(now)
             elif self._stopping_since is None:
                 self.orders.take(one)
+        self._end_silence(now)
         self._reap()
+        self._fit_scan_workers()
         self._restart_due()
         self._lose_patience()
         self._tell_systemd(now)
@@ -210,7 +250,7 @@ class Supervisor:
 
     def _tell_systemd(self, now: float) -> None:
         """READY once every worker serves; WATCHDOG while none of those that serve is silent for too long."""
-        workers = [child for child in self._children if child.number >= 0]
+        workers = [child for child in self._children if child.is_worker]
         if not self.orders.is_announced and workers and all(child.is_ready for child in workers):
             self.orders.is_announced = True
             self.notifier.ready(self.orders.status)
@@ -228,10 +268,18 @@ class Supervisor:
         self.log.write("info", "stopping", at_once=again)
         self.notifier.stopping()
         for child in list(self._children):
-            if child.pid:
-                os.kill(child.pid, signal.SIGKILL if again else signal.SIGTERM)
-            else:
+            if not child.pid:
                 self._children.remove(child)
+            elif (
+                child.scan_number < 0 or again
+            ):  # scan workers go last: mail that is being taken in needs them
+                os.kill(child.pid, signal.SIGKILL if again else signal.SIGTERM)
+        self._stop_scan_workers_when_alone()
+
+    def _stop_scan_workers_when_alone(self) -> None:
+        if self._stopping_since is not None and all(child.scan_number >= 0 for child in self._children):
+            for child in self._children:
+                os.kill(child.pid, signal.SIGTERM)
 
     def _lose_patience(self) -> None:
         limit_s = self.configuration.settings.server.stop_timeout_s + _STOP_MARGIN_S
@@ -256,6 +304,10 @@ class Supervisor:
         child.hang_up()
         if self._stopping_since is not None:
             self._children.remove(child)
+            self._stop_scan_workers_when_alone()
+            return
+        if child.scan_number >= self._scan_wanted:
+            self._children.remove(child)
             return
         code = os.waitstatus_to_exitcode(status)
         child.quick_deaths = child.quick_deaths + 1 if lived_s < _QUICK_DEATH_S and code else 0
@@ -269,3 +321,57 @@ class Supervisor:
         for child in self._children:
             if child.restart_at and not child.pid and now >= child.restart_at:
                 self._start(child)
+
+    # -- scan workers, and processes that stand still ------------------------------------------------
+
+    def _fit_scan_workers(self) -> None:
+        """As many as the configuration in force wants, each of them started with it."""
+        if self.scan is None or self._scan_revision == self.configuration.revision:
+            return
+        if self._stopping_since is not None:
+            return
+        self._scan_revision = self.configuration.revision
+        self._scan_wanted = self.scan_workers(self.configuration)
+        if self._scan_wanted and self._scan_socket is None:
+            self._scan_socket = self._open_scan_socket()
+        there = [child for child in self._children if child.scan_number >= 0]
+        for child in there:
+            if child.pid:
+                os.kill(
+                    child.pid, signal.SIGTERM
+                )  # after the question it is with; its successor has the new file
+        now = time.monotonic()
+        for number in range(len(there), self._scan_wanted):
+            self._children.append(Child(-2 - number, restart_at=now))
+
+    def _open_scan_socket(self) -> socket.socket:
+        path = scan_socket(self.configuration.settings)
+        try:
+            return listening_socket(str(path))
+        except OSError as error:
+            raise WorldFault(f"{path} cannot be made: {error.strerror}") from error
+
+    def _close_scan_socket(self) -> None:
+        if self._scan_socket is not None:
+            self._scan_socket.close()
+            scan_socket(self.configuration.settings).unlink(missing_ok=True)
+
+    def _end_silence(self, now: float) -> None:
+        """Kill a worker whose loop does not turn, and a scan worker that sits over a question for too long."""
+        listened_s, self._looked_at = min(now - self._looked_at, _LISTENED_LIMIT_S), now
+        settings = self.configuration.settings
+        scan_limit_s = settings.scan_workers.time_s + _SCAN_MARGIN_S
+        for child in self._children:
+            if not child.pid or not ((child.is_ready and child.is_worker) or child.is_busy):
+                continue
+            child.silent_s += listened_s
+            limit_s = settings.server.silence_limit_s if child.is_worker else scan_limit_s
+            if not limit_s or child.silent_s <= limit_s:
+                continue
+            if child.is_worker and not child.was_warned:
+                child.was_warned = True
+                self.log.write("error", "child-silent", child=child.name, silent_s=round(child.silent_s))
+                os.kill(child.pid, signal.SIGABRT)  # its stack goes to standard error (faulthandler)
+            elif not child.is_worker or child.silent_s > limit_s + _ABORT_MARGIN_S:
+                self.log.write("error", "child-killed", child=child.name, silent_s=round(child.silent_s))
+                os.kill(child.pid, signal.SIGKILL)

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from functools import partial
 
-from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.https import HttpsAsker
-from gatepost.adapters.tls import client_pump
 from gatepost.adapters.token_keys import FILE_LIMIT_BYTES, TokenKeysFile, TokenKeysUrl
 from gatepost.config import login_settings
 from gatepost.intake.bearer import Bearer, TokenCheck
@@ -19,6 +17,7 @@ from gatepost.model.https_url import parse_https_url
 from gatepost.ports.https import HttpsClient, HttpsRequest
 from gatepost.ports.log import Log
 from gatepost.ports.resolver import Resolver
+from gatepost.ports.wire import Dialer
 from gatepost.ports.world import Clock
 from gatepost.standards.jwt import parse_keys
 
@@ -27,7 +26,7 @@ class Tokens:
     """One worker's. check: None when no token counts."""
 
     def __init__(
-        self, settings: login_settings.Tokens, resolver: Resolver, *, clock: Clock, log: Log
+        self, settings: login_settings.Tokens, resolver: Resolver, *, dialer: Dialer, clock: Clock, log: Log
     ) -> None:
         self.check: TokenCheck | None = None
         self._published: TokenKeysUrl | None = None
@@ -35,7 +34,7 @@ class Tokens:
             self.check = Bearer(settings, TokenKeysFile(settings.keys_file), clock)
         elif settings.keys_url:
             self._published = TokenKeysUrl(
-                partial(_fetched, settings, _https(settings, resolver)),
+                partial(_fetched, settings, _https(settings, resolver, dialer)),
                 refresh_s=settings.keys_refresh_s,
                 age_s=settings.keys_age_s,
                 clock=clock,
@@ -45,7 +44,9 @@ class Tokens:
         elif settings.introspection.url:
             path = settings.introspection.secret_file
             secret = partial(secret_in, path, "users.tokens.introspection.secret-file")
-            self.check = Introspection(settings, _https(settings, resolver), secret=secret, clock=clock)
+            self.check = Introspection(
+                settings, _https(settings, resolver, dialer), secret=secret, clock=clock
+            )
 
     def start(self) -> Iterator[asyncio.Task[None]]:
         """What goes on until it is cancelled."""
@@ -53,8 +54,8 @@ class Tokens:
             yield asyncio.get_running_loop().create_task(self._published.run())
 
 
-def _https(settings: login_settings.Tokens, resolver: Resolver) -> HttpsClient:
-    return HttpsAsker(resolver, LoopDialer(client_pump), ca_file=settings.ca_file)
+def _https(settings: login_settings.Tokens, resolver: Resolver, dialer: Dialer) -> HttpsClient:
+    return HttpsAsker(resolver, dialer, ca_file=settings.ca_file)
 
 
 async def _fetched(settings: login_settings.Tokens, https: HttpsClient) -> bytes:

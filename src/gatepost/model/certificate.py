@@ -22,6 +22,20 @@ class PeerCertificate:
     """SHA-256 of the certificate and of its public key (SubjectPublicKeyInfo), 64 lower-case hex digits each."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCertificate:
+    """One that a connector of ours shows. direction: "receive" or "send"."""
+
+    direction: str
+    connector: str
+    file: str
+    names: tuple[str, ...] = ()
+    """The DNS names it is for: clients that ask for one of them (SNI) are shown it."""
+    issuer: str = ""
+    expires_at: float = 0.0
+    """Seconds since the epoch."""
+
+
 def plain_fingerprint(text: str) -> str:
     """64 lower-case hex digits from what tools print ("AB:CD:..."). Raises ValueError."""
     plain = text.replace(":", "").replace(" ", "").lower()

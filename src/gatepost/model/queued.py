@@ -10,6 +10,7 @@ import msgspec
 from gatepost.model.address import Address
 from gatepost.model.content import Content
 from gatepost.model.envelope import BodyType, Envelope, Recipient, Ret
+from gatepost.model.proof import NOT_PROVEN, ReturnPathProof
 
 
 class MailState(Enum):
@@ -85,7 +86,9 @@ class QueuedMail:
     subject: str = ""
     scl: int = 0
     authenticated: bool = False
-    """The sender is known to be who it says: it may be sent a notice about a mail we refuse later."""
+    """Its client logged in or is internal: the mail is ours to sign, to hurry, and to send notices about."""
+    proof: ReturnPathProof = NOT_PROVEN
+    """Of a stranger's mail: what shows that its return path is not forged, so that notices may go there."""
     is_notice: bool = False
     """Written by us (source DSN): expires earlier and is never answered by a notice."""
     priority: Priority = Priority.NORMAL

@@ -39,3 +39,9 @@ class Site:
     """Those of [rate-limits] that hold here."""
     sender_addresses: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Folded user -> the keys of addresses it may send as besides its own, "*@domain" for all of a domain."""
+    on_behalf_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """In the same way, whom it may name in From when Sender names itself."""
+    knows_accounts: bool = False
+    """Sessions here may have a user."""
+    asks_for_addresses: bool = False
+    """A directory knows the addresses of accounts (users.ldap.address-attributes)."""

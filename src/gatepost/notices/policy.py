@@ -28,7 +28,7 @@ class Silence(Enum):
 
     NULL_SENDER = "the mail has no sender to tell"
     OWN_NOTICE = "the mail is a notice of ours"
-    UNKNOWN_SENDER = "nobody knows whether the sender is who it says (notices.to)"
+    UNKNOWN_SENDER = "nobody knows whether the sender is who it says (notices.to, notices.proofs)"
     REMOTE_DOMAIN = "the sender's domain gets no such notices (remote-domains)"
     RATE = "too many notices went to the sender's domain within the hour (notices.hourly-limit)"
     SENDER_RATE = "too many notices went to the sender within the hour (notices.hourly-limit-per-sender)"
@@ -49,7 +49,7 @@ class Audience:
 class Rules:
     """What the settings say about one mail's sender.
 
-    to_everyone:   notices go to senders nobody has authenticated, too.
+    to_everyone:   notices go to senders whose return path nobody has proven, too.
     spam_from_scl: the level from which mail of an unknown sender is answered by nothing, since its
                    return path is most likely somebody else's.
     refused:       kinds of notices that do not go to the sender's domain.
@@ -108,7 +108,7 @@ def _silence(mail: QueuedMail, kind: Kind, head: bytes, rules: Rules) -> Silence
         return Silence.NULL_SENDER
     if mail.is_notice:
         return Silence.OWN_NOTICE
-    if not mail.authenticated and not rules.to_everyone:
+    if not (mail.authenticated or mail.proof.holds or rules.to_everyone):
         return Silence.UNKNOWN_SENDER
     if not mail.authenticated and mail.scl >= rules.spam_from_scl:
         return Silence.SPAM

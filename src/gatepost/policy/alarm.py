@@ -22,6 +22,18 @@ class Alarm:
         self._write("agent-bug", agent, error, stage=stage)
         self._counters.add("agent_bugs", agent=agent)
 
+    def bug_elsewhere(self, agent: str, stage: str, error: str, trace: str) -> None:
+        """The same, from a scan worker: the error's name and the end of its trace."""
+        self._log.write(
+            "error", "agent-bug", name=agent, error=error, trace=trace[-TRACE_LIMIT_CHARS:], stage=stage
+        )
+        self._counters.add("agent_bugs", agent=agent)
+
+    def scan_died(self, agent: str, stage: str, session_id: str, deaths: int) -> None:
+        """A scan worker did not live to give its opinion. deaths: by this mail, so far."""
+        self._log.write("error", "scan-died", name=agent, stage=stage, session=session_id, deaths=deaths)
+        self._counters.add("scan_deaths", agent=agent)
+
     def bug_in_fact(self, fact: str, error: BaseException) -> None:
         """The fact is unknown; what that means each agent has said beforehand."""
         self._write("fact-bug", fact, error)

@@ -215,12 +215,12 @@ class MailOutcome(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[Effect, ...] = ()
 
 
-def outcome(decisions: Sequence[Decision], *, authenticated: bool) -> MailOutcome:
+def outcome(decisions: Sequence[Decision], *, may_be_told: bool) -> MailOutcome:
     """One reply for all recipients (RFC 5321 §4.2.5: the last dot is answered once).
 
     All refused: the refusal of the first. Any deferred: the whole is deferred and nothing is
     taken, so that the client's next attempt makes no duplicates. Some refused, others not:
-    the refused ones' sender gets a notice when it is authenticated, else their copy is
+    the refused ones' sender gets a notice when it is known to be who it says, else their copy is
     quarantined (RFC 5321 §6.2, threats I10). Raises ValueError without decisions.
     """
     if not decisions:
@@ -235,7 +235,7 @@ def outcome(decisions: Sequence[Decision], *, authenticated: bool) -> MailOutcom
     refused = tuple(d for d in decisions if d.disposition.action is _REJECT)
     if len(refused) == len(decisions):
         return MailOutcome(refusal=refused[0].disposition, effects=effects)
-    if refused and not authenticated:
+    if refused and not may_be_told:
         return MailOutcome(groups=_grouped([_kept_back(d) for d in decisions]), effects=effects)
     taken = [d for d in decisions if d.disposition.action is not _REJECT]
     return MailOutcome(groups=_grouped(taken), to_tell=refused, effects=effects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ _BEFORE_RCPT: Final = (*CONNECTION_STAGES, Stage.MAIL)
 _BEHIND_RCPT: Final = (Stage.DATA, Stage.END_OF_HEADERS, Stage.END_OF_DATA)
 _NO_SCORE: Final = Scale()
 _SKIP: Final = SkipFilters()
+NOTHING: Final[Mapping[str, Verdict]] = {}
 _EXEMPT: Final = Disposition(scl=EXEMPT_SCL)
 
 Verdicts = tuple[Verdict, ...]
@@ -113,7 +115,7 @@ class Hearing:
         """
         pending = self._find_out(view)
         panel = self._panels_now[view.stage]
-        if pending:
+        if pending or panel.elsewhere:
             return self._answer_later(panel, view, pending)
         return self._answer(panel, view)
 
@@ -131,7 +133,8 @@ class Hearing:
             raise ValueError("a mail has an envelope")
         views = (_at_end_of_headers(view), view)
         for number, stage_view in enumerate(views):
-            if pending := self._find_out(stage_view):
+            pending = self._find_out(stage_view)
+            if pending or self._panels_now[stage_view.stage].elsewhere:
                 return self._decide_later(views[number:], pending)
             self._hear(self._panels_now[stage_view.stage], stage_view)
             if self._refuses_all(stage_view.stage):
@@ -146,7 +149,8 @@ class Hearing:
             if pending:
                 await self._knowledge.wait(pending)
             pending = ()
-            self._hear(self._panels_now[view.stage], view)
+            panel = self._panels_now[view.stage]
+            self._hear(panel, view, await self._ask_elsewhere(panel, view))
             if self._refuses_all(view.stage):
                 break
         return self._decisions(views[-1])
@@ -212,10 +216,16 @@ class Hearing:
         """Every disposition since the last forget_mail that was more than silence, for the agent log."""
         return tuple(self._log)
 
-    def dossier(self, view: MailView, decisions: tuple[Decision, ...] = ()) -> bytes:
-        """Facts, verdicts and dispositions as bytes: what explain and replay read."""
+    def dossier(
+        self, view: MailView, decisions: tuple[Decision, ...] = (), *, besides: Iterable[Any] = ()
+    ) -> bytes:
+        """Facts, verdicts and dispositions as bytes: what explain and replay read.
+
+        besides: facts that no agent asked for.
+        """
         writer = DossierWriter()
         writer.add_facts(self._knowledge.facts)
+        writer.add_facts(besides)
         for address, facts in self._knowledge.of_recipients:
             writer.add_facts_of(str(address), facts)
         for stage in self._said:
@@ -292,11 +302,28 @@ class Hearing:
         return frozenset(self._panel_for(view).names)
 
     async def _answer_later(self, panel: Panel, view: MailView, pending: Sequence[Pending]) -> Disposition:
-        await self._knowledge.wait(pending)
-        return self._answer(panel, view)
+        if pending:
+            await self._knowledge.wait(pending)
+        return self._answer(panel, view, await self._ask_elsewhere(panel, view))
 
-    def _answer(self, panel: Panel, view: MailView) -> Disposition:
-        verdicts = self._hear(panel, view)
+    async def _ask_elsewhere(self, panel: Panel, view: MailView) -> Mapping[str, Verdict]:
+        """The opinions of those who are asked in scan workers, all at once; without those that lack a fact."""
+        about = view.recipient.address if view.recipient is not None else None
+        asked = [
+            agent
+            for agent in panel.elsewhere
+            if not self._knowledge.unknown_among(agent.needs[view.stage], about)
+        ]
+        said = await asyncio.gather(*(agent.opinion(view, self._knowledge.known) for agent in asked))
+        return {
+            agent.name: _without(agent, (opinion,)) if isinstance(opinion, Unknown) else opinion
+            for agent, opinion in zip(asked, said, strict=True)
+        }
+
+    def _answer(
+        self, panel: Panel, view: MailView, elsewhere: Mapping[str, Verdict] = NOTHING
+    ) -> Disposition:
+        verdicts = self._hear(panel, view, elsewhere)
         disposition = decide(verdicts, _NO_SCORE) if verdicts else PASSED
         if view.recipient is not None and view.stage is _RCPT:
             self._remember(view.recipient.address, verdicts, refused=disposition.reply is not None)
@@ -306,8 +333,11 @@ class Hearing:
             self.close()
         return disposition
 
-    def _hear(self, panel: Panel, view: MailView) -> Verdicts:
-        """Every opinion that is more than a silent PASS, kept for the end of the data."""
+    def _hear(self, panel: Panel, view: MailView, elsewhere: Mapping[str, Verdict] = NOTHING) -> Verdicts:
+        """Every opinion that is more than a silent PASS, kept for the end of the data.
+
+        elsewhere: what was said in scan workers, by agent.
+        """
         stage, knowledge = view.stage, self._knowledge
         known = knowledge.known
         self._asked[stage] = panel
@@ -317,7 +347,9 @@ class Hearing:
             if left is not None and name not in left:
                 continue
             try:
-                if knowledge.has_unknowns and (unknown := self._unknown_of(needs, view)):
+                if elsewhere and name in elsewhere:
+                    verdict = elsewhere[name]
+                elif knowledge.has_unknowns and (unknown := self._unknown_of(needs, view)):
                     verdict = _without(agent, unknown)
                 else:
                     verdict = agent.examine(view, known)

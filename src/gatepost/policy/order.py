@@ -13,6 +13,7 @@ from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.dkim import Dkim
 from gatepost.agents.dmarc import Dmarc
 from gatepost.agents.greylisting import Greylisting
+from gatepost.agents.header_sender import HeaderSender
 from gatepost.agents.helo_check import HeloCheck
 from gatepost.agents.ip_lists import ALL_FILTERS, IpLists
 from gatepost.agents.ip_lists import Settings as IpListsSettings
@@ -32,6 +33,7 @@ from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
+    account_addresses,
     arc,
     author,
     bounce_tags,
@@ -59,6 +61,7 @@ from gatepost.model.account import folded_user
 from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
 from gatepost.model.ip_ranges import IpRanges
+from gatepost.model.proof import ReturnPathProof
 from gatepost.model.rate_limit import Counted, RateRule
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage
@@ -66,16 +69,18 @@ from gatepost.policy.agent import Agent, name_of, settings_of
 from gatepost.policy.alarm import Alarm
 from gatepost.policy.behind_relays import behind_relays
 from gatepost.policy.docket import Docket
+from gatepost.policy.elsewhere import Elsewhere, ScanPool
 from gatepost.policy.folding import Scale
 from gatepost.policy.panel import Audience, Member, Spared, panels_for
 from gatepost.policy.runner import PolicyRunner
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.bodies import SpooledBodies
-from gatepost.ports.directory import RecipientDirectory
+from gatepost.ports.directory import RecipientDirectory, SendingAccounts
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
+from gatepost.ports.scanning import Scanner
 from gatepost.ports.shared import SharedState
 from gatepost.routing.accepted import canonical_domain, canonical_pattern
 from gatepost.standards.return_paths import ReturnPaths
@@ -96,6 +101,7 @@ ORDER: Final = (
     (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
     # The header section.
     (LoopDetection, (Stage.END_OF_HEADERS,)),
+    (HeaderSender, (Stage.END_OF_HEADERS,)),
     (Spf, (Stage.END_OF_HEADERS,)),
     (SenderId, (Stage.END_OF_HEADERS,)),
     (AutomaticReplies, (Stage.END_OF_HEADERS,)),
@@ -132,6 +138,7 @@ GATHERERS: Final[tuple[Gatherer, ...]] = (
     dkim.gatherer,
     arc.gatherer,
     bounce_tags.gatherer,
+    account_addresses.gatherer,
 )
 
 NEED_LOOKUP: Final = (Spf, SenderId, Dmarc, OwnDomainSpoofing, AuthenticationResults)
@@ -160,6 +167,8 @@ FACTS: Final[tuple[type[Any], ...]] = (
     dkim.DkimResults,
     arc.ArcResult,
     bounce_tags.BounceTags,
+    ReturnPathProof,
+    account_addresses.AccountAddresses,
 )
 
 
@@ -239,6 +248,8 @@ def build(
     lookup: Lookup | None = None,
     bodies: SpooledBodies | None = None,
     return_paths: ReturnPaths | None = None,
+    scanner: Scanner | None = None,
+    sending_accounts: SendingAccounts | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
@@ -249,6 +260,8 @@ def build(
     lookup: for questions of one type; None: agents that need the answers are not asked.
     bodies: those on disk, for facts that read them.
     return_paths: SRS and tags; None: no return path is signed.
+    scanner: asks third parties' agents in scan workers; None: they run in this process.
+    sending_accounts: what a directory knows of accounts' addresses; None: nothing.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -257,6 +270,12 @@ def build(
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
     if shared is None:
         shared = MemoryShared()
+    alarm = Alarm(log, counters)
+    pool = (
+        ScanPool(scanner=scanner, shared=shared, alarm=alarm, deaths=settings.scan_workers.deaths)
+        if scanner is not None and third_party.agents
+        else None
+    )
     relays = IpRanges(settings.server.internal_relays)
     dockets = {}
     if lookup is None:
@@ -281,8 +300,11 @@ def build(
             dkim=settings.dkim,
             arc=settings.arc,
             return_paths=return_paths,
+            sending_accounts=sending_accounts,
         )
         members = _members(kinds, agent_tables, site, has_providers=bool(providers))
+        if pool is not None:
+            members = [_moved_elsewhere(member, third_party, pool) for member in members]
         facts = _gatherings(third_party, sources)
         spared = _spared(members)
         dockets[name] = Docket(
@@ -297,9 +319,29 @@ def build(
         scale=Scale.of(settings.policy),
         deadline_s=settings.policy.deadline_s,
         revision=revision,
-        alarm=Alarm(log, counters),
+        alarm=alarm,
         questions_per_mail=settings.dns.questions_per_mail,
     )
+
+
+def third_party_agents(
+    settings: Settings, agent_tables: Mapping[str, Table], third_party: ThirdParty, accepted: AcceptedDomains
+) -> dict[tuple[str, str], Agent]:
+    """Agents by receive connector and name, as a scan worker asks them."""
+    kinds = [kind for kind in third_party.agents if name_of(kind) not in settings.policy.disabled]
+    return {
+        (name, member.agent.name): member.agent
+        for name, connector in settings.receive_connectors.items()
+        for member in _members(
+            kinds, agent_tables, site_of(settings, name, connector, accepted), has_providers=False
+        )
+    }
+
+
+def _moved_elsewhere(member: Member, third_party: ThirdParty, pool: ScanPool) -> Member:
+    if not isinstance(member.agent, third_party.agents):
+        return member
+    return Member(agent=Elsewhere(member.agent, pool), settings=member.settings)
 
 
 def _spared(members: Iterable[Member]) -> Spared:
@@ -336,11 +378,15 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         refused_domains=frozenset(connector.refused_recipient_domains),
         automatic_replies=_automatic_replies(settings),
         rate_limits=_rate_rules(settings, name),
-        sender_addresses={
-            folded_user(user): frozenset(map(_sender_key, addresses))
-            for user, addresses in settings.users.addresses.items()
-        },
+        sender_addresses=_by_user(settings.users.addresses),
+        on_behalf_of=_by_user(settings.users.on_behalf_of),
+        knows_accounts=connector.auth or bool(connector.xclient_peers),
+        asks_for_addresses=bool(settings.users.ldap.servers and settings.users.ldap.address_attributes),
     )
+
+
+def _by_user(table: Mapping[str, tuple[str, ...]]) -> Mapping[str, frozenset[str]]:
+    return {folded_user(user): frozenset(map(_sender_key, addresses)) for user, addresses in table.items()}
 
 
 def _automatic_replies(settings: Settings) -> DomainTable[bool] | None:

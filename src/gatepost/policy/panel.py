@@ -13,6 +13,7 @@ from gatepost.model.known import Scope
 from gatepost.model.session import Rights
 from gatepost.model.verdict import Stage
 from gatepost.policy.agent import Agent, wants_of
+from gatepost.policy.elsewhere import Elsewhere
 
 STAGES: Final = tuple(Stage)
 
@@ -54,6 +55,8 @@ class Panel:
     """What has to be found out before they speak."""
     early: tuple[Gathering, ...] = ()
     """What later stages need, takes time, and can be known from here on."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """Of the agents, those whose opinion comes from a scan worker, and has to be waited for."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Agents that are not asked here, and why."""
     asked: tuple[Asked, ...] = field(init=False)
@@ -113,6 +116,7 @@ def panels_for(
         panels[stage] = Panel(
             seats=tuple(Seat(agent=m.agent, needs=tuple(m.agent.needs[stage])) for m in seated),
             names=tuple(m.agent.name for m in seated),
+            elsewhere=tuple(m.agent for m in seated if isinstance(m.agent, Elsewhere)),
             gatherings=tuple(facts[kind] for kind in needed[stage]),
             early=tuple(
                 facts[kind]

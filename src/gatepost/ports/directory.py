@@ -53,6 +53,13 @@ class Accounts(Protocol):
         """The user has an account and it was disabled: no proof of any kind lets it in. Raises WorldFault."""
 
 
+class SendingAccounts(Protocol):
+    """Which addresses belong to an account."""
+
+    def addresses_of(self, user: str) -> frozenset[str] | Coroutine[Any, Any, frozenset[str]]:
+        """Their keys; a coroutine when the directory has to be asked. Raises WorldFault when it cannot tell."""
+
+
 class TokenKeys(Protocol):
     """The public keys of those who issue access tokens, as JWKS text."""
 

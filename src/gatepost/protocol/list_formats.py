@@ -137,7 +137,6 @@ def _zone(reader: _Reader, line: str, *, is_names: bool) -> None:
     value = NOT_LISTED
     if not is_exception:
         value = reader.value(_listing(reader, rest, reader.default) if rest else reader.default)
-    reader.entries += 1
     if not is_names:
         reader.ranges.append((*range_of(what), value))
     elif what.startswith("*."):
@@ -147,6 +146,7 @@ def _zone(reader: _Reader, line: str, *, is_names: bool) -> None:
         reader.exact[name] = reader.below[name] = value
     else:
         reader.exact[_name(what)] = value
+    reader.entries += 1
 
 
 def _addresses_zone(reader: _Reader, line: str) -> None:

@@ -166,6 +166,7 @@ class ClientEngine:
         """The next hop still has our MAIL: an end of data or RSET ends that, and nothing else (RFC 5321 §4.1.1.5)."""
         self._rcpt_at = 0
         self._ends: list[int] = []
+        self._ends_wanted = 0
         """Positions whose recipients wait for a reply to the end of data."""
 
     def to_send(self) -> bytes:
@@ -192,8 +193,11 @@ class ClientEngine:
 
     # -- what the driver says -----------------------------------------------------------------
 
-    def hello(self) -> None:
-        """EHLO or LHLO; a refused EHLO is followed by HELO (RFC 5321 §3.2)."""
+    def hello(self, *, plain: bool = False) -> None:
+        """EHLO or LHLO; a refused EHLO is followed by HELO (RFC 5321 §3.2). plain: HELO at once."""
+        if plain:
+            self._say(Step.HELO_AFTER_EHLO, b"HELO " + self._hostname + b"\r\n")
+            return
         self._say(Step.HELLO, (b"LHLO " if self._lmtp else b"EHLO ") + self._hostname + b"\r\n")
 
     def start_tls(self) -> None:
@@ -279,6 +283,11 @@ class ClientEngine:
     def mail_was_answered(self) -> bool:
         """The next hop took note of the transaction at all."""
         return self._mail_was_answered
+
+    @property
+    def is_partly_answered(self) -> bool:
+        """LMTP: the content was answered for some recipients, and for others not yet (RFC 2033 §4.2)."""
+        return bool(self._ends) and len(self._ends) < self._ends_wanted
 
     @property
     def answers_so_far(self) -> tuple[Answer | None, ...]:
@@ -413,6 +422,7 @@ class ClientEngine:
 
     def _await_ends(self) -> None:
         self._ends = list(self._accepted()) if self._lmtp else []
+        self._ends_wanted = len(self._ends)
         self._awaited.extend([Step.END_OF_DATA] * (len(self._ends) or 1))
 
     def _all(self, step: Step, reply: PeerReply) -> tuple[Answer, ...]:

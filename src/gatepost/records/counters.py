@@ -48,11 +48,22 @@ METRICS: Final = (
     Metric("resource_pressure", "Workers whose resource is at this level", ("resource", "level"), _GAUGE),
     Metric("tls_sessions", "TLS handshakes done, by version", ("version",)),
     Metric("tls_failures", "TLS handshakes that failed"),
-    Metric("certificate_failed", "1 while new certificate files cannot be used", ("connector",), _GAUGE),
+    Metric(
+        "certificate_failed",
+        "1 while new certificate files cannot be used",
+        ("connector", "direction"),
+        _GAUGE,
+    ),
+    Metric(
+        "certificate_warning",
+        "1 while a certificate ends within server.certificate-warning, or has ended",
+        ("connector", "direction"),
+        _GAUGE,
+    ),
     Metric(
         "certificate_expires",
         "When the first certificate ends, in seconds since 1970",
-        ("connector",),
+        ("connector", "direction"),
         _GAUGE,
     ),
     Metric(
@@ -94,6 +105,16 @@ METRICS: Final = (
     Metric("tls_reports", "Reports to other domains about TLS, by result", ("result",)),
     Metric(
         "dmarc_reports", "DMARC reports to other domains, by result (sent, suppressed, failed)", ("result",)
+    ),
+    Metric(
+        "dmarc_failure_reports",
+        "Reports of single mails to other domains, by result (sent, suppressed, limited, silent, failed)",
+        ("result",),
+    ),
+    Metric(
+        "reports_received",
+        "Reports of others, by kind (dmarc, tls, failure, none) and result (kept, duplicate, unreadable, failed)",
+        ("kind", "result"),
     ),
     Metric("dns_problems", "What is wrong with the records of our own domains", ("domain",), _GAUGE),
     Metric("dns_changes", "Changes of the records of our own domains", ("domain",)),

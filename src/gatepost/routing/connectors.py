@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,41 +38,54 @@ def parse_address_space(text: str) -> AddressSpace:
 
 
 class ConnectorChoice:
-    """The ways out, compiled once: for each address space the connector that wins it."""
+    """The ways out, compiled once: for each address space its connectors, the one that wins it first."""
 
     def __init__(self, connectors: Mapping[str, SendConnector], accepted: AcceptedDomains) -> None:
         """Raises ValueError for an address space nobody can read."""
         self._accepted = accepted
-        self._winners: dict[str, tuple[int, str]] = {}
+        self._ranked: dict[str, list[tuple[int, str]]] = {}
+        self._limits = {n: c.message_size_bytes for n, c in connectors.items() if c.message_size_bytes}
         for name, connector in connectors.items():
             if connector.enabled:
                 for text in connector.address_spaces:
-                    self._offer(parse_address_space(text), name)
+                    space = parse_address_space(text)
+                    self._ranked.setdefault(space.pattern, []).append((space.cost, name))
+        for ranked in self._ranked.values():
+            ranked.sort()
 
-    def _offer(self, space: AddressSpace, name: str) -> None:
-        ranked = (space.cost, name)
-        standing = self._winners.get(space.pattern)
-        if standing is None or ranked < standing:
-            self._winners[space.pattern] = ranked
+    @property
+    def weighs(self) -> bool:
+        """The size of a mail may decide."""
+        return bool(self._limits)
 
-    def connector_for(self, domain: str) -> str | None:
+    def connector_for(self, domain: str, size_bytes: int = 0) -> str | None:
         """The name of the connector for a domain (as in Address.domain); None when nothing matches.
 
         exact name > longest "*." name above it > "--" when the domain is accepted > "*".
         An address literal matches "*" only.
-        """
-        pattern = self._pattern_for(domain)
-        return self._winners[pattern][1] if pattern else None
 
-    def _pattern_for(self, domain: str) -> str | None:
+        size_bytes: of the mail. Connectors that take none so large are passed over (Exchange 13.2); when
+        that leaves none, the answer is the one that a smaller mail would take.
+        """
+        first: str | None = None
+        for pattern in self._patterns_for(domain):
+            for _, name in self._ranked[pattern]:
+                if not self._limits or size_bytes <= self._limits.get(name, size_bytes):
+                    return name
+                first = first or name
+        return first
+
+    def _patterns_for(self, domain: str) -> Iterator[str]:
+        """Those that hold it, the most specific first."""
         if not domain.startswith("["):
-            if domain in self._winners:
-                return domain
+            if domain in self._ranked:
+                yield domain
             rest = domain
             while "." in rest:
                 rest = rest.split(".", 1)[1]
-                if f"*.{rest}" in self._winners:
-                    return f"*.{rest}"
-            if ACCEPTED_DOMAINS in self._winners and self._accepted.name_for(domain):
-                return ACCEPTED_DOMAINS
-        return ANY_DOMAIN if ANY_DOMAIN in self._winners else None
+                if f"*.{rest}" in self._ranked:
+                    yield f"*.{rest}"
+            if ACCEPTED_DOMAINS in self._ranked and self._accepted.name_for(domain):
+                yield ACCEPTED_DOMAINS
+        if ANY_DOMAIN in self._ranked:
+            yield ANY_DOMAIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -10,10 +11,12 @@ from gatepost.model.domain_table import DomainTable
 from gatepost.model.fault import WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
 from gatepost.ports.world import Clock
+from gatepost.routing.addresses import is_address
 from gatepost.routing.dane_records import DaneRecords, ResolverProof
 from gatepost.routing.hosts import Host
 from gatepost.routing.link_tls import is_set_for_domain
 from gatepost.routing.next_hop import HopKind, NextHop
+from gatepost.routing.smart_hosts import SmartHost, parse_smart_host
 from gatepost.routing.sts_entries import StsEntry
 from gatepost.routing.sts_policies import StsPolicies
 from gatepost.standards.dane import TRUST_ANCHOR
@@ -118,6 +121,37 @@ class HopPolicy:
         return HostLink(link=self.link, published=published, trial=trial, problem=problem)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmartHostPolicy:
+    """What counts for the hosts of a connector with smart hosts: TLSA records of their names (RFC 7672 §2.2.3)."""
+
+    domain: str
+    """Of no recipient: the connector, for the log."""
+    link: LinkTls
+    """By the settings alone."""
+    smart_hosts: tuple[SmartHost, ...]
+    dane: DaneRecords | None
+    domains: DomainTable[OutboundTlsDomain]
+
+    async def link_to(self, host: Host) -> HostLink:
+        """What is asked of the link to this host. Raises WorldFault when it must not be used now."""
+        if host.path or is_address(host.name):
+            return HostLink(link=self.link)
+        named = [smart for smart in self.smart_hosts if smart.name == host.name]
+        behind = [] if named else [smart for smart in self.smart_hosts if smart.by_mx]
+        wanted = [self.domains.entry_for(name).dane for name in (host.name, *(s.name for s in behind))]
+        dane = self.dane if "off" not in wanted else None
+        # Whoever forges a list of mail servers must not choose the name whose records count.
+        if dane is not None and not named and not await self._all_secure(dane, behind):
+            dane = None
+        policy = HopPolicy(domain=host.name, link=self.link, dane=dane, dane_required="required" in wanted)
+        return await policy.link_to(host)
+
+    @staticmethod
+    async def _all_secure(dane: DaneRecords, behind: Sequence[SmartHost]) -> bool:
+        return all([await dane.is_secure(smart.name) for smart in behind])
+
+
 @dataclass(slots=True, kw_only=True)
 class LinkPolicies:
     """One worker's, for one configuration. sts, dane: None when they are off.
@@ -141,8 +175,10 @@ class LinkPolicies:
         if self.sts is not None and self._counts(next_hop, link):
             self.sts.expect(next_hop.domain)
 
-    async def of(self, next_hop: NextHop, link: LinkTls) -> HopPolicy | None:
+    async def of(self, next_hop: NextHop, link: LinkTls) -> HopPolicy | SmartHostPolicy | None:
         """What counts for this next hop; None when its link is as the settings say. Raises WorldFault."""
+        if next_hop.kind is HopKind.SMART_HOST:
+            return await self._of_smart_hosts(next_hop, link)
         domain = next_hop.domain
         if not self._counts(next_hop, link):
             return None
@@ -159,6 +195,23 @@ class LinkPolicies:
             with_trials=self.with_trials,
         )
 
+    async def _of_smart_hosts(self, next_hop: NextHop, link: LinkTls) -> SmartHostPolicy | None:
+        if link.mode not in _YIELDING:
+            return None
+        parsed = map(parse_smart_host, next_hop.settings.smart_hosts)
+        hosts = tuple(host for host in parsed if not host.path and not host.is_literal)
+        if not hosts:
+            return None
+        required = any(self._domains.entry_for(host.name).dane == "required" for host in hosts)
+        proven = await self._resolver_is_proven(required=required)
+        return SmartHostPolicy(
+            domain=next_hop.key,
+            link=link,
+            smart_hosts=hosts,
+            dane=self.dane if proven else None,
+            domains=self._domains,
+        )
+
     @staticmethod
     def _counts(next_hop: NextHop, link: LinkTls) -> bool:
         """What the domain publishes may make the link stricter."""
@@ -167,15 +220,23 @@ class LinkPolicies:
         return link.mode in _YIELDING and not is_set_for_domain(next_hop.settings, next_hop.domain)
 
     async def _dane_for(self, domain: str, wanted: OutboundTlsDomain) -> DaneRecords | None:
-        if self.dane is None or self.proof is None or wanted.dane == "off":
+        if self.dane is None or wanted.dane == "off":
             return None
-        if not self.proof.holds and not await self.proof.ready():
-            if self.settings.dane == "required" or wanted.dane == "required":
-                raise WorldFault(
-                    "DANE is required, and the resolver is not shown to validate", tls_result="dane-required"
-                )
+        if not await self._resolver_is_proven(required=wanted.dane == "required"):
             return None
         return self.dane if await self.dane.is_secure(domain) else None
+
+    async def _resolver_is_proven(self, *, required: bool) -> bool:
+        """Raises WorldFault when it must be and is not."""
+        if self.dane is None or self.proof is None:
+            return False
+        if self.proof.holds or await self.proof.ready():
+            return True
+        if self.settings.dane == "required" or required:
+            raise WorldFault(
+                "DANE is required, and the resolver is not shown to validate", tls_result="dane-required"
+            )
+        return False
 
     async def _sts_for(self, domain: str, wanted: OutboundTlsDomain) -> tuple[StsPolicy | None, str]:
         if wanted.mta_sts == "enforce":

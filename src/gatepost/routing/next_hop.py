@@ -10,11 +10,19 @@ from typing import Final
 from gatepost.config.settings import SendConnector, Settings
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
-from gatepost.model.queued import MailState
+from gatepost.model.queued import MailState, QueuedMail, QueuedRecipient
+from gatepost.protocol.addresses import parse_mailbox
 from gatepost.routing.connectors import ConnectorChoice
 
 UNREACHABLE_KEY: Final = "unreachable"
+REPORTS_KEY: Final = "reports"
 _REMEMBERED: Final = 4096
+SMTP_SOURCE: Final = "SMTP:"
+"""What the source of a mail begins with that came in by a receive connector; its name follows."""
+_READING: Final = SendConnector.model_validate(
+    {"address-spaces": ("*",), "delivery": "maildir", "maildir": "/", "connections": 1}
+)
+"""What stands for a send connector where reports are read: one at a time."""
 
 
 class HopKind(Enum):
@@ -26,6 +34,8 @@ class HopKind(Enum):
     """The connector's smart hosts: one queue for all its domains."""
     MAILDIR = "maildir"
     """No host at all: a directory."""
+    REPORTS = "reports"
+    """Our own reading of reports, from where mail may go on."""
     UNREACHABLE = "unreachable"
     """No send connector carries the domain: the mail waits for a change of the configuration."""
 
@@ -63,27 +73,59 @@ class NextHop:
         return MailState.UNREACHABLE if self.kind is HopKind.UNREACHABLE else MailState.READY
 
 
+_REPORTS: Final = NextHop(
+    key=REPORTS_KEY, connector=REPORTS_KEY, kind=HopKind.REPORTS, send_connector=_READING
+)
+
+
 class Router:
     """Answers where a recipient goes, and what a stored key means. One for each configuration."""
 
     def __init__(self, settings: Settings, accepted: AcceptedDomains) -> None:
-        """Raises ValueError for an address space nobody can read."""
+        """Raises ValueError for an address space nobody can read, PeerFault for such a report address."""
         self._connectors = settings.send_connectors
         self._accepted = accepted
         self._choice = ConnectorChoice(settings.send_connectors, accepted)
+        self._reports = frozenset(parse_mailbox(text).key for text in settings.reports.addresses)
         # Every mail asks both several times.
         self._hop_of_domain = lru_cache(maxsize=_REMEMBERED)(self._find_hop)
         self._hop_of_key = lru_cache(maxsize=_REMEMBERED)(self._read_key)
+        ways = {name for name, way in settings.send_connectors.items() if way.enabled}
+        self._linked = {
+            f"{SMTP_SOURCE}{name}": door.send_connector
+            for name, door in settings.receive_connectors.items()
+            if door.send_connector in ways
+        }
 
-    def next_hop_for(self, address: Address) -> NextHop:
-        """The next hop of a recipient; <postmaster> without a domain goes to our default domain."""
-        return self._hop_of_domain(address.domain or self._accepted.default_domain)
+    def next_hop_for(
+        self, address: Address, *, size_bytes: int = 0, source: str = "", was_read: bool = False
+    ) -> NextHop:
+        """The next hop of a recipient; <postmaster> without a domain goes to our default domain.
 
-    def _find_hop(self, domain: str) -> NextHop:
-        name = self._choice.connector_for(domain) if domain else None
+        size_bytes, source: of the mail (QueuedMail), which may decide about the connector.
+        was_read: its mail was looked into for reports, and goes on.
+        """
+        if self._reports and not was_read and address.key in self._reports:
+            return _REPORTS
+        return self._hop_of_domain(
+            address.domain or self._accepted.default_domain,
+            size_bytes if self._choice.weighs else 0,
+            source if self._linked else "",
+        )
+
+    def _find_hop(self, domain: str, size_bytes: int, source: str) -> NextHop:
+        name = self._linked.get(source)
+        if name is None and domain:
+            name = self._choice.connector_for(domain, size_bytes)
         if name is None:
             return NextHop(key=UNREACHABLE_KEY)
         return _hop(name, self._connectors[name], domain)
+
+    def next_hop_of(self, mail: QueuedMail, recipient: QueuedRecipient, *, was_read: bool = False) -> NextHop:
+        """The next hop of a recipient of a mail in the queue. was_read: as above."""
+        return self.next_hop_for(
+            recipient.recipient.address, size_bytes=mail.size_bytes, source=mail.source, was_read=was_read
+        )
 
     def by_key(self, key: str) -> NextHop:
         """What a key in the queue means today.
@@ -94,6 +136,8 @@ class Router:
         return self._hop_of_key(key)
 
     def _read_key(self, key: str) -> NextHop:
+        if key == REPORTS_KEY and self._reports:
+            return _REPORTS
         name, kind, domain = _parts(key)
         connector = self._connectors.get(name)
         if connector is None or not connector.enabled:

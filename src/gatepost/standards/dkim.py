@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 
 from gatepost.standards.dkim_canon import BodyHash, SignedFields, unsigned_form
 from gatepost.standards.dkim_key import RSA_LOW_BITS, BadKey, KeyRecord, usable_keys
-from gatepost.standards.dkim_signature import Broken, Signature, oversigned_names, signature_start
-from gatepost.standards.tag_list import parse_tags
+from gatepost.standards.dkim_signature import Signature, oversigned_names
 
 CLOCK_SKEW_S: Final = 3600.0
 
@@ -104,10 +103,3 @@ def signed_data(signature: Signature, fields: SignedFields) -> bytes:
     """The octets that were signed: the fields of h=, then the signature's own without its b= (§3.7)."""
     picked = fields.picked(signature.names, relaxed=signature.relaxed_header)
     return picked + unsigned_form(signature.field, relaxed=signature.relaxed_header)
-
-
-def start_of(signature: Signature | Broken) -> str:
-    """The first 8 characters of b=."""
-    if isinstance(signature, Broken):
-        return signature.signature_start
-    return signature_start(parse_tags(signature.field.partition(b":")[2]))

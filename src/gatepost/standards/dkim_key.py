@@ -83,9 +83,14 @@ def usable_keys(records: Sequence[bytes], algorithm: str, *, low_bits: int = RSA
 
 
 def read_key(record: bytes, algorithm: str, *, low_bits: int = RSA_LOW_BITS) -> KeyRecord:
-    """Raises BadKey."""
+    """Good ones are remembered: a sender's key is looked at for each of its mails. Raises BadKey."""
     if len(record) > RECORD_LIMIT_BYTES:
         raise BadKey("permerror", f"its key record is larger than {RECORD_LIMIT_BYTES} octets")
+    return _read_key(record, algorithm, low_bits)
+
+
+@lru_cache(maxsize=_CACHED_KEYS)
+def _read_key(record: bytes, algorithm: str, low_bits: int) -> KeyRecord:
     try:
         tags = parse_tags(record)
         _check_use(tags, algorithm)
@@ -122,7 +127,6 @@ def _check_use(tags: dict[str, str], algorithm: str) -> None:
         raise BadKey("permerror", "its key is not for mail")
 
 
-@lru_cache(maxsize=_CACHED_KEYS)
 def _loaded(der: bytes, *, is_rsa: bool) -> PublicKey:
     """Raises BadKey. RSA as SubjectPublicKeyInfo or bare (RFC 6376 erratum 3017), Ed25519 as 32 octets (RFC 8463)."""
     try:

@@ -55,6 +55,8 @@ class Signature:
     """l=: how much of the canonical body is signed; None: all of it."""
     signed_at: int | None = None
     expires_at: int | None = None
+    signature_start: str = ""
+    """The first 8 characters of b= (RFC 6008)."""
 
     @property
     def body_wish(self) -> BodyWish:
@@ -167,6 +169,7 @@ def _read(field: bytes, tags: dict[str, str]) -> Signature:
         length=number_of(tags, "l", digits=76),
         signed_at=signed_at,
         expires_at=expires_at,
+        signature_start=signature_start(tags),
     )
 
 

@@ -55,7 +55,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 async def evaluate(
     domains: Sequence[str], proven: Proven, dns: DnsTexts, *, timeout_s: float
 ) -> tuple[Evaluation, ...]:
-    """Each author domain's evaluation, at most AUTHOR_DOMAINS_LIMIT of them.
+    """Each author domain's evaluation. Of more than AUTHOR_DOMAINS_LIMIT only strict failures, and one permerror.
 
     Never raises WorldFault: what the DNS does not say becomes temperror, and a pass needs an answer.
     """
@@ -66,6 +66,11 @@ async def evaluate(
             found.append(await _evaluate(domain, proven, walker))
         except WorldFault as fault:
             found.append(Evaluation(from_domain=domain, result="temperror", reason=fault.reason))
+    if beyond := domains[AUTHOR_DOMAINS_LIMIT:]:
+        # RFC 9989 §11.5: the evaluation is not complete. Nothing passes, and only what asks for more is heard.
+        reason = f"{len(domains)} author domains, of which {AUTHOR_DOMAINS_LIMIT} are looked at"
+        strict = [one for one in found if one.result == "fail" and one.policy is not Policy.NONE]
+        return (*strict, Evaluation(from_domain=beyond[0], result="permerror", reason=reason))
     return tuple(found)
 
 

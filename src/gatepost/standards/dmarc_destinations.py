@@ -13,11 +13,18 @@ def consent_name(domain: str, host: str) -> str:
 
 
 async def accepted_address(
-    domain: str, host: str, address: ReportAddress, dns: DnsTexts, *, timeout_s: float
+    domain: str,
+    host: str,
+    address: ReportAddress,
+    dns: DnsTexts,
+    *,
+    timeout_s: float,
+    of_failures: bool = False,
 ) -> ReportAddress | None:
     """Where reports about a domain go that asks for them at an address: there, elsewhere at its host, or nowhere.
 
     domain: where the record stands.  host: the address's domain; both lower-case A-labels.
+    of_failures: reports of single failures (ruf), not aggregate reports (rua).
     Raises WorldFault when the DNS does not answer.
     """
     if host == domain:
@@ -32,7 +39,8 @@ async def accepted_address(
     found = [text for text in texts if is_dmarc(text)]
     if len(found) != 1:
         return None
-    others = parse_record(found[0]).rua
+    consent = parse_record(found[0])
+    others = consent.ruf if of_failures else consent.rua
     if not others:
         return address
     # The host may lead reports to another of its own addresses, and nowhere else.

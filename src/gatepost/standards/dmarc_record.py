@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 RECORD_LIMIT_BYTES: Final = 10 << 10
 URIS_LIMIT: Final = 10
 NOTES_LIMIT: Final = 10
+REMEMBERED_BYTES: Final = 1024
 _VERSION: Final = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _TAG: Final = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9_]*)[ \t]*=(.*)", re.DOTALL)
 _REMOVED: Final = frozenset({"pct", "rf", "ri"})
@@ -77,7 +79,19 @@ def is_dmarc(text: bytes) -> bool:
 
 
 def parse_record(text: bytes) -> DmarcRecord:
-    """Read a record for which is_dmarc() is true. Takes any bytes, raises nothing."""
+    """Read a record for which is_dmarc() is true. Takes any bytes, raises nothing.
+
+    Those of usual size are remembered.
+    """
+    return _remembered(text) if len(text) <= REMEMBERED_BYTES else _parsed(text)
+
+
+@lru_cache(maxsize=1024)
+def _remembered(text: bytes) -> DmarcRecord:
+    return _parsed(text)
+
+
+def _parsed(text: bytes) -> DmarcRecord:
     notes: list[str] = []
     tags = _tags(text, notes)
     if tags is None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.parsers import expat
 
-from gatepost.standards.report_files import UnreadableReport
+from gatepost.standards.report_files import Pause, UnreadableReport, no_pause
 
 RECORDS_LIMIT: Final = 100_000
 DEPTH_LIMIT: Final = 20
 TEXT_LIMIT_CHARS: Final = 1000
 COUNT_LIMIT: Final = 10**12
+STEP_BYTES: Final = 256 << 10
+"""Read at once, between two pauses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ class AggregateReport:
         return sum(row.count for row in self.rows if "pass" not in (row.dkim, row.spf))
 
 
-def read_aggregate(document: bytes) -> AggregateReport:
+def read_aggregate(document: bytes, *, pause: Pause = no_pause) -> AggregateReport:
     """Read one XML document. Raises UnreadableReport."""
     target = _Target()
     parser = expat.ParserCreate()
@@ -65,7 +67,10 @@ def read_aggregate(document: bytes) -> AggregateReport:
     parser.CharacterDataHandler = target.text
     parser.StartDoctypeDeclHandler = target.doctype
     try:
-        parser.Parse(document, True)
+        for at in range(0, len(document), STEP_BYTES):
+            pause()
+            parser.Parse(document[at : at + STEP_BYTES], False)
+        parser.Parse(b"", True)
     except (expat.ExpatError, UnicodeError, LookupError, ValueError) as error:
         if isinstance(error, UnreadableReport):
             raise

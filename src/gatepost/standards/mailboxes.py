@@ -44,10 +44,14 @@ _ORDINARY_LIMIT_BYTES: Final = 160
 
 
 class Mailbox(NamedTuple):
-    """One mailbox. name: decoded, printable, "" when there is none. address: None when it is none."""
+    """One mailbox. name: decoded, printable, "" when there is none. address: None when it is none.
+
+    text: where the address should be, as it stands there without comments and blanks around it.
+    """
 
     name: str
     address: Address | None
+    text: str = ""
 
 
 class Mailboxes(msgspec.Struct, frozen=True, gc=False):
@@ -177,15 +181,15 @@ class _Reader:
             return
         comment = _shown(" ".join(item.comments))
         if item.inside is None:
-            self.mailboxes.append(Mailbox(comment, self._address(item.before)))
+            self.mailboxes.append(Mailbox(comment, *self._address(item.before)))
             return
         name = _phrase(item.before) or _phrase(item.after) or comment
-        address = self._address(item.inside)
+        address, text = self._address(item.inside)
         if _has_words(item.after):
             self.complain("text behind the address")
         if any(kind == "special" for kind, _ in item.before):
             self._judge_unquoted(item.before, address)
-        self.mailboxes.append(Mailbox(name, address))
+        self.mailboxes.append(Mailbox(name, address, text))
 
     def _judge_unquoted(self, before: list[tuple[str, str]], address: Address | None) -> None:
         """`ann@a.test <ann@a.test>` is common and says one thing; another address there says two."""
@@ -193,7 +197,7 @@ class _Reader:
         if address is None or domains != {address.domain}:
             self.complain("an address where the name should be")
 
-    def _address(self, tokens: list[tuple[str, str]]) -> Address | None:
+    def _address(self, tokens: list[tuple[str, str]]) -> tuple[Address | None, str]:
         core = _stripped(tokens)
         if any(kind in ("blank", "comment") for kind, _ in core):
             self.complain("a blank or comment inside the address")
@@ -203,12 +207,12 @@ class _Reader:
             text = text[route.end() :]
         if not text:
             self.complain("an empty address")
-            return None
+            return None, ""
         try:
-            return parse_mailbox(text)
+            return parse_mailbox(text), text
         except PeerFault as fault:
             self.complain(f"not an address: {fault.reason}")
-            return None
+            return None, text
 
 
 def _comment_end(text: str, at: int) -> int:

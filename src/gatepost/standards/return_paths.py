@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from gatepost.config.return_path_settings import SrsRule
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
@@ -17,28 +18,42 @@ class ReturnPaths:
     """What SRS and tags do, as far as they are switched on.
 
     untagged: recipients' domains that get plain return paths; None: there are none.
+    exempt: senders' domains that SRS leaves alone; None: there are none.
     """
 
     accepted: AcceptedDomains
     srs: Srs | None = None
     only_notices: bool = True
+    only_with_spf: bool = False
+    exempt: DomainTable[bool] | None = None
     tags: Tags | None = None
     untagged: DomainTable[bool] | None = None
 
-    def leaving(self, sender: Address, recipients: Iterable[Address], at: float) -> Address:
+    def leaving(
+        self, sender: Address, recipients: Iterable[Address], at: float, rule: SrsRule = "forwarded"
+    ) -> Address:
         """The return path a mail leaves with. at: when it came, so that every attempt has the same."""
         if sender.is_null or sender.is_literal:
             return sender
         outside = [a.domain for a in recipients if self.accepted.type_of(a.domain) is None]
-        if not outside:
-            return sender
         if self.accepted.type_of(sender.domain) is None:
-            return self.srs.forwarded(sender, at) if self.srs is not None else sender
-        if self.tags is None or not self._tags_for(sender):
+            return self._forwarded(sender, at, rule) if outside or rule == "always" else sender
+        if not outside or self.tags is None or not self._tags_for(sender):
             return sender
         if self.untagged is not None and any(map(self.untagged.entry_for, outside)):
             return sender
         return self.tags.tagged(sender, at)
+
+    def asks_for_spf(self, sender: Address) -> bool:
+        """Whether the sender's domain must publish SPF for its return path to be rewritten."""
+        return self.only_with_spf and self.srs is not None and self.accepted.type_of(sender.domain) is None
+
+    def _forwarded(self, sender: Address, at: float, rule: SrsRule) -> Address:
+        if self.srs is None or rule == "never":
+            return sender
+        if self.exempt is not None and self.exempt.entry_for(sender.domain):
+            return sender
+        return self.srs.forwarded(sender, at)
 
     def arriving(self, recipient: Recipient, now: float) -> Recipient:
         """Without a good tag, which goes to `orcpt`; every check sees the mailbox. A bad tag stays."""

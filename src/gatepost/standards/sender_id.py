@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -13,22 +12,12 @@ from gatepost.message.headers import HeaderField
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault
 from gatepost.protocol.addresses import parse_mailbox
+from gatepost.standards.mailboxes import read_mailboxes
 from gatepost.standards.spf import Answer, NoRecord
 from gatepost.standards.spf_record import Result
 
 VALUE_LIMIT_BYTES: Final = 8 << 10
-MAILBOXES_LIMIT: Final = 100
 _BETWEEN: Final = frozenset({b"received", b"return-path"})
-# What a list of mailboxes is made of; every alternative takes at least one character and gives none back.
-_TOKEN: Final = re.compile(
-    r'(?P<quoted>"(?:[^"\\]++|\\.)*+"?)'
-    r"|(?P<open>\()"
-    r"|<(?P<angle>(?:[^<>\"]++|\"(?:[^\"\\]++|\\.)*+\")*+)>"
-    r"|(?P<comma>[,;])"
-    r'|(?P<text>[^"(,;<]++|<)',
-    re.DOTALL,
-)
-_COMMENT_PART: Final = re.compile(r"[^()\\]++|\\.|[()]|\\", re.DOTALL)
 
 
 class Reason(Enum):
@@ -94,60 +83,20 @@ def _one_mailbox(field: HeaderField) -> Pra:
     name = field.name.decode("ascii", "replace")
     if len(field.value) > VALUE_LIMIT_BYTES:
         return Pra(address=None, field=name, problem=f"{name} has more than {VALUE_LIMIT_BYTES} octets")
-    found = mailboxes(field.value.decode("utf-8", "surrogateescape"))
+    # Words between commas that hold no address belong to a name that should have been quoted.
+    found = [one for one in read_mailboxes(field.value).mailboxes if one.address or "@" in one.text]
     if len(found) != 1:
         return Pra(address=None, field=name, problem=f"{len(found)} mailboxes in {name}")
     try:
-        return Pra(address=parse_mailbox(found[0]), field=name)
+        address = found[0].address or _until_comma(found[0].text)
     except PeerFault as fault:
         return Pra(address=None, field=name, problem=f"{name}: {fault.reason}")
+    if not address.domain:
+        return Pra(address=None, field=name, problem=f"{name}: no domain")
+    return Pra(address=address, field=name)
 
 
-def mailboxes(value: str) -> list[str]:
-    """The addresses in a list of mailboxes, at most a hundred: those in angle brackets, else what has an @.
-
-    Words between commas that hold no address belong to a name that should have been quoted.
-    """
-    found: list[str] = []
-    angle, bare, at = "", "", 0
-    while at < len(value) and len(found) < MAILBOXES_LIMIT:
-        token = _TOKEN.match(value, at)
-        assert token is not None  # every character begins one of the alternatives
-        at = token.end()
-        match token.lastgroup:
-            case "open":
-                at = _comment_end(value, at)
-            case "comma":
-                found += _address_of(angle, bare)
-                angle, bare = "", ""
-            case "angle":
-                found += _address_of(angle, "")
-                angle = token["angle"].strip() or "<>"
-            case _:
-                bare += token[0]
-    return found + _address_of(angle, bare)
-
-
-def _address_of(angle: str, bare: str) -> list[str]:
-    if angle:
-        return [_without_blanks(angle)]
-    group, colon, rest = bare.partition(":")
-    if colon and "@" not in group:
-        bare = rest
-    return [_without_blanks(bare.strip())] if "@" in bare else []
-
-
-def _without_blanks(address: str) -> str:
-    """Blanks around the @ are old syntax (RFC 5322 §4.4). A comma ends a domain, as Exchange's filter reads it."""
-    local, _, domain = address.rpartition("@")
-    return f"{local.rstrip()}@{domain.partition(',')[0].strip()}"
-
-
-def _comment_end(value: str, at: int) -> int:
-    """Behind the bracket that closes a comment; comments may stand in comments."""
-    depth = 1
-    for part in _COMMENT_PART.finditer(value, at):
-        depth += {"(": 1, ")": -1}.get(part[0], 0)
-        if not depth:
-            return part.end()
-    return len(value)
+def _until_comma(text: str) -> Address:
+    """A comma ends a domain, as Exchange's filter reads it. Raises PeerFault."""
+    local, _, domain = text.rpartition("@")
+    return parse_mailbox(f"{local}@{domain.partition(',')[0]}")

@@ -22,12 +22,13 @@ from gatepost.model.fault import PeerFault
 from gatepost.protocol.addresses import LOCAL_LIMIT_BYTES, canonical_domain
 
 DAY_S: Final = 86400
-_HASH_CHARS: Final = 8  # of 5 bits each: not to be guessed by asking
+HASH_CHARS: Final = 8
+"""Of 5 bits each: not to be guessed by asking."""
 _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _SRS_DAYS: Final = 1024
 _BATV_DAYS: Final = 1000
-_SRS0: Final = re.compile(r"SRS0[=+-]([A-Z2-7]{8})=([A-Z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
-_SRS1: Final = re.compile(r"SRS1[=+-]([A-Z2-7]{8})=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL)
+_SRS0: Final = re.compile(r"SRS0[=+-]([A-Z2-7]{6,20})=([A-Z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
+_SRS1: Final = re.compile(r"SRS1[=+-]([A-Z2-7]{6,20})=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL)
 _ANY_SRS: Final = re.compile(r"SRS([01])[=+-]", re.IGNORECASE)
 _FOREIGN_SRS1: Final = re.compile(r"SRS1[=+-][^=]+=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL)
 _PRVS: Final = re.compile(r"prvs=([0-9])([0-9]{3})([0-9a-f]{6})=(.+)", re.IGNORECASE | re.DOTALL)
@@ -54,11 +55,12 @@ def read_keys(text: str) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Srs:
-    """Keys: the first signs, all are believed. domain: ours, canonical."""
+    """Keys: the first signs, all are believed. domain: ours, canonical. hash_chars: shorter hashes are not believed."""
 
     keys: Sequence[bytes]
     domain: str
     max_age_s: float
+    hash_chars: int = HASH_CHARS
 
     def forwarded(self, sender: Address, at: float) -> Address:
         """The return path of a mail that came at this time, the same at every attempt.
@@ -93,7 +95,7 @@ class Srs:
         number = int(at // DAY_S) % _SRS_DAYS
         day = _DIGITS[number >> 5] + _DIGITS[number & 31]
         said = f"{day}={sender.domain}={sender.local}"
-        return f"SRS0={_srs_hash(self.keys[0], said)}={said}"
+        return f"SRS0={_srs_hash(self.keys[0], said, self.hash_chars)}={said}"
 
     def _again(self, sender: Address) -> str:
         """Of an address another forwarder made: it leads back to the first of them at once."""
@@ -103,10 +105,13 @@ class Srs:
             said = f"{match[1]}={match[2]}"
         else:
             return self._first(sender, 0.0)
-        return f"SRS1={_srs_hash(self.keys[0], said)}={said}"
+        return f"SRS1={_srs_hash(self.keys[0], said, self.hash_chars)}={said}"
 
     def _is_signed(self, given: str, said: str) -> bool:
-        return any(hmac.compare_digest(_srs_hash(key, said), given.upper()) for key in self.keys)
+        size = len(given)
+        return size >= self.hash_chars and any(
+            hmac.compare_digest(_srs_hash(key, said, size), given.upper()) for key in self.keys
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +148,9 @@ class Tags:
         return None if left <= int(self.max_age_s // DAY_S) + 1 else PathProblem.EXPIRED
 
 
-def _srs_hash(key: bytes, said: str) -> str:
+def _srs_hash(key: bytes, said: str, size_chars: int) -> str:
     digest = hmac.new(key, b"srs " + said.lower().encode(), hashlib.sha256).digest()
-    return b32encode(digest)[:_HASH_CHARS].decode()
+    return b32encode(digest)[:size_chars].decode()
 
 
 def _tag_hash(key: bytes, head: str, sender: Address) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, cast
 
@@ -169,6 +170,15 @@ class _Found:
     no_record: NoRecord | None = None
 
 
+@lru_cache(maxsize=1024)
+def _numbered(text: str) -> tuple[IPv4Address | IPv6Address, int, bool]:
+    """An address, its number, and whether it is IPv4. Each client is checked twice a mail. Raises ValueError."""
+    ip = ip_address(text)
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return ip, int(ip), ip.version == 4
+
+
 @dataclass(slots=True)
 class _Check:
     """One check on its way: what it has cost so far."""
@@ -192,10 +202,7 @@ class _Check:
     _leads_back: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ip = ip_address(self.query.ip)
-        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        self._ip, self._number, self._is_4 = ip, int(ip), ip.version == 4
+        self._ip, self._number, self._is_4 = _numbered(self.query.ip)
         self._until = self.monotonic() + self.limits.total_s
 
     async def evaluate(self, domain: str, before: tuple[str, ...]) -> _Found:
@@ -213,8 +220,12 @@ class _Check:
                 continue
             self.path = path
             self._note(f"{directive.text}: matches, {directive.result.value}")
-            return replace(
-                found, result=directive.result, explanation=record.explanation, explained_by=domain
+            return _Found(
+                result=directive.result,
+                path=found.path,
+                term=found.term,
+                explanation=record.explanation,
+                explained_by=domain,
             )
         self.term = ""
         if record.redirect is not None:

@@ -9,6 +9,8 @@ import msgspec
 from gatepost.standards.report_files import UnreadableReport
 
 POLICIES_LIMIT: Final = 1000
+DOCUMENT_LIMIT_BYTES: Final = 4 << 20
+"""What is read into memory as a whole grows with it."""
 
 
 class FailureDetail(msgspec.Struct, frozen=True, rename="kebab"):
@@ -65,6 +67,8 @@ _DECODER: Final = msgspec.json.Decoder(TlsReport, strict=False)
 
 def read_tls_report(document: bytes) -> TlsReport:
     """Read one JSON document. Raises UnreadableReport."""
+    if len(document) > DOCUMENT_LIMIT_BYTES:
+        raise UnreadableReport(f"a TLS report of more than {DOCUMENT_LIMIT_BYTES >> 20} MiB")
     try:
         report = _DECODER.decode(document)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
