@@ -72,7 +72,8 @@ def read_mailboxes(value: bytes) -> Mailboxes:
         address: bytes = inside or bare
         if len(address) <= LOCAL_LIMIT_BYTES:
             name = (quoted or plain or b"").decode("ascii")
-            return Mailboxes((Mailbox(name, parse_mailbox(address.decode("ascii"))),))
+            text = address.decode("ascii")
+            return Mailboxes((Mailbox(name, parse_mailbox(text), text),))
     reader = _Reader()
     if len(value) > VALUE_LIMIT_BYTES:
         reader.complain("longer than is read")
