@@ -53,7 +53,7 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             "queue": {
                 "active-mails": limits.active_mails,
                 "active-memory": f"{limits.active_memory_bytes}B",
-                "memory-body": "4KiB",
+                "memory-body": "64KiB" if plan.heavy else "4KiB",
                 "disk-low": "64MiB",
                 "reserve": "0B",
                 "resume-margin": "64MiB",
@@ -123,6 +123,7 @@ def _ways(plan: Plan, revision: int, limits: Limits, place: Path) -> dict[str, A
             "address-spaces": ["ours.example"],
             "delivery": "lmtp",
             "smart-hosts": ["[10.2.0.1]:24"],
+            **({"connections": 1} if plan.heavy else {}),
         },
         f"partner{revision % 2}": {
             "address-spaces": ["relay.example"],

@@ -110,7 +110,7 @@ def test_a_documented_command_exists(place: str, line: str) -> None:
     words = shlex.split(line) if line.startswith("make ") else line.split()
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-        assert {w for w in words[1:] if "=" not in w} <= set(targets)
+        assert {w for w in shlex.split(line)[1:] if "=" not in w} <= set(targets)
     elif words[0] == "gatepost":
         known = dict(commands())
         path = "gatepost"
