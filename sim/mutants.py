@@ -21,7 +21,10 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One line of one file below src/gatepost, and what stands there instead. says: a word of the finding; "": any will do."""
+    """One line of one file below src/gatepost, and what stands there instead.
+
+    says: a word of the finding; "": any will do.
+    """
 
     name: str
     file: str
