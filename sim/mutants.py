@@ -141,9 +141,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an account sends as anybody",
-        "agents/relay_restriction.py",
-        "        return wanted in session.rights or self._owns(session.user, sender)",
-        "        return wanted in session.rights or bool(session.user)",
+        "model/sending_as.py",
+        "    return wanted in session.rights or _owns(session.user, address, site, more)",
+        "    return wanted in session.rights or bool(session.user)",
         "sent as",
     ),
     Mutant(
