@@ -9,7 +9,9 @@ from typing import Final
 
 OURS: Final = "Gatepost"
 THEIRS: Final = "Postfix"
+FILTERED: Final = "Postfix+rspamd"
 MESSAGE_BYTES: Final = 4096
+LARGE_BYTES: Final = 65536
 DOMAIN: Final = "bench.test"
 RECIPIENT: Final = f"user500@{DOMAIN}"
 SENDER: Final = "load@sender.test"
@@ -46,13 +48,20 @@ class Scenario:
     """Whether the sender keeps its connections; else one message a connection."""
     messages: int
     work: Work = Work.ACCEPT
+    size_bytes: int = MESSAGE_BYTES
 
     @property
     def title(self) -> str:
         """For the table."""
         sessions = "session" if self.sessions == 1 else "sessions"
         how = _TITLES.get(self.work, "kept open" if self.kept else "a message each")
-        return f"{self.sessions} {sessions}, {how}"
+        size = "" if self.size_bytes == MESSAGE_BYTES else f", {self.size_bytes // 1024} KiB"
+        return f"{self.sessions} {sessions}, {how}{size}"
+
+    @property
+    def is_large(self) -> bool:
+        """Beyond what is usual."""
+        return self.size_bytes > MESSAGE_BYTES
 
 
 REFUSALS: Final = frozenset({Work.REFUSED, Work.BY_LIST, Work.BY_PROVIDER})
@@ -83,7 +92,7 @@ class Load:
 
     @property
     def cpu_ms(self) -> float:
-        """CPU milliseconds a message."""
+        """CPU milliseconds a message, or seconds for a thousand."""
         return 1000 * self.cpu_s / self.messages
 
 

@@ -29,7 +29,7 @@ from crash.ledger import Answer, Copy, Death, Evidence
 SETTLE_WITHIN_S: Final = 1.0
 """A settlement is committed with the next transaction; far more than a busy disk needs for one."""
 SEEN_LATE_S: Final = 0.5
-"""The sink may read bytes that a worker wrote shortly before it died."""
+"""The sink may read bytes that a worker wrote shortly before it died; later still when the harness was late itself."""
 
 
 class Finding(Enum):
@@ -134,17 +134,17 @@ def _why_forbidden(earlier: Copy, later: Copy, evidence: Evidence, used: set[int
     if earlier.answered_at is None:
         return ""
     for number, death in enumerate(evidence.deaths):
-        if number not in used and _excuses(death, earlier, later):
+        if number not in used and _excuses(death, earlier, later, SEEN_LATE_S + evidence.lag_s):
             used.add(number)
             return ""
     return f"{earlier.token} was answered, nobody was killed before {later.token} came"
 
 
-def _excuses(death: Death, earlier: Copy, later: Copy) -> bool:
+def _excuses(death: Death, earlier: Copy, later: Copy, seen_late_s: float) -> bool:
     if earlier.answered_at is None or not _same_worker(death, earlier):
         return False
     until = min(later.received_at, earlier.answered_at + SETTLE_WITHIN_S)
-    return earlier.received_at - SEEN_LATE_S <= death.at <= until
+    return earlier.received_at - seen_late_s <= death.at <= until
 
 
 def _same_worker(death: Death, copy: Copy) -> bool:

@@ -77,5 +77,7 @@ class Evidence:
     deaths: tuple[Death, ...] = ()
     settled: frozenset[str] | None = None
     """Tokens of copies whose settlement is in the store; None: the server keeps no such record."""
+    lag_s: float = 0.0
+    """How late the harness itself was at worst: its sink may have read so late."""
     left: frozenset[tuple[str, str]] = field(default=frozenset())
     """(message, recipient) still in the queue after the time to empty it."""

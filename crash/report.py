@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from crash.judge import SEEN_LATE_S, Finding
+from crash.judge import Finding
 from crash.ledger import Evidence
 from crash.notes import NoteFinding, counted
 from crash.run import Outcome
@@ -37,7 +37,7 @@ def text_of(outcome: Outcome) -> str:
         f"  queue empty after     {_seconds(outcome.emptied_s)}",
         f"  exit status at stop   {outcome.stop_status}",
         f"  bugs in its log       {len(outcome.bugs)}{'  <-- must be 0' if outcome.bugs else ''}",
-        f"  the harness was late  {outcome.lag_s:.2f} s at worst{_too_late(outcome.lag_s)}",
+        f"  the harness was late  {outcome.lag_s:.2f} s at worst",
         f"  settlements on record {len(evidence.settled or ())}, copies by a known worker {_known(evidence)}",
         "",
         *(_row(finding.value, counts.get(finding, 0), finding.is_failure) for finding in Finding),
@@ -111,14 +111,6 @@ def _spread(values: tuple[float, ...]) -> str:
 
 def _seconds(value: float | None) -> str:
     return "NOT WITHIN THE TIME" if value is None else f"{value:.1f} s"
-
-
-def _too_late(lag_s: float) -> str:
-    return (
-        " (more than the judge reckons with: forbidden duplicates may be its fault)"
-        if lag_s > SEEN_LATE_S
-        else ""
-    )
 
 
 def _known(evidence: Evidence) -> str:

@@ -70,7 +70,7 @@ class Outcome:
     bugs: tuple[str, ...]
     """Lines of the gateway's log that tell of a bug."""
     lag_s: float
-    """How late the harness itself was at worst: the judge forgives SEEN_LATE_S of it."""
+    """How late the harness itself was at worst: the judge forgives so much."""
 
     @property
     def is_good(self) -> bool:
@@ -153,7 +153,7 @@ async def run(plan: Plan) -> Outcome:
         keeper.cancel()
         watcher.cancel()
         await stage.clear()
-    evidence = _evidence(stage)
+    evidence = _evidence(stage, lag.worst_s)
     return Outcome(
         plan=plan,
         evidence=evidence,
@@ -218,7 +218,7 @@ def _bugs(log: Path) -> tuple[str, ...]:
         return tuple(line.rstrip() for line in lines if '"event":"bug"' in line)
 
 
-def _evidence(stage: Stage) -> Evidence:
+def _evidence(stage: Stage, lag_s: float) -> Evidence:
     """The accounts of all sides, with what the stores say now that the gateway has stopped."""
     stored = look_into(stage.gateway.state)
     return Evidence(
@@ -227,6 +227,7 @@ def _evidence(stage: Stage) -> Evidence:
         deaths=tuple(stage.killer.deaths),
         settled=stored.settled,
         left=stored.left,
+        lag_s=lag_s,
     )
 
 

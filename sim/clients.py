@@ -13,8 +13,9 @@ from typing import Final
 from sim.durable import MARK
 from sim.journal import Answer, Journal, Sent
 from sim.network import Network
-from sim.plan import Limits
+from sim.plan import AWAY, Limits
 from sim.pressure import HIGH, MEDIUM, NORMAL
+from sim.signing import signature_of
 from sim.stream import Stream
 
 _QUEUED: Final = re.compile(r"Queued as (\S+)")
@@ -316,7 +317,18 @@ class Client:
         body = (
             b"\r\n".join(b"." * chance.choice((0, 0, 1, 2)) + line for _ in range(size // 60 + 1)) + b"\r\n"
         )
-        sent = Sent(name, sender, part=head + body)
+        signed = ""
+        if (
+            not self._inside
+            and self.manner is not Manner.SMUGGLING
+            and domain == AWAY
+            and chance.random() < 0.4
+        ):
+            signed = chance.choice(("pass", "pass", "fail"))
+            field = signature_of(head, body, at=self._journal.wall_at())
+            head = head.removesuffix(b"\r\n") + field + b"\r\n"
+            body = body if signed == "pass" else body + b"added\r\n"
+        sent = Sent(name, sender, part=head + body, signed=signed)
         self._journal.sent[name] = sent
         return sent
 

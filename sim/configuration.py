@@ -11,6 +11,7 @@ from gatepost.main.configuration import load_text
 from sim.guests import BLOCK_AT, EARLIEST_S
 from sim.plan import DOOR, SUBMISSION, VAULT, Limits, Plan
 from sim.pressure import MARKS
+from sim.signing import OURS
 from sim.toml import toml
 
 FILE: Final = "gatepost.toml"
@@ -44,6 +45,7 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             "receive-connectors": _doors(revision, limits),
             "send-connectors": _ways(plan, revision, limits, place),
             "back-pressure": {"interval": "60s", **MARKS},
+            "dkim-signing": {"enabled": plan.signs, "domains": {"ours.example": _keys(place)}},
             "harvest": {"block-at": BLOCK_AT, "network-block-at": 0, "first-delay": "0s"},
             "agents": {"greylisting": _greylisting(plan)},
             "dns": {"servers": ["127.0.0.1"], "test-name": ""},
@@ -61,6 +63,10 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             },
         }
     )
+
+
+def _keys(place: Path) -> dict[str, Any]:
+    return {"selectors": {OURS.selector: {"key-file": str(place / "ours.pem")}}}
 
 
 def _greylisting(plan: Plan) -> dict[str, Any]:

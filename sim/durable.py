@@ -12,12 +12,14 @@ from gatepost.model.envelope import Notify
 from gatepost.model.queued import Accept, Change, KeepDossier, MailState, Settle, Settlement
 from gatepost.queue.states import settled
 from sim.boxes import Boxes
-from sim.facts import check_dossier
+from sim.facts import Dossier
 from sim.journal import Journal, Kept, Said
 
 MARK: Final = b"X-Sim: "
 _MARKED: Final = re.compile(rb"^X-Sim: (\S+)\r\n", re.MULTILINE)
 _TOKEN: Final = re.compile(r"\bt\d+t\b")
+_PLACE: Final = re.compile(r"/\S*?/sim-[^/\s]+")
+"""Of the run: another one every time."""
 _LATE_S: Final = 120.0
 _EXPIRED: Final = "550 4.4.7 Not delivered in time"
 
@@ -41,7 +43,8 @@ class Durable:
                 case Accept(mail=mail):
                     self._accepted(change)
                     if mail.mail_id in dossiers:
-                        check_dossier(mail, dossiers[mail.mail_id], self._journal)
+                        sent = self._journal.sent.get(self._journal.kept[mail.mail_id].name)
+                        Dossier(mail, sent, self._journal).check(dossiers[mail.mail_id])
                 case Settle():
                     self._settled(change, notices)
 
@@ -85,7 +88,7 @@ class Durable:
 
     def _one_settled(self, kept: Kept, one: Settlement, *, told: bool) -> None:
         journal, who = self._journal, f"{kept.mail.mail_id}/{one.number} {kept.name}"
-        journal.tell(f"settled {who} {one.state.value} {one.last_reply[:80]}")
+        journal.tell(f"settled {who} {one.state.value} {_PLACE.sub('', one.last_reply)[:80]}")
         token = _TOKEN.search(one.last_reply)
         before = kept.states.get(one.number)
         if before is not None and before.is_final:

@@ -23,6 +23,17 @@ NOWHERE: Final = ("absent.example", "null.example")
 AWAY: Final = "away.example"
 """Whose clients are strangers."""
 AWAY_MAY_SEND: Final = "203.0.113.0/29"
+DNS_NAMES: Final = (
+    *FAR_DOMAINS,
+    AWAY,
+    AWAY,
+    f"_dmarc.{AWAY}",
+    f"s1._domainkey.{AWAY}",
+    "mx.far1.example",
+    f"mx.{VAULT}",
+    "203.0.113.3",
+)
+"""Of which the DNS may have nothing to say, or something untrue."""
 POLICIES: Final = {
     AWAY: (f"v=spf1 ip4:{AWAY_MAY_SEND} ~all".encode(),),
     f"_dmarc.{AWAY}": (b"v=DMARC1; p=none",),
@@ -94,6 +105,8 @@ class Plan:
     """Begin, time between readings, and the readings of what becomes scarce."""
     dns_troubles: tuple[tuple[float, float, str, str], ...]
     """Begin, length, name, and slow or servfail."""
+    signs: bool
+    """The gateway signs mail of its own domain."""
     returning: int
     """Clients that are greylisted, and come again; 0: nobody is greylisted."""
     harvesters: int
@@ -127,6 +140,7 @@ def plan_of(seed: int) -> Plan:
         hops=_hops(chance, busy_s),
         busy_s=busy_s,
         sessions=chance.randint(8, 30),
+        signs=chance.random() < 0.5,
         returning=chance.choice((0, 0, 2)),
         harvesters=chance.choice((0, 0, 1)),
         submissions=chance.randint(0, 6),
@@ -149,9 +163,9 @@ def plan_of(seed: int) -> Plan:
             for at in _times(chance, chance.choice((0, 0, 0, 1)), busy_s * 0.6)
         ),
         dns_troubles=tuple(
-            (at, chance.choice((30.0, 4000.0, 7 * DAY_S)), name, chance.choice(("slow", "servfail")))
+            (at, chance.choice((30.0, 4000.0, 7 * DAY_S)), name, chance.choice(("slow", "servfail", "lie")))
             for at in _times(chance, chance.choice((0, 1, 2)), busy_s)
-            for name in (chance.choice((*FAR_DOMAINS, AWAY, "mx.far1.example", "203.0.113.3")),)
+            for name in (chance.choice(DNS_NAMES),)
         ),
         queue={"longest-retry": chance.choice(("4000s", "4h"))},
         ways={

@@ -47,6 +47,7 @@ from sim.plan import (
 )
 from sim.pressure import Step, Strain
 from sim.shared import SimShared
+from sim.signing import OURS_PEM, THEIRS
 from sim.submission import Submitter, write_accounts
 
 _STEP_S: Final = 600.0
@@ -115,6 +116,8 @@ class Simulation:
         """Of the revision before, when that allowed more."""
         self._directory = place
         (place / "recipients").write_text("\n".join((*USERS, *BOXES, "")))
+        (place / "ours.pem").write_bytes(OURS_PEM)
+        (place / "ours.pem").chmod(0o600)
         write_accounts(place / "users", USERS)
         self._points_left = plan.deaths_at_a_point
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -142,6 +145,7 @@ class Simulation:
         names.exchangers[VAULT] = (Mx(10, f"mx.{VAULT}"),)
         names.machines[f"mx.{VAULT}"] = ("10.3.1.0",)
         names.policies.update(POLICIES)
+        names.policies[THEIRS.name] = (THEIRS.record.encode(),)
         names.exchangers["null.example"] = (Mx(0, ""),)
         for number in range(1, 10):
             names.pointers[f"203.0.113.{number}"] = (f"c{number}.away.example",)
@@ -380,6 +384,7 @@ class Simulation:
             tls=plan.tls,
             tls_faults=plan.tls_faults,
             demands=plan.demands,
+            expects_signatures=self.plan.signs,
             pipelining=plan.pipelining,
             connections_limit=(lambda: 1000) if plan.lmtp else self._hop_connections,
             on_taken=self._taken,

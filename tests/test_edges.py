@@ -25,7 +25,7 @@ EDGES = {
     "adapters/kerberos.py:guarded",
     "adapters/ldap.py:LdapConnection._messages",
     # A stranger's report: whatever is wrong with it, its mail goes on.
-    "delivery/report_inbox.py:ReportInbox._read",
+    "delivery/report_inbox.py:ReportInbox.take",
     # A library that reads an administrator's filter: a mistake in the configuration.
     "adapters/ldap.py:ldap_filter",
     # The thread that copies a directory: the copy in force stays, the administrator is told.

@@ -227,3 +227,11 @@ def test_only_the_recipient_that_was_refused_stays_refused() -> None:
     sending.answers[BEN] = REFUSED
     sending.all_become(ACK, code=250, at=1.0)
     assert sending.answers == {ANN: ACK, BEN: REFUSED}
+
+
+def test_a_harness_that_was_late_itself_forgives_as_much() -> None:
+    """given bytes that the sink read 0.6 s after everything was killed"""
+    death = Death(10.0 - SEEN_LATE_S - 0.1)
+    evidence = Evidence(sendings=(sent(ACK),), copies=TWICE, deaths=(death,), settled=frozenset())
+    assert judge(evidence).counts[FORBIDDEN] == 1
+    assert judge(replace(evidence, lag_s=0.2)).counts[FORBIDDEN] == 0

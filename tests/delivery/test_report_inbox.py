@@ -60,7 +60,7 @@ class House:
             bodies=PlainBodyFiles(),
             body_path=lambda body: body.path,
             own_domain=lambda domain: domain == "gate.test",
-            monotonic=self.clock.monotonic,
+            thread_time=self.clock.monotonic,
             sleep=lambda seconds: None,
             in_thread=in_own_thread,
             counters=NoCounters(),
@@ -194,6 +194,19 @@ def test_a_book_that_cannot_be_written_loses_no_mail(
     assert house.log.events() == ["report-not-kept"]
 
 
+class SmallBook:
+    """A book in which a report has no room."""
+
+    def keep(self, report: KeptReport) -> Entry:
+        return Entry.TOO_LARGE
+
+
+def test_a_report_that_has_no_room_goes_on_as_mail(tmp_path: Path) -> None:
+    house = House(tmp_path, afterwards="consume")
+    assert house.take(REPORT, book=SmallBook()).goes_on
+    assert house.log.events() == ["report-too-large"]
+
+
 def test_a_bug_of_ours_loses_no_mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
@@ -205,14 +218,14 @@ def test_a_bug_of_ours_loses_no_mail(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.threat("J39")
-def test_reading_has_an_end_and_rests_as_long_as_it_works() -> None:
+def test_reading_has_an_end_and_rests_longer_than_it_works() -> None:
     clock = FakeClock()
     slept: list[float] = []
-    pause = pause_within(10.0, monotonic=clock.monotonic, sleep=slept.append)
+    pause = pause_within(10.0, thread_time=clock.monotonic, sleep=slept.append)
     for worked_s in (0.1, 0.2, 7.0):
         clock.advance(worked_s)
         pause()
-    assert [round(s, 3) for s in slept] == [0.1, 0.2, 0.25]
+    assert [round(s, 3) for s in slept] == [0.3, 0.6, 1.0]
     clock.advance(3.0)
     with pytest.raises(UnreadableReport, match="longer than 10 s"):
         pause()

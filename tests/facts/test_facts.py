@@ -16,6 +16,7 @@ from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author
 from gatepost.facts.bounce_tags import BounceTags
 from gatepost.facts.dkim import DkimResults, DkimSignature
+from gatepost.facts.dkim_replays import DkimReplays, SignatureUse
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.dns_listings import DnsListings, ListedBy
 from gatepost.facts.greylisting import GreylistState
@@ -226,6 +227,14 @@ def test_a_message_of_headers_alone_needs_no_end() -> None:
     assert read_message_form(alone, 1000).header_defects == ()
 
 
+@pytest.mark.threat("K04")
+def test_turned_writing_is_named_by_its_field() -> None:
+    head = b"From: a@a.test\r\nSubject: =?utf-8?q?invoice_=E2=80=AEfdp.exe?=\r\n\r\n"
+    assert read_message_form(view(Stage.END_OF_DATA, head=head), 1000).turned_fields == ("subject",)
+    head = "From: \u202dann <a@a.test>\r\nSubject: plain\r\n\r\n".encode()
+    assert read_message_form(view(Stage.END_OF_DATA, head=head), 1000).turned_fields == ("from",)
+
+
 def test_repeated_fields_by_name() -> None:
     form = form_of(b"From: a\r\nFROM: b\r\nSubject: c\r\nReceived: d\r\nReceived: e\r\n\r\n")
     assert (form.from_fields, form.repeated_fields) == (2, ("from",))
@@ -339,6 +348,7 @@ RECORDED: list[Any] = [
         left_out=2,
     ),
     DkimResults(),
+    DkimReplays(uses=(SignatureUse(key="a.test s1 abc", recipients=2.5),)),
     ArcResult(result="pass", sealers=("b.test", "a.test"), trusted_by="b.test", payload="b.test; spf=pass"),
 ]
 

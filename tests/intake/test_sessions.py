@@ -445,6 +445,28 @@ def test_stopping_lets_a_message_finish_and_then_says_so() -> None:
     in_house(scenario, {})
 
 
+@pytest.mark.threat("O25")
+def test_an_answer_that_is_held_when_the_worker_ends_is_no_bug() -> None:
+    async def scenario(house: House) -> None:
+        client = await Client.to(house)
+        await client.reply()
+        await client.ask(b"EHLO client.example")
+        await client.ask(b"MAIL FROM:<you@there.example>")
+        client.writer.write(b"RCPT TO:<nobody@ours.example>\r\n")
+        (session,) = house.listener._sessions
+        while session._waiting is None:
+            await asyncio.sleep(0.001)
+        held = session._waiting
+        assert isinstance(held, asyncio.Future)
+        await house.listener.stop(0.0)
+        held.cancel()  # as asyncio.run does with every task at its end
+        await asyncio.wait([held])
+        assert "bug" not in [event for event, _ in house.lines.written]
+        await client.close()
+
+    in_house(scenario, {"tarpit": "60s"})
+
+
 def test_a_bug_of_ours_answers_451_and_keeps_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(house: House) -> None:
         client = await Client.to(house)

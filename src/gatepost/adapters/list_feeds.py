@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
@@ -26,6 +28,9 @@ LOOK_S: Final = 5.0
 _SHRUNK_TO: Final = 0.1
 """A list that lost more than nine tenths of its entries at once is doubted once."""
 _DOUBT_ENTRIES: Final = 100
+_LOOKED_AT_BYTES: Final = 64 * 1024
+_LINES_LOOKED_AT: Final = 1000
+"""Of what was fetched, before it takes the place of the last copy."""
 
 
 @dataclass(slots=True)
@@ -164,7 +169,10 @@ class ListFeeds:
         if feed.path.stat().st_size > feed.settings.size_bytes:
             raise ValueError(f"is larger than {feed.settings.size_bytes} octets")
         with open(feed.path, encoding="utf-8", errors="replace", newline="\n") as lines:
-            parsed = parse_list(lines, feed.settings.format, entries_limit=feed.settings.entries)
+            return self._parsed_lines(feed, lines)
+
+    def _parsed_lines(self, feed: _Feed, lines: Iterable[str]) -> ParsedList:
+        parsed = parse_list(lines, feed.settings.format, entries_limit=feed.settings.entries)
         if not parsed.entries and parsed.bad_count:
             raise ValueError(f"none of {parsed.bad_count} lines is an entry: {parsed.bad_lines[0][1]}")
         return parsed
@@ -235,6 +243,9 @@ class ListFeeds:
         )
         answer = await self.https[feed.settings.ca_file].fetch(request)
         if answer.body is not None:
+            # A page of somebody's portal, say, must not take the place of the list that a restart reads.
+            beginning = io.StringIO(answer.body[:_LOOKED_AT_BYTES].decode("utf-8", "replace"), newline="\n")
+            self._parsed_lines(feed, islice(beginning, _LINES_LOOKED_AT))
             await asyncio.to_thread(replace_file, feed.path, [answer.body])
         await asyncio.to_thread(replace_file, stamp, [answer.etag.encode("ascii", "ignore")])
         if answer.body is None and feed.problem:

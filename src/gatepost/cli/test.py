@@ -10,6 +10,7 @@ from gatepost.cli.dmarc_check import dmarc
 from gatepost.cli.front import EXIT_NO, EXIT_WORLD, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
 from gatepost.cli.test_mail import mail
+from gatepost.cli.zone_option import asked, zone_option
 from gatepost.config.networks import is_ip
 
 if TYPE_CHECKING:
@@ -92,26 +93,34 @@ command.add_command(mail)
 @click.argument("sender", metavar="DOMAIN|SENDER")
 @click.argument("ip", metavar="IP")
 @click.option("--helo", metavar="NAME", default="", help="The client's EHLO name, for macros.")
+@zone_option
 @json_option
 @click.pass_obj
-def spf(face: Face, sender: str, ip: str, helo: str, as_json: bool) -> None:
-    """May the address IP send mail for a domain, or for one sender of it? Shows every record and term."""
+def spf(face: Face, /, sender: str, ip: str, helo: str, zone: str, as_json: bool) -> None:
+    """May the address IP send mail for a domain, or for one sender of it? Shows every record and term.
+
+    Exit status 3 when the DNS did not say (temperror), else 0.
+    """
     local, domain = _parts(sender)
-    _check(face, _query(domain, local, ip, helo, face), as_json)
+    _check(face, _query(domain, local, ip, helo, face), zone, as_json)
 
 
 @command.command()
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 @click.argument("ip", metavar="IP")
 @click.option("--helo", metavar="NAME", default="", help="The client's EHLO name, for macros.")
+@zone_option
 @json_option
 @click.pass_obj
-def senderid(face: Face, sender: str, ip: str, helo: str, as_json: bool) -> None:
-    """May the address IP send mail for a purported responsible domain? Sender ID's records (spf2.0/pra), else SPF's."""
+def senderid(face: Face, /, sender: str, ip: str, helo: str, zone: str, as_json: bool) -> None:
+    """May the address IP send mail for a purported responsible domain? Sender ID's records (spf2.0/pra), else SPF's.
+
+    Exit status 3 when the DNS did not say (temperror), else 0.
+    """
     from gatepost.standards.spf_record import Identity
 
     local, domain = _parts(sender)
-    _check(face, _query(domain, local, ip, helo, face, identity=Identity.PRA), as_json)
+    _check(face, _query(domain, local, ip, helo, face, identity=Identity.PRA), zone, as_json)
 
 
 def _parts(sender: str) -> tuple[str, str]:
@@ -151,8 +160,9 @@ def _query(domain: str, local: str, ip: str, helo: str, face: Face, **more: Any)
     )
 
 
-def _check(face: Face, query: Query, as_json: bool) -> Answer:
+def _check(face: Face, query: Query, zone: str, as_json: bool) -> None:
     from gatepost.standards.spf import Limits, check_host
+    from gatepost.standards.spf_record import Result
 
     settings, steps = face.configuration.settings, list[Any]()
     limits = Limits(
@@ -162,13 +172,14 @@ def _check(face: Face, query: Query, as_json: bool) -> Answer:
     async def ask(lookup: Lookup) -> Answer:
         return await check_host(query, lookup, face.world.monotonic, limits, steps)
 
-    answer: Answer = face.world.ask_dns(settings, ask)
+    answer: Answer = asked(face, zone, ask)
     if as_json:
         say_json(_as_json(answer, query, steps))
     else:
         _say_steps(steps)
         _say_answer(answer, query)
-    return answer
+    if answer.result is Result.TEMPERROR:
+        raise click.exceptions.Exit(EXIT_WORLD)
 
 
 def _say_steps(steps: list[Step]) -> None:

@@ -386,7 +386,7 @@ class Queue(Table):
         low=1 << 20,
     )
     memory_body_bytes: Size = setting(
-        "Bodies above this size go to a file of their own", default=size(64, "KiB")
+        "Bodies above this size go to a file of their own", default=size(80, "KiB")
     )
     disk_low_bytes: Size = setting(
         "Free space below which new mail is answered 452", default=size(256, "MiB")

@@ -34,7 +34,6 @@ TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
 _OTHER_OFFER: Final = (235, 220)
 """After AUTH and XCLIENT the client may do other things."""
-
 _NEED_DATA: Final = Pause.NEED_DATA
 _CONTENT_FOLLOWS: Final = 354
 # What is waited for: the setting's name.
@@ -399,7 +398,7 @@ class Connection(asyncio.Protocol):
             try:
                 result = finished.result()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the edge of a session
-                if finished.cancelled() and self._transport is None:
+                if finished.cancelled() and (self._transport is None or self._transport.is_closing()):
                     return  # the worker ends, and this session has: no bug, and nobody to answer
                 result = self._our_fault(error)  # a bug never accepts a mail and never bounces one
             if self._transport is None:

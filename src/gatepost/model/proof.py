@@ -14,8 +14,8 @@ class ProvenBy(Enum):
     """Its domain lets the client send for it (RFC 7208)."""
     DKIM = "dkim"
     """A signature of its domain, or of one above it, passes (RFC 6376)."""
-    NETWORK = "network"
-    """The client is in notices.proven-networks."""
+    CLIENT = "client"
+    """We know the client: it may relay, or it is in notices.proven-networks."""
     NOTHING = "nothing"
 
 
