@@ -1,8 +1,8 @@
 """`python -m bench.client PORT WORK SESSIONS MESSAGES`: many sessions at once, for what smtp-source cannot do.
 
 WORK is tls (STARTTLS, a message, QUIT), refused (an unknown recipient, QUIT), by-list, by-provider and by-new-provider
-(a recipient, from an address that is listed, the last one from another address each time, QUIT), idle or idle-tls (EHLO,
-and then nothing until standard input ends). A process of its own, so that its CPU time is not the server's.
+(a recipient, from an address that is listed, the last one from another address each time, QUIT), idle or idle-tls
+(EHLO, and then nothing until standard input ends). A process of its own, so that its CPU time is not the server's.
 """
 
 from __future__ import annotations
