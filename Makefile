@@ -11,7 +11,7 @@ CALLS ?= 40
 GUIDED ?= 0
 CODE := $(wildcard src tests tools bench crash powercut sim fuzz examples)
 
-.PHONY: help venv dev services run test test-all slow check format lint types imports quick kerberos bench crash powercut iofaults sim fuzz nightly mutate docs lock clean
+.PHONY: help venv dev services run test test-all slow peers check format lint types imports quick kerberos bench crash powercut iofaults sim fuzz nightly mutate docs lock clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,7 +35,10 @@ kerberos: dev services ## The extra of the same name, compiled in minutes; witho
 test: dev services ## Every quick test, with real servers where they are installed
 	@$(PY) -m pytest -q -n 4 -m "not slow" $(ARGS)
 
-slow: dev services ## The tests that take minutes
+peers: services ## The servers `make bench` compares with: rspamd from Debian, Haraka from npm (starts nothing)
+	@tools/peers.sh
+
+slow: dev services peers ## The tests that take minutes
 	@$(PY) -m pytest -q -m slow $(ARGS)
 
 test-all: dev services ## All of them
@@ -59,7 +62,7 @@ imports: dev
 quick: dev
 	@$(PY) -m pytest -q -n 4 -m "not slow and not service" $(ARGS)
 
-bench: venv ## How fast: mails a second, latencies, memory (docs/benchmarks.md)
+bench: dev services peers ## How fast: mails a second, latencies, memory, beside others (docs/benchmarks.md)
 	@$(PY) -m bench $(ARGS)
 
 crash: dev ## Kills the gateway while mail flows and looks for lost mail; KILLS=50 is the short form

@@ -20,14 +20,14 @@ def family_of(pid: int) -> list[int]:
     return found
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time of the family, with those of its dead that were waited for."""
-    return sum(_cpu_ticks(member) for member in family_of(pid)) / _TICKS_A_SECOND
+def cpu_s(*pids: int) -> float:
+    """User and system time of the families, with those of their dead that were waited for."""
+    return sum(_cpu_ticks(member) for pid in pids for member in family_of(pid)) / _TICKS_A_SECOND
 
 
-def memory_bytes(pid: int) -> int:
+def memory_bytes(*pids: int) -> int:
     """Proportional set size: a page that n processes share counts 1/n in each."""
-    return sum(_pss_bytes(member) for member in family_of(pid))
+    return sum(_pss_bytes(member) for pid in pids for member in family_of(pid))
 
 
 def _cpu_ticks(pid: int) -> int:

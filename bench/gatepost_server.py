@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Final
 
 import apsw
 
 import gatepost
-from bench.measures import DOMAIN, LISTED, RECIPIENTS
+from bench.measures import DOMAIN, LISTED, NETWORKS, RECIPIENTS
+from bench.name_server import NameServer
 from bench.server import Server
 from bench.sink import MailSink
-from gatepost.lab.dns_server import LabDns
 
 _CONFIGURATION: Final = """\
 [server]
 hostname = "gate.bench.test"
-state-directory = "{dir}/state"
+state-directory = "{state}"
+workers = {workers}
 
 [accepted-domains."{domain}"]
 
@@ -30,6 +29,20 @@ file = "{dir}/recipients"
 
 [receive-connectors.internet]
 listen = ["127.0.0.1:{port}"]
+{limits}
+[send-connectors.mailbox]
+address-spaces = ["{domain}"]
+smart-hosts = ["[127.0.0.1]:{sink}"]
+suspended = {suspended}
+
+[metrics]
+listen = ""
+
+[dns]
+servers = ["127.0.0.1:{dns}"]
+"""
+# One sender gives all the load, from one address, and must not be taken for a flood.
+_ONE_SENDER: Final = """\
 tarpit = "0s"
 
 [receive-connectors.internet.limits]
@@ -54,17 +67,6 @@ connections = 20000
 first-delay = "0s"
 block-at = 0
 network-block-at = 0
-
-[send-connectors.mailbox]
-address-spaces = ["{domain}"]
-smart-hosts = ["[127.0.0.1]:{sink}"]
-suspended = {suspended}
-
-[metrics]
-listen = ""
-
-[dns]
-servers = ["127.0.0.1:{dns}"]
 """
 
 
@@ -72,9 +74,23 @@ class Gatepost(Server):
     """`gatepost run` with all defaults: workers = auto, every agent, synchronous=FULL."""
 
     name = "Gatepost"
+    limits = _ONE_SENDER
+    """What may be lifted, in TOML: the rest of the receive connector, and tables that limit."""
 
-    def __init__(self, directory: Path, sink: MailSink | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        sink: MailSink | None = None,
+        *,
+        state: Path | None = None,
+        workers: int | str = "auto",
+        more: str = "",
+    ) -> None:
+        """state: a state directory that is there already. more: further tables, in TOML."""
         super().__init__(directory, sink)
+        self._state = state or directory / "state"
+        self._workers = workers
+        self._more = more
         self._names = NameServer()
 
     def prepare(self) -> None:
@@ -83,13 +99,16 @@ class Gatepost(Server):
         (self.directory / "recipients").write_text("\n".join(RECIPIENTS) + "\n")
         text = _CONFIGURATION.format(
             dir=self.directory,
+            state=self._state.resolve(),
+            workers=self._workers if isinstance(self._workers, int) else f'"{self._workers}"',
+            limits=self.limits,
             domain=DOMAIN,
             port=self.port,
             dns=self._names.start(),
             sink=self.sink.port if self.sink is not None else 9,
             suspended="false" if self.sink is not None else "true",
         )
-        (self.directory / "gatepost.toml").write_text(text)
+        (self.directory / "gatepost.toml").write_text(text + self._more)
 
     def launch(self) -> subprocess.Popen[bytes]:
         """The supervisor."""
@@ -113,7 +132,7 @@ class Gatepost(Server):
     def kept(self) -> int:
         """Mails in the stores of all workers."""
         total = 0
-        for file in (self.directory / "state").glob("worker-*/store.db"):
+        for file in self._state.glob("worker-*/store.db"):
             database = apsw.Connection(str(file), apsw.SQLITE_OPEN_READONLY)
             total += next(database.execute("SELECT count(*) FROM mail"))[0]
             database.close()
@@ -124,11 +143,6 @@ class Gatepost(Server):
         """With the SQLite it brings."""
         return f"{gatepost.__version__}, SQLite {apsw.sqlite_lib_version()}"
 
-    @property
-    def pid(self) -> int:
-        """Of the supervisor."""
-        return self._process.pid if self._process is not None else 0
-
 
 class ListingGatepost(Gatepost):
     """With a block list and a list provider."""
@@ -136,9 +150,11 @@ class ListingGatepost(Gatepost):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         reverse = ".".join(reversed(LISTED["by-provider"].split(".")))
-        self._names = NameServer(
-            f"{reverse}.bl.bench.test A 127.0.0.2\n2.0.0.127.bl.bench.test A 127.0.0.2\n"
+        networks = (
+            f"*.{third}.{'.'.join(reversed(net.split('.')))}" for net in NETWORKS for third in range(256)
         )
+        listed = (reverse, "2.0.0.127", *networks)
+        self._names = NameServer("".join(f"{name}.bl.bench.test A 127.0.0.2\n" for name in listed))
 
     def prepare(self) -> None:
         """As Gatepost's, with the lists."""
@@ -147,25 +163,3 @@ class ListingGatepost(Gatepost):
         file.write_text(file.read_text() + '[block-list-providers.bench]\nzone = "bl.bench.test"\n')
         command = [sys.executable, "-m", "gatepost", "--config", str(file), "list", "add", "block"]
         subprocess.run([*command, LISTED["by-list"]], check=True, stdout=subprocess.DEVNULL)
-
-
-class NameServer:
-    """The lab's name server in a thread of its own. zone: what it knows; nobody has a name otherwise."""
-
-    def __init__(self, zone: str = "") -> None:
-        self._server = LabDns(zone)
-
-    def start(self) -> int:
-        """Its port."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
-        return self._server.port
-
-    def stop(self) -> None:
-        """Frees the port."""
-        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()

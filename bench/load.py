@@ -39,10 +39,10 @@ def smtp_source() -> str | None:
 
 def offer(scenario: Scenario, server: Server) -> Load:
     """Runs the load against a server. Raises LoadFailed."""
-    pid, sink = server.pid, server.sink
+    pids, sink = server.pids, server.sink
     delivered = sink.mails if sink is not None else 0
     command = load_command(scenario, server.port)
-    cpu_before_s = cpu_s(pid)
+    cpu_before_s = cpu_s(*pids)
     began_at = time.perf_counter()
     done = subprocess.run(command, capture_output=True, timeout=_LIMIT_S, check=False)
     if done.returncode:
@@ -54,12 +54,12 @@ def offer(scenario: Scenario, server: Server) -> Load:
         except TimeoutError as error:
             raise LoadFailed(f"{server.name}, {scenario.title}: {error}") from error
     seconds = time.perf_counter() - began_at
-    memory = memory_bytes(pid)
+    memory = memory_bytes(*pids)
     time.sleep(_TRAILING_S)
     return Load(
         messages=scenario.messages,
         seconds=seconds,
-        cpu_s=cpu_s(pid) - cpu_before_s,
+        cpu_s=cpu_s(*pids) - cpu_before_s,
         memory_bytes=memory,
     )
 
@@ -73,13 +73,13 @@ def load_command(scenario: Scenario, port: int) -> list[str]:
     if program is None:
         raise LoadFailed("smtp-source is not installed")
     command = [program, "-s", str(scenario.sessions), "-m", str(scenario.messages)]
-    command += ["-l", str(MESSAGE_BYTES), "-M", "load.sender.test", "-f", SENDER, "-t", RECIPIENT]
+    command += ["-l", str(scenario.size_bytes), "-M", "load.sender.test", "-f", SENDER, "-t", RECIPIENT]
     return [*command, *(["-d"] if scenario.kept else []), f"127.0.0.1:{port}"]
 
 
 def measure_idle(server: Server, *, sessions: int, tls: bool) -> float:
     """Octets of the server's memory that one idle connection takes. Raises LoadFailed."""
-    before = memory_bytes(server.pid)
+    before = memory_bytes(*server.pids)
     work = "idle-tls" if tls else "idle"
     command = [sys.executable, "-m", "bench.client", str(server.port), work, str(sessions), "0"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
@@ -89,7 +89,7 @@ def measure_idle(server: Server, *, sessions: int, tls: bool) -> float:
             client.kill()
             raise LoadFailed(f"{server.name} did not hold {sessions} idle connections")
         time.sleep(_TRAILING_S)
-        held = memory_bytes(server.pid)
+        held = memory_bytes(*server.pids)
         client.communicate(timeout=_LIMIT_S)
     return (held - before) / sessions
 

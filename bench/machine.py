@@ -16,6 +16,8 @@ def facts(directory: Path) -> dict[str, str]:
     """Of the machine and of the disk `directory` is on."""
     p50_s, p99_s = sync_latency_s(directory)
     return {
+        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "load before": " ".join(f"{one:.1f}" for one in os.getloadavg()),
         "cores": str(len(os.sched_getaffinity(0))),
         "processor": _processor(),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.measures import DOMAIN, RECIPIENTS
-from bench.server import Server, run_quietly
+from bench.server import SYSTEM_PATH, Server, run_quietly
 from gatepost.adapters.tls import self_signed
 
 # Durable as it comes: the queue file is synced before the 250. HOLD puts accepted mail aside before the
@@ -58,10 +58,15 @@ class Postfix(Server):
         certificate = self_signed(self.directory / "tls", "postfix.bench.test", now=time.time())
         text = _MAIN.format(dir=self.directory, domain=DOMAIN, certificate=certificate)
         text += _HOLD if self.sink is None else _RELAY.format(port=self.sink.port)
+        text += self.more_settings()
         (etc / "main.cf").write_text(text)
         (etc / "master.cf").write_text(_master(self.port))
         (etc / "recipients").write_text("".join(f"{one} OK\n" for one in RECIPIENTS))
         run_quietly("postmap", "-c", str(etc), f"hash:{etc / 'recipients'}")
+
+    def more_settings(self) -> str:
+        """Further lines of main.cf."""
+        return ""
 
     def launch(self) -> subprocess.Popen[bytes]:
         """In the foreground."""
@@ -77,6 +82,13 @@ class Postfix(Server):
         """Mails in the hold queue."""
         return sum(1 for _ in (self.directory / "queue" / "hold").rglob("*") if _.is_file())
 
+    @classmethod
+    def why_not(cls) -> str:
+        """It is Debian's, and wants root."""
+        if shutil.which("postfix", path=SYSTEM_PATH) is None:
+            return "Postfix is not installed (tools/services.sh installs it)"
+        return "Postfix needs root" if os.geteuid() else ""
+
     @property
     def version(self) -> str:
         """As postconf says."""
@@ -87,13 +99,6 @@ class Postfix(Server):
     def pid(self) -> int:
         """Of master, which start-fg becomes."""
         return int((self.directory / "queue" / "pid" / "master.pid").read_text().strip())
-
-
-def why_not() -> str:
-    """Why Postfix cannot be compared with here; "" when it can."""
-    if shutil.which("postfix") is None:
-        return "Postfix is not installed (tools/services.sh installs it)"
-    return "Postfix needs root" if os.geteuid() else ""
 
 
 def _master(port: int) -> str:

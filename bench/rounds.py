@@ -3,68 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import product
-from typing import Final, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from bench.load import measure_idle, measure_latency, offer
-from bench.measures import OURS, REFUSALS, Latency, Load, Scenario, Work
+from bench.measures import FILTERED, OURS, REFUSALS, Latency, Load, Scenario, Work
+from bench.rows import IDLE_SESSIONS, SLOW_SHARE, Plan, meets
 from bench.server import Server
 
-MESSAGES: Final = {1: 800, 10: 3000, 50: 4000}
-"""Sessions -> messages: a second or more of each."""
-LATENCY_MESSAGES: Final = 300
-OTHER_WORK: Final = {Work.TLS: 1000, Work.REFUSED: 2000, Work.RELAY: 3000}
-"""Work -> messages, with ten sessions; relaying with kept connections, as mail between systems comes."""
-OTHER_SESSIONS: Final = 10
-IDLE_SESSIONS: Final = {False: 5000, True: 2000}
-"""Under TLS or not -> idle connections."""
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much is measured."""
-
-    rounds: int = 5
-    sessions: tuple[int, ...] = (1, 10, 50)
-    share: float = 1.0
-    """Of MESSAGES and LATENCY_MESSAGES."""
-
-    @property
-    def scenarios(self) -> tuple[Scenario, ...]:
-        """A message each first, then kept open."""
-        return tuple(
-            Scenario(sessions, kept, max(sessions * 2, int(self._messages(sessions) * self.share)))
-            for kept in (False, True)
-            for sessions in self.sessions
-        )
-
-    @property
-    def other_work(self) -> tuple[Scenario, ...]:
-        """TLS, refusals, relaying."""
-        return tuple(
-            Scenario(OTHER_SESSIONS, work is Work.RELAY, max(20, int(messages * self.share)), work)
-            for work, messages in OTHER_WORK.items()
-        )
-
-    @property
-    def listed_work(self) -> tuple[Scenario, ...]:
-        """Refusals of clients that are listed, of Gatepost alone."""
-        messages = max(20, int(OTHER_WORK[Work.REFUSED] * self.share))
-        return tuple(
-            Scenario(OTHER_SESSIONS, False, messages, work) for work in (Work.BY_LIST, Work.BY_PROVIDER)
-        )
-
-    @property
-    def latency_messages(self) -> int:
-        """Of one session."""
-        return max(20, int(LATENCY_MESSAGES * self.share))
-
-    @staticmethod
-    def _messages(sessions: int) -> int:
-        return MESSAGES.get(sessions, 80 * min(sessions, 50))
 
 
 @dataclass(slots=True)
@@ -73,7 +20,7 @@ class Results:
 
     loads: dict[tuple[str, Scenario], list[Load]] = field(default_factory=dict)
     latencies: dict[tuple[str, bool], list[Latency]] = field(default_factory=dict)
-    idle: dict[bool, float] = field(default_factory=dict)
+    idle: dict[bool, list[float]] = field(default_factory=dict)
     """Under TLS or not -> octets of Gatepost's memory for an idle connection."""
     offered: dict[tuple[str, bool], int] = field(default_factory=dict)
     """Name of a server, and whether it relays -> mails it was given."""
@@ -102,7 +49,7 @@ def measure(
     listing: Sequence[Server],
     say: Callable[[str], None],
 ) -> Results:
-    """Everything. servers keep what they take, relays deliver it, listing refuse clients that are listed.
+    """Everything that is a load. servers keep what they take, relays deliver it, listing refuse listed clients.
 
     Raises LoadFailed when a server breaks a load.
     """
@@ -110,30 +57,40 @@ def measure(
     _warm_up((*servers, *relays), results)
     for number in range(plan.rounds):
         say(f"round {number + 1} of {plan.rounds}")
-        for scenario in plan.scenarios:
-            for server in in_turn(servers, number):
-                results.add_load(server, scenario, offer(scenario, server))
-        for scenario in plan.other_work:
-            for server in in_turn(relays if scenario.work is Work.RELAY else servers, number):
-                results.add_load(server, scenario, offer(scenario, server))
-        for scenario, server in product(plan.listed_work, listing):
-            results.add_load(server, scenario, offer(scenario, server))
-        for kept in (False, True):
-            for server in in_turn(servers, number):
+        for row, scenario in plan.loads:
+            group = listing if row == "lists" else relays if row == "relay" else servers
+            for server in in_turn(group, number):
+                if meets(server.name, scenario, is_short=plan.is_short):
+                    results.add_load(server, scenario, offer(_share(server, scenario), server))
+        if "latency" in plan.rows:
+            _measure_latency(plan, servers, number, results)
+    if "idle" in plan.rows:
+        say("idle connections")
+        for server in servers:
+            if server.name == OURS:
+                for tls in (False, True):
+                    count = max(100, int(IDLE_SESSIONS * plan.share))
+                    results.idle[tls] = [measure_idle(server, sessions=count, tls=tls)]
+    return results
+
+
+def _measure_latency(plan: Plan, servers: Sequence[Server], number: int, results: Results) -> None:
+    for kept in (False, True):
+        for server in in_turn(servers, number):
+            if meets(server.name, Scenario(1, kept, 1)):
                 latency = measure_latency(port=server.port, kept=kept, messages=plan.latency_messages)
                 results.add_latency(server, kept, latency, plan.latency_messages)
-    say("idle connections")
-    for server in servers:
-        if server.name == OURS:
-            for tls, sessions in IDLE_SESSIONS.items():
-                count = max(100, int(sessions * plan.share))
-                results.idle[tls] = measure_idle(server, sessions=count, tls=tls)
-    return results
+
+
+def _share(server: Server, scenario: Scenario) -> Scenario:
+    if server.name != FILTERED:
+        return scenario
+    return replace(scenario, messages=max(2 * scenario.sessions, int(scenario.messages * SLOW_SHARE)))
 
 
 def in_turn(servers: Sequence[T], number: int) -> Iterator[T]:
     """The first goes last in the next round."""
-    first = number % len(servers)
+    first = number % len(servers) if servers else 0
     yield from servers[first:]
     yield from servers[:first]
 
@@ -149,4 +106,4 @@ def missing(results: Results, servers: Sequence[Server]) -> Mapping[str, int]:
 
 def _warm_up(servers: Sequence[Server], results: Results) -> None:
     for server in servers:
-        results.add_offered(server, offer(Scenario(10, False, 200), server).messages)
+        results.add_offered(server, offer(Scenario(10, False, 200, Work.ACCEPT), server).messages)

@@ -60,6 +60,7 @@ first-retry = "1s"
 retry-factor = 1.0
 longest-retry = "2s"
 crash-limit = 10
+memory-body = "64KiB"
 {queue}
 
 [notices]

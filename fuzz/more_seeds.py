@@ -120,6 +120,8 @@ def seeds() -> dict[str, tuple[bytes, ...]]:
             b'{"organization-name":"o","policies":[{"policy":{"policy-type":"sts"},"summary":{}}]}',
             b"Content-Type: multipart/mixed; boundary=x\r\n\r\n"
             b"--x\r\nContent-Type: application/xml\r\n\r\n<feedback/>\r\n--x--\r\n",
+            b"Content-Type: message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nSource-IP: 192.0.2.1\r\n"
+            b"Arrival-Date: Thu, 14 Jan 2027 10:00:00 +0000\r\nReported-Domain: a.example\r\nIncidents: 2\r\n",
         ),
         "sts-policies": (
             b"version: STSv1\r\nmode: enforce\r\nmx: mx.a.example\r\nmx: *.b.example\r\nmax_age: 604800\r\n",

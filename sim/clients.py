@@ -13,8 +13,9 @@ from typing import Final
 from sim.durable import MARK
 from sim.journal import Answer, Journal, Sent
 from sim.network import Network
-from sim.plan import Limits
+from sim.plan import AWAY, Limits
 from sim.pressure import HIGH, MEDIUM, NORMAL
+from sim.signing import signature_of
 from sim.stream import Stream
 
 _QUEUED: Final = re.compile(r"Queued as (\S+)")
@@ -64,6 +65,8 @@ class World:
     """Recipients only inside clients may write to."""
     limits_since: Callable[[float], Sequence[Limits]]
     """Of the configurations that were in force since a moment."""
+    heavy: bool = False
+    """Messages are large."""
     levels_since: Callable[[float], frozenset[str]] = lambda _: frozenset((NORMAL,))
     """Of back pressure."""
     is_full_since: Callable[[float], bool] = lambda _: False
@@ -309,14 +312,25 @@ class Client:
                 f"Subject: message {name}\r\n\r\n".encode(),
             )
         )
-        size = int(100 * 300 ** (chance.random() ** 2))
+        size = 50_000 if self._world.heavy else int(100 * 300 ** (chance.random() ** 2))
         if self.manner is Manner.LYING and chance.random() < 0.4:
             size = self._world.limits.message_size_bytes + 1000
         line = bytes(chance.choice(b"abcdefgh .\xc3") for _ in range(60)).replace(b"\xc3", b"\xc3\xa4")
         body = (
             b"\r\n".join(b"." * chance.choice((0, 0, 1, 2)) + line for _ in range(size // 60 + 1)) + b"\r\n"
         )
-        sent = Sent(name, sender, part=head + body)
+        signed = ""
+        if (
+            not self._inside
+            and self.manner is not Manner.SMUGGLING
+            and domain == AWAY
+            and chance.random() < 0.4
+        ):
+            signed = chance.choice(("pass", "pass", "fail"))
+            field = signature_of(head, body, at=self._journal.wall_at())
+            head = head.removesuffix(b"\r\n") + field + b"\r\n"
+            body = body if signed == "pass" else body + b"added\r\n"
+        sent = Sent(name, sender, part=head + body, signed=signed)
         self._journal.sent[name] = sent
         return sent
 

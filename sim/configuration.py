@@ -9,8 +9,9 @@ from typing import Any, Final
 from gatepost.config.load import Configuration
 from gatepost.main.configuration import load_text
 from sim.guests import BLOCK_AT, EARLIEST_S
-from sim.plan import DOOR, SUBMISSION, VAULT, Limits, Plan
+from sim.plan import DOOR, SRS_DOMAIN, SUBMISSION, VAULT, Limits, Plan
 from sim.pressure import MARKS
+from sim.signing import OURS
 from sim.toml import toml
 
 FILE: Final = "gatepost.toml"
@@ -37,13 +38,16 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             "accepted-domains": {
                 "ours.example": {},
                 "box.ours.example": {},
+                SRS_DOMAIN: {},
                 "relay.example": {"type": "external-relay"},
             },
+            "srs": {"key-file": str(place / "srs.key"), "domain": SRS_DOMAIN} if plan.srs else {},
             "users": {"file": str(place / "users")},
             "recipients": {"file": str(place / "recipients")},
             "receive-connectors": _doors(revision, limits),
             "send-connectors": _ways(plan, revision, limits, place),
             "back-pressure": {"interval": "60s", **MARKS},
+            "dkim-signing": {"enabled": plan.signs, "domains": {"ours.example": _keys(place)}},
             "harvest": {"block-at": BLOCK_AT, "network-block-at": 0, "first-delay": "0s"},
             "agents": {"greylisting": _greylisting(plan)},
             "dns": {"servers": ["127.0.0.1"], "test-name": ""},
@@ -51,7 +55,7 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             "queue": {
                 "active-mails": limits.active_mails,
                 "active-memory": f"{limits.active_memory_bytes}B",
-                "memory-body": "4KiB",
+                "memory-body": "64KiB" if plan.heavy else "4KiB",
                 "disk-low": "64MiB",
                 "reserve": "0B",
                 "resume-margin": "64MiB",
@@ -61,6 +65,10 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             },
         }
     )
+
+
+def _keys(place: Path) -> dict[str, Any]:
+    return {"selectors": {OURS.selector: {"key-file": str(place / "ours.pem")}}}
 
 
 def _greylisting(plan: Plan) -> dict[str, Any]:
@@ -117,11 +125,13 @@ def _ways(plan: Plan, revision: int, limits: Limits, place: Path) -> dict[str, A
             "address-spaces": ["ours.example"],
             "delivery": "lmtp",
             "smart-hosts": ["[10.2.0.1]:24"],
+            **({"connections": 1} if plan.heavy else {}),
         },
         f"partner{revision % 2}": {
             "address-spaces": ["relay.example"],
             "smart-hosts": ["[10.2.0.2]", "[10.2.0.3]"],
             "tls": "required",
+            "srs": "always" if plan.srs else "forwarded",
             **ways,
         },
         f"vault{revision}": {"address-spaces": [VAULT], **world, "tls": "verified"},

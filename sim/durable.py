@@ -12,12 +12,15 @@ from gatepost.model.envelope import Notify
 from gatepost.model.queued import Accept, Change, KeepDossier, MailState, Settle, Settlement
 from gatepost.queue.states import settled
 from sim.boxes import Boxes
-from sim.facts import check_dossier
+from sim.facts import Dossier
 from sim.journal import Journal, Kept, Said
+from sim.plan import SRS_DOMAIN
 
 MARK: Final = b"X-Sim: "
 _MARKED: Final = re.compile(rb"^X-Sim: (\S+)\r\n", re.MULTILINE)
 _TOKEN: Final = re.compile(r"\bt\d+t\b")
+_PLACE: Final = re.compile(r"/\S*?/sim-[^/\s]+")
+"""Of the run: another one every time."""
 _LATE_S: Final = 120.0
 _EXPIRED: Final = "550 4.4.7 Not delivered in time"
 
@@ -41,7 +44,8 @@ class Durable:
                 case Accept(mail=mail):
                     self._accepted(change)
                     if mail.mail_id in dossiers:
-                        check_dossier(mail, dossiers[mail.mail_id], self._journal)
+                        sent = self._journal.sent.get(self._journal.kept[mail.mail_id].name)
+                        Dossier(mail, sent, self._journal).check(dossiers[mail.mail_id])
                 case Settle():
                     self._settled(change, notices)
 
@@ -85,7 +89,7 @@ class Durable:
 
     def _one_settled(self, kept: Kept, one: Settlement, *, told: bool) -> None:
         journal, who = self._journal, f"{kept.mail.mail_id}/{one.number} {kept.name}"
-        journal.tell(f"settled {who} {one.state.value} {one.last_reply[:80]}")
+        journal.tell(f"settled {who} {one.state.value} {_PLACE.sub('', one.last_reply)[:80]}")
         token = _TOKEN.search(one.last_reply)
         before = kept.states.get(one.number)
         if before is not None and before.is_final:
@@ -102,7 +106,7 @@ class Durable:
         if token and (said := journal.said.get(token[0])) is not None:
             if one.state is MailState.DELIVERED:
                 journal.settled.setdefault(token[0], journal.now())
-            if fault := _contradiction(kept, one, said):
+            if fault := _contradiction(kept, one, said, srs=journal.srs):
                 journal.find(f"{who}: {fault}")
         elif one.state is MailState.DELIVERED and not self._boxes.has(
             kept.addresses[one.number], kept.digest
@@ -124,12 +128,25 @@ class Durable:
             journal.find(f"{who}: failed, no notice and no dead letter")
 
 
-def _contradiction(kept: Kept, one: Settlement, said: Said) -> str:
+def _is_sender(said: str, kept: Kept, recipient: str, *, srs: bool) -> bool:
+    """Whether a next hop was told the mail's own return path, or the one that leads to it through us (SRS)."""
+    sender = kept.mail.sender
+    if not srs or not recipient.endswith("@relay.example") or sender.domain in ("", "ours.example"):
+        return said == str(sender)
+    local, _, domain = said.rpartition("@")
+    return (
+        local.upper().startswith("SRS0=")
+        and local.endswith(f"={sender.domain}={sender.local}")
+        and domain == SRS_DOMAIN
+    )
+
+
+def _contradiction(kept: Kept, one: Settlement, said: Said, *, srs: bool) -> str:
     """Why a settlement cannot stand on that reply; "" when it can."""
     address = kept.addresses[one.number]
     if said.recipient and said.recipient.lower() != address.lower():
         return f"settled by the reply {said.token} to {said.recipient}"
-    if said.stage in ("rcpt", "dot") and said.sender != str(kept.mail.sender):
+    if said.stage in ("rcpt", "dot") and not _is_sender(said.sender, kept, address, srs=srs):
         return f"settled by the reply {said.token} to a mail of {said.sender}"
     if one.state is MailState.DELIVERED and (said.stage != "dot" or not 200 <= said.code < 300):
         return f"delivered, but {said.token} is {said.code} to {said.stage}"

@@ -9,6 +9,7 @@ from functools import cache
 from random import Random
 from typing import Any, BinaryIO, Final, cast
 
+from gatepost.adapters import accounts as accounts_module
 from gatepost.adapters import sqlite_store as store_module
 from gatepost.adapters.counters import Sample
 from gatepost.adapters.dialer import LoopDialer
@@ -33,16 +34,21 @@ from sim.names import Names
 from sim.network import Network
 from sim.pressure import Strain
 from sim.shared import SimShared
+from sim.submission import CHEAP
 from sim.tls import client_pump, door_tls
 
-_PACE: Final[dict[Any, dict[str, float]]] = {
+_PACE: Final[dict[Any, dict[str, Any]]] = {
     scheduler_module: {"LONGEST_SLEEP_S": 3600.0, "POLL_S": 20.0},
     store_module: {"SAMPLE_INTERVAL_S": 900.0},
     pressure_module: {"BEAT_S": 86400.0},
+    accounts_module: {"_HASHER": CHEAP},
 }
-"""What only looks around looks less often: five days would be spent on it. What is due waits 20 s at most."""
-_LOOKS_S: Final = 3600.0
-"""What a worker looks at every second or minute, it looks at every hour."""
+"""What only looks around looks less often: five days would be spent on it. What is due waits 20 s at most.
+
+And passwords are hashed at no cost.
+"""
+_LOOKS_S: Final = 7200.0
+"""What a worker looks at every second or minute, it looks at every two hours."""
 BUGS: Final = frozenset(
     {
         "bug",
@@ -252,7 +258,7 @@ def _world(place: Place, watcher: Watcher) -> World:
         dialer=LoopDialer(client_pump),
         door_tls=door_tls,
         maildirs=place.boxes,
-        resolver=lambda _: place.names,
+        resolver=lambda _dns, _log: place.names,
         control=lambda *_: NoControl(),
         resources=lambda *_: place.strain,
     )

@@ -15,11 +15,17 @@ from typing import Final
 
 from sim.journal import Copy, Journal, Said
 from sim.network import Transport
+from sim.plan import VAULT
+from sim.signing import without_our_signature
 from sim.stream import Stream
-from sim.tls import GOOD, UNTRUSTED, WRONG_NAME, SimTls
+from sim.tls import UNTRUSTED, WRONG_NAME, SimTls
 
 STAGES: Final = ("greeting", "ehlo", "mail", "rcpt", "data", "content", "dot")
 FAULTS: Final = ("4xx", "4xx", "5xx", "hang", "cut", "garbage", "slow", "silent-cut")
+OUR_MAIL: Final = re.compile(
+    rb"^From: (?:[^<\r\n]*<)?[^<>@\r\n]*@ours\.example>?\r?$", re.MULTILINE | re.IGNORECASE
+)
+"""Whose author the gateway signs for."""
 _ADDRESS: Final = re.compile(rb"<([^>]*)>")
 _GARBAGE: Final = (
     b"\xff\xfe\r\n",
@@ -58,9 +64,13 @@ class Hop:
     tls_faults: tuple[str, ...] = ()
     """What its handshakes come to while it is bad: alert, hang, cut, garbage, missing, or another certificate."""
     demands: str = ""
+    expects_signatures: bool = False
     """What the gateway has been told to ask of it: required or verified; "": nothing."""
     connections_limit: Callable[[], int] = lambda: 1000
     on_taken: Callable[[], None] = lambda: None
+    silent_after_one: float = 0.0
+    """LMTP: how often it answers one recipient, and then nobody for minutes."""
+    on_silence: Callable[[], None] = lambda: None
     open_to: Callable[[], int] = lambda: 0
     """How many connections the gateway holds to this place."""
     connections: int = 0
@@ -191,7 +201,8 @@ class _Talk:
         if fault == "garbage":
             self._stream.write(self._hop.chance.choice(_GARBAGE))
             raise _Over
-        self._certificate = fault if fault in (UNTRUSTED, WRONG_NAME) else self._hop.tls or GOOD
+        good = UNTRUSTED if self._hop.tls == UNTRUSTED else self._hop.name
+        self._certificate = fault if fault in (UNTRUSTED, WRONG_NAME) else good
         breaks = "handshake failure" if fault == "alert" else ""
         if not await self._stream.start_tls(SimTls(server_side=True, shows=self._certificate, breaks=breaks)):
             raise _Over
@@ -231,13 +242,27 @@ class _Talk:
         if not text:
             raise _Over
         content = text[:-3].replace(b"\r\n..", b"\r\n.")
-        await self._end_of_data(content[1:] if content.startswith(b"..") else content)
+        await self._end_of_data(self._unsigned(content[1:] if content.startswith(b"..") else content))
+
+    def _unsigned(self, content: bytes) -> bytes:
+        """As it was before it was signed. Whether it had to be is known by its author."""
+        content, result = without_our_signature(content, now=self._journal.wall_at())
+        ours = OUR_MAIL.search(content.partition(b"\r\n\r\n")[0]) is not None
+        if self._hop.expects_signatures and (result == "pass") != ours:
+            self._journal.find(f"{self._hop.name} got a mail, and its signature is {result or 'missing'}")
+        if result:
+            self._journal.count(f"signatures {result}")
+        return content
 
     async def _end_of_data(self, content: bytes) -> None:
         digest = hashlib.sha256(content).hexdigest()
         fault = self._fault("dot")
         if self._hop.lmtp:
-            for recipient in list(self._taken):
+            for number, recipient in enumerate(list(self._taken)):
+                if number == 1 and self._hop.chance.random() < self._hop.silent_after_one:
+                    self._journal.count("hop is silent after one")
+                    self._hop.on_silence()
+                    await asyncio.sleep(self._hop.chance.uniform(60.0, 500.0))
                 await self._one_end(digest, recipient, fault)
                 fault = fault if fault in ("hang", "cut") else self._fault("dot")
         else:
@@ -283,8 +308,11 @@ class _Talk:
         demands = self._hop.demands
         if demands and not self._stream.is_encrypted:
             self._journal.find(f"{self._hop.name} got a mail in the clear, and TLS is {demands}")
-        elif demands == "verified" and self._certificate != GOOD:
+        elif demands == "verified" and self._certificate != self._hop.name:
             self._journal.find(f"{self._hop.name} got a mail, and its certificate is {self._certificate}")
+        for recipient in self._taken:
+            if recipient.endswith(f"@{VAULT}") and demands != "verified":
+                self._journal.find(f"{self._hop.name} got a mail for {recipient}, and has proven nothing")
 
     async def _obstacle(self, stage: str, recipient: str = "") -> bool:
         """True when this stage was answered by a fault."""

@@ -38,6 +38,8 @@ class Sent:
     answer: Answer = Answer.STARTED
     part: bytes = b""
     """From the mark to the end."""
+    signed: str = ""
+    """What a check of its DKIM signature must come to; "": it has none."""
 
 
 @dataclass
@@ -107,8 +109,14 @@ class Journal:
         """When which revision of the configuration may have come into force."""
         self.listed: frozenset[str] = frozenset()
         """The recipients the gateway is told of."""
+        self.srs = False
+        """Return paths of strangers are rewritten for the partners."""
         self.pointers: dict[str, set[tuple[str, ...]]] = {}
         """Every answer the DNS gave about the names of an address."""
+        self.answers: dict[str, set[tuple[object, ...]]] = {}
+        """Every answer the DNS gave to a name, whatever the type."""
+        self.unanswered: set[str] = set()
+        """Names of which the DNS said nothing, once at least."""
         self.findings: list[str] = []
         self.counts: dict[str, int] = {}
 

@@ -21,7 +21,10 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One line of one file below src/gatepost, and what stands there instead. says: a word of the finding."""
+    """One line of one file below src/gatepost, and what stands there instead.
+
+    says: a word of the finding; "": any will do.
+    """
 
     name: str
     file: str
@@ -100,6 +103,153 @@ MUTANTS: Final = (
         "        if sessions >= limits.connections_per_source:",
         "        if sessions > limits.connections_per_source:",
         "are allowed",
+    ),
+    Mutant(
+        "a reload leases what is in work",
+        "delivery/scheduler.py",
+        "        excluding = self._active.mail_ids | self._withdrawn.ids(self._clock.monotonic()) | self._busy()",
+        "        excluding = self._active.mail_ids | self._withdrawn.ids(self._clock.monotonic())",
+        "after it was",
+    ),
+    Mutant(
+        "a reload keeps waiting mail leased",
+        "delivery/scheduler.py",
+        "                self._active.end_lease(parcel)",
+        "                self._hop(parcel.next_hop)",
+        "",
+    ),
+    Mutant(
+        "TLS that is demanded falls back to the clear",
+        "delivery/courier.py",
+        "            if link.is_demanded:",
+        "            if link.proves_the_peer:",
+        "in the clear",
+    ),
+    Mutant(
+        "nobody looks whose certificate it is",
+        "model/link_tls.py",
+        "        return self.mode not in (LinkMode.NONE, LinkMode.OPPORTUNISTIC)",
+        "        return self.mode is LinkMode.REQUIRED",
+        "got a mail",
+    ),
+    Mutant(
+        "any password is the right one",
+        "adapters/accounts.py",
+        "        good = await self._verify(wanted, prepared(password)) and usable",
+        "        good = await self._verify(wanted, prepared(password)) or usable",
+        "a wrong password was taken",
+    ),
+    Mutant(
+        "an account sends as anybody",
+        "model/sending_as.py",
+        "    return wanted in session.rights or _owns(session.user, address, site, more)",
+        "    return wanted in session.rights or bool(session.user)",
+        "sent as",
+    ),
+    Mutant(
+        "back pressure is ignored",
+        "intake/conversation.py",
+        "            if pressure.refuses(spared=self._grant.spared):",
+        "            if pressure.refuses(spared=self._grant.spared) and not pressure.level:",
+        "under back pressure",
+    ),
+    Mutant(
+        "back pressure has no hysteresis",
+        "intake/pressure.py",
+        "        elif (level is Level.HIGH and beyond is Level.NORMAL) or (",
+        "        elif (level is Level.HIGH and beyond is not Level.HIGH) or (",
+        "back pressure",
+    ),
+    Mutant(
+        "a full disk takes mail",
+        "intake/taking_in.py",
+        "        return self._store.why_not_accepting()",
+        '        return self._store.why_not_accepting() and ""',
+        "while the disk was full",
+    ),
+    Mutant(
+        "a maildir that cannot be written is delivered to",
+        "delivery/maildir.py",
+        '            return Outcome(recipient, Fate.DEFERRED, safe_text(f"4.2.0 {fault.reason}"))',
+        '            return Outcome(recipient, Fate.DELIVERED, safe_text(f"4.2.0 {fault.reason}"))',
+        "delivered, and no next hop said so",
+    ),
+    Mutant(
+        "what workers share is forgotten with them",
+        "adapters/shared_store.py",
+        "            self._queue(place, write)",
+        "            self._queue(place, Write(Kept(self._now())))",
+        "is put off",
+    ),
+    Mutant(
+        "greylisting starts again at every attempt",
+        "agents/greylisting.py",
+        "        if age_s < settings.earliest_s:",
+        "        if age_s < settings.earliest_s * 100:",
+        "is put off",
+    ),
+    Mutant(
+        "a guesser is never blocked",
+        "intake/guard.py",
+        "            if most and unknown >= most and is_guessing:",
+        "            if most and unknown >= most and not is_guessing:",
+        "guessed recipients",
+    ),
+    Mutant(
+        "LMTP recipients wait for each other",
+        "delivery/taken.py",
+        "SETTLE_AFTER_S: Final = 1.0",
+        "SETTLE_AFTER_S: Final = 5000.0",
+        "nobody died",
+    ),
+    Mutant(
+        "a refused recipient is kept",
+        "intake/conversation.py",
+        "            if refusal is None:",
+        "            if refusal is None or transaction.add(recipient):",
+        "",
+    ),
+    Mutant(
+        "one active mail too many",
+        "queue/active.py",
+        "        return max(0, self._mails_limit - len(self._leased))",
+        "        return max(0, self._mails_limit + 1 - len(self._leased))",
+        "active mails",
+    ),
+    Mutant(
+        "one connection too many",
+        "delivery/hop.py",
+        "        return self.waiting > starting and self.lanes < min(connections, self.lanes_wanted)",
+        "        return self.waiting > starting and self.lanes < min(connections, self.lanes_wanted) + 1",
+        "connections to",
+    ),
+    Mutant(
+        "mail in memory is not counted",
+        "queue/active.py",
+        "        if content is not None and self._content_bytes + _octets(content) > self._memory_limit_bytes:",
+        "        if content is not None and _octets(content) > self._memory_limit_bytes:",
+        "octets of active mail",
+    ),
+    Mutant(
+        "a silent DNS is taken for a missing key",
+        "facts/signed_content.py",
+        '        return NoAnswer(f"its key could not be looked up: {fault.reason}"[:200])',
+        "        return ()",
+        "DKIM is",
+    ),
+    Mutant(
+        "a silent DNS is taken for no policy",
+        "standards/spf.py",
+        '            raise _Stop(Result.TEMPERROR, f"{name} {kind.name}: {fault.reason}") from fault',
+        '            raise _Stop(Result.NONE, f"{name} {kind.name}: {fault.reason}") from fault',
+        "SPF is",
+    ),
+    Mutant(
+        "a signature is made of another body",
+        "delivery/signing.py",
+        "                body,",
+        "                body._replace(digest=body.digest[::-1]),",
+        "its signature is fail",
     ),
 )
 

@@ -6,14 +6,24 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeVar
+from typing import Final, TypeVar, cast
 
 from gatepost.adapters.counters import Sample
 from gatepost.model.fault import WorldFault
 from gatepost.ports.resolver import LookedUp, Mx, RecordType, Tlsa
 from sim.journal import Journal
+from sim.plan import AWAY, VAULT
+from sim.signing import OURS, THEIRS
 
 _T = TypeVar("_T")
+LIES: Final[dict[str, tuple[object, ...]]] = {
+    AWAY: (b"v=spf1 -all",),
+    f"_dmarc.{AWAY}": (b"v=DMARC1; p=reject; adkim=s",),
+    THEIRS.name: (OURS.record.encode(),),
+    "203.0.113.3": ("liar.example",),
+    f"mx.{VAULT}": ("10.3.0.0",),
+}
+"""What some names are answered with while the DNS lies."""
 
 
 @dataclass
@@ -86,13 +96,30 @@ class Names:
         until_s, how = self.trouble.get(name, (0.0, ""))
         if self.now() < until_s:
             self.journal.count(f"dns {how}")
+            if how == "lie":
+                return self._told(name, _untrue(name, answer))
             if how == "servfail":
                 await asyncio.sleep(0.01)
+                self.journal.unanswered.add(name)
                 raise WorldFault("the name server says SERVFAIL")
             wait_s = timeout_s * self.chance.uniform(0.1, 2.0)
             await asyncio.sleep(min(wait_s, timeout_s))
             if wait_s >= timeout_s:
+                self.journal.unanswered.add(name)
                 raise WorldFault("the name server does not answer")
-            return answer
+            return self._told(name, answer)
         await asyncio.sleep(self.chance.uniform(0.0005, 0.05))
+        return self._told(name, answer)
+
+    def _told(self, name: str, answer: _T) -> _T:
+        if isinstance(answer, tuple):
+            self.journal.answers.setdefault(name, set()).add(answer)
         return answer
+
+
+def _untrue(name: str, answer: _T) -> _T:
+    """Another record of the same type; the truth where there is nothing to lie about."""
+    lie = LIES.get(name, ())
+    if isinstance(answer, tuple) and answer and lie and type(answer[0]) is type(lie[0]):
+        return cast(_T, lie)
+    return answer

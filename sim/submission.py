@@ -14,12 +14,13 @@ from sim.stream import Stream
 from sim.tls import SimTls
 
 PASSWORD: Final = "correct horse battery"
-_CHEAP: Final = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1)
+CHEAP: Final = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1)
+"""Nobody tries to guess them here."""
 
 
 def write_accounts(file: Path, users: tuple[str, ...]) -> None:
     """All with the same password, hashed as cheaply as can be: the gateway reads the cost from the hash."""
-    hashed = _CHEAP.hash(PASSWORD, salt=b"0123456789abcdef")
+    hashed = CHEAP.hash(PASSWORD, salt=b"0123456789abcdef")
     file.write_text("".join(f"{user}:{hashed}\n" for user in users))
     file.chmod(0o600)
 

@@ -19,9 +19,8 @@ from gatepost.model.session import TlsInfo
 _HANDSHAKE, _ALERT, _DATA = 0x16, 0x15, 0x17
 _RECORD_BYTES: Final = 16384
 _HIDDEN: Final = bytes(octet ^ 0x55 for octet in range(256))
-GOOD: Final = "good"
-"""The certificate of a next hop that is for its name, from an authority everybody believes."""
 UNTRUSTED, WRONG_NAME = "untrusted", "wrong-name"
+"""Certificates that are not the name they are for, from an authority everybody believes."""
 
 
 def _record(kind: int, payload: bytes) -> bytes:
@@ -37,7 +36,7 @@ class SimTls:
         server_side: bool,
         name: str = "",
         link: LinkTls | None = None,
-        shows: str = GOOD,
+        shows: str = "",
         breaks: str = "",
     ) -> None:
         self._server_side = server_side
@@ -110,7 +109,7 @@ class SimTls:
         return _record(_HANDSHAKE, b"finished")
 
     def _look_at(self, certificate: str) -> None:
-        if self._link is not None and self._link.mode is LinkMode.VERIFIED and certificate != GOOD:
+        if self._link is not None and self._link.mode is LinkMode.VERIFIED and certificate != self._name:
             alert = _record(_ALERT, b"bad certificate")
             raise WorldFault(f"TLS failed: CERTIFICATE_VERIFY_FAILED ({certificate})", alert=alert)
 

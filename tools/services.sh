@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages whose servers and tools some tests talk to, and starts none of them.
-# Without root or apt it changes nothing: those tests skip and say so.
+# Without root or apt it changes nothing: those tests skip and say so. With arguments: these packages instead.
 set -euo pipefail
 packages=(haproxy systemd postfix dovecot-core dovecot-lmtpd swaks curl openssl)
 packages+=(libnet-ssleay-perl libio-socket-ssl-perl libauthen-ntlm-perl)
@@ -10,6 +10,7 @@ packages+=(opendkim opendkim-tools)
 packages+=(krb5-kdc krb5-admin-server krb5-user libkrb5-dev)
 packages+=(unbound knot)
 packages+=(postsrsd bind9 bind9-utils)
+[ $# -eq 0 ] || packages=("$@")
 
 missing=()
 for package in "${packages[@]}"; do

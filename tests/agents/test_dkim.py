@@ -11,7 +11,8 @@ from tests.policy.fakes import site, view
 
 from gatepost.agents.dkim import Dkim
 from gatepost.facts.dkim import DkimResults, DkimSignature
-from gatepost.model.verdict import Stage
+from gatepost.facts.dkim_replays import DkimReplays, SignatureUse
+from gatepost.model.verdict import Stage, Tally
 
 
 def signature(result: str = "pass", **wishes: Any) -> DkimSignature:
@@ -30,6 +31,27 @@ class Case:
     given: tuple[DkimSignature, ...] = ()
     then: tuple[str, ...] = ()
     left_out: int = 0
+
+
+USED = DkimReplays(
+    uses=(SignatureUse(key="sender.test s1 abc", recipients=98.0), SignatureUse(key="b.test s2 x"))
+)
+
+
+@pytest.mark.threat("J20")
+@pytest.mark.parametrize(
+    ("limit", "recipients", "marked", "counted"),
+    [(0, 5, False, 0), (100, 2, False, 2), (100, 3, True, 2), (98, 1, True, 2)],
+    ids=["nobody counts", "up to the limit", "one more", "a limit that was reached"],
+)
+def test_a_signature_that_reaches_too_many(limit: int, recipients: int, marked: bool, counted: int) -> None:
+    agent = Dkim(settings(Dkim, {"replay-recipients": limit}), site())
+    mail = view(Stage.END_OF_DATA, recipients=[f"r{n}@gate.test" for n in range(recipients)])
+    verdict = ask(agent, mail, DkimResults(signatures=(signature(),)), USED)
+    assert ("dkim-replayed" in [finding.name for finding in verdict.findings]) is marked
+    tallies = [effect for effect in verdict.effects if isinstance(effect, Tally)]
+    assert [tally.amounts for tally in tallies] == [(float(recipients),)] * counted
+    assert bool(agent.wants) is bool(limit)
 
 
 CASES = [

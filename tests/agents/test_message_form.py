@@ -44,11 +44,12 @@ CASES = [
     Case("A17 bare newlines", Form(bare_newlines=True), "pass", ("bare-newlines",)),
     Case("A27 the longest line of the standard", Form(longest_line_bytes=998), "pass"),
     Case("A27 one longer", Form(longest_line_bytes=999), "pass", ("long-line",)),
+    Case("K04 turned writing", Form(turned_fields=("subject",)), "pass", ("turned-writing",)),
     Case("too many fields", Form(header_defects=("too-many-fields",)), "554 5.6.0"),
 ]
 
 
-@pytest.mark.threat("A20", "A21", "A25", "A26")
+@pytest.mark.threat("A20", "A21", "A25", "A26", "K04")
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_message_form(case: Case) -> None:
     agent = MessageForm(settings(MessageForm, case.given), site())
@@ -66,6 +67,7 @@ def test_every_finding_it_uses_is_listed() -> None:
         eight_bit_undeclared=True,
         bare_newlines=True,
         longest_line_bytes=5000,
+        turned_fields=("from",),
     )
     verdict = ask(MessageForm(settings(MessageForm), site()), view(Stage.END_OF_DATA), everything)
     assert verdict.findings == MessageForm.findings

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from bench.cost import cpu_s, family_of, memory_bytes
 from bench.gatepost_server import Gatepost
-from bench.measures import Latency, Load, Scenario, percentile, ratios, spread_of
+from bench.lines import Goal, Line
+from bench.measures import Latency, Load, Scenario, Work, percentile, ratios, spread_of
 from bench.postfix import Postfix
-from bench.report import data_of, text_of
-from bench.rounds import Plan, Results, in_turn
+from bench.report import data_of, lines_of, text_of
+from bench.rounds import Results, in_turn
+from bench.rows import ROWS, Plan, meets
 
 PERCENTILES = [
     ("the middle of three", [3.0, 1.0, 2.0], 0.5, 2.0),
@@ -48,8 +50,49 @@ def test_who_goes_first_changes() -> None:
 
 
 def test_a_short_plan_still_gives_every_session_something_to_do() -> None:
-    for scenario in Plan(share=0.001, sessions=(1, 10, 50, 200)).scenarios:
+    loads = list(Plan(share=0.001).loads)
+    assert {row for row, _ in loads} < set(ROWS)
+    for _, scenario in loads:
         assert scenario.messages >= 2 * scenario.sessions
+
+
+def test_only_the_rows_that_are_wanted_are_measured() -> None:
+    plan = Plan(rows=("large", "start"))
+    assert [(scenario.sessions, scenario.size_bytes) for _, scenario in plan.loads] == [
+        (10, 65536),
+        (50, 65536),
+    ]
+
+
+MEETINGS = [
+    ("Postfix gets everything", "Postfix", Scenario(1, False, 1, Work.TLS), True),
+    ("Haraka gets mail of ten sessions", "Haraka", Scenario(10, True, 1), True),
+    ("Haraka gets no single session", "Haraka", Scenario(1, True, 1), False),
+    ("aiosmtpd relays nothing", "aiosmtpd", Scenario(10, True, 1, Work.RELAY), False),
+    ("rspamd is spared the two hundred sessions", "Postfix+rspamd", Scenario(200, True, 1), False),
+]
+
+
+@pytest.mark.parametrize(("name", "server", "scenario", "expected"), MEETINGS, ids=lambda v: str(v)[:40])
+def test_who_meets_which_load(name: str, server: str, scenario: Scenario, expected: bool) -> None:
+    assert meets(server, scenario) is expected
+
+
+GOALS = [
+    ("a ratio that is reached", Goal("Postfix", 4), True),
+    ("a ratio that is not", Goal("Postfix", 4.1), False),
+    ("a cost that is low enough", Goal("Postfix", 4, at_most=True), True),
+    ("a figure of its own", Goal("", 100, at_most=True), False),
+    ("a peer that was not there", Goal("Haraka", 1), None),
+]
+
+
+@pytest.mark.parametrize(("name", "goal", "expected"), GOALS, ids=lambda v: str(v)[:30])
+def test_a_goal_is_judged_by_the_median(name: str, goal: Goal, expected: bool | None) -> None:
+    line = Line("x", ".0f", [400.0, 410.0, 100.0], {"Postfix": [100.0, 100.0, 100.0]}, (goal,))
+    assert goal.is_reached(line) is expected
+    answer = {True: "yes", False: "no", None: "not measured"}[expected]
+    assert goal.told(line).endswith(answer)
 
 
 def test_the_cost_of_a_family_includes_its_dead() -> None:
@@ -84,11 +127,15 @@ def test_the_table_has_a_row_for_each_figure(tmp_path: Path) -> None:
         load = Load(messages=100, seconds=seconds, cpu_s=seconds / 10, memory_bytes=1 << 20)
         results.add_load(server, scenario, load)
         results.add_latency(server, True, Latency(p50_s=0.001 * seconds, p99_s=0.002 * seconds), 10)
-    text = text_of(results, {"cores": "2"}, {"Gatepost": 0, "Postfix": 3})
-    rows = {line.split(":")[0] + line.split(":")[1][:12]: line for line in text.splitlines() if ":" in line}
-    assert any("messages/s" in row and row.rstrip().endswith("4.00 (4.00-4.00)") for row in rows.values())
-    assert any("CPU ms" in row and row.rstrip().endswith("0.25 (0.25-0.25)") for row in rows.values())
+    lines = [*lines_of(results), Line("2 workers: messages/s", ".0f", [3.0], {"1 worker": [2.0]})]
+    text = text_of(lines, {"cores": "2"}, {"Gatepost": 0, "Postfix": 3})
+    rows = text.splitlines()
+    assert any("messages/s" in row and "4.00" in row and "at least 4 x Postfix: yes" in row for row in rows)
+    assert any("CPU s/1000" in row and "at most 0.25 x Postfix: yes" in row for row in rows)
+    assert any(row.startswith("2 workers") and row.endswith("1.50 x 1 worker") for row in rows)
     assert "Postfix: 3 acknowledged mails are missing" in text
     assert "Gatepost: 0" not in text
-    assert json.loads(json.dumps(data_of(results, {}, {})))["loads"][0]["sessions"] == 10
+    found = json.loads(json.dumps(data_of(lines, results, {}, {})))
+    assert found["loads"][0]["sessions"] == 10
+    assert found["lines"][0]["others"]["Postfix"] == [25.0]
     assert results.offered == {("Gatepost", False): 110, ("Postfix", False): 110}

@@ -24,6 +24,7 @@ from gatepost.facts.provider_desk import ProviderAnswer
 from gatepost.main.directory_desk import Desk
 from gatepost.main.list_book import open_lists
 from gatepost.main.mail_test import play
+from gatepost.main.questions import ask_zone
 from gatepost.main.report_keeping import report_desk
 from gatepost.main.signing_keys import all_keys
 from gatepost.policy.order import agent_settings, finding_names
@@ -120,6 +121,7 @@ class Terminal:
             lists=lambda settings: open_lists(settings, now=lambda: NOW),
             directories=Desk,
             ask_dns=lambda settings, asker: asyncio.run(asker(self.zones)),
+            ask_zone=ask_zone,
             monotonic=lambda: 0.0,
             dkim_keys=lambda settings: all_keys(settings.dkim_signing),
             texts=lambda settings, names: {name: self.txt.get(name, ()) for name in names},

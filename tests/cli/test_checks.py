@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.terminal import Terminal
-from tests.standards.zones import texts
+from tests.standards.zones import Zones, texts
 
 
 @pytest.fixture
@@ -112,3 +112,26 @@ def test_dmarc_of_what_is_no_domain(walking: Terminal) -> None:
     done = walking.type("test", "dmarc", "a b")
     assert done.exit_code == 2
     assert "neither a domain nor an address" in done.output
+
+
+def test_records_that_nobody_has_published_yet(terminal: Terminal, tmp_path: Path) -> None:
+    zone = tmp_path / "zone"
+    zone.write_text(
+        'new.test TXT "v=spf1 ip4:192.0.2.0/24 -all"  # soon\n_dmarc.new.test TXT "v=DMARC1; p=reject"\n'
+    )
+    words = ("192.0.2.7", "--dns", str(zone))
+    assert "pass by ip4:192.0.2.0/24" in terminal.type("test", "spf", "new.test", *words).output
+    assert "Sender ID: pass" in terminal.type("test", "senderid", "new.test", *words).output
+    done = terminal.type("test", "dmarc", "new.test", "--spf", "new.test", "--dns", str(zone))
+    assert "pass by spf new.test" in done.output
+    zone.write_text("new.test TXT")
+    done = terminal.type("test", "spf", "new.test", *words)
+    assert (done.exit_code, "is no record such as" in done.output) == (2, True)
+    assert terminal.type("test", "spf", "new.test", "192.0.2.7", "--dns", str(tmp_path)).exit_code == 2
+
+
+def test_a_silent_dns_has_an_exit_status(terminal: Terminal) -> None:
+    terminal.zones = Zones({}, silent=frozenset({"a.test", "_dmarc.a.test"}))
+    for words in (("spf", "a.test", "192.0.2.7"), ("senderid", "a.test", "192.0.2.7"), ("dmarc", "a.test")):
+        done = terminal.type("test", *words)
+        assert (done.exit_code, "temperror" in done.output) == (3, True), words

@@ -22,7 +22,7 @@ from gatepost.main.directory_desk import Desk
 from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.list_book import open_lists
 from gatepost.main.mail_test import play
-from gatepost.main.questions import ask_dns
+from gatepost.main.questions import ask_dns, ask_zone
 from gatepost.main.report_keeping import report_desk
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
@@ -92,6 +92,7 @@ def typed(place: Path, *words: str) -> Result:
         ask_providers=lambda settings, address, name: (),
         directories=Desk,
         ask_dns=ask_dns,
+        ask_zone=ask_zone,
         monotonic=lambda: 0.0,
         dkim_keys=lambda settings: (),
         texts=lambda settings, names: {},

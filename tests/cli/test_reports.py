@@ -244,3 +244,26 @@ def test_a_failure_is_shown_without_its_mail(desk: Desk, place: Path) -> None:
     assert "source-ip: 192.0.2.9" in lines
     assert desk.answers("show", "1")[0]["fields"]["auth-failure"] == "dmarc"
     assert desk.says("summary", "gate.test", status=1)
+
+
+def test_the_status_says_what_fails_in_our_name(desk: Desk) -> None:
+    desk.keep(
+        dmarc("1", row(count="3"), row(count="7", spf="pass")), dmarc("2", row(count="9"), proof=Proof())
+    )
+    tls = Arrived(
+        received_at=NOW, proof=Proof(by=ProvedBy.SPF, name="there.test"), is_ours=lambda domain: True
+    )
+    desk.keep(*read_reports(TLS, tls))
+    assert "reports of" not in desk.terminal.type("status").output
+    desk.terminal.configure('[accepted-domains."gate.test"]\n[reports]\naddresses = ["r@gate.test"]\n')
+    lines = desk.terminal.type("status").output.splitlines()
+    assert [line for line in lines if line.startswith("reports of")] == [
+        "reports of 7 days: 3 of 10 mails in the name of gate.test were not proved "
+        "(gatepost reports summary gate.test)",
+        "reports of 7 days: 2 of 7 sessions with the mail servers of gate.test had no good TLS "
+        "(gatepost reports summary gate.test)",
+    ]
+    (place := desk.terminal.directory / "reports" / "reports.db").write_bytes(b"junk" * 2000)
+    for ending in ("-wal", "-shm"):
+        place.with_name(place.name + ending).unlink(missing_ok=True)
+    assert "reports of others cannot be read" in desk.terminal.type("status").output

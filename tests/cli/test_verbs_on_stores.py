@@ -106,3 +106,15 @@ def test_dead_mail_is_listed_and_shown_and_other_mail_is_not(tmp_path: Path) -> 
     assert typed(tmp_path, "dead", "list").output == "there is no dead mail\n"
     waiting = kept(tmp_path, S.DEFERRED)
     assert waiting not in typed(tmp_path, "dead", "list").output
+
+
+def test_mail_is_sent_by_another_connector(tmp_path: Path) -> None:
+    mail_id = kept(tmp_path, S.DEFERRED)
+    with (tmp_path / "gatepost.toml").open("a") as file:
+        file.write(
+            "[send-connectors.backup]\naddress-spaces = ['x.example']\nsmart-hosts = ['[192.0.2.9]']\n"
+        )
+    assert typed(tmp_path, "queue", "retry", "--all", "--yes", "--via", "nobody").exit_code == 2
+    assert typed(tmp_path, "queue", "retry", "--all", "--yes", "--via", "backup").exit_code == 0
+    shown = json.loads(typed(tmp_path, "queue", "show", mail_id, "--json").output)
+    assert [(r["state"], r["next_hop"]) for r in shown["recipients"]] == [("ready", "backup:smart")] * 2

@@ -11,6 +11,12 @@ BY_SMART_HOST = '[send-connectors.b]\naddress-spaces = ["b.example"]\nsmart-host
 ONLY_BY_SMART_HOST = WAY + 'smart-hosts = ["[192.0.2.1]"]\n'
 TAKEN_AND_RETURNED = "or larger mail is taken and then returned"
 OURS = "[accepted-domains.'a.example']\n" + DOOR
+NOWHERE = 'no enabled send connector has the address space "*"'
+INSIDE = "[send-connectors.in]\naddress-spaces = ['--']\nsmart-hosts = ['[192.0.2.1]']\n"
+LOG_IN = "[receive-connectors.submission]\nprofile = 'submission'\n"
+RELAYING = (
+    "[receive-connectors.internet.ranges.app]\naddresses = ['10.0.0.7']\nrights = ['submit', 'relay']\n"
+)
 CASES = [
     ("limits of a domain sent to by MX", WAY + "[destinations.'a.example']\n", NO_EFFECT, False),
     ("of everybody", ONLY_BY_SMART_HOST + "[destinations.'*']\n", NO_EFFECT, False),
@@ -54,6 +60,11 @@ CASES = [
         "is not enabled: mail goes as routing chooses",
         True,
     ),
+    ("accounts may relay and nothing leads out", LOG_IN + INSIDE, NOWHERE, True),
+    ("a range may", DOOR + RELAYING + INSIDE, NOWHERE, True),
+    ("there is a way out", LOG_IN + INSIDE + WAY.replace("out]", "world]"), NOWHERE, False),
+    ("the door has one of its own", LOG_IN + "send-connector = 'in'\n" + INSIDE, NOWHERE, False),
+    ("nobody may relay", DOOR + INSIDE, NOWHERE, False),
     (
         "left to the system",
         WAY + 'source-addresses = ["0.0.0.0"]\n',

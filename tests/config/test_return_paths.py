@@ -9,7 +9,7 @@ from tests.policy.fakes import settings_of
 
 from gatepost.config.check_return_paths import check_return_paths
 from gatepost.config.schema import frozen
-from gatepost.config.settings import Settings
+from gatepost.config.settings import SendConnector, Settings
 from gatepost.main.return_paths import return_paths_of
 from gatepost.model.fault import WorldFault
 from gatepost.routing.accepted import accepted_domains
@@ -53,6 +53,22 @@ def test_keys_that_others_may_read_are_refused(tmp_path: Path) -> None:
     keys.chmod(0o644)
     (complaint,) = check_return_paths(made(batv={"key-file": str(keys)}))
     assert complaint.at == ("batv", "key-file")
+
+
+@pytest.mark.parametrize(
+    ("rule", "with_keys", "good"), [("always", False, False), ("always", True, True), ("never", False, True)]
+)
+def test_a_way_that_always_rewrites_needs_keys(
+    tmp_path: Path, rule: str, with_keys: bool, good: bool
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(GOOD)
+    keys.chmod(0o600)
+    settings = made(**({"srs": {"key-file": str(keys), "domain": "gate.test"}} if with_keys else {}))
+    way = SendConnector.model_validate({"address-spaces": ("*",), "srs": rule})
+    settings = settings.model_copy(update={"send_connectors": {"out": way}})
+    complaints = list(check_return_paths(settings))
+    assert [complaint.at for complaint in complaints] == ([] if good else [("send-connectors", "out", "srs")])
 
 
 def test_nothing_is_signed_unless_switched_on(tmp_path: Path) -> None:

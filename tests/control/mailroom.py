@@ -102,7 +102,7 @@ class Worker:
                 samples=lambda: self.samples,
             ),
             clock=self.clock,
-            route=lambda _, r: f"new:{r.recipient.address.domain}",
+            route=lambda _, r, via: f"{via or 'new'}:{r.recipient.address.domain}",
             notice_about=self.notice,
             deliveries=self.deliveries if running else None,
         )

@@ -122,6 +122,17 @@ def test_a_retried_mail_is_due_now_routed_anew_and_looked_for() -> None:
     assert worker.deliveries.retried == [("new:example.org", ()), ("", (mail_id,))]
 
 
+def test_a_mail_is_sent_another_way_on_record() -> None:
+    worker = Worker(0)
+    mail_id = worker.put("bob@example.org", state=S.DEFERRED)
+    assert isinstance(worker.ask(RetryMail(targets=(Target(mail_id),), via="backup", by="root")), Changed)
+    mail = worker.store.mail(mail_id)
+    assert mail is not None
+    (recipient,) = mail.recipients
+    assert (recipient.state, recipient.next_hop) == (S.READY, "backup:example.org")
+    assert [r.event for r in worker.store.records(RecordFilter(mail_id=mail_id), limit=9)] == ["RESUBMIT"]
+
+
 @pytest.mark.parametrize("command", [RemoveMail, SuspendMail])
 def test_what_is_left_of_a_changed_mail_goes_on_at_once(command: type) -> None:
     worker = Worker()

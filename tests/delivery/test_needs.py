@@ -74,6 +74,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.threat("K05")
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_options(case: Case) -> None:
     needs = needs_of(case.mail, [r.recipient for r in case.mail.recipients], case.content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import zipfile
 import zlib
@@ -60,7 +61,7 @@ class House:
             bodies=PlainBodyFiles(),
             body_path=lambda body: body.path,
             own_domain=lambda domain: domain == "gate.test",
-            monotonic=self.clock.monotonic,
+            thread_time=self.clock.monotonic,
             sleep=lambda seconds: None,
             in_thread=in_own_thread,
             counters=NoCounters(),
@@ -144,6 +145,41 @@ def test_what_cannot_be_read_goes_on_as_mail(
     assert why in str(fields["why"])
 
 
+PACKED = base64.encodebytes(gzip.compress(REPORT)).replace(b"\n", b"\r\n")
+FORMS: list[tuple[str, bytes]] = [
+    (
+        "the report is the mail",
+        b"Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n" + PACKED,
+    ),
+    ("a type that says nothing", b"Content-Type: x\r\nContent-Transfer-Encoding: BASE64\r\n\r\n" + PACKED),
+    ("XML as text", b"Content-Type: text/xml\r\n\r\n" + REPORT),
+    ("XML as plain text with a name", b'Content-Type: text/plain; name="r.XML"\r\n\r\n' + REPORT),
+    ("a zip that is called gzip", b"Content-Type: application/gzip\r\n\r\n" + zipped(REPORT)),
+    ("no fields at all", b"\r\n" + REPORT),
+    (
+        "a name in pieces",
+        b"Content-Type: text/plain;\r\n name*0=a!b;\r\n name*1=.xml.gz\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + PACKED,
+    ),
+]
+
+
+@pytest.mark.parametrize("part", [f[1] for f in FORMS], ids=[f[0] for f in FORMS])
+@pytest.mark.parametrize("depth", [0, 1, 3], ids=["alone", "attached", "forwarded as an attachment"])
+def test_however_senders_attach_it(tmp_path: Path, part: bytes, depth: int) -> None:
+    for level in range(depth):
+        kind = b"message/rfc822\r\n\r\n" if level == 1 else b"text/plain\r\n\r\nhello\r\n--%d\r\n" % level
+        opened = b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\nContent-Type: ' % (
+            level,
+            level,
+        )
+        part = opened + kind + part + b"\r\n--%d--\r\n" % level
+    head, body = part.split(b"\r\n\r\n", 1) if not part.startswith(b"\r\n") else (b"", part[2:])
+    house = House(tmp_path)
+    house.take(Content(head=(head + b"\r\n" if head else b"") + b"\r\n", body=body))
+    assert [kept.total for kept in house.kept] == [5]
+
+
 def test_a_mail_with_one_good_report_of_two_is_kept_and_goes_on(tmp_path: Path) -> None:
     house = House(tmp_path, afterwards="consume")
     assert house.take(zipped(b"<html/>", REPORT)).goes_on
@@ -194,6 +230,19 @@ def test_a_book_that_cannot_be_written_loses_no_mail(
     assert house.log.events() == ["report-not-kept"]
 
 
+class SmallBook:
+    """A book in which a report has no room."""
+
+    def keep(self, report: KeptReport) -> Entry:
+        return Entry.TOO_LARGE
+
+
+def test_a_report_that_has_no_room_goes_on_as_mail(tmp_path: Path) -> None:
+    house = House(tmp_path, afterwards="consume")
+    assert house.take(REPORT, book=SmallBook()).goes_on
+    assert house.log.events() == ["report-too-large"]
+
+
 def test_a_bug_of_ours_loses_no_mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
@@ -205,14 +254,14 @@ def test_a_bug_of_ours_loses_no_mail(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.threat("J39")
-def test_reading_has_an_end_and_rests_as_long_as_it_works() -> None:
+def test_reading_has_an_end_and_rests_longer_than_it_works() -> None:
     clock = FakeClock()
     slept: list[float] = []
-    pause = pause_within(10.0, monotonic=clock.monotonic, sleep=slept.append)
+    pause = pause_within(10.0, thread_time=clock.monotonic, sleep=slept.append)
     for worked_s in (0.1, 0.2, 7.0):
         clock.advance(worked_s)
         pause()
-    assert [round(s, 3) for s in slept] == [0.1, 0.2, 0.25]
+    assert [round(s, 3) for s in slept] == [0.3, 0.6, 1.0]
     clock.advance(3.0)
     with pytest.raises(UnreadableReport, match="longer than 10 s"):
         pause()

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from tests.delivery.fakes import CONTENT, mail_to
 
+from gatepost.config.settings import SendConnector
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.outcome import Attempt
 from gatepost.lab.zone import ZoneDns
@@ -43,15 +44,13 @@ class Carried:
         return Attempt(outcomes=()), None
 
 
-@dataclass
-class Way:
-    srs: str = "forwarded"
-    message_size_bytes: int = 0
+def way(srs: str = "forwarded") -> SendConnector:
+    return SendConnector.model_validate({"address-spaces": ("*",), "srs": srs})
 
 
 @dataclass
 class Hop:
-    settings: Way = field(default_factory=Way)
+    settings: SendConnector = field(default_factory=way)
     kind: HopKind = HopKind.DNS
 
 
@@ -103,9 +102,9 @@ RULES = [
 
 
 @pytest.mark.parametrize(
-    ("way", "to", "more", "rewritten"), [r[1:] for r in RULES], ids=[r[0] for r in RULES]
+    ("rule", "to", "more", "rewritten"), [r[1:] for r in RULES], ids=[r[0] for r in RULES]
 )
-def test_whose_return_path_is_rewritten(way: str, to: str, more: dict[str, Any], rewritten: bool) -> None:
+def test_whose_return_path_is_rewritten(rule: str, to: str, more: dict[str, Any], rewritten: bool) -> None:
     paths = replace(
         PATHS, only_with_spf=more.get("only_with_spf", False), exempt=domain_entries(more.get("exempt", ()))
     )
@@ -124,7 +123,7 @@ def test_whose_return_path_is_rewritten(way: str, to: str, more: dict[str, Any],
     )
     mail = replace(mail_to(to), sender=STRANGER)
     parcel = Parcel(mail=mail, next_hop="x", recipients=mail.recipients, content=CONTENT)
-    asyncio.run(attempts.make(parcel, cast(Any, Hop(Way(way))), None))
+    asyncio.run(attempts.make(parcel, cast(Any, Hop(way(rule))), None))
     assert (courier.senders[0] != STRANGER) == rewritten
 
 

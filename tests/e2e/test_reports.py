@@ -165,7 +165,7 @@ def test_what_comes_is_kept_and_goes_on(lab_dns: LabDns, sink: Sink, tmp_path: P
         ]
         assert {one["authenticated_by"]["how"] for one in listed} == {"nobody"}
         log = (there.directory / "gatepost.log").read_text()
-        assert "unpacks to more than 20 MiB" in log
+        assert "unpacks to more than 10 MiB" in log
         assert log.count('"report-kept"') == 2
         assert log.count('"report-duplicate"') == 1
     finally:

@@ -13,6 +13,7 @@ from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.return_path_proof import Proofs
 from gatepost.facts.spf import SpfResult
 from gatepost.model.known import Unknown
+from gatepost.model.session import Rights
 from gatepost.model.verdict import Stage
 
 CLIENT = "192.0.2.7"
@@ -94,7 +95,7 @@ CASES: list[tuple[str, list[Any], dict[str, Any], str]] = [
         "a network that is believed",
         [spf("fail")],
         {"proven-networks": ["192.0.2.0/24"]},
-        f"proven by network: {CLIENT}",
+        f"proven by client: {CLIENT}",
     ),
     (
         "and its neighbour",
@@ -117,3 +118,9 @@ def test_what_proves_a_return_path(facts: list[Any], wishes: dict[str, Any], sai
 def test_nobody_is_behind_a_null_sender() -> None:
     mail = view(Stage.END_OF_DATA, who=session(), sender="", recipients=["bob@gate.test"])
     assert not Proofs.of(Notices()).find(mail, [spf(domain="")]).holds
+
+
+def test_a_client_that_may_relay_is_one_of_ours() -> None:
+    who = session(client_ip=CLIENT, rights=Rights.SUBMIT | Rights.RELAY)
+    mail = view(Stage.END_OF_DATA, who=who, sender=SENDER, recipients=["bob@gate.test"])
+    assert str(Proofs.of(Notices()).find(mail, [spf("fail")])) == "proven by client: it may relay"

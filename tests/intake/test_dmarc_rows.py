@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from tests.intake.house import open_house
+from tests.intake.house import open_house, settings_with
 from tests.intake.test_taking_in import send
 from tests.policy.fakes import session, view
 
@@ -123,9 +123,11 @@ class Listening:
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.sources: list[str] = []
 
     def note(self, view: MailView, facts: Iterable[Any], _outcome: MailOutcome) -> None:
         assert list(facts)
+        self.sources.append(view.session.origin_ip)
         self.heard.append(str(view.sender))
 
 
@@ -138,3 +140,33 @@ def test_whoever_counts_hears_of_a_judged_mail() -> None:
         return listening.heard
 
     assert asyncio.run(run()) == ["ann@b.example"]
+
+
+@pytest.mark.threat("S10")
+@pytest.mark.parametrize(
+    ("relays", "source"),
+    [([], "127.0.0.1"), (["127.0.0.0/8"], "203.0.113.9")],
+    ids=["nobody's word but the connection's", "our relay's word, and nobody's before it"],
+)
+def test_reports_name_the_last_host_that_we_or_ours_saw(relays: list[str], source: str) -> None:
+    # Given Received fields of a chain the sender made up, below what our relay wrote
+    forged = b"".join(
+        b"Received: from good%d.example ([198.51.100.%d]) by good.example; Fri, 27 Nov 2026 03:00:00 +0000\r\n"
+        % (n, n)
+        for n in range(1, 4)
+    )
+    relay = (
+        b"Received: from evil.test (evil.test [203.0.113.9]) by relay.ours.example with ESMTP;\r\n"
+        b"\tFri, 27 Nov 2026 03:00:00 +0000\r\n"
+    )
+
+    async def run() -> list[str]:
+        listening = Listening()
+        server = {"hostname": "mx.ours.example", "internal-relays": relays}
+        async with open_house(settings_with(server=server), dmarc_reports=listening) as house:
+            mail = relay + forged + b"From: a@b.example\r\n\r\nx\r\n"
+            await send(house, b"MAIL FROM:<ann@b.example>\r\nRCPT TO:<bob@ours.example>\r\n", mail)
+        return listening.sources
+
+    # Then the report has the host that gave the mail to us, or to our relay
+    assert asyncio.run(run()) == [source]

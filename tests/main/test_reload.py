@@ -8,9 +8,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
+from tests.certificates import client as tls_client
+from tests.certificates import in_file, leaf
 from tests.services.gateway import GatewayUnderTest, wait_until
 
 from gatepost.adapters.control_socket import ask
@@ -79,6 +83,11 @@ def goes_on(client: smtplib.SMTP) -> bool:
         return False
 
 
+def shows_only(gateway: GatewayUnderTest, name: str) -> bool:
+    """Every worker has taken the certificate for that name over."""
+    return all(name in one["names"] for one in gateway.ask("status")["certificates"])
+
+
 @contextmanager
 def knocking(gateway: GatewayUnderTest) -> Iterator[list[bytes]]:
     """Connections, one after the other, all the while; what each was greeted with."""
@@ -127,9 +136,14 @@ def test_a_session_that_is_open_delivers_its_mail_after_a_reload(gateway: Start,
 
 
 @pytest.mark.slow  # load
-@pytest.mark.threat("O25")
-def test_reloads_under_load_lose_no_session_and_no_mail(gateway: Start, sink: Sink) -> None:
-    running = gateway(smart_host=f"[127.0.0.1]:{sink.port}", connector=OFTEN)
+@pytest.mark.threat("O25", "D21")
+def test_reloads_and_new_certificates_under_load_lose_no_session_and_no_mail(
+    gateway: Start, sink: Sink, tmp_path: Path
+) -> None:
+    certificate = tmp_path / "mx.pem"
+    in_file(certificate, leaf("zero.ours.example"))
+    lines = (f'certificate-file = "{certificate}"', *OFTEN)
+    running = gateway(smart_host=f"[127.0.0.1]:{sink.port}", connector=lines)
     running.stop()
     change(running, "workers = 1", "workers = 2")
     running.start()
@@ -143,6 +157,8 @@ def test_reloads_under_load_lose_no_session_and_no_mail(gateway: Start, sink: Si
         while not enough.is_set():
             try:
                 with smtplib.SMTP(running.host, running.port, timeout=60) as client:
+                    if who % 2:
+                        client.starttls(context=tls_client())
                     for _ in range(3):
                         number += 1
                         client.sendmail(f"{who}.{number}@there.example", ["ann@ours.example"], LETTER)
@@ -154,8 +170,12 @@ def test_reloads_under_load_lose_no_session_and_no_mail(gateway: Start, sink: Si
     for sender in senders:
         sender.start()
     for name in ("one", "two", "three"):
+        in_file(certificate, leaf(f"{name}.ours.example"))
         change(running, 'hostname = "', f'hostname = "{name}.')
         assert reload(running).workers == (0, 1)
+        # And one that comes by itself, which each worker finds within a second or two
+        in_file(certificate, leaf(f"{name}.again.ours.example"))
+        wait_until(partial(shows_only, running, f"{name}.again.ours.example"), timeout_s=60)
     enough.set()
     for sender in senders:
         sender.join()

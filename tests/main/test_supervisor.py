@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -46,6 +47,27 @@ def test_a_worker_that_dies_is_replaced_and_its_mail_is_there(gateway: Start) ->
     workers(running)[0].kill()
     wait_until(lambda: takes_mail(running))
     assert len(running.ask("queue", "list")) == 2
+
+
+@pytest.mark.slow  # a start, and three deaths
+@pytest.mark.threat("P17")
+def test_dead_children_are_reaped_and_counted_and_none_outlives_its_supervisor(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE, workers=2)
+
+    def told(times: int) -> bool:
+        return running.process.log.read_text("utf-8").count('"child-ended"') >= times
+
+    # When a worker dies again and again
+    for times in range(1, 4):
+        workers(running)[0].kill()
+        wait_until(partial(told, times))
+        wait_until(lambda: len(workers(running)) == 2)
+    # Then nothing is left of it but lines in the log
+    assert [child.status() for child in workers(running)].count(psutil.STATUS_ZOMBIE) == 0
+    # And when the supervisor itself is killed, its children end with it
+    children = workers(running)
+    os.kill(running.process.pid, signal.SIGKILL)
+    wait_until(lambda: not any(child.is_running() for child in children))
 
 
 @pytest.mark.slow  # three starts

@@ -5,11 +5,11 @@ from __future__ import annotations
 import email
 import email.policy
 import itertools
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gatepost.message.fields import date_text, field
 from gatepost.message.headers import HeaderIndex
@@ -63,7 +63,7 @@ def test_the_usual_received_field() -> None:
 )
 def test_an_address_whose_names_do_not_lead_back_is_marked(helo: str, then: str) -> None:
     octets = received_field(
-        replace(SESSION, helo=helo),
+        structs.replace(SESSION, helo=helo),
         MAIL,
         hostname="mx.example.com",
         mail_id="1k3v8q0zt4w00",
@@ -83,22 +83,34 @@ MODERN = TlsInfo(version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384", bits=256)
 OLDER = TlsInfo(version="TLSv1.2", cipher="ECDHE-RSA-AES256-GCM-SHA384", bits=256)
 UTF8_BOB = Address("böb", "example.com")
 SHOWS = [
-    ("HELO is SMTP", replace(SESSION, esmtp=False), MAIL, BOB, "with SMTP id"),
-    ("TLS", replace(SESSION, tls=MODERN), MAIL, BOB, "with ESMTPS (TLSv1.3) id"),
-    ("its registered cipher", replace(SESSION, tls=MODERN), MAIL, BOB, "tls TLS_AES_256_GCM_SHA384;"),
-    ("another cipher", replace(SESSION, tls=OLDER), MAIL, BOB, "(TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384) id"),
-    ("AUTH", replace(SESSION, tls=MODERN, user="ann"), MAIL, BOB, "with ESMTPSA"),
+    ("HELO is SMTP", structs.replace(SESSION, esmtp=False), MAIL, BOB, "with SMTP id"),
+    ("TLS", structs.replace(SESSION, tls=MODERN), MAIL, BOB, "with ESMTPS (TLSv1.3) id"),
+    ("its registered cipher", structs.replace(SESSION, tls=MODERN), MAIL, BOB, "tls TLS_AES_256_GCM_SHA384;"),
+    (
+        "another cipher",
+        structs.replace(SESSION, tls=OLDER),
+        MAIL,
+        BOB,
+        "(TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384) id",
+    ),
+    ("AUTH", structs.replace(SESSION, tls=MODERN, user="ann"), MAIL, BOB, "with ESMTPSA"),
     (
         "SMTPUTF8",
         SESSION,
-        replace(MAIL, smtputf8=True),
+        structs.replace(MAIL, smtputf8=True),
         UTF8_BOB,
         "with UTF8SMTP id 1k3v8q0zt4w00 for <böb@example.com>",
     ),
-    ("an IPv6 client", replace(SESSION, client_ip="2001:db8::1"), MAIL, BOB, "([IPv6:2001:db8::1]) by"),
+    (
+        "an IPv6 client",
+        structs.replace(SESSION, client_ip="2001:db8::1"),
+        MAIL,
+        BOB,
+        "([IPv6:2001:db8::1]) by",
+    ),
     (
         "a literal as HELO",
-        replace(SESSION, helo="[192.0.2.9]"),
+        structs.replace(SESSION, helo="[192.0.2.9]"),
         MAIL,
         BOB,
         "from [192.0.2.9] ([192.0.2.1]) by",
@@ -121,7 +133,7 @@ def test_received_hides_what_an_ascii_hop_cannot_read() -> None:
 
 @pytest.mark.threat("S09")
 def test_received_names_neither_product_nor_version_nor_inside() -> None:
-    text = received(replace(SESSION, tls=MODERN, user="ann")).lower()
+    text = received(structs.replace(SESSION, tls=MODERN, user="ann")).lower()
     assert "gatepost" not in text
     assert "192.0.2.25" not in text
     assert "ann" not in text
@@ -143,7 +155,7 @@ HELOS = [
 @pytest.mark.threat("B15", "B37")
 @pytest.mark.parametrize(("helo", "shown"), [h[1:] for h in HELOS], ids=[h[0] for h in HELOS])
 def test_whatever_the_peer_calls_itself(helo: str, shown: str) -> None:
-    assert shown in received(replace(SESSION, helo=helo))
+    assert shown in received(structs.replace(SESSION, helo=helo))
 
 
 LOCALS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=64)
@@ -154,8 +166,8 @@ LOCALS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max
 def test_no_peer_text_breaks_the_field(helo: str, local: str, utf8: bool) -> None:
     # Given any HELO and any local part, with CR and LF among them
     octets = received_field(
-        replace(SESSION, helo=helo),
-        replace(MAIL, smtputf8=utf8),
+        structs.replace(SESSION, helo=helo),
+        structs.replace(MAIL, smtputf8=utf8),
         hostname="mx.example.com",
         mail_id="1k3v8q0zt4w00",
         now=NOW,
@@ -179,8 +191,8 @@ def test_return_path() -> None:
     assert return_path_field(NULL_SENDER) == b"Return-Path: <>\r\n"
 
 
-USER = replace(SESSION, user="ann")
-SYSTEM = replace(SESSION, rights=Rights.INTERNAL)
+USER = structs.replace(SESSION, user="ann")
+SYSTEM = structs.replace(SESSION, rights=Rights.INTERNAL)
 BOTH = b"Date: Sun, 22 Nov 2026 13:05:00 +0000\r\nMessage-ID: <id@mx.example.com>\r\n"
 COMPLETING = [
     ("a user's bare mail", USER, b"A: 1\r\n\r\n", BOTH),

@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
+import base64
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gatepost.message.words import text_of
+from gatepost.message.words import text_of, turns_writing
+
+
+def _encoded(text: str, way: str) -> bytes:
+    if way == "raw":
+        return text.encode()
+    charset = "gb18030" if way == "gb18030" else "utf-8"
+    octets = text.encode(charset)
+    if way == "q":
+        return b"=?utf-8?Q?" + b"".join(b"=%02X" % octet for octet in octets) + b"?="
+    return f"=?{charset}?B?{base64.b64encode(octets).decode()}?=".encode()
+
+
+@pytest.mark.threat("K04")
+@given(
+    before=st.text(max_size=5),
+    after=st.text(max_size=5),
+    turn=st.sampled_from("\u202d\u202e"),
+    way=st.sampled_from(["raw", "q", "b", "gb18030"]),
+)
+def test_writing_that_is_turned_is_seen_however_it_is_written(
+    before: str, after: str, turn: str, way: str
+) -> None:
+    before, after = (text.encode("utf-8", "ignore").decode() for text in (before, after))
+    assume("=?" not in before + after)
+    assert turns_writing(_encoded(f"{before}{turn}{after}", way))
+
+
+@pytest.mark.threat("K04")
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"plain",
+        "Grüße".encode(),
+        "\u200fשלום".encode(),
+        "\u2067سلام\u2069".encode(),
+        b"=?utf-8?B?4oCt?",
+        b"igK KAr 4oCu",
+    ],
+)
+def test_other_writing_is_not_turned(value: bytes) -> None:
+    assert not turns_writing(value)
+
 
 CASES = [
     ("plain", b"hello", "hello"),

@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.notices.test_notices import CONTENT, MAIL, NO_USER, NOW, STRANGER, TOKEN, house, recipient
+from tests.notices.test_notices import (
+    CONTENT,
+    MAIL,
+    NO_USER,
+    NOW,
+    STRANGER,
+    TOKEN,
+    OneWay,
+    house,
+    recipient,
+)
 
 from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
@@ -86,6 +96,19 @@ def test_a_sender_whose_return_path_was_proven_hears_of_it() -> None:
     assert failure(settings(), replace(asked, scl=9)) is Silence.SPAM
     silent = settings(remote={"*": {"failure-notices": False}})
     assert failure(silent, asked) is Silence.REMOTE_DOMAIN
+
+
+@pytest.mark.threat("L06")
+def test_where_nothing_leads_to_strangers_they_get_no_notice_and_the_administrator_a_dead_letter() -> None:
+    # Given a gateway that only takes mail in
+    inside = replace(house(settings()), router=OneWay("unreachable"))
+    way = {"house": inside, "now": NOW, "mail_id": 99, "token": TOKEN}
+    proven = replace(STRANGER, proof=PROVEN)
+    failed = [(proven.recipients[0], NO_USER)]
+    assert compose_failure(proven, failed, CONTENT, **way) is Silence.NO_WAY  # type: ignore[arg-type]
+    # Then a user's notice waits for a way, as all mail of users does
+    ours = replace(proven, authenticated=True)
+    assert isinstance(compose_failure(ours, failed, CONTENT, **way), Accept)  # type: ignore[arg-type]
 
 
 DOMAINS = {

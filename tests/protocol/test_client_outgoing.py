@@ -93,3 +93,20 @@ def test_normalised_in_pieces_is_normalised_whole(data: bytes, step: int) -> Non
     assert pieces + newlines.finish() == normalized(data)
     # What was held back is given once.
     assert newlines.finish() == b""
+
+
+# What would begin a line if a line were cut at 998, 1000 or 8192 octets.
+TAILS = [b".", b".\r\n", b"Subject: bought", b" folded", b"MAIL FROM:<eve@x.example>", b"\xc3\xa9"]
+WIDTHS = (76, 78, 997, 998, 999, 1000, 1024, 4096, 8190, 8192)
+
+
+@pytest.mark.threat("A28")
+def test_a_line_of_any_length_stays_one_line() -> None:
+    for width in WIDTHS:
+        for tail in TAILS:
+            line = b"x" * width + tail.rstrip(b"\r\n")
+            head = b"X-Long: " + line + b"\r\n\r\n"
+            given_lines = (head + line + b"\r\n").split(b"\r\n")
+            for cuts in ((), (width,), (width + 1, len(head) + width)):
+                said = in_pieces(head + line + b"\r\n", cuts)
+                assert said.split(b"\r\n") == [*given_lines[:-1], b".", b""], (width, tail, cuts)

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 import gatepost
 from gatepost.model.address import NULL_SENDER, Address
@@ -420,12 +421,12 @@ def hostile(text: str) -> list[StoredRecord]:
     )
     return [
         tracking.received(
-            mail, replace(SESSION, helo=text), at=AT, hostname=OURS, from_address=text, reply=text
+            mail, structs.replace(SESSION, helo=text), at=AT, hostname=OURS, from_address=text, reply=text
         ),
         tracking.sent(mail, mail.recipients, at=AT, hostname=OURS, peer=peer, reply=text),
         tracking.dead(mail, mail.recipients, at=AT, reply=text, reason=text),
         tracking.dropped(mail, mail.recipients, at=AT, agent="a", reason=text),
-        *agent_log.entries(replace(SESSION, helo=text), Stage.END_OF_DATA, said, at=AT, about=about),
+        *agent_log.entries(structs.replace(SESSION, helo=text), Stage.END_OF_DATA, said, at=AT, about=about),
     ]
 
 

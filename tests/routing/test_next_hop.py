@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.delivery.fakes import mail_to
 
 from gatepost.config.schema import frozen
 from gatepost.config.settings import Settings
 from gatepost.model.accepted_domains import DomainType
 from gatepost.model.address import NULL_SENDER, Address
+from gatepost.model.fault import WorldFault
 from gatepost.model.queued import MailState
 from gatepost.routing.accepted import accepted_domains, canonical_domain
 from gatepost.routing.connectors import AddressSpace, parse_address_space
@@ -318,3 +320,16 @@ def test_accepted_domains_are_canonical() -> None:
 def test_what_is_no_domain(text: str) -> None:
     with pytest.raises(ValueError, match="not a domain"):
         canonical_domain(text)
+
+
+def test_somebody_may_choose_the_connector_of_a_mail_in_the_queue() -> None:
+    mail = mail_to("bob@b.example", next_hop="x:smtp:b.example")
+    (bob,) = mail.recipients
+    line = spaces("x.example", **{"smart-hosts": ("[192.0.2.1]",)})
+    routed = router({"all": spaces("*"), "line": line, "old": spaces("*", enabled=False)})
+    assert routed.key_for(mail, bob) == "all:smtp:b.example"
+    assert routed.key_for(mail, bob, "line") == "line:smart"
+    assert routed.by_key("line:smart").connector == "line"
+    for nobody in ("none", "old"):
+        with pytest.raises(WorldFault, match="no enabled send connector"):
+            routed.key_for(mail, bob, nobody)

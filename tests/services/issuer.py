@@ -17,13 +17,13 @@ import trustme
 class IssuerServer:
     """Knows tokens by heart: `tokens` says what it tells of each. Change `answer` to have it say anything else."""
 
-    def __init__(self, directory: Path) -> None:
-        """The authority's certificate is written to `ca_file` in the directory."""
+    def __init__(self, directory: Path, *names: str) -> None:
+        """The authority's certificate is written to `ca_file` in the directory. names: further ones of the server."""
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
         self.ca_file = directory / "authority.pem"
         authority.cert_pem.write_to_path(str(self.ca_file))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1", "issuer.example").configure_cert(self._context)
+        authority.issue_cert("127.0.0.1", "issuer.example", *names).configure_cert(self._context)
         self.tokens: dict[str, dict[str, object]] = {}
         self.keys = b""
         """What it publishes as its keys."""

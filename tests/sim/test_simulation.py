@@ -66,4 +66,4 @@ def test_every_planted_line_is_still_there() -> None:
     for mutant in MUTANTS:
         text = (ROOT / "src" / "gatepost" / mutant.file).read_text(encoding="utf-8")
         assert text.count(mutant.line + "\n") == 1, mutant.name
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) == 10
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 30

@@ -170,13 +170,18 @@ class BodyDirectory:
             with contextlib.suppress(OSError):
                 (self.directory / path).unlink(missing_ok=True)
 
-    def stored(self) -> Iterator[tuple[str, int]]:
-        """Relative path and size of each kept file. Raises OSError."""
-        for place in os.scandir(self.directory):
-            if place.name == "tmp" or not place.is_dir():
-                continue
-            for file in os.scandir(place.path):
-                yield f"{place.name}/{file.name}", file.stat().st_size
+    def places(self) -> set[str]:
+        """The directories of kept files. Raises OSError."""
+        return {place.name for place in os.scandir(self.directory) if place.name != "tmp" and place.is_dir()}
+
+    def stored(self, place: str) -> dict[str, int]:
+        """Relative path -> size of each file kept there; empty when there is no such place. Raises OSError."""
+        try:
+            return {
+                f"{place}/{file.name}": file.stat().st_size for file in os.scandir(self.directory / place)
+            }
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
 
 
 def read_pieces(path: Path, body: SpooledBody) -> Iterator[bytes]:

@@ -232,7 +232,7 @@ class ReportStore:
     def _keep(self, report: KeptReport) -> Entry:
         packed = zlib.compress(report.document)
         if len(packed) > self._size_bytes // 4:
-            raise WorldFault(f"a report of {len(packed)} octets is more than a quarter of reports.size")
+            return Entry.TOO_LARGE
         with self._open(create=True) as database:
             assert database is not None
             with _transaction(database):

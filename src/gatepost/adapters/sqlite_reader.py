@@ -22,11 +22,11 @@ from gatepost.adapters.sqlite_rows import (
     record_from_row,
     record_number,
 )
-from gatepost.adapters.sqlite_schema import SCHEMA_VERSION, open_for_reading
+from gatepost.adapters.sqlite_schema import HELD, SCHEMA_VERSION, open_for_reading
 from gatepost.adapters.store_filters import like, mail_matches, record_matches, sender_text
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
-from gatepost.model.queued import QueuedMail, QueuedRecipient, StoredRecord
+from gatepost.model.queued import MailState, QueuedMail, QueuedRecipient, StoredRecord
 from gatepost.ports.store import HopSummary, MailFilter, RecordFilter
 
 _MAIL: Final = (
@@ -41,6 +41,14 @@ _CONTENT: Final = (
     "SELECT crc32, form, path, body_size_bytes, body_crc32, head, body FROM content WHERE mail_id = ?"
 )
 _FIND: Final = "SELECT mail_id FROM mail WHERE mail_id > ?"
+# CROSS JOIN: the order of the tables stays, so that the index leads and the queue's length does not count.
+_FIND_HELD: Final = (
+    "SELECT DISTINCT mail.mail_id FROM recipient r INDEXED BY recipient_held "
+    "CROSS JOIN mail ON mail.mail_id = r.mail_id WHERE {held} AND r.state = {code} AND r.mail_id > ?"
+)
+_HELD_STATES: Final = frozenset(
+    (MailState.UNREACHABLE, MailState.POISON, MailState.QUARANTINED, MailState.DEAD)
+)
 _HAS_RECIPIENT: Final = (
     " AND EXISTS (SELECT 1 FROM recipient r WHERE r.mail_id = mail.mail_id AND r.state < 8{conditions})"
 )
@@ -217,10 +225,9 @@ def open_reader(directory: Path | str) -> SqliteReader:
 
 def _find_sql(wanted: MailFilter, after: int) -> tuple[str, list[Any]]:
     """A superset of what is wanted: mail_matches has the last word."""
-    sql, values = _FIND, [after]
     mail_parts: list[tuple[str, Any]] = []
     if wanted.mail_id is not None:
-        mail_parts.append((" AND mail_id = ?", wanted.mail_id))
+        mail_parts.append((" AND mail.mail_id = ?", wanted.mail_id))
     if wanted.older_than_at is not None:
         mail_parts.append((" AND received_at < ?", wanted.older_than_at))
     if wanted.sender is not None:
@@ -229,17 +236,20 @@ def _find_sql(wanted: MailFilter, after: int) -> tuple[str, list[Any]]:
         mail_parts.append((" AND source" + _LIKE, like(wanted.source)))
     if wanted.client_ip:
         mail_parts.append((" AND client_ip" + _LIKE, like(wanted.client_ip)))
-    sql += "".join(part for part, _ in mail_parts)
-    values += [value for _, value in mail_parts]
     parts: list[tuple[str, Any]] = []
     if wanted.next_hop:
         parts.append((" AND r.next_hop" + _LIKE, like(wanted.next_hop)))
     if wanted.recipient:
         parts.append((" AND r.address" + _LIKE, like(wanted.recipient)))
+    mail_sql, recipient_sql = ("".join(part for part, _ in some) for some in (mail_parts, parts))
+    values = [after, *(value for _, value in (*mail_parts, *parts))]
+    if wanted.state in _HELD_STATES:
+        held = _FIND_HELD.format(held=HELD, code=STATE_CODES[wanted.state])
+        return f"{held}{mail_sql}{recipient_sql} ORDER BY r.mail_id", values
     if wanted.state is not None:
-        parts.append((" AND r.state = ?", STATE_CODES.get(wanted.state, 0)))
-    sql += _HAS_RECIPIENT.format(conditions="".join(part for part, _ in parts))
-    return sql + " ORDER BY mail_id", [*values, *(value for _, value in parts)]
+        recipient_sql += " AND r.state = ?"
+        values.append(STATE_CODES.get(wanted.state, 0))
+    return f"{_FIND}{mail_sql}{_HAS_RECIPIENT.format(conditions=recipient_sql)} ORDER BY mail_id", values
 
 
 def _records_sql(wanted: RecordFilter) -> tuple[str, list[Any]]:

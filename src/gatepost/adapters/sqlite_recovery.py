@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import apsw
@@ -41,11 +42,13 @@ _RECIPIENTS: Final = (
     "SELECT number, state, due_at, attempts, next_hop, address, options, last_reply FROM recipient "
     "WHERE mail_id = ?"
 )
+# Contents are most of a store, and to count them is to read it: once, and one more time only when something is wrong.
+_HALVES: Final = "SELECT count(*), count(mail.mail_id) FROM content LEFT JOIN mail USING (mail_id)"
+_MAILS: Final = "SELECT count(*) FROM mail"
 _WITHOUT_CONTENT: Final = "SELECT mail_id FROM mail WHERE mail_id NOT IN (SELECT mail_id FROM content)"
-_WITHOUT_MAIL: Final = (
-    "SELECT mail_id FROM content WHERE mail_id NOT IN (SELECT mail_id FROM mail) "
-    "UNION SELECT mail_id FROM recipient WHERE mail_id NOT IN (SELECT mail_id FROM mail)"
-)
+_CONTENT_ALONE: Final = "SELECT mail_id FROM content WHERE mail_id NOT IN (SELECT mail_id FROM mail)"
+_RECIPIENT_ALONE: Final = "SELECT mail_id FROM recipient WHERE mail_id NOT IN (SELECT mail_id FROM mail)"
+_BODIES: Final = "SELECT path, mail_id, body_size_bytes FROM content WHERE path IS NOT NULL ORDER BY path"
 _WITHOUT_RECIPIENT: Final = "SELECT mail_id FROM mail WHERE mail_id NOT IN (SELECT mail_id FROM recipient)"
 _FOREVER_S: Final = 10 * 365 * 86400.0
 
@@ -100,12 +103,15 @@ def blame(database: apsw.Connection, mail_ids: Iterable[int], crash_limit: int) 
 def isolate_incomplete(database: apsw.Connection) -> tuple[int, ...]:
     """Mails of which a part is missing (O10). Reads every key: for the start after an unclean stop."""
     isolated: set[int] = set()
-    for sql, reason in (
-        (_WITHOUT_CONTENT, "the content is missing"),
-        (_WITHOUT_MAIL, "the envelope is missing"),
-        (_WITHOUT_RECIPIENT, "the recipients are missing"),
+    contents, whole = next(database.execute(_HALVES))
+    (mails,) = next(database.execute(_MAILS))
+    for is_needed, sql, reason in (
+        (mails != whole, _WITHOUT_CONTENT, "the content is missing"),
+        (contents != whole, _CONTENT_ALONE, "the envelope is missing"),
+        (True, _RECIPIENT_ALONE, "the envelope is missing"),
+        (True, _WITHOUT_RECIPIENT, "the recipients are missing"),
     ):
-        found: list[int] = [row[0] for row in database.execute(sql)]
+        found: list[int] = [row[0] for row in database.execute(sql)] if is_needed else []
         for mail_id in found:
             put_aside(database, mail_id, reason)
             isolated.add(mail_id)
@@ -115,26 +121,34 @@ def isolate_incomplete(database: apsw.Connection) -> tuple[int, ...]:
 def match_bodies(database: apsw.Connection, bodies: BodyDirectory) -> tuple[int, tuple[int, ...]]:
     """Remove body files nobody names, hold mails whose file is missing or has another size.
 
-    Returns (files removed, mails held). What is inside a file is checked when it is read.
+    Returns (files removed, mails held). What is inside a file is checked when it is read. In memory is one
+    directory of bodies at a time, of 256.
     """
-    named: dict[str, tuple[int, int]] = {
-        path: (mail_id, size_bytes)
-        for path, mail_id, size_bytes in database.execute(
-            "SELECT path, mail_id, body_size_bytes FROM content WHERE path IS NOT NULL"
-        )
-    }
     removed = 0
-    whole = set()
-    for path, size_bytes in bodies.stored():
-        if path not in named:
-            bodies.remove([path])
-            removed += 1
-        elif named[path][1] == size_bytes:
-            whole.add(path)
-    held = tuple(mail_id for path, (mail_id, _) in named.items() if path not in whole)
+    held: list[int] = []
+    unnamed = bodies.places()
+    rows: Iterator[tuple[str, int, int]] = database.cursor().execute(_BODIES)
+    for place, of_place in groupby(rows, key=lambda row: row[0].partition("/")[0]):
+        # A row may say anything: only what is a directory of bodies is looked into, and tidied.
+        stored = bodies.stored(place) if place in unnamed else {}
+        unnamed.discard(place)
+        named = set()
+        for path, mail_id, size_bytes in of_place:
+            named.add(path)
+            if stored.get(path) != size_bytes:
+                held.append(mail_id)
+        removed += _remove(bodies, stored.keys() - named)
+    for place in unnamed:
+        removed += _remove(bodies, bodies.stored(place).keys())
     for mail_id in held:
         put_aside(database, mail_id, "the body file is missing or damaged")
-    return removed, held
+    return removed, tuple(held)
+
+
+def _remove(bodies: BodyDirectory, paths: Iterable[str]) -> int:
+    gone = list(paths)
+    bodies.remove(gone)
+    return len(gone)
 
 
 def _readable(

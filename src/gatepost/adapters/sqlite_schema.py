@@ -14,6 +14,10 @@ APPLICATION_ID: Final = 0x47615031  # "GaP1"
 PAGE_BYTES: Final = 4096
 BUSY_MS: Final = 200
 
+# The states that mail is seldom in (sqlite_rows.STATE_CODES): unreachable, poison, quarantined, dead. Waiting mail and
+# mail of a suspended next hop, of which there may be a million, costs nothing.
+HELD: Final = "state > 3 AND state < 8"
+
 # Each entry brings the store one version up, in one transaction: never change one that was released.
 # State numbers are in sqlite_rows.STATE_CODES; below 3 is what waits for an attempt.
 # A record's number is its kind and its time (sqlite_rows.record_number), so time needs no index.
@@ -67,6 +71,8 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
     ),
     # The last value of mail.rest is the priority: no table changes, but an older gatepost could not read it.
     (),
+    # What every start and every hour asks for (mail without a way out, dead letters), beside a queue of any length.
+    (f"CREATE INDEX recipient_held ON recipient (state, mail_id) WHERE {HELD}",),
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from gatepost.config.agent_table import AgentTable, FilterTable
+from gatepost.config.schema import setting
 from gatepost.facts.dkim import DkimResults, DkimSignature
+from gatepost.facts.dkim_replays import HALF_LIFE_S, KEPT_S, SPACE, DkimReplays
 from gatepost.model.known import Known, MailView
 from gatepost.model.site import Site
-from gatepost.model.verdict import Action, Finding, Stage, Verdict
+from gatepost.model.verdict import Action, Finding, Stage, Tally, Verdict
 
 WEAK_BITS = 2048
 
@@ -30,8 +33,22 @@ TOO_MANY = Finding(
 )
 
 
+REPLAYED = Finding(
+    name="dkim-replayed",
+    means="The same good signature reached more recipients in a day than replay-recipients: one mail sent again and "
+    "again.",
+    points=2.0,
+)
+
+
 class Settings(FilterTable):
     """[agents.dkim]"""
+
+    replay_recipients: int = setting(
+        "Recipients whom one signature may reach in a day before its mail is marked; 0: nobody counts",
+        default=0,
+        low=0,
+    )
 
 
 class Dkim:
@@ -42,14 +59,58 @@ class Dkim:
     needs: ClassVar[dict[Stage, tuple[type, ...]]] = {Stage.END_OF_DATA: (DkimResults,)}
     when_unknown: ClassVar[Action] = Action.PASS
     is_filter: ClassVar[bool] = True
-    findings: ClassVar[tuple[Finding, ...]] = (INVALID, UNSETTLED, PARTIAL, WEAK_KEY, TESTING, TOO_MANY)
+    findings: ClassVar[tuple[Finding, ...]] = (
+        INVALID,
+        UNSETTLED,
+        PARTIAL,
+        WEAK_KEY,
+        TESTING,
+        TOO_MANY,
+        REPLAYED,
+    )
 
-    def __init__(self, _settings: Settings, _site: Site) -> None:
+    def __init__(self, settings: Settings, _site: Site) -> None:
         self._silent = Verdict(agent=self.name)
+        self._replays = settings.replay_recipients
+        # What nobody wants to know is not found out, nor counted.
+        self.wants: dict[Stage, tuple[type, ...]] = (
+            {Stage.END_OF_DATA: (DkimReplays,)} if self._replays else {}
+        )
 
-    def examine(self, _mail: MailView, known: Known) -> Verdict:
+    def examine(self, mail: MailView, known: Known) -> Verdict:
         """Findings; nothing is refused for a signature (RFC 6376 §6.3)."""
-        results = known[DkimResults]
+        verdict = self._of_signatures(known[DkimResults])
+        replays = known.get(DkimReplays) if self._replays else None
+        return self._counted(mail, verdict, replays) if replays is not None and replays.uses else verdict
+
+    def _counted(self, mail: MailView, verdict: Verdict, replays: DkimReplays) -> Verdict:
+        """The same verdict with this mail counted, and marked when that is too much."""
+        reached = len(mail.envelope.recipients) if mail.envelope is not None else 0
+        effects = tuple(
+            Tally(
+                agent=self.name,
+                space=SPACE,
+                key=use.key,
+                amounts=(float(reached),),
+                fading=HALF_LIFE_S,
+                expires_at=mail.now + KEPT_S,
+            )
+            for use in replays.uses
+        )
+        most = max(replays.uses, key=lambda use: use.recipients)
+        if most.recipients + reached <= self._replays:
+            return replace(verdict, effects=effects)
+        said = f"the signature {most.key} reached {most.recipients + reached:.0f} recipients in a day"
+        return replace(
+            verdict,
+            effects=effects,
+            findings=(*verdict.findings, REPLAYED),
+            because=(*verdict.because, replays),
+            reason="; ".join(filter(None, (verdict.reason, said)))[:400],
+            unless=f"agents.dkim.replay-recipients ({self._replays}) were higher",
+        )
+
+    def _of_signatures(self, results: DkimResults) -> Verdict:
         if not results.signatures:
             return self._silent
         found = _findings_of(results)

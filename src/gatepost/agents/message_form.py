@@ -34,6 +34,11 @@ BARE_NEWLINES = Finding(
     name="bare-newlines", means="Lines ended in a bare LF (a tolerated client).", points=0.0
 )
 LONG_LINE = Finding(name="long-line", means="A line is longer than 998 octets.", points=0.0)
+TURNED_WRITING = Finding(
+    name="turned-writing",
+    means="From or Subject turns the direction of writing by force: what is shown is not what stands there.",
+    points=1.5,
+)
 
 
 class Settings(AgentTable):
@@ -65,6 +70,7 @@ class MessageForm:
         EIGHT_BIT_UNDECLARED,
         BARE_NEWLINES,
         LONG_LINE,
+        TURNED_WRITING,
     )
 
     def __init__(self, settings: Settings, site: Site) -> None:
@@ -112,6 +118,7 @@ def _findings_of(form: Form) -> tuple[Finding, ...]:
         (form.eight_bit_undeclared or form.eight_bit_head_undeclared, EIGHT_BIT_UNDECLARED),
         (form.bare_newlines, BARE_NEWLINES),
         (form.longest_line_bytes > LINE_FLAG_BYTES, LONG_LINE),
+        (bool(form.turned_fields), TURNED_WRITING),
     )
     return tuple(finding for seen, finding in observed if seen)
 

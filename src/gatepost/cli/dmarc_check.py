@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gatepost.cli.front import Face
+from gatepost.cli.front import EXIT_WORLD, Face
 from gatepost.cli.output import json_option, say, say_json
+from gatepost.cli.zone_option import asked, zone_option
 
 if TYPE_CHECKING:
     from gatepost.ports.resolver import Lookup
@@ -21,30 +22,38 @@ if TYPE_CHECKING:
 @click.option(
     "--dkim", "dkim_domains", metavar="DOMAIN", multiple=True, help="A domain that a signature proved."
 )
+@zone_option
 @json_option
 @click.pass_obj
-def dmarc(face: Face, author: str, spf_domain: str, dkim_domains: tuple[str, ...], as_json: bool) -> None:
-    """Whose DMARC record applies to a domain in From, and does what SPF and DKIM proved stand for it?"""
+def dmarc(
+    face: Face, /, author: str, spf_domain: str, dkim_domains: tuple[str, ...], zone: str, as_json: bool
+) -> None:
+    """Whose DMARC record applies to a domain in From, and does what SPF and DKIM proved stand for it?
+
+    Exit status 3 when the DNS did not say (temperror), else 0.
+    """
     from gatepost.standards.dmarc import Proven, evaluate
 
     domain = _domain(author)
     proven = Proven(
         spf_domain=_domain(spf_domain) if spf_domain else "", dkim_domains=tuple(map(_domain, dkim_domains))
     )
-    settings, asked = face.configuration.settings, list[tuple[str, str]]()
+    settings, questions = face.configuration.settings, list[tuple[str, str]]()
 
     async def ask(lookup: Lookup) -> Evaluation:
-        found = await evaluate([domain], proven, _Asked(lookup, asked), timeout_s=settings.dns.timeout_s)
+        found = await evaluate([domain], proven, _Asked(lookup, questions), timeout_s=settings.dns.timeout_s)
         return found[0]
 
-    evaluation: Evaluation = face.world.ask_dns(settings, ask)
+    evaluation: Evaluation = asked(face, zone, ask)
     if as_json:
-        say_json(_as_json(evaluation, asked))
-        return
-    for name, answer in asked:
-        say(f"? {name}: {answer}")
-    say()
-    _say(evaluation)
+        say_json(_as_json(evaluation, questions))
+    else:
+        for name, answer in questions:
+            say(f"? {name}: {answer}")
+        say()
+        _say(evaluation)
+    if evaluation.result == "temperror":
+        raise click.exceptions.Exit(EXIT_WORLD)
 
 
 @dataclass

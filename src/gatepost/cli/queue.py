@@ -149,21 +149,28 @@ def not_here(mail_id: int) -> NoReturn:
 @command.command()
 @selecting()
 @bulk
-def retry(face: Face, selection: Selection, manner: Manner) -> None:
+@click.option(
+    "--via", default="", metavar="NAME", help="By this send connector, whatever address spaces say."
+)
+def retry(face: Face, selection: Selection, manner: Manner, via: str) -> None:
     """Try mails now, whatever they wait for.
 
     Unreachable, poison and dead mail goes back to the queue, and the routing of today is
     used. --next-hop alone, or --all, also ends the rest of a next hop that could not be reached.
+    With --via mail leaves by another send connector: to another gateway, say, before this one is
+    switched off.
     """
+    if via and via not in face.configuration.settings.send_connectors:
+        raise click.BadParameter(f"there is no send connector {via!r}", param_hint="--via")
     hop = selection.only_next_hop
-    if hop is not None and not manner.dry_run and not selection.is_empty:
+    if not via and hop is not None and not manner.dry_run and not selection.is_empty:
         with face.world.links(face.configuration) as links:
             answer(tell_all(links, RetryHop(next_hop=hop, by=who())), as_json=manner.as_json)
         return
     change(
         face,
         selection,
-        lambda targets: RetryMail(targets=targets, by=who()),
+        lambda targets: RetryMail(targets=targets, via=via, by=who()),
         verb="retry",
         manner=manner,
     )

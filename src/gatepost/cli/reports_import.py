@@ -64,6 +64,7 @@ def _keep(
 ) -> None:
     """Raises WorldFault when the book cannot be written."""
     from gatepost.model.kept_report import Proof, ProvedBy
+    from gatepost.ports.report_book import Entry
     from gatepost.records.report_mails import find_reports
     from gatepost.records.report_reading import Arrived
     from gatepost.standards.report_files import UnreadableReport
@@ -74,10 +75,14 @@ def _keep(
     except UnreadableReport as error:
         problems[name] = str(error)
         return
-    for report in found.reports:
-        results[desk.book.keep(report).value] += 1
-    if found.unread:
-        problems[name] = "; ".join(found.unread)
+    entries = [desk.book.keep(report) for report in found.reports]
+    results.update(entry.value for entry in entries)
+    unread = [
+        *found.unread,
+        *("more than a quarter of reports.size" for e in entries if e is Entry.TOO_LARGE),
+    ]
+    if unread:
+        problems[name] = "; ".join(unread)
 
 
 def _files(place: Path) -> Iterator[Path]:

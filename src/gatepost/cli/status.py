@@ -10,6 +10,7 @@ from gatepost.cli.certificate_status import certificate_json, certificates_of, s
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table, span
 from gatepost.cli.provider_status import provider_lines
+from gatepost.cli.report_status import report_lines
 from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
 from gatepost.control.gateway import AskWorkers, Life, Workers
 from gatepost.control.mails import summary_of
@@ -53,7 +54,7 @@ def command(face: Face, as_json: bool) -> None:
         now = face.world.now()
         rows = [_row(w, now) for w in workers]
         say_table(_HEADS, rows, empty="")
-        for line in (*_troubles(workers), *_pressed(workers), *provider_lines(face)):
+        for line in (*_troubles(workers), *_pressed(workers), *provider_lines(face), *report_lines(face)):
             say(line)
         for life in missing:
             often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""

@@ -10,7 +10,9 @@ from gatepost.cli.dmarc_check import dmarc
 from gatepost.cli.front import EXIT_NO, EXIT_WORLD, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
 from gatepost.cli.test_mail import mail
+from gatepost.cli.zone_option import asked, zone_option
 from gatepost.config.networks import is_ip
+from gatepost.standards.dns_lists import is_domain_asked
 
 if TYPE_CHECKING:
     from gatepost.ports.resolver import Lookup
@@ -25,22 +27,30 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("address")
+@click.argument("address", required=False, default="")
+@click.option(
+    "--domain", default="", metavar="DOMAIN", help="Ask the domain list providers about a domain instead."
+)
 @click.option("--provider", default="", metavar="NAME", help="Ask this one only.")
 @json_option
 @click.pass_obj
-def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
+def blocklist(face: Face, address: str, domain: str, provider: str, as_json: bool) -> None:
     """Ask all block and allow list providers about ADDRESS, now and past every rest.
 
     Exit status 0 when a provider lists it, 1 when none does, 3 when none answers.
     """
     settings = face.configuration.settings
-    if not is_ip(address):
-        raise click.UsageError(f"{address[:100]!r} is not an IP address")
-    names = (*settings.block_list_providers, *settings.allow_list_providers)
+    if bool(address) == bool(domain):
+        raise click.UsageError("give an address, or a domain with --domain")
+    if address and not is_ip(address):
+        raise click.UsageError(f"{address[:100]!r} is not an IP address; a domain is asked with --domain")
+    subject = address or _domain(domain)
+    names: tuple[str, ...] = (*settings.block_list_providers, *settings.allow_list_providers)
+    if domain:
+        names = tuple(settings.domain_list_providers)
     if provider and provider not in names:
         raise click.UsageError(f"there is no provider {provider!r}; there are: {', '.join(names) or 'none'}")
-    answers = face.world.ask_providers(settings, address, provider)
+    answers = face.world.ask_providers(settings, subject, provider)
     if as_json:
         say_json(
             [
@@ -48,6 +58,7 @@ def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
                     "provider": a.provider,
                     "kind": a.kind,
                     "zone": a.zone,
+                    "subject": a.subject,
                     "listed": a.is_listed,
                     "codes": list(a.judged.codes),
                     "ignored": [*a.judged.ignored, *a.judged.strange],
@@ -63,7 +74,7 @@ def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
         rows = [
             (
                 a.provider,
-                a.kind,
+                a.subject if domain else a.kind,
                 a.zone,
                 a.problem or ("listed" if a.is_listed else "not listed"),
                 " ".join(
@@ -75,13 +86,21 @@ def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
             for a in answers
         ]
         say_table(
-            ("PROVIDER", "KIND", "ZONE", "ANSWER", "CODES", "TOOK", "TEXT"),
+            ("PROVIDER", "DOMAIN" if domain else "KIND", "ZONE", "ANSWER", "CODES", "TOOK", "TEXT"),
             rows,
             empty="there is no provider",
         )
     if not any(a.is_listed for a in answers):
         silent = bool(answers) and all(a.problem for a in answers)
         raise click.exceptions.Exit(EXIT_WORLD if silent else EXIT_NO)
+
+
+def _domain(text: str) -> str:
+    """As A-labels. Raises click.BadParameter."""
+    domain = _parts(f"@{text.lstrip('@')}")[1]
+    if not is_domain_asked(domain):
+        raise click.BadParameter(f"{text[:255]!r} has no dot, or is an address: no list of domains knows it")
+    return domain
 
 
 command.add_command(dmarc)
@@ -92,26 +111,34 @@ command.add_command(mail)
 @click.argument("sender", metavar="DOMAIN|SENDER")
 @click.argument("ip", metavar="IP")
 @click.option("--helo", metavar="NAME", default="", help="The client's EHLO name, for macros.")
+@zone_option
 @json_option
 @click.pass_obj
-def spf(face: Face, sender: str, ip: str, helo: str, as_json: bool) -> None:
-    """May the address IP send mail for a domain, or for one sender of it? Shows every record and term."""
+def spf(face: Face, /, sender: str, ip: str, helo: str, zone: str, as_json: bool) -> None:
+    """May the address IP send mail for a domain, or for one sender of it? Shows every record and term.
+
+    Exit status 3 when the DNS did not say (temperror), else 0.
+    """
     local, domain = _parts(sender)
-    _check(face, _query(domain, local, ip, helo, face), as_json)
+    _check(face, _query(domain, local, ip, helo, face), zone, as_json)
 
 
 @command.command()
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 @click.argument("ip", metavar="IP")
 @click.option("--helo", metavar="NAME", default="", help="The client's EHLO name, for macros.")
+@zone_option
 @json_option
 @click.pass_obj
-def senderid(face: Face, sender: str, ip: str, helo: str, as_json: bool) -> None:
-    """May the address IP send mail for a purported responsible domain? Sender ID's records (spf2.0/pra), else SPF's."""
+def senderid(face: Face, /, sender: str, ip: str, helo: str, zone: str, as_json: bool) -> None:
+    """May the address IP send mail for a purported responsible domain? Sender ID's records (spf2.0/pra), else SPF's.
+
+    Exit status 3 when the DNS did not say (temperror), else 0.
+    """
     from gatepost.standards.spf_record import Identity
 
     local, domain = _parts(sender)
-    _check(face, _query(domain, local, ip, helo, face, identity=Identity.PRA), as_json)
+    _check(face, _query(domain, local, ip, helo, face, identity=Identity.PRA), zone, as_json)
 
 
 def _parts(sender: str) -> tuple[str, str]:
@@ -151,8 +178,9 @@ def _query(domain: str, local: str, ip: str, helo: str, face: Face, **more: Any)
     )
 
 
-def _check(face: Face, query: Query, as_json: bool) -> Answer:
+def _check(face: Face, query: Query, zone: str, as_json: bool) -> None:
     from gatepost.standards.spf import Limits, check_host
+    from gatepost.standards.spf_record import Result
 
     settings, steps = face.configuration.settings, list[Any]()
     limits = Limits(
@@ -162,13 +190,14 @@ def _check(face: Face, query: Query, as_json: bool) -> Answer:
     async def ask(lookup: Lookup) -> Answer:
         return await check_host(query, lookup, face.world.monotonic, limits, steps)
 
-    answer: Answer = face.world.ask_dns(settings, ask)
+    answer: Answer = asked(face, zone, ask)
     if as_json:
         say_json(_as_json(answer, query, steps))
     else:
         _say_steps(steps)
         _say_answer(answer, query)
-    return answer
+    if answer.result is Result.TEMPERROR:
+        raise click.exceptions.Exit(EXIT_WORLD)
 
 
 def _say_steps(steps: list[Step]) -> None:

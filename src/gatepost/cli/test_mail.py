@@ -10,6 +10,7 @@ import click
 
 from gatepost.cli.front import DEFAULT_CONFIGURATION, EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
+from gatepost.cli.zone_option import zone_option
 
 if TYPE_CHECKING:
     from gatepost.control.played import Played
@@ -78,9 +79,7 @@ def _hop(_ctx: click.Context, _param: click.Parameter, value: str) -> dict[str, 
     "--forwarder-from", metavar="ADDRESS", help="The MAIL FROM it uses; without it the one that came."
 )
 @click.option("--forwarder-seals", metavar="DOMAIN[:SELECTOR]", default="", help="It adds an ARC set.")
-@click.option(
-    "--dns", "zone", metavar="FILE", help="Play offline: lines NAME TYPE DATA are all the DNS there is."
-)
+@zone_option
 @click.option(
     "--own-configuration/--first-configuration",
     "own",
@@ -155,11 +154,7 @@ def _flags(wishes: dict[str, Any]) -> dict[str, Any]:
     if (hop := _forwarder(wishes)) is not None:
         flags["hops"] = [hop]
     if wishes["zone"]:
-        try:
-            flags["dns"] = {"records": Path(wishes["zone"]).read_text(encoding="utf-8")}
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-            raise click.BadParameter(f"{wishes['zone']}: {reason}", param_hint="--dns") from None
+        flags["dns"] = {"records": wishes["zone"]}
     return flags
 
 

@@ -178,6 +178,8 @@ class ControlWorld:
     """The sources of recipients."""
     ask_dns: Callable[[Settings, Callable[[Lookup], Coroutine[Any, Any, Any]]], Any]
     """What a coroutine finds out from the configured name servers. Raises WorldFault as it does."""
+    ask_zone: Callable[[str, Callable[[Lookup], Coroutine[Any, Any, Any]]], Any]
+    """As ask_dns, of a DNS that is a text: lines NAME TYPE DATA. Raises ValueError for a line that is none."""
     monotonic: Callable[[], float]
     """Seconds of a clock that does not jump."""
     dkim_keys: Callable[[Settings], Sequence[tuple[str, SigningKey]]]

@@ -21,6 +21,12 @@ def check_return_paths(settings: Settings) -> Iterator[Complaint]:
     yield from _key_file("srs", settings.srs.key_file)
     yield from _key_file("batv", settings.batv.key_file)
     srs = settings.srs
+    for name, connector in settings.send_connectors.items():
+        if connector.srs == "always" and not srs.key_file:
+            yield Complaint(
+                at=("send-connectors", name, "srs"),
+                message="always, and [srs] has no key-file: nothing is rewritten",
+            )
     if srs.key_file and not srs.domain:
         yield Complaint(
             at=("srs", "domain"), message="is missing: rewritten return paths need a domain of ours"

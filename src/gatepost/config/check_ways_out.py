@@ -44,6 +44,7 @@ def check_ways_out(settings: Settings) -> Iterator[Complaint]:
         if way.enabled:
             yield from _to_ourselves(at, way, settings)
     yield from _uncarried(settings)
+    yield from _nowhere_to_relay(settings)
 
 
 def carries(way: SendConnector, domain: str, *, accepted: bool) -> bool:
@@ -249,3 +250,24 @@ def _uncarried(settings: Settings) -> Iterator[Complaint]:
                 message="no enabled send connector carries it: its mail would be accepted and stay unreachable",
                 is_warning=True,
             )
+
+
+def _nowhere_to_relay(settings: Settings) -> Iterator[Complaint]:
+    """Clients may send to the world, and nothing leads there: their mail would be taken and stay unreachable."""
+    ways = [way for way in settings.send_connectors.values() if way.enabled]
+    if any(text.partition(";")[0].strip() == "*" for way in ways for text in way.address_spaces):
+        return
+    for name, door in settings.receive_connectors.items():
+        own_way = settings.send_connectors.get(door.send_connector)
+        if not door.enabled or (own_way is not None and own_way.enabled):
+            continue
+        ranges = [f"ranges.{who}.rights" for who, one in door.ranges.items() if "relay" in one.rights]
+        accounts = ["authenticated-rights"] if door.auth and "relay" in door.authenticated_rights else []
+        for rights in (*accounts, *ranges):
+            yield Complaint(
+                at=("receive-connectors", name, *rights.split(".")),
+                message='lets clients send to the world, and no enabled send connector has the address space "*": '
+                "their mail for other domains would stay unreachable",
+                is_warning=True,
+            )
+            return

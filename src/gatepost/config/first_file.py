@@ -126,8 +126,8 @@ def _parts(answers: FirstAnswers) -> Iterator[list[str]]:
         ]
     else:
         yield [
-            "# No machine of ours may send through this gateway, so there is no way out to the world. With",
-            "# [receive-connectors.internet.ranges.ours] there would be one:",
+            "# No machine of ours may send through this gateway, so there is no way out to the world, and notices to",
+            "# senders out there become dead letters. Accounts, machines in a range, and notices would need one:",
             "#[send-connectors.world]",
             '#address-spaces = ["*"]',
         ]
@@ -169,10 +169,8 @@ def _door(answers: FirstAnswers) -> list[str]:
         "",
         "# People with accounts (`gatepost user add`) would send through a door of their own:",
         "#[receive-connectors.submission]",
-        '#listen = ["0.0.0.0:587", "[::]:587"]',
-        '#tls = "required"',
-        "#auth = true",
-        "#anonymous-rights = []",
+        '#profile = "submission"              # port 587, TLS and AUTH demanded; the way out below is needed, too',
+        '#certificate-file = "/etc/gatepost/tls.pem"',
     ]
 
 

@@ -29,12 +29,12 @@ class Reports(Table):
     names: bool = setting("Look up the names of addresses that reports tell of (PTR)", default=True)
     document_limit_bytes: Size = setting(
         "Largest report, unpacked; a larger one is not read",
-        default=size(20, "MiB"),
+        default=size(10, "MiB"),
         low=64 << 10,
         high=50 << 20,
     )
     reading_limit_s: Duration = setting(
-        "How long the reading of one mail may take, in a thread beside the mail flow",
+        "How much of the processor's time the reading of one mail may take, in a thread beside the mail flow",
         default=30.0,
         low=1,
         high=300,

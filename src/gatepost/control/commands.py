@@ -37,9 +37,13 @@ class Command(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class RetryMail(Command, frozen=True, tag="retry-mail"):
-    """Try these mails now, whatever they wait for; unreachable, poison and dead mail goes back to the queue."""
+    """Try these mails now, whatever they wait for; unreachable, poison and dead mail goes back to the queue.
+
+    via: the send connector they leave by, whatever address spaces say; "": as routing chooses.
+    """
 
     targets: Targets
+    via: Text = ""
 
 
 class RetryHop(Command, frozen=True, tag="retry-hop"):

@@ -144,7 +144,8 @@ class WorkerCommands:
     """Obeys commands for one worker's store.
 
     deliveries: None when the gateway is down and the command line has opened the store itself.
-    route: a recipient's next-hop key as the configuration in force has it.
+    route: a recipient's next-hop key as the configuration in force has it, or by the send connector of that name;
+        raises WorldFault when there is none.
     notice_about: composes what `queue remove --ndr` sends.
     queue: how long released and resubmitted mail is tried; None: the defaults.
     """
@@ -155,7 +156,7 @@ class WorkerCommands:
         *,
         face: WorkerFace,
         clock: Clock,
-        route: Callable[[QueuedMail, QueuedRecipient], str],
+        route: Callable[[QueuedMail, QueuedRecipient, str], str],
         notice_about: ComposeNotice,
         deliveries: Deliveries | None,
         queue: Queue | None = None,
@@ -308,9 +309,10 @@ class WorkerCommands:
                 work.add(mail, who, freed)
             case ResumeMail() | RetryMail():
                 given_up = [r for r in who if r.state in _GIVEN_UP]
-                self._free(work, mail, who, renewed=bool(given_up))
-                if given_up:
-                    record = tracking.resubmitted(mail, given_up, at=now, by=by)
+                via = command.via if isinstance(command, RetryMail) else ""
+                self._free(work, mail, who, renewed=bool(given_up), via=via)
+                if given_up or via:
+                    record = tracking.resubmitted(mail, who if via else given_up, at=now, by=by)
                     work.changes.append(KeepRecords(records=(record,)))
 
     def _notify(self, work: _Work, mail: QueuedMail, who: Sequence[QueuedRecipient]) -> None:
@@ -331,11 +333,12 @@ class WorkerCommands:
         *,
         renewed: bool = False,
         keep_route: bool = False,
+        via: str = "",
     ) -> None:
-        """Back to the queue and due now, by the routing of today. renewed: its life begins anew."""
+        """Back to the queue and due now, by the routing of today or via a connector. renewed: its life begins anew."""
         life_s = self._queue.notice_expiry_s if mail.is_notice else self._queue.expiry_s
         expires_at = max(mail.expires_at, self._clock.now() + life_s) if renewed else None
-        self._settle(work, mail, who, MailState.READY, expires_at=expires_at, reroute=not keep_route)
+        self._settle(work, mail, who, MailState.READY, expires_at=expires_at, reroute=not keep_route, via=via)
 
     def _settle(
         self,
@@ -346,6 +349,7 @@ class WorkerCommands:
         *,
         expires_at: float | None = None,
         reroute: bool = False,
+        via: str = "",
     ) -> None:
         now = self._clock.now()
         settlements = tuple(
@@ -355,7 +359,7 @@ class WorkerCommands:
                 due_at=now if state is MailState.READY else r.due_at,
                 attempts=r.attempts,
                 last_reply=r.last_reply,
-                next_hop=self._route(mail, r) if reroute else None,
+                next_hop=self._route(mail, r, via) if reroute else None,
             )
             for r in who
         )

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from gatepost.config.report_settings import Reports
 from gatepost.delivery.load import Load
-from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.outcome import Attempt, Fate, Outcome, all_alike
 from gatepost.delivery.report_proof import proof_of
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
@@ -30,8 +30,19 @@ from gatepost.standards.report_files import MAIL_LIMIT_BYTES, NoReport, Pause, U
 TRIES: Final = 3
 """Attempts to keep a report before its mail goes on without."""
 _KEPT: Final = "250 2.0.0 Kept as a report"
-_ADMITTED_S: Final = 0.25
+REST_FACTOR: Final = 3.0
+"""Reading rests so many times as long as it works: strangers get a quarter of a processor in each worker at most."""
+_REST_LIMIT_S: Final = 1.0
 """The longest rest in one pause."""
+
+
+_TOLD: Final = {
+    Entry.KEPT: ("kept", "info", "report-kept"),
+    Entry.REPLACED: ("kept", "info", "report-kept"),
+    Entry.DUPLICATE: ("duplicate", "info", "report-duplicate"),
+    Entry.TOO_LARGE: ("unreadable", "warning", "report-too-large"),
+}
+"""Result in the metric, level and event of the log line."""
 
 
 class Dossiers(Protocol):
@@ -43,14 +54,17 @@ class Dossiers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """The ports. own_domain: whether a domain is ours. in_thread: one that a stop does not wait for; sleep: in it."""
+    """The ports. own_domain: whether a domain is ours.
+
+    in_thread: runs in a thread that a stop does not wait for. thread_time: seconds it has worked; sleep: in it.
+    """
 
     book: ReportBook
     dossiers: Dossiers
     bodies: BodyFiles
     body_path: Callable[[SpooledBody], str]
     own_domain: Callable[[str], bool]
-    monotonic: Callable[[], float]
+    thread_time: Callable[[], float]
     sleep: Callable[[float], None]
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     counters: Counters
@@ -68,50 +82,57 @@ class ReportInbox:
         """Keep what it reports. The mail goes on unless it was consumed, or its report is to be kept later."""
         mail = parcel.mail
         try:
-            read = await self._read(mail, content)
+            found = await self._read(mail, content)
+            return await self._settle(parcel, found) if found.reports else _on()
         except WorldFault as fault:
             why = f"451 4.3.0 The stored mail cannot be read: {fault.reason}"
             return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, why))
-        if not read.reports:
-            return _on()
-        try:
-            entries: list[Entry] = await self._around.in_thread(partial(self._keep, read.reports))
-        except WorldFault as fault:
-            self._count("failed", read.reports[0].kind.value)
-            self._log("error", "report-not-kept", mail, why=fault.reason)
-            tried = max(recipient.attempts for recipient in parcel.recipients)
-            if self._settings.afterwards == "consume" and tried + 1 < TRIES:
-                why = f"451 4.3.0 The report cannot be kept: {fault.reason}"
-                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, why))
-            return _on()
-        for report, entry in zip(read.reports, entries, strict=True):
-            self._tell(mail, report, entry)
-        if read.unread or self._settings.afterwards == "deliver":
-            return _on()
-        return Attempt(outcomes=all_alike(parcel.recipients, Fate.DELIVERED, _KEPT), host="reports")
-
-    async def _read(self, mail: QueuedMail, content: Content) -> ReportsFound:
-        try:
-            data = await self._whole(content)
-            proof = proof_of(mail, self._around.dossiers.dossier(mail.mail_id))
-            read: ReportsFound = await self._around.in_thread(partial(self._found_in, mail, proof, data))
-        except UnreadableReport as why:
-            self._count("unreadable")
-            level, event = (
-                ("info", "report-none") if isinstance(why, NoReport) else ("warning", "report-unreadable")
-            )
-            self._log(level, event, mail, why=str(why))
-            return ReportsFound(())
-        except WorldFault:
-            raise
         except Exception as bug:  # noqa: BLE001  # the edge of a stranger's document: its mail goes on, whatever it is
             self._around.counters.add("bugs", 1, place="reports")
             self._log("error", "bug", mail, place="reports", error=repr(bug)[:500])
+            return _on()
+
+    async def _read(self, mail: QueuedMail, content: Content) -> ReportsFound:
+        """No reports: why is in the log. Raises WorldFault when the stored mail cannot be read."""
+        try:
+            data = await self._whole(content)
+            proof = proof_of(mail, self._around.dossiers.dossier(mail.mail_id))
+            found: ReportsFound = await self._around.in_thread(partial(self._found_in, mail, proof, data))
+        except NoReport as why:
+            self._unread(mail, str(why), level="info", event="report-none")
             return ReportsFound(())
-        for reason in read.unread:
-            self._count("unreadable")
-            self._log("warning", "report-unreadable", mail, why=reason)
-        return read
+        except UnreadableReport as why:
+            self._unread(mail, str(why))
+            return ReportsFound(())
+        for reason in found.unread:
+            self._unread(mail, reason)
+        return found
+
+    def _unread(
+        self, mail: QueuedMail, why: str, *, level: str = "warning", event: str = "report-unreadable"
+    ) -> None:
+        self._count("unreadable")
+        self._log(level, event, mail, why=why)
+
+    async def _settle(self, parcel: Parcel, found: ReportsFound) -> Attempt:
+        """Keep them; what becomes of the mail."""
+        mail, consumes = parcel.mail, self._settings.afterwards == "consume"
+        try:
+            entries: list[Entry] = await self._around.in_thread(partial(self._keep, found.reports))
+        except WorldFault as fault:
+            self._count("failed", found.reports[0].kind.value)
+            self._log("error", "report-not-kept", mail, why=fault.reason)
+            tried = max(recipient.attempts for recipient in parcel.recipients)
+            if consumes and tried + 1 < TRIES:
+                why = f"451 4.3.0 The report cannot be kept: {fault.reason}"
+                return Attempt(outcomes=all_alike(parcel.recipients, Fate.DEFERRED, why))
+            return _on()
+        for report, entry in zip(found.reports, entries, strict=True):
+            self._tell(mail, report, entry)
+        if found.unread or Entry.TOO_LARGE in entries or not consumes:
+            return _on()
+        ended = (Outcome(one, Fate.DELIVERED, _KEPT, we_report=True) for one in parcel.recipients)
+        return Attempt(outcomes=tuple(ended), host="reports")
 
     async def _whole(self, content: Content) -> bytes:
         if content.size_bytes > MAIL_LIMIT_BYTES:
@@ -124,7 +145,7 @@ class ReportInbox:
     def _found_in(self, mail: QueuedMail, proof: Proof, data: bytes) -> ReportsFound:
         """In a thread. Raises UnreadableReport when there is none."""
         pause = pause_within(
-            self._settings.reading_limit_s, monotonic=self._around.monotonic, sleep=self._around.sleep
+            self._settings.reading_limit_s, thread_time=self._around.thread_time, sleep=self._around.sleep
         )
         arrived = Arrived(
             received_at=mail.received_at,
@@ -140,10 +161,11 @@ class ReportInbox:
 
     def _tell(self, mail: QueuedMail, report: KeptReport, entry: Entry) -> None:
         kind = report.kind.value
-        self._count("duplicate" if entry is Entry.DUPLICATE else "kept", kind)
+        result, level, event = _TOLD[entry]
+        self._count(result, kind)
         self._log(
-            "info",
-            "report-duplicate" if entry is Entry.DUPLICATE else "report-kept",
+            level,
+            event,
             mail,
             kind=kind,
             organization=report.organization,
@@ -164,23 +186,21 @@ class ReportInbox:
         )
 
 
-def pause_within(limit_s: float, *, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> Pause:
-    """Rests as long as it worked, so that the mail flow has the processor; raises UnreadableReport after limit_s."""
-    return partial(_pause, [monotonic()], monotonic() + limit_s, limit_s, monotonic, sleep)
+def pause_within(
+    limit_s: float, *, thread_time: Callable[[], float], sleep: Callable[[float], None]
+) -> Pause:
+    """Leaves the processor to others for longer than it worked; raises UnreadableReport after limit_s of work."""
+    began = rested_at = thread_time()
 
+    def pause() -> None:
+        nonlocal rested_at
+        now = thread_time()
+        if now - began > limit_s:
+            raise UnreadableReport(f"reading it takes longer than {limit_s:g} s")
+        sleep(min(REST_FACTOR * (now - rested_at), _REST_LIMIT_S))
+        rested_at = now
 
-def _pause(
-    rested_at: list[float],
-    until: float,
-    limit_s: float,
-    monotonic: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> None:
-    now = monotonic()
-    if now > until:
-        raise UnreadableReport(f"reading it takes longer than {limit_s:g} s")
-    sleep(min(now - rested_at[0], _ADMITTED_S))
-    rested_at[0] = monotonic()
+    return pause
 
 
 def _on() -> Attempt:

@@ -8,6 +8,7 @@ import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import Defect, HeaderIndex
+from gatepost.message.words import turns_writing
 from gatepost.model.envelope import BodyType
 from gatepost.model.known import MailView, Scope
 from gatepost.model.verdict import Stage
@@ -31,6 +32,10 @@ ONCE_ONLY: Final = (
 """RFC 5322 §3.6 and RFC 2045: two of these, and one reader takes the first, another the last."""
 
 
+READ_BY_PEOPLE: Final = (b"from", b"subject")
+FIELDS_READ: Final = 5
+
+
 class MessageForm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one pass over the header section and the framing learned of the bytes."""
 
@@ -50,6 +55,8 @@ class MessageForm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Octets above 127 in the header section without SMTPUTF8 (RFC 6532)."""
     bare_newlines: bool = False
     longest_line_bytes: int = 0
+    turned_fields: tuple[str, ...] = ()
+    """Those of READ_BY_PEOPLE that turn the direction of writing by force."""
 
 
 def read_message_form(mail: MailView, fields_limit: int) -> MessageForm:
@@ -73,6 +80,11 @@ def read_message_form(mail: MailView, fields_limit: int) -> MessageForm:
         eight_bit_head_undeclared=not smtputf8 and not head.isascii(),
         bare_newlines=form.bare_newlines,
         longest_line_bytes=form.longest_line_bytes,
+        turned_fields=tuple(
+            name.decode("ascii")
+            for name in READ_BY_PEOPLE
+            if any(map(turns_writing, index.all(name)[:FIELDS_READ]))
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from gatepost.facts.spf import MAIL_FROM, SpfResult, is_open
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView, Unknown
 from gatepost.model.proof import NOT_PROVEN, ProvenBy, ReturnPathProof
+from gatepost.model.session import Rights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +40,10 @@ class Proofs:
         domain = mail.sender.domain
         if not domain:
             return NOT_PROVEN  # nobody could be told anyway
+        if Rights.RELAY in mail.session.rights:
+            return ReturnPathProof(by=ProvenBy.CLIENT, detail="it may relay")
         if self.networks and mail.session.origin_ip in self.networks:
-            return ReturnPathProof(by=ProvenBy.NETWORK, detail=mail.session.origin_ip)
+            return ReturnPathProof(by=ProvenBy.CLIENT, detail=mail.session.origin_ip)
         spf = dkim = unknown_spf = unknown_dkim = None
         for fact in facts:
             if isinstance(fact, SpfResult):

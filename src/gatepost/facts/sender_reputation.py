@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
+from msgspec import structs
+
 from gatepost.config.guard_settings import SenderReputation
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.reverse_dns import find_reverse_dns
@@ -70,9 +72,7 @@ class ReputationBook:
         origin = origin_of(address)
         until = now + HALF_LIVES_KEPT * self._half_life_s
         for key in (origin.source, origin.network):
-            self._shared.add(
-                SPACE, key, tuple(evidence), half_life_s=self._half_life_s, now=now, expires_at=until
-            )
+            self._shared.add(SPACE, key, tuple(evidence), fading=self._half_life_s, now=now, expires_at=until)
         if helo:
             marks = [0.0] * HELO_BUCKETS
             marks[zlib.crc32(helo.lower().encode("utf-8", "replace")) % HELO_BUCKETS] = 1.0
@@ -80,7 +80,7 @@ class ReputationBook:
                 NAMES_SPACE,
                 origin.source,
                 tuple(marks),
-                half_life_s=self._half_life_s,
+                fading=self._half_life_s,
                 now=now,
                 expires_at=until,
             )
@@ -101,11 +101,11 @@ class ReputationBook:
         return self._standing(key, self._evidence(key, now), now)
 
     def _evidence(self, key: str, now: float) -> Evidence:
-        counts = self._shared.counts(SPACE, key, half_life_s=self._half_life_s, now=now)
+        counts = self._shared.counts(SPACE, key, fading=self._half_life_s, now=now)
         return _NOTHING if counts is None or len(counts) != len(_NOTHING) else Evidence(*counts)
 
     def _standing(self, key: str, evidence: Evidence, now: float) -> Standing:
-        marks = self._shared.counts(NAMES_SPACE, key, half_life_s=self._half_life_s, now=now) or ()
+        marks = self._shared.counts(NAMES_SPACE, key, fading=self._half_life_s, now=now) or ()
         names = names_in(marks)
         weighed = weigh(evidence, names, minimum=self._minimum)
         return Standing(key=key, evidence=evidence, helo_names=names, weighed=weighed)
@@ -157,4 +157,4 @@ def gatherer(sources: Sources) -> Gathering:
 
 def _behind(session: Session) -> Session:
     """As if the client behind our relays had connected."""
-    return replace(session, client_ip=session.origin_ip, client_name=None)
+    return structs.replace(session, client_ip=session.origin_ip, client_name=None)

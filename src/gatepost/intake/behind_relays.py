@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
+
+from msgspec.structs import replace
 
 from gatepost.message.headers import HeaderIndex
 from gatepost.message.origin import origin_behind

@@ -15,6 +15,7 @@ from gatepost.config.limit_settings import Limits
 from gatepost.intake.conversation import Conversation
 from gatepost.intake.limit_hit import LimitHit
 from gatepost.intake.rates import Counted
+from gatepost.intake.replies import EARLY, STOPPING, TIMED_OUT, TOO_LONG, TOO_SLOW
 from gatepost.intake.reply_to_come import Answer, ReplyToCome
 from gatepost.intake.transcript import command_text
 from gatepost.model.fault import WorldFault, reply_for
@@ -33,18 +34,13 @@ TRACE_LIMIT_CHARACTERS: Final = 1000
 _CLOSING_LINGER_S: Final = 5.0
 _OTHER_OFFER: Final = (235, 220)
 """After AUTH and XCLIENT the client may do other things."""
+_NEED_DATA: Final = Pause.NEED_DATA
 _CONTENT_FOLLOWS: Final = 354
 # What is waited for: the setting's name.
 _COMMAND: Final = "command-timeout"
 _DATA: Final = "data-timeout"
 _HANDSHAKE: Final = "handshake-timeout"
 _LINGER: Final = "linger"
-
-_TIMED_OUT: Final = Reply(421, "4.4.2", "Timeout, closing transmission channel")
-_TOO_SLOW: Final = Reply(421, "4.4.2", "Data comes too slowly, closing transmission channel")
-_TOO_LONG: Final = Reply(421, "4.7.0", "Session lasts too long, closing transmission channel")
-_STOPPING: Final = Reply(421, "4.3.2", "System is shutting down, closing transmission channel")
-_EARLY: Final = Reply(554, "5.5.1", "Protocol error: you spoke before the greeting")
 
 
 class House(Protocol):
@@ -106,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._greeting: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Future[object] | ReplyToCome | None = None
-        self._out = bytearray()
+        self._out: list[bytes] = []
         self._started = self._loop.time()
         self._deadline = self._started + limits.command_timeout_s
         self._deadline_of = _COMMAND
@@ -201,7 +197,7 @@ class Connection(asyncio.Protocol):
         """Finish what is in hand, then say 421 and close (threats O25)."""
         self._stopping = True
         if self._waiting is None and not self._engine.in_content and self._transport is not None:
-            self._say_and_close(_STOPPING)
+            self._say_and_close(STOPPING)
 
     def abort(self) -> None:
         """Close now."""
@@ -272,7 +268,7 @@ class Connection(asyncio.Protocol):
             return
         self._greeted = True
         if self._engine.spoke_early:
-            self._say_greeting(_EARLY)
+            self._say_greeting(EARLY)
             return
         answer = self._conversation.greet()
         if isinstance(answer, Reply):
@@ -282,10 +278,10 @@ class Connection(asyncio.Protocol):
 
     def _say_greeting(self, reply: object) -> None:
         assert isinstance(reply, Reply)
-        if self._engine.spoke_early and (reply.is_positive or reply is _EARLY):
-            self._conversation.spoke_early(_EARLY)
-            reply = _EARLY
-        self._out += self._engine.greet(reply)
+        if self._engine.spoke_early and (reply.is_positive or reply is EARLY):
+            self._conversation.spoke_early(EARLY)
+            reply = EARLY
+        self._out.append(self._engine.greet(reply))
         if not reply.is_positive:
             self._flush()
             self._close()
@@ -318,7 +314,10 @@ class Connection(asyncio.Protocol):
                     self._wait_for(slow, None)
                 continue
             if type(event) is Pause:
-                self._pause(event)
+                if event is _NEED_DATA and not (self._eof or self._stopping):
+                    self._flush()
+                else:
+                    self._pause(event)
                 return
             if self._transcript is not None:
                 self._transcript.asked(command_text(event))
@@ -345,7 +344,7 @@ class Connection(asyncio.Protocol):
         if pause is Pause.CLOSED or self._eof:
             self._close()
         elif self._stopping and not self._engine.in_content:
-            self._say_and_close(_STOPPING)
+            self._say_and_close(STOPPING)
 
     def _come(self, answer: Answer) -> None:
         """The reply of which we knew that it would come, without a task."""
@@ -364,7 +363,7 @@ class Connection(asyncio.Protocol):
     def _say(self, reply: object) -> None:
         assert isinstance(reply, Reply)
         engine = self._engine
-        self._out += engine.send(reply)
+        self._out.append(engine.send(reply))
         if reply.code == _CONTENT_FOLLOWS and engine.in_content:
             self._content_since, self._content_bytes = self._loop.time(), 0
             self._expect(_DATA)
@@ -419,7 +418,7 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         if not self._out or self._transport is None:
             return
-        data = bytes(self._out)
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
         if self._transcript is not None:
             self._transcript.replied(data)
@@ -433,7 +432,7 @@ class Connection(asyncio.Protocol):
 
     def _say_and_close(self, reply: Reply) -> None:
         if self._pump is None or self._pump.established:
-            self._out += reply.encode()
+            self._out.append(reply.encode())
             self._flush()
         self._close()
 
@@ -485,16 +484,16 @@ class Connection(asyncio.Protocol):
         if now >= self._deadline:
             patience_s = self._patience_with(self._deadline_of)
             return LimitHit(
-                self._deadline_of, patience_s, round(now - self._deadline + patience_s, 1), _TIMED_OUT
+                self._deadline_of, patience_s, round(now - self._deadline + patience_s, 1), TIMED_OUT
             )
         lasted_s = now - self._started
         if lasted_s >= limits.session_timeout_s:
-            return LimitHit("session-timeout", limits.session_timeout_s, round(lasted_s, 1), _TOO_LONG)
+            return LimitHit("session-timeout", limits.session_timeout_s, round(lasted_s, 1), TOO_LONG)
         elapsed_s = now - self._content_since
         if not self._engine.in_content or elapsed_s <= RATE_GRACE_S:
             return None
         if self._content_bytes >= elapsed_s * limits.data_rate_bytes:
             return None
         return LimitHit(
-            "data-rate", limits.data_rate_bytes, round(self._content_bytes / elapsed_s, 1), _TOO_SLOW
+            "data-rate", limits.data_rate_bytes, round(self._content_bytes / elapsed_s, 1), TOO_SLOW
         )

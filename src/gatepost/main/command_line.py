@@ -47,6 +47,7 @@ def main() -> None:
             ask_providers=_ask_providers,
             directories=_directories,
             ask_dns=_ask_dns,
+            ask_zone=_ask_zone,
             monotonic=time.monotonic,
             dkim_keys=_dkim_keys,
             texts=_texts,
@@ -162,6 +163,12 @@ def _ask_dns(settings: Settings, asker: Callable[[Lookup], Coroutine[Any, Any, A
     from gatepost.main.questions import ask_dns
 
     return ask_dns(settings, asker)
+
+
+def _ask_zone(text: str, asker: Callable[[Lookup], Coroutine[Any, Any, Any]]) -> Any:
+    from gatepost.main.questions import ask_zone
+
+    return ask_zone(text, asker)
 
 
 def _dkim_keys(settings: Settings) -> Sequence[tuple[str, SigningKey]]:

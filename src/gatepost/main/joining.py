@@ -164,7 +164,7 @@ def _commands(ground: Ground, outgoing: Outgoing, incoming: Incoming) -> WorkerC
             certificates=incoming.certificates.shown,
         ),
         clock=clock,
-        route=lambda mail, recipient: router.next_hop_of(mail, recipient).key,
+        route=router.key_for,
         notice_about=outgoing.notices.about_removed(lasting.store.content),
         deliveries=outgoing.scheduler,
         queue=settings.queue,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from gatepost.adapters.dns import DnsResolver
 from gatepost.config.settings import Settings
+from gatepost.lab.zone import ZoneDns
 from gatepost.ports.resolver import Lookup
 
 T = TypeVar("T")
@@ -24,3 +25,8 @@ def ask_dns(settings: Settings, asker: Callable[[Lookup], Coroutine[Any, Any, T]
             resolver.close()
 
     return asyncio.run(run())
+
+
+def ask_zone(text: str, asker: Callable[[Lookup], Coroutine[Any, Any, T]]) -> T:
+    """As ask_dns, of the records in a text. Raises ValueError for a line that is no record."""
+    return asyncio.run(asker(ZoneDns(text)))

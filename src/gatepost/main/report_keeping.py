@@ -69,7 +69,7 @@ def report_inbox(settings: Settings, lasting: Lasting) -> ReportInbox | None:
             bodies=store,
             body_path=store.body_path,
             own_domain=own_domain(settings),
-            monotonic=lasting.system_clock.monotonic,
+            thread_time=time.thread_time,
             sleep=time.sleep,
             in_thread=_in_thread,
             counters=lasting.counters,

@@ -8,7 +8,7 @@ from gatepost.config.settings import Settings
 from gatepost.main.secrets import secret_in
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.fault import PeerFault, WorldFault
-from gatepost.ports.resolver import Lookup, RecordType
+from gatepost.ports.resolver import Resolver
 from gatepost.protocol.domain_entries import domain_entries
 from gatepost.routing.accepted import canonical_domain
 from gatepost.standards.return_paths import ReturnPaths
@@ -40,19 +40,17 @@ def return_paths_of(settings: Settings, accepted: AcceptedDomains) -> ReturnPath
     )
 
 
-def spf_asker(lookup: Lookup, timeout_s: float) -> Callable[[str], Awaitable[bool]]:
+def spf_asker(resolver: Resolver, timeout_s: float) -> Callable[[str], Awaitable[bool]]:
     """Whether a domain publishes an SPF record; a DNS that does not answer does not say no."""
 
     async def publishes_spf(domain: str) -> bool:
         try:
-            found = await lookup.look_up(domain, RecordType.TXT, timeout_s=timeout_s)
+            texts = await resolver.texts(domain, timeout_s=timeout_s)
         except PeerFault:
             return False
         except WorldFault:
             return True
-        return any(
-            isinstance(text, bytes) and text.lower().split(b" ")[0] == b"v=spf1" for text in found.records
-        )
+        return any(text.lower().split(b" ")[0] == b"v=spf1" for text in texts)
 
     return publishes_spf
 

@@ -153,7 +153,7 @@ def _store_link(
         store,
         face=face,
         clock=clock,
-        route=lambda mail, recipient: router.next_hop_of(mail, recipient).key,
+        route=router.key_for,
         notice_about=notices.about_removed(store.content),
         deliveries=None,
         queue=settings.queue,

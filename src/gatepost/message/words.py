@@ -25,6 +25,22 @@ _CHARSETS: Final = frozenset(
 )
 
 
+# U+202D and U+202E as octets, in quoted-printable, in base64 wherever they begin in a group of three; and the only
+# other charset we read that has them.
+_MAY_TURN: Final = re.compile(rb"\xe2\x80[\xad\xae]|=[eE]2=80=[aA][dDeE]|4oC[tu]|KAr|igK|=\?[gG][bB]18030")
+_TURNING: Final = frozenset("\u202d\u202e")
+VALUE_LIMIT_BYTES: Final = 8192
+
+
+def turns_writing(value: bytes) -> bool:
+    """Whether a field's value turns the direction of writing by force (LRO, RLO), so that "gnp.exe" reads "exe.png"."""
+    if _MAY_TURN.search(value) is None:
+        return False
+    line = unfolded(value[:VALUE_LIMIT_BYTES])
+    text = _decoded_words(line) if b"=?" in line else _raw_text(line)
+    return not _TURNING.isdisjoint(text)
+
+
 def text_of(value: bytes, limit_chars: int) -> str:
     """A field's value (folded or not) as one line of printable text of at most limit_chars characters.
 

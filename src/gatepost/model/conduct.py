@@ -178,7 +178,10 @@ def weigh(evidence: Evidence, helo_names: float, *, minimum: float) -> Weighed:
 def _shares(evidence: Evidence) -> list[Reason]:
     found = []
     for rule in _RULES:
-        part, whole = rule.part(evidence), rule.whole(evidence)
+        part = rule.part(evidence)
+        if part <= 0:
+            continue  # nearly every rule, for nearly every client
+        whole = rule.whole(evidence)
         share = part / whole if whole > 0 else 0.0
         reach = (share - rule.from_share) / (rule.full_share - rule.from_share)
         points = rule.most * max(0.0, min(1.0, reach))

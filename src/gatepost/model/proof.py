@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
+
+import msgspec
 
 
 class ProvenBy(Enum):
@@ -14,13 +15,12 @@ class ProvenBy(Enum):
     """Its domain lets the client send for it (RFC 7208)."""
     DKIM = "dkim"
     """A signature of its domain, or of one above it, passes (RFC 6376)."""
-    NETWORK = "network"
-    """The client is in notices.proven-networks."""
+    CLIENT = "client"
+    """We know the client: it may relay, or it is in notices.proven-networks."""
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnPathProof:
+class ReturnPathProof(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fact about mail of strangers. detail: what passed, or what did not and so proves nothing."""
 
     name: ClassVar[str] = "return-path-proof"

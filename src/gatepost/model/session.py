@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Flag, auto
 
+import msgspec
+
 from gatepost.model.certificate import PeerCertificate
 
 
@@ -65,9 +67,8 @@ class TlsInfo:
     """The certificates a next hop showed, in DER, its own first; only where they are judged by DANE."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """One SMTP connection at one moment. A new value after EHLO, STARTTLS and AUTH."""
+class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One SMTP connection at one moment. A new value (msgspec.structs.replace) after EHLO, STARTTLS and AUTH."""
 
     session_id: str
     """16 hex digits, unique on this machine, in every record of the session."""
@@ -96,7 +97,7 @@ class Session:
 
     def __post_init__(self) -> None:
         if not self.origin_ip:
-            object.__setattr__(self, "origin_ip", self.client_ip)
+            msgspec.structs.force_setattr(self, "origin_ip", self.client_ip)
 
     @property
     def protocol(self) -> str:

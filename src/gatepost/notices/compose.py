@@ -175,6 +175,8 @@ class _Writer:
         audience = who_hears(mail, [r for r, _, _ in outcomes], kind, head=content.head, rules=rules)
         if audience.silence is not None:
             return audience.silence
+        if not mail.authenticated and self._has_no_way(mail.sender):
+            return Silence.NO_WAY
         over_limit = self._house.over_limit(mail.sender, self._now)
         if over_limit is not None:
             return over_limit
@@ -198,6 +200,10 @@ class _Writer:
             head_limit_bytes=RETURNED_HEAD_LIMIT_BYTES,
         )
         return self._accept(mail, composed, SUBJECTS[reported[0].outcome], self._copy_to(reported, kind))
+
+    def _has_no_way(self, sender: Address) -> bool:
+        """A gateway that only takes mail in: notices to strangers would wait for ever."""
+        return self._house.router.next_hop_for(sender).first_state is MailState.UNREACHABLE
 
     def _own_texts(self, language: str, head: bytes) -> Mapping[str, str]:
         """The domain's language, else the mail's, else the house's."""

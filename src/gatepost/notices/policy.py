@@ -33,6 +33,7 @@ class Silence(Enum):
     RATE = "too many notices went to the sender's domain within the hour (notices.hourly-limit)"
     SENDER_RATE = "too many notices went to the sender within the hour (notices.hourly-limit-per-sender)"
     SPAM = "the mail counts as spam and its sender is not known to be who it says"
+    NO_WAY = "no send connector carries the sender's domain"
     NOT_WANTED = "the sender asked not to be told"
     AUTOMATIC = "the mail was sent by a machine"
 

@@ -40,10 +40,6 @@ class Fetched:
 
     body: bytes | None = field(repr=False)
     etag: str = ""
-    body_type: str = "application/x-www-form-urlencoded"
-    accept: str = "application/json"
-    accept_only: bool = False
-    public_only: bool = False
 
 
 class HttpsClient(Protocol):

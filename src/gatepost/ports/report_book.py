@@ -18,6 +18,8 @@ class Entry(Enum):
     """The same report of the same sender is there, or a proved one instead of this that nobody proved."""
     REPLACED = "replaced"
     """It took the place of the same report that nobody had proved."""
+    TOO_LARGE = "too-large"
+    """Alone it would take more than a quarter of the book, however well it is packed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ from gatepost.protocol.smtp_commands import (
     read_mail,
     read_rcpt,
 )
-from gatepost.protocol.smtp_states import IN_TRANSACTION, LAST_IN_GROUP, State, after
+from gatepost.protocol.smtp_states import CELLS, IN_TRANSACTION, LAST_IN_GROUP, State
 from gatepost.protocol.xclient import read_xclient
 
 RECIPIENTS_OVERSHOOT: Final = 1000
@@ -178,10 +178,21 @@ class ServerEngine:
         """The next thing the client did."""
         if self._pending is not None:
             return _NEED_ANSWER
-        if self._state is _CLOSED:
+        state = self._state
+        if state is _CLOSED:
             return Pause.CLOSED
+        event: Event | None
         try:
-            event = self._read()
+            if self._next is not None:
+                event, self._next = self._next, None
+            elif state is _IN_DATA:
+                event = self._read_data()
+            elif self._chunk is not None:
+                event = self._read_chunk(self._chunk)
+            elif self._at >= len(self._buffer) or state is _HANDSHAKE or state is _CONNECTED:
+                return _NEED_DATA
+            else:
+                event = self._read_response() if state is _EXCHANGE else self._read_command()
         except PeerFault as fault:
             closes = isinstance(fault, refusals.BrokenFraming)
             event = _violation(fault.reply, fault.reason, closes=closes)
@@ -243,20 +254,6 @@ class ServerEngine:
         return self._spoke_early
 
     # Reading.
-
-    def _read(self) -> Event | None:
-        if self._next is not None:
-            event, self._next = self._next, None
-            return event
-        if self._state is _IN_DATA:
-            return self._read_data()
-        if self._chunk is not None:
-            return self._read_chunk(self._chunk)
-        if self._at >= len(self._buffer) or self._state in (_HANDSHAKE, _CONNECTED):
-            return None
-        if self._state is _EXCHANGE:
-            return self._read_response()
-        return self._read_command()
 
     def _read_command(self) -> Event | None:
         line = self._cut(self._limits.command_line_bytes)
@@ -383,7 +380,7 @@ class ServerEngine:
         state = self._state
         if state is _FRESH and verb is _MAIL and not self.offer.helo_needed:
             state = _READY
-        then = after(state, verb)
+        then = CELLS[state, verb]
         if then is None:
             return _out_of_sequence(state, verb)
         if verb is _DATA and self._mail is not None and self._mail.body is _BINARY_MIME:

@@ -71,12 +71,13 @@ def read_table(text: str) -> dict[tuple[State, Verb], State | None]:
     return cells
 
 
-_CELLS: Final = read_table(TABLE)
+CELLS: Final = read_table(TABLE)
+"""Looked up without a call for every command; `after` is its meaning."""
 
 
 def after(state: State, verb: Verb) -> State | None:
     """The state an accepted command leads to; None: it is out of sequence."""
-    return _CELLS[state, verb]
+    return CELLS[state, verb]
 
 
 IN_TRANSACTION: Final = frozenset({State.MAIL, State.RCPT, State.DATA, State.BDAT})

@@ -10,6 +10,7 @@ from typing import Final
 from gatepost.config.settings import SendConnector, Settings
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
+from gatepost.model.fault import WorldFault
 from gatepost.model.queued import MailState, QueuedMail, QueuedRecipient
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.routing.connectors import ConnectorChoice
@@ -126,6 +127,16 @@ class Router:
         return self.next_hop_for(
             recipient.recipient.address, size_bytes=mail.size_bytes, source=mail.source, was_read=was_read
         )
+
+    def key_for(self, mail: QueuedMail, recipient: QueuedRecipient, via: str = "") -> str:
+        """The key of its next hop; via: of a send connector somebody chose. Raises WorldFault when there is none."""
+        if not via:
+            return self.next_hop_of(mail, recipient).key
+        connector = self._connectors.get(via)
+        if connector is None or not connector.enabled:
+            raise WorldFault(f"there is no enabled send connector {via!r} in the configuration in force")
+        domain = recipient.recipient.address.domain or self._accepted.default_domain
+        return _hop(via, connector, domain).key
 
     def by_key(self, key: str) -> NextHop:
         """What a key in the queue means today.

@@ -46,7 +46,7 @@ _ORDINARY_LIMIT_BYTES: Final = 160
 class Mailbox(NamedTuple):
     """One mailbox. name: decoded, printable, "" when there is none. address: None when it is none.
 
-    text: where the address should be, as it stands there without comments and blanks around it.
+    text: what stands in the place of an address that is none, without comments and blanks around it.
     """
 
     name: str
@@ -209,7 +209,7 @@ class _Reader:
             self.complain("an empty address")
             return None, ""
         try:
-            return parse_mailbox(text), text
+            return parse_mailbox(text), ""
         except PeerFault as fault:
             self.complain(f"not an address: {fault.reason}")
             return None, text
