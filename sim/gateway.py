@@ -258,7 +258,7 @@ def _world(place: Place, watcher: Watcher) -> World:
         dialer=LoopDialer(client_pump),
         door_tls=door_tls,
         maildirs=place.boxes,
-        resolver=lambda _: place.names,
+        resolver=lambda _dns, _log: place.names,
         control=lambda *_: NoControl(),
         resources=lambda *_: place.strain,
     )

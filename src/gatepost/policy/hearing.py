@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -99,12 +98,15 @@ class Hearing:
         self._scale = scale
         self._revision = revision
         self._alarm = alarm
-        self._knowledge = Knowledge(alarm, deadline_s=deadline_s, questions_per_mail=questions_per_mail)
+        self._knowledge = Knowledge(
+            alarm, docket.kept, deadline_s=deadline_s, questions_per_mail=questions_per_mail
+        )
         self._asked: dict[Stage, Panel] = {}
         self._said: dict[Stage, Verdicts] = {}
         self._said_of: dict[Address, Verdicts] = {}
-        self._accepted: set[Address] = set()
-        self._refused: deque[Address] = deque()
+        # Dictionaries, whose keys have an order: empty, they take a tenth of a set and a deque.
+        self._accepted: dict[Address, None] = {}
+        self._refused: dict[Address, None] = {}
         self._log: list[Logged] = []
 
     def ask(self, view: MailView) -> Disposition | Coroutine[Any, Any, Disposition]:
@@ -388,17 +390,17 @@ class Hearing:
                 self._said_of[address] = verdicts
                 self._keep_few_refused(address)
             return
-        self._accepted.add(address)
+        self._accepted[address] = None
         if verdicts:
             self._said_of[address] = verdicts
         else:
             self._said_of.pop(address, None)
 
     def _keep_few_refused(self, address: Address) -> None:
-        if address not in self._refused:
-            self._refused.append(address)
+        self._refused.setdefault(address)
         if len(self._refused) > REFUSED_LIMIT:
-            oldest = self._refused.popleft()
+            oldest = next(iter(self._refused))
+            del self._refused[oldest]
             if oldest not in self._accepted:
                 self._said_of.pop(oldest, None)
                 self._knowledge.forget_recipient(oldest)
@@ -417,7 +419,7 @@ class Hearing:
         before, behind = self._all_said()
         about = {id(v): frozenset(v.recipients) for v in (*before, *behind) if v.recipients is not None}
         if not about and not self._said_of:  # nearly every mail: all recipients come to the same
-            same = self._fold((*before, *behind), scale)
+            same = self._fold((*before, *behind), scale, answered=len(before))
             decisions = [Decision(recipient=recipient, disposition=same) for recipient in recipients]
             self._log_end(view, decisions)
             return tuple(decisions)
@@ -425,14 +427,17 @@ class Hearing:
         decisions = []
         for recipient in recipients:
             own = self._said_of.get(recipient.address, ()) if self._said_of else ()
-            verdicts = (*before, *own, *behind)
+            earlier, later = (*before, *own), behind
             if about:
                 everybody = frozenset({recipient.address})
-                verdicts = tuple(v for v in verdicts if recipient.address in about.get(id(v), everybody))
-            key = tuple(map(id, verdicts))
+                earlier, later = (
+                    tuple(v for v in said if recipient.address in about.get(id(v), everybody))
+                    for said in (earlier, later)
+                )
+            key = tuple(map(id, (*earlier, *later)))
             disposition = folded.get(key)
             if disposition is None:
-                disposition = folded[key] = self._fold(verdicts, scale)
+                disposition = folded[key] = self._fold((*earlier, *later), scale, answered=len(earlier))
             decisions.append(Decision(recipient=recipient, disposition=disposition))
         self._log_end(view, decisions)
         return tuple(decisions)
@@ -448,10 +453,10 @@ class Hearing:
                 behind += self._said.get(stage, ())
         return before, behind
 
-    def _fold(self, verdicts: Verdicts, scale: Scale) -> Disposition:
+    def _fold(self, verdicts: Verdicts, scale: Scale, *, answered: int) -> Disposition:
         if not verdicts and scale.exempt:
             return _EXEMPT
-        return stamped(decide(verdicts, scale), scale)
+        return stamped(decide(verdicts, scale, answered=answered), scale)
 
     def _log_end(self, view: MailView, decisions: Sequence[Decision]) -> None:
         """One entry for all recipients that came to the same."""
