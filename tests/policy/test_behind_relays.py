@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 from tests.policy.fakes import World, session, view
 
 from gatepost.facts.gathering import Gathering, Sources

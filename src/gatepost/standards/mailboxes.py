@@ -72,8 +72,7 @@ def read_mailboxes(value: bytes) -> Mailboxes:
         address: bytes = inside or bare
         if len(address) <= LOCAL_LIMIT_BYTES:
             name = (quoted or plain or b"").decode("ascii")
-            text = address.decode("ascii")
-            return Mailboxes((Mailbox(name, parse_mailbox(text), text),))
+            return Mailboxes((Mailbox(name, parse_mailbox(address.decode("ascii"))),))
     reader = _Reader()
     if len(value) > VALUE_LIMIT_BYTES:
         reader.complain("longer than is read")
