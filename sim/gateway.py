@@ -47,8 +47,8 @@ _PACE: Final[dict[Any, dict[str, Any]]] = {
 
 And passwords are hashed at no cost.
 """
-_LOOKS_S: Final = 3600.0
-"""What a worker looks at every second or minute, it looks at every hour."""
+_LOOKS_S: Final = 7200.0
+"""What a worker looks at every second or minute, it looks at every two hours."""
 BUGS: Final = frozenset(
     {
         "bug",
@@ -258,7 +258,7 @@ def _world(place: Place, watcher: Watcher) -> World:
         dialer=LoopDialer(client_pump),
         door_tls=door_tls,
         maildirs=place.boxes,
-        resolver=lambda _: place.names,
+        resolver=lambda _dns, _log: place.names,
         control=lambda *_: NoControl(),
         resources=lambda *_: place.strain,
     )

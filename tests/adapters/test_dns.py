@@ -248,6 +248,31 @@ def test_a_dead_server_is_known_at_once() -> None:
 
 
 @pytest.mark.threat("M01")
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_server_that_was_gone_is_heard_when_it_is_back(loop: Any) -> None:
+    """libuv stops to watch a socket that had an error: each socket would be deaf from then on."""
+
+    async def scene() -> None:
+        server = LabDns(ZONE)
+        await server.start()
+        port, resolver = server.port, resolver_of(server.port, timeout="5s")
+        await server.stop()
+        await asyncio.sleep(0.01)  # its socket is closed in the next turn of the loop
+        for number in range(2 * SOCKETS_LIMIT):
+            with pytest.raises(WorldFault, match="nobody listens"):
+                await resolver.exists(f"gone{number}.example", timeout_s=5)
+        await server.start(port=port)
+        for number in range(6 * SOCKETS_LIMIT):
+            assert not await resolver.exists(f"back{number}.example", timeout_s=5)
+        assert len(server.asked) == 6 * SOCKETS_LIMIT, "some had to be asked again"
+        resolver.close()
+        await server.stop()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scene())
+
+
+@pytest.mark.threat("M01")
 @pytest.mark.parametrize("twist", [drop, servfail, refuse, hostile], ids=lambda t: t.__name__)
 def test_the_next_server_is_asked_when_one_fails(twist: Twist) -> None:
     async def scene() -> tuple[int, int]:

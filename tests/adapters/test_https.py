@@ -20,6 +20,7 @@ from gatepost.adapters.token_keys import RETRY_S, TokenKeysUrl
 from gatepost.model.fault import WorldFault
 from gatepost.model.https_url import HttpsUrl, parse_https_url
 from gatepost.ports.https import HttpsRequest
+from gatepost.routing.addresses import may_be_dialled
 
 
 class Names(NoDns):
@@ -218,6 +219,32 @@ def test_fetching_goes_on_and_sooner_after_a_failure(monkeypatch: pytest.MonkeyP
         assert waits == [RETRY_S, 600]
 
     asyncio.run(run())
+
+
+@pytest.mark.threat("R11")
+def test_no_name_leads_to_a_cloud_s_metadata_and_no_feed_into_our_networks(tmp_path: Path) -> None:
+    class Leads:
+        """A name that leads where the test says."""
+
+        def __init__(self, *addresses: str) -> None:
+            self._found = addresses
+
+        async def addresses(self, name: str, *, timeout_s: float) -> tuple[str, ...]:
+            return self._found
+
+    async def asked(*addresses: str, public_only: bool = False) -> str:
+        resolver: Any = Leads(*addresses)
+        https = HttpsAsker(resolver, LoopDialer(client_pump), ca_file="", is_public=may_be_dialled)
+        with pytest.raises(WorldFault) as fault:
+            await https.ask(request("https://issuer.example:1/", public_only=public_only))
+        return fault.value.reason
+
+    async def scenario() -> None:
+        assert "no possible address" in await asked("169.254.169.254", "fe80::1", "0.0.0.0")  # refused
+        assert "no public address" in await asked("10.0.0.5", "127.0.0.1", "::1", public_only=True)
+        assert "has no" not in await asked("127.0.0.1")  # our own service: it is dialled
+
+    asyncio.run(scenario())
 
 
 def test_what_a_stranger_names_is_asked_at_public_addresses_only_and_believed_by_its_media_type(

@@ -25,6 +25,7 @@ from gatepost.config.schema import frozen
 from gatepost.model.fault import WorldFault
 from gatepost.model.ip_ranges import number_of
 from gatepost.ports.https import HttpsFetcher
+from gatepost.protocol.list_formats import parse_list
 
 
 @dataclass
@@ -209,3 +210,75 @@ async def _aged(world: World) -> None:
     """The copy is from before; its time is the disk's, not the fake clock's."""
     for file in (world.directory / "feeds").glob("*.etag"):
         await asyncio.to_thread(os.utime, file, (world.clock.now() - 100, world.clock.now() - 100))
+
+
+def test_one_worker_reads_a_list_and_all_share_what_it_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = world.directory / "list"
+    file.write_text(
+        "".join(f"10.{n >> 8}.{n & 255}.7 spam{n % 3}\n" for n in range(9000)) + "2001:db8::/64\n"
+    )
+    read: list[int] = []
+
+    def parsed(*given: Any, **more: Any) -> Any:
+        read.append(1)
+        return parse_list(*given, **more)
+
+    monkeypatch.setattr("gatepost.adapters.list_feeds.parse_list", parsed)
+    workers = [world.feeds(a={"file": str(file), "interval": "1s"}) for _ in range(3)]
+    for feeds in workers:
+        asyncio.run(feeds.look())
+    assert len(read) == 1
+    for feeds in workers:
+        assert listed(feeds, "10.1.7.7") == "a: spam2"
+        assert listed(feeds, "10.1.7.8") is None
+        assert listed(feeds, "2001:db8::9") == "a: "
+        assert listed(feeds, "2001:db8:0:1::9") is None
+    # And when it changes, once more; whoever still has the old one keeps it until then
+    file.write_text("192.0.2.1\n" * 2000 + "10.1.7.8\n")
+    world.clock.advance(2)
+    asyncio.run(workers[0].look())
+    assert (listed(workers[0], "192.0.2.1"), listed(workers[1], "10.1.7.7")) == ("a: ", "a: spam2")
+    asyncio.run(workers[1].look())
+    assert listed(workers[1], "192.0.2.1") == "a: "
+    assert len(read) == 2
+
+
+def test_names_are_shared_too_and_a_torn_file_is_made_again(world: World) -> None:
+    file = world.directory / "names"
+    file.write_text(":127.0.1.2:Listed $\n.spam.example\ngood.example :4:only this\n!nice.spam.example\n")
+    given = {"file": str(file), "format": "dnset", "counts-as": "provider"}
+    first = world.feeds(n=given)
+    asyncio.run(first.look())
+
+    def said(feeds: ListFeeds, domain: str) -> str | None:
+        found = feeds.name_listing("n", domain)
+        return f"{found.code} {found.text}" if found is not None else None
+
+    tables = world.directory / "feeds" / "n.tables"
+    whole = tables.read_bytes()
+    for torn in (
+        b"",
+        whole[:10],
+        whole[:100],
+        whole[:-1],
+        whole.replace(b"127", b"xx"),
+        whole[:40] + b"x" * 99,
+    ):
+        tables.write_bytes(torn)
+        again = world.feeds(n=given)
+        asyncio.run(again.look())
+        assert said(again, "a.spam.example") == "127.0.1.2 Listed spam.example"
+        assert said(again, "good.example") == "127.0.0.4 only this"
+        assert (said(again, "a.good.example"), said(again, "nice.spam.example")) == (None, None)
+        assert tables.read_bytes()[:40] == whole[:40]
+
+
+def test_a_directory_that_cannot_be_written_shares_nothing_and_lists_all_the_same(world: World) -> None:
+    file = world.directory / "list"
+    file.write_text("192.0.2.1\n")
+    (world.directory / "feeds").write_text("in the way")
+    feeds = world.feeds(a={"file": str(file)})
+    asyncio.run(feeds.look())
+    assert listed(feeds, "192.0.2.1") == "a: "

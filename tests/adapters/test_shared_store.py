@@ -16,6 +16,7 @@ import pytest
 from tests.fakes import FakeClock
 
 from gatepost.adapters.shared_store import SharedStore
+from gatepost.model.fading import Drains
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.shared import KEY_LIMIT_CHARACTERS, VALUE_LIMIT_BYTES, SharedState
 
@@ -69,11 +70,11 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> 
 
 
 def count(shared: SharedState, clock: FakeClock, *amounts: float, key: str = "k") -> None:
-    shared.add("s", key, amounts, half_life_s=60, now=clock.now(), expires_at=clock.now() + LATER)
+    shared.add("s", key, amounts, fading=60, now=clock.now(), expires_at=clock.now() + LATER)
 
 
 def counted(shared: SharedState, clock: FakeClock, key: str = "k") -> tuple[float, ...] | None:
-    return shared.counts("s", key, half_life_s=60, now=clock.now())
+    return shared.counts("s", key, fading=60, now=clock.now())
 
 
 def test_what_was_put_is_there_until_it_expires_or_is_removed(shared: SharedState, clock: FakeClock) -> None:
@@ -106,9 +107,46 @@ def test_counts_are_summed_and_halve(shared: SharedState, clock: FakeClock) -> N
     assert counted(shared, clock) is None
     count(shared, clock, 1.0)
     assert counted(shared, clock) == (1.0,)
-    shared.add("s", "for ever", (1.0,), half_life_s=math.inf, now=clock.now(), expires_at=math.inf)
+    shared.add("s", "for ever", (1.0,), fading=math.inf, now=clock.now(), expires_at=math.inf)
     clock.advance(1e9)
-    assert shared.counts("s", "for ever", half_life_s=math.inf, now=clock.now()) == (1.0,)
+    assert shared.counts("s", "for ever", fading=math.inf, now=clock.now()) == (1.0,)
+
+
+TENTH = Drains(0.1)
+
+
+def test_a_bucket_drains_evenly_and_not_below_nothing(shared: SharedState, clock: FakeClock) -> None:
+    def pour(amount: float) -> None:
+        shared.add("s", "b", (amount,), fading=TENTH, now=clock.now(), expires_at=clock.now() + LATER)
+
+    def level() -> float:
+        return (shared.counts("s", "b", fading=TENTH, now=clock.now()) or (0.0,))[0]
+
+    pour(6.0)
+    clock.advance(10)
+    assert level() == pytest.approx(5.0)
+    pour(1.0)
+    assert level() == pytest.approx(6.0)
+    clock.advance(100)
+    assert level() == 0.0
+    pour(1.0)
+    assert level() == pytest.approx(1.0)
+
+
+def test_a_bucket_that_two_workers_fill_has_what_both_poured(tmp_path: Path, clock: FakeClock) -> None:
+    file = tmp_path / "shared" / "state.db"
+    with store(file, clock) as one, store(file, clock) as two:
+        for _ in range(3):
+            for worker in (one, two):
+                worker.add("s", "b", (1.0,), fading=TENTH, now=clock.now(), expires_at=clock.now() + LATER)
+
+        def level(worker: SharedState) -> float:
+            return (worker.counts("s", "b", fading=TENTH, now=clock.now()) or (0.0,))[0]
+
+        eventually(lambda: level(one) == level(two) == 6.0)
+        clock.advance(30)
+        one.add("s", "b", (1.0,), fading=TENTH, now=clock.now(), expires_at=clock.now() + LATER)
+        eventually(lambda: level(two) == pytest.approx(4.0))
 
 
 def test_what_callers_get_wrong_is_refused(shared: SharedState, clock: FakeClock) -> None:
@@ -116,7 +154,7 @@ def test_what_callers_get_wrong_is_refused(shared: SharedState, clock: FakeClock
         shared.put("s", "k", bytes(VALUE_LIMIT_BYTES + 1), expires_at=0)
     for amounts, half_life_s in (((), 1.0), ((1.0,) * 33, 1.0), ((1.0,), 0.0), ((1.0,), math.nan)):
         with pytest.raises(ValueError, match=r"count|half-life"):
-            shared.add("s", "k", amounts, half_life_s=half_life_s, now=0, expires_at=1)
+            shared.add("s", "k", amounts, fading=half_life_s, now=0, expires_at=1)
 
 
 def test_keys_of_any_length_and_content_are_kept(shared: SharedState, clock: FakeClock) -> None:

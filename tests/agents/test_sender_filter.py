@@ -14,7 +14,7 @@ from gatepost.agents.sender_filter import SenderFilter
 from gatepost.facts.author import read_author
 from gatepost.facts.sender_status import SenderStatus, find_sender_status
 from gatepost.model.session import Session
-from gatepost.model.verdict import HangUp, Stage
+from gatepost.model.verdict import Action, HangUp, Stage
 
 LISTS: dict[str, Any] = {
     "blocked-senders": ["eve@bad.test", "@evil.test", "@.worse.test", "promo*@shop.test"],
@@ -119,6 +119,37 @@ def test_in_from(name: str, author: bytes, then: str, about: tuple[str, ...] | N
 def test_the_connection_is_closed_when_you_say_so() -> None:
     agent = SenderFilter(settings(SenderFilter, {**LISTS, "hang-up": True}), site())
     assert ask(agent, view(Stage.MAIL, sender="eve@bad.test")).effects == (HangUp(),)
+
+
+ACTIONS = [
+    ("quarantined instead", "quarantine", Action.QUARANTINE),
+    ("dropped on record", "discard", Action.DISCARD),
+]
+
+
+@pytest.mark.parametrize(("name", "action", "then"), ACTIONS, ids=[row[0] for row in ACTIONS])
+def test_blocked_mail_may_be_kept_or_dropped(name: str, action: str, then: Action) -> None:
+    agent = SenderFilter(settings(SenderFilter, {**LISTS, **OF_BOB, "action": action}), site())
+    assert ask(agent, view(Stage.MAIL, sender="eve@bad.test")).action is then
+    assert (
+        ask(agent, view(Stage.RCPT, sender="x@news.test", recipient="bob@gate.test")).action is Action.REJECT
+    )
+
+
+@pytest.mark.parametrize(("name", "action", "then"), ACTIONS, ids=[row[0] for row in ACTIONS])
+def test_so_may_what_one_recipient_does_not_want(name: str, action: str, then: Action) -> None:
+    agent = SenderFilter(settings(SenderFilter, {**LISTS, **OF_BOB, "recipients-action": action}), site())
+    assert ask(agent, view(Stage.MAIL, sender="eve@bad.test")).action is Action.REJECT
+    assert ask(agent, view(Stage.RCPT, sender="x@news.test", recipient="bob@gate.test")).action is then
+    head = b"From: x@news.test\r\n\r\n"
+    mail = view(Stage.END_OF_HEADERS, recipients=("ann@gate.test", "bob@gate.test"), head=head)
+    verdict = ask(agent, mail, read_author(head))
+    assert (verdict.action, [str(r) for r in verdict.recipients or ()]) == (then, ["bob@gate.test"])
+
+
+def test_dropping_in_silence_is_warned_of() -> None:
+    table = settings(SenderFilter, {"recipients-action": "discard"})
+    assert [name for name, _ in table.dangers()] == ["recipients-action"]
 
 
 STAGES: list[tuple[str, dict[str, Any], set[Stage]]] = [

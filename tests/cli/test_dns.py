@@ -43,6 +43,7 @@ def test_statistics_are_of_all_workers(tmp_path: Path) -> None:
             ("dns_server_answers", (("server", "127.0.0.1:53"),), 4.0),
             ("dns_server_silences", (("server", "127.0.0.1:53"),), 1.0),
             ("dns_server_wait_seconds", (("server", "127.0.0.1:53"),), 0.02),
+            ("dns_server_usual_seconds", (("server", "127.0.0.1:53"),), 0.003),
             ("dns_cache_hits", (), 7.0),
         )
     # Then
@@ -51,7 +52,9 @@ def test_statistics_are_of_all_workers(tmp_path: Path) -> None:
     assert said["cache"]["hits"] == 14
     shown = terminal.type("dns", "statistics").output
     assert ["list.example", "4", "0", "2", "100.0", "ms"] in [line.split() for line in shown.splitlines()]
-    assert ["127.0.0.1:53", "8", "0", "2", "5.0", "ms"] in [line.split() for line in shown.splitlines()]
+    assert ["127.0.0.1:53", "8", "0", "2", "5.0", "ms", "3.0", "ms"] in [
+        line.split() for line in shown.splitlines()
+    ]
 
 
 def test_a_gateway_that_is_down_has_no_statistics(tmp_path: Path) -> None:

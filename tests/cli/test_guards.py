@@ -80,7 +80,7 @@ def test_what_greylisting_bought(terminal: Terminal) -> None:
         STATISTICS_SPACE,
         STATISTICS_KEY,
         (10.0, 1.0, 3.0, 40.0, 5.0, 6.0),
-        half_life_s=math.inf,
+        fading=math.inf,
         now=NOW,
         expires_at=NOW + 1e6,
     )

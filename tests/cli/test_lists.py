@@ -183,8 +183,21 @@ def test_providers_are_tried(terminal: Terminal) -> None:
     assert json.loads(terminal.type("test", "blocklist", "::1", "--json").output)[0]["ignored"] == [
         "127.0.0.9"
     ]
-    for wrong in (("x",), ("192.0.2.1", "--provider", "b")):
+    for wrong in (("x",), ("192.0.2.1", "--provider", "b"), (), ("192.0.2.1", "--domain", "b.test")):
         assert terminal.type("test", "blocklist", *wrong).exit_code == 2
+
+
+def test_lists_of_domains_are_tried(terminal: Terminal) -> None:
+    terminal.configure('[domain-list-providers.d]\nzone = "dbl.test"\n')
+    listed = ProviderAnswer(
+        provider="d", kind="domain", zone="dbl.test", judged=Judged(codes=("127.0.1.2",)), subject="bad.test"
+    )
+    terminal.providers_say = (listed,)
+    done = terminal.type("test", "blocklist", "--domain", "Www.Bad.test", "--provider", "d")
+    assert done.exit_code == 0
+    assert done.output.splitlines()[1].split()[:4] == ["d", "bad.test", "dbl.test", "listed"]
+    for wrong in ("localhost", "192.0.2.1", "a b"):
+        assert terminal.type("test", "blocklist", "--domain", wrong).exit_code == 2
 
 
 def test_status_says_how_providers_answer(terminal: Terminal) -> None:

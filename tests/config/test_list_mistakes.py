@@ -35,6 +35,18 @@ LISTS = [
         ),
     ),
     Mistake(
+        "a list of addresses among those of domains",
+        FEED
+        + 'counts-as = "provider"\n[domain-list-providers.d]\nfeeds = ["a"]\nreply = "{nam}"\nasked = []\n',
+        (
+            "g.toml:7: domain-list-providers.d.feeds[0]: list-feeds.a (text) lists addresses; here belong domains",
+            "g.toml:8: domain-list-providers.d.reply: {nam} is no placeholder: there are {name}, {ip}, "
+            "{provider}, {zone}, {code}, {text}",
+            "g.toml:9: domain-list-providers.d.asked: is empty: it would never be asked (accepted: helo, reverse-dns, "
+            "sender, author)",
+        ),
+    ),
+    Mistake(
         "a provider without a zone",
         "[block-list-providers.a]\n",
         ("g.toml:3: block-list-providers.a: is asked in one way: either zone or feeds",),
@@ -92,7 +104,7 @@ LISTS = [
         (
             'g.toml:4: agents.ip-lists.allow-skips[0]: there is no agent "greylistng", did you mean greylisting? '
             "(accepted: authentication-results, automatic-replies, block-list-providers, connection-control, dkim, "
-            "dmarc, greylisting, header-sender, helo-check, ip-lists, loop-detection, message-form, ...)",
+            "dmarc, domain-list-providers, greylisting, header-sender, helo-check, ip-lists, loop-detection, ...)",
         ),
     ),
     Mistake(

@@ -13,6 +13,9 @@ from tests.facts.test_providers import World as Desks
 from tests.services.rbldnsd import RbldnsdServer
 from tests.shared_data import ABSENT, SHARED
 
+from gatepost.config.list_settings import DomainProvider
+from gatepost.config.schema import frozen
+
 ZONES = SHARED / "dnsbl/zones"
 CASES = SHARED / "dnsbl/rfc5782.json"
 pytestmark = [
@@ -28,6 +31,13 @@ ADDRESSES = (
     "198.51.100.8",
     "203.0.113.5",
 )
+DOMAINS = (
+    "spam-domain.example",
+    "a.b.spam-domain.example",
+    "phish.example",
+    "www.phish.example",
+    "good.example",
+)
 
 
 @pytest.mark.threat("M07")
@@ -41,6 +51,7 @@ def test_zones_in_the_dns_and_in_memory_say_the_same(tmp_path: Path) -> None:
     feeds = World(tmp_path).feeds(
         f4={"file": str(tmp_path / "ip4.rbldnsd"), "format": "ip4set", "counts-as": "provider"},
         f6={"file": str(tmp_path / "ip6.rbldnsd"), "format": "ip6trie", "counts-as": "provider"},
+        names={"file": str(tmp_path / "dbl.rbldnsd"), "format": "dnset", "counts-as": "provider"},
     )
 
     async def scenario() -> None:
@@ -61,6 +72,17 @@ def test_zones_in_the_dns_and_in_memory_say_the_same(tmp_path: Path) -> None:
             by_dns, here = await desk.ask(address)
             assert by_dns.problem == here.problem == "", address
             assert (by_dns.judged, by_dns.text) == (here.judged, here.text), address
+        domains = {
+            "by_dns": {"zone": "dbl.test", "reply": "{text}", "parents": False},
+            "here": {"feeds": ["names"], "parents": False},
+        }
+        desk.domains = {name: DomainProvider.model_validate(frozen(one)) for name, one in domains.items()}
+        desk.__post_init__()
+        assert await desk.check()
+        for domain in DOMAINS:
+            by_dns, here = await desk.ask_domains({"helo": (domain,)})
+            assert by_dns.problem == here.problem == "", domain
+            assert (by_dns.judged, by_dns.text) == (here.judged, here.text), domain
         for case in json.loads(CASES.read_text()):
             if case.get("only_in", "ip4.rbldnsd") == "ip4.rbldnsd" and case["zone"] == "bl.test":
                 assert (await desk.ask(case["query"]))[0].is_listed == case["listed"], case

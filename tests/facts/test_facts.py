@@ -19,6 +19,7 @@ from gatepost.facts.dkim import DkimResults, DkimSignature
 from gatepost.facts.dkim_replays import DkimReplays, SignatureUse
 from gatepost.facts.dmarc import DmarcResult
 from gatepost.facts.dns_listings import DnsListings, ListedBy
+from gatepost.facts.domain_listings import AuthorListings, DomainListings, ListedDomain
 from gatepost.facts.greylisting import GreylistState
 from gatepost.facts.helo import Helo, HeloAddresses, HeloForm
 from gatepost.facts.ip_lists import IpListing
@@ -28,6 +29,7 @@ from gatepost.facts.received_trace import ReceivedTrace, read_received_trace
 from gatepost.facts.recipient_domain import RecipientDomain, find_recipient_domain
 from gatepost.facts.recipient_status import Listing, RecipientStatus, find_recipient_status
 from gatepost.facts.reverse_dns import ReverseDns, find_reverse_dns
+from gatepost.facts.sender_domain import Mailable, SenderDomain
 from gatepost.facts.sender_id import SenderIdResult
 from gatepost.facts.sender_reputation import Reputation
 from gatepost.facts.sender_status import SenderStatus
@@ -293,6 +295,7 @@ RECORDED: list[Any] = [
         recipient=to("bob@gate.test").address, listing=Listing.LISTED, type=DomainType.INTERNAL_RELAY
     ),
     RecipientStatus(recipient=to("postmaster").address, listing=Listing.NOT_ASKED),
+    SenderDomain(domain="a.test", mailable=Mailable.NOT_PUBLIC, hosts=("mx.a.test",)),
     SenderStatus(sender=to("bob@gate.test").address, is_ours=True, listing=Listing.NOT_LISTED),
     ReceivedTrace(received=4, own=1, delivered_to=("bob@gate.test",)),
     MessageForm(header_defects=("bare-cr",), repeated_fields=("to",), nul_in_head=True, longest_line_bytes=9),
@@ -316,6 +319,14 @@ RECORDED: list[Any] = [
         listed=(ListedBy(provider="a", zone="bl.test", codes=("127.0.0.2",), text="why", weight=2.5),),
         unanswered=("b: no answer",),
     ),
+    DomainListings(
+        asked=("a.test", "b.test"),
+        listed=(
+            ListedDomain(provider="a", zone="dbl.test", domain="a.test", codes=("127.0.1.2",), weight=0.5),
+        ),
+        unanswered=("b: no answer",),
+    ),
+    AuthorListings(asked=("a.test",)),
     Author(
         addresses=(to("ann@a.test").address,),
         domains=("a.test",),

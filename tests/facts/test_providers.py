@@ -59,6 +59,9 @@ class Feeds:
             raise WorldFault("the feed unread was not read yet")
         return self.listings.get((name, number))
 
+    def name_listing(self, name: str, domain: str) -> Listing | None:
+        raise AssertionError(f"{name} lists no domains such as {domain}")
+
 
 @dataclass
 class World:

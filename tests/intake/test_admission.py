@@ -115,7 +115,27 @@ CASES = [
         ("connection-rate-per-source", 7, 8),
         {"connection-rate-per-source": 7},
     ),
-    Case("everybody comes too often", MANY, 7, ("connection-rate", 7, 8), {"connection-rate": 7}),
+    Case(
+        "everybody comes too often: each once, as many again at most",
+        MANY,
+        14,
+        ("connection-rate", 7, 15),
+        {"connection-rate": 7},
+    ),
+    Case(
+        "a flood of two sources: each has had its half",
+        ["192.0.2.1", "192.0.2.1", "203.0.113.1", "203.0.113.1", "203.0.113.1"],
+        4,
+        ("connection-rate", 4, 5),
+        {"connection-rate": 4},
+    ),
+    Case(
+        "somebody who comes for the first time while two flood",
+        ["192.0.2.1", "203.0.113.1", "192.0.2.1", "203.0.113.1", "198.51.100.1", "198.51.100.1", "192.0.2.1"],
+        5,
+        ("connection-rate", 4, 6),
+        {"connection-rate": 4},
+    ),
 ]
 
 
@@ -223,7 +243,7 @@ def test_under_stress_the_stricter_of_two_values_holds() -> None:
         ("connections-per-network", SAME_NET[:9]),
         ("connections-per-site", SAME_48[:9]),
         ("connection-rate-per-source", ["192.0.2.1"] * 9),
-        ("connection-rate", MANY[:9]),
+        ("connection-rate", [*MANY[:2] * 4, MANY[0]]),
     ],
 )
 def test_a_limit_holds_over_all_workers(limit: str, clients: list[str]) -> None:

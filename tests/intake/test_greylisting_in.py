@@ -45,7 +45,7 @@ def test_a_first_attempt_comes_again() -> None:
             house.clock.advance(61)
             for _ in range(2):
                 assert (await attempt(house, b"bob@ours.example")).startswith("250")
-            counts = shared.counts(STATISTICS_SPACE, STATISTICS_KEY, half_life_s=math.inf, now=NOW)
+            counts = shared.counts(STATISTICS_SPACE, STATISTICS_KEY, fading=math.inf, now=NOW)
             assert counts is not None
             assert [counts[kind] for kind in (Came.NEW, Came.EARLY, Came.AGAIN, Came.KNOWN)] == [1, 1, 1, 1]
 

@@ -325,3 +325,34 @@ def test_a_relay_of_ours_is_not_counted_for_what_it_brings() -> None:
         assert [entry.network for entry in here.blocked] == [GOOD]
 
     guarded(scenario, harvest={"block-at": 5}, relays=("203.0.113.25",))
+
+
+RELAY = "203.0.113.25"
+
+
+async def brought(client: Client, origin: str, *, unknown: int = 0) -> str:
+    """One mail that a relay of ours brings from an origin, after so many recipients that do not exist."""
+    await client.ask(MAIL)
+    for number in range(unknown):
+        await client.ask(f"RCPT TO:<guess{number}@ours.example>".encode())
+    await client.ask(b"RCPT TO:<bob@ours.example>")
+    await client.ask(b"DATA")
+    received = f"Received: from mx.ours.example (x.test [{origin}]) by relay.example with ESMTP; x"
+    return await client.ask(received.encode() + b"\r\nSubject: x\r\n\r\nx\r\n.")
+
+
+@pytest.mark.threat("Q09", "F28")
+def test_what_a_relay_of_ours_brings_counts_for_the_origin() -> None:
+    async def scenario(here: Guarded) -> None:
+        relay = await here.client(RELAY)
+        assert (await brought(relay, GOOD)).startswith("250")
+        assert (await brought(relay, BAD, unknown=3)).startswith("250")
+        assert here.blocked == []
+        assert (await brought(relay, BAD, unknown=3)).startswith("250")
+        good, bad = (here.book.standing(ip, NOW).evidence for ip in (GOOD, BAD))
+        assert (good.sessions, good.good, good.recipients, good.unknown, good.own_helo) == (1, 1, 1, 0, 1)
+        assert (bad.sessions, bad.good, bad.recipients, bad.unknown) == (2, 2, 2, 6)
+        assert not here.book.standing(RELAY, NOW).evidence.sessions
+        assert [(entry.network, entry.author) for entry in here.blocked] == [(BAD, "harvest")]
+
+    guarded(scenario, harvest={"block-at": 5}, relays=(RELAY,))

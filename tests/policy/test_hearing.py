@@ -30,7 +30,7 @@ from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.reply import OUR_FAULT, Reply
 from gatepost.model.session import ClientKind, Rights
 from gatepost.model.site import Site
-from gatepost.model.verdict import Action, AddHeader, Finding, Stage, Verdict
+from gatepost.model.verdict import Action, AddHeader, DelayReply, Finding, HangUp, Stage, Verdict
 from gatepost.policy.agent import UNKNOWN_REPLY
 from gatepost.policy.folding import Decision
 from gatepost.policy.hearing import REFUSED_LIMIT, Hearing
@@ -686,3 +686,17 @@ def test_rights_gained_by_logging_in_count_from_then_on() -> None:
 def test_deciding_needs_an_envelope() -> None:
     with pytest.raises(ValueError):
         hearing().decide(view(Stage.CONNECT))
+
+
+def test_a_delay_and_a_hang_up_belong_to_the_reply_they_were_said_about() -> None:
+    def slow(mail: MailView, _known: Known) -> Verdict:
+        if mail.stage is Stage.END_OF_HEADERS:
+            return Verdict(agent="tester", effects=(DelayReply(1.0),), reason="x")
+        return Verdict(agent="tester", effects=(DelayReply(5.0), HangUp()), reason="x")
+
+    used = hearing(an_agent(slow, {Stage.MAIL: (), Stage.RCPT: (), Stage.END_OF_HEADERS: ()}))
+    for earlier in (view(Stage.MAIL), view(Stage.RCPT, recipient="bob@gate.test")):
+        assert at_once(used.ask(earlier)).effects == (DelayReply(5.0), HangUp())
+    (decision,) = decided(used.decide(view(Stage.END_OF_DATA, recipients=("bob@gate.test",))))
+    assert decision.disposition.effects == (DelayReply(1.0),)
+    assert len(decision.disposition.verdicts) == 3

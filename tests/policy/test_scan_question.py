@@ -69,9 +69,7 @@ VERDICTS = {
             HangUp(),
             BlockClient(network="192.0.2.0/24", for_s=60.0, author="theirs", why="so"),
             Remember(agent="theirs", space="s", key="k", value=b"\x00\xff", expires_at=1.0),
-            Tally(
-                agent="theirs", space="s", key="k", amounts=(1.0, 2.0), expires_at=2.0, half_life_s=math.inf
-            ),
+            Tally(agent="theirs", space="s", key="k", amounts=(1.0, 2.0), expires_at=2.0, fading=math.inf),
             LimitReached(limit="l", key="k", value=1, actual=2, action="reject"),
             SkipFilters(),
         ),

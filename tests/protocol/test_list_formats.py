@@ -183,7 +183,7 @@ def test_the_table_agrees_with_looking_at_every_network(
         low = number >> shift << shift
         networks.append((low, low + (1 << shift) - 1, value))
     packed = [pack(version, low, high, value) for low, high, value in networks]
-    table = AddressTable(packed if version == 4 else [], packed if version == 6 else [])
+    table = AddressTable.of(packed if version == 4 else [], packed if version == 6 else [])
     for address in range(80):
         around = [(high - low, -value, value) for low, high, value in networks if low <= address <= high]
         expected = min(around)[2] if around else NOT_LISTED

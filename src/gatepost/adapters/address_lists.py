@@ -137,14 +137,14 @@ class SharedAddressLists:
             HITS_SPACE,
             f"{entry.list_name} {entry.network}",
             (1.0,),
-            half_life_s=math.inf,
+            fading=math.inf,
             now=now,
             expires_at=min(entry.expires_at, now + HITS_AGE_S),
         )
 
     def _with_hits(self, entry: Entry) -> Entry:
         key = f"{entry.list_name} {entry.network}"
-        counts = self._shared.counts(HITS_SPACE, key, half_life_s=math.inf, now=self._now())
+        counts = self._shared.counts(HITS_SPACE, key, fading=math.inf, now=self._now())
         return replace(entry, hits=round(counts[0])) if counts else entry
 
     def _watcher(self, list_name: ListName) -> Callable[[str, SharedItem | None], None]:

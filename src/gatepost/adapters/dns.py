@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from gatepost.adapters.counters import Sample
 from gatepost.adapters.dns_cache import AnswerCache, Key
+from gatepost.adapters.dns_health import Silence, in_order
 from gatepost.adapters.dns_question import NoAnswer, Outcome, Question
 from gatepost.adapters.dns_statistics import Statistics, server_samples
 from gatepost.adapters.dns_udp import NameServer, ServerAddress
@@ -18,6 +19,7 @@ from gatepost.adapters.dns_wire import ALIASES_LIMIT, Answer, Kind, Status, aska
 from gatepost.config.dns_settings import Dns
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.reply import Reply
+from gatepost.ports.log import Log
 from gatepost.ports.resolver import ASKING_FOR, LookedUp, Mx, RecordType
 
 QUESTIONS_LIMIT: Final = 10_000
@@ -40,15 +42,20 @@ class DnsResolver:
 
     settings: servers (empty: those of /etc/resolv.conf), the patience with one question, the
     size of the cache. Search domains are not read, so a name is only ever asked as it is (M15).
+    log: where it is told that all servers are silent.
     """
 
-    def __init__(self, settings: Dns) -> None:
+    def __init__(self, settings: Dns, log: Log | None = None) -> None:
         addresses = [server_address(text) for text in settings.servers] or system_servers()
         self.servers = tuple(
             NameServer(address, trust_ad=_is_believed(address, settings.trust_ad))
             for address in addresses[:SERVERS_LIMIT]
         )
         self._timeout_s = settings.timeout_s
+        self._order = settings.order
+        self._silence = Silence(settings.timeout_s, log)
+        self._probe_key: Key = (settings.test_name or Dns().test_name, Kind.SOA)
+        self._closed = False
         self._cache = AnswerCache(
             settings.cache_entries,
             lowest_ttl_s=settings.lowest_ttl_s,
@@ -110,6 +117,7 @@ class DnsResolver:
 
     def close(self) -> None:
         """Close every socket. Whoever waits hears WorldFault."""
+        self._closed = True
         for question in list(self._questions.values()):
             question.cancel()
         for server in self.servers:
@@ -126,6 +134,7 @@ class DnsResolver:
         yield "dns_cache_hits", (), self._cache_hits
         yield "dns_cached_answers", (), len(self._cache)
         yield "dns_waiting_questions", (), len(self._questions)
+        yield "dns_silent", (), int(self._silence.is_there)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -210,6 +219,9 @@ class DnsResolver:
         if question is None:
             if len(self._questions) >= QUESTIONS_LIMIT:
                 return NoAnswer("too many questions are waiting")
+            if self._silence.is_there:
+                self._probe(now)
+                return NoAnswer("no server answers; they are asked again every second")
             budget = ASKING_FOR.get()
             if budget is not None:
                 if budget.left <= 0:
@@ -226,8 +238,14 @@ class DnsResolver:
             self._refreshing.add(key)
             self._send(key)
 
+    def _probe(self, now: float) -> None:
+        """Ask what every server can answer, where nobody has answered for a while."""
+        if self._silence.wants_probe(now) and self._probe_key not in self._questions:
+            self._send(self._probe_key)
+
     def _send(self, key: Key) -> Question:
-        question = Question(key, self.servers, self._timeout_s, self._concluded)
+        servers = in_order(self.servers, asyncio.get_running_loop().time(), self._order)
+        question = Question(key, servers, self._timeout_s, self._concluded)
         self._questions[key] = question
         self.asked += 1
         question.begin()
@@ -246,6 +264,11 @@ class DnsResolver:
     def _concluded(self, question: Question, outcome: Outcome) -> None:
         now = asyncio.get_running_loop().time()
         del self._questions[question.key]
+        if question.heard:
+            self._silence.heard(now)
+        elif not self._closed:
+            self._silence.not_heard(question.begun_at, now, is_probe=question.key == self._probe_key)
+            self._probe(now)
         self._refreshing.discard(question.key)
         answer = outcome if isinstance(outcome, Answer) else None
         self._statistics.count(question.key[0], answer, now - question.begun_at)

@@ -10,14 +10,13 @@ from typing import Final
 
 from gatepost.adapters import dns_wire
 from gatepost.adapters.dns_cache import Key
+from gatepost.adapters.dns_health import AVOID_S, answered, was_silent
 from gatepost.adapters.dns_tcp import ask_by_tcp
 from gatepost.adapters.dns_udp import NameServer, Ticket
 from gatepost.adapters.dns_wire import Answer, Malformed, Rcode, ServerRefusal, Truncated
 
 TRIES_LEAST: Final = 3
 TRIES_PER_SERVER: Final = 2
-AVOID_S: Final = 10.0
-"""How long a silent server is asked last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Question:
     """Asks one name and type, and tells the outcome to everybody who waits for it.
 
     An earlier try keeps its place while later ones are sent: a late answer is an answer.
-    `concluded` is called once, from the event loop.
+    `concluded` is called once, from the event loop. `heard`: a server said something.
     """
 
     __slots__ = (
@@ -55,6 +54,7 @@ class Question:
         "_try_s",
         "_until",
         "begun_at",
+        "heard",
         "key",
         "waiters",
     )
@@ -62,6 +62,7 @@ class Question:
     def __init__(
         self, key: Key, servers: Sequence[NameServer], timeout_s: float, concluded: Concluded
     ) -> None:
+        """servers: in the order in which they are asked."""
         self.key = key
         self.waiters: list[asyncio.Future[Outcome]] = []
         self._concluded = concluded
@@ -69,7 +70,8 @@ class Question:
         self._asked = dns_wire.question(*key, chance=os.urandom(dns_wire.NAME_LIMIT_BYTES))
         now = self._loop.time()
         self.begun_at = self._sent_at = now
-        self._order = sorted(servers, key=lambda server: server.avoid_until > now)
+        self._order = servers
+        self.heard = False
         self._failed: dict[NameServer, str] = {}
         self._oddities: dict[NameServer, str] = {}
         self._done = False
@@ -96,6 +98,7 @@ class Question:
         except Truncated:
             self._ask_by_tcp(server)
         except Malformed as error:
+            self.heard = True
             self._oddities[server] = str(error)
             return False
         except ServerRefusal as error:
@@ -115,6 +118,7 @@ class Question:
 
     def _server_refused(self, server: NameServer, error: ServerRefusal) -> None:
         """RFC 6891 §7: a server of old times answers FORMERR to EDNS, and is asked without it."""
+        self.heard = True
         if error.rcode == Rcode.FORMERR and server.edns:
             server.edns = False
             self._send(server)
@@ -158,7 +162,7 @@ class Question:
 
     def _silent(self, server: NameServer) -> None:
         server.silences += 1
-        server.avoid_until = self._loop.time() + AVOID_S
+        was_silent(server, self._try_s, self._loop.time())
         if self._tries < self._tries_limit and self._loop.time() < self._until:
             self._try_next()
         else:
@@ -173,6 +177,7 @@ class Question:
         return "; ".join(f"{server.address}: {why}" for server, why in self._failed.items())
 
     def _ask_by_tcp(self, server: NameServer) -> None:
+        self.heard = True
         if self._tcp is None:
             if self._timer:
                 self._timer.cancel()
@@ -191,8 +196,11 @@ class Question:
             self._answered(server, answer)
 
     def _answered(self, server: NameServer, answer: Answer) -> None:
+        took_s = self._loop.time() - self._sent_at
+        self.heard = True
         server.answers += 1
-        server.wait_s += self._loop.time() - self._sent_at
+        server.wait_s += took_s
+        answered(server, self._order, took_s)
         self._conclude(answer)
 
     def _conclude(self, outcome: Outcome) -> None:

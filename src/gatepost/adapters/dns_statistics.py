@@ -74,3 +74,4 @@ def server_samples(servers: Iterable[NameServer]) -> Iterator[Sample]:
         yield "dns_server_refusals", label, server.refusals
         yield "dns_server_silences", label, server.silences
         yield "dns_server_wait_seconds", label, server.wait_s
+        yield "dns_server_usual_seconds", label, server.usual_s

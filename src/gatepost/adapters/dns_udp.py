@@ -63,6 +63,8 @@ class NameServer:
         self.silences = 0
         self.wait_s = 0.0
         """For all answers together."""
+        self.usual_s = 0.0
+        """Its smoothed time to answer; 0: not known."""
         self._ports: list[_Port] = []
         self._retired: set[_Port] = set()
 
@@ -103,6 +105,8 @@ class NameServer:
     def _forget(self, port: _Port) -> None:
         port.close()
         self._retired.discard(port)
+        if port in self._ports:
+            self._ports.remove(port)
 
 
 class _Port:
@@ -165,7 +169,7 @@ class _Port:
             except BlockingIOError:
                 return
             except OSError:
-                self._tell_refused()
+                self._break()
                 return
             self._take(data)
 
@@ -175,7 +179,9 @@ class _Port:
         if waiting is None or not waiting.datagram(self.server, data):
             self.server.dropped += 1
 
-    def _tell_refused(self) -> None:
+    def _break(self) -> None:
+        """Nobody listens there. A socket that had an error is not used again: uvloop stops to watch it."""
+        self.server._forget(self)
         for waiting in list(dict.fromkeys(self._waiting.values())):
             waiting.refused(self.server)
 

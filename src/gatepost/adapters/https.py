@@ -9,6 +9,7 @@ from typing import Final
 
 from gatepost.model.fault import Fault, WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
+from gatepost.model.reach import may_be_named
 from gatepost.ports.https import Fetched, HttpsRequest
 from gatepost.ports.resolver import Resolver
 from gatepost.ports.wire import Dialer, OutgoingWire
@@ -31,7 +32,8 @@ class HttpsAsker:
     ) -> None:
         """ca_file: the authorities that are believed, and no others; "" for the system's.
 
-        is_public: which addresses a question that is `public_only` may go to.
+        is_public: which addresses a question that is `public_only` may go to; others go where an administrator
+        may name a service.
         """
         self._is_public = is_public
         self._resolver = resolver
@@ -93,9 +95,11 @@ class HttpsAsker:
     async def _connected(self, request: HttpsRequest) -> OutgoingWire:
         url, timeout_s = request.url, request.timeout_s
         found = await self._addresses(url.host, timeout_s)
-        addresses = [a for a in found if not request.public_only or self._is_public(a)]
+        may_be_asked = self._is_public if request.public_only else may_be_named
+        addresses = [address for address in found if may_be_asked(address)]
         if not addresses:
-            raise WorldFault(f"{url.host} has no {'public ' if found else ''}address")
+            kind = ("public " if request.public_only else "possible ") if found else ""
+            raise WorldFault(f"{url.host} has no {kind}address")
         last: WorldFault | None = None
         for address in addresses[:_ADDRESSES_TRIED]:
             try:

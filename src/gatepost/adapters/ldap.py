@@ -15,10 +15,12 @@ from functools import partial
 from typing import Any, Final
 
 from gatepost.model.fault import WorldFault
+from gatepost.model.reach import may_be_named
 
 MESSAGE_LIMIT_BYTES: Final = 8 << 20
 """One entry with all values that were asked for, or any other answer; a group with its members is not asked for."""
 _READ_BYTES: Final = 64 * 1024
+_ADDRESSES_TRIED: Final = 4
 _STARTTLS: Final = "1.3.6.1.4.1.1466.20037"
 _SUCCESS: Final = 0
 _NO_SUCH_OBJECT: Final = 32
@@ -120,9 +122,23 @@ class LdapConnection:
 
     def _connected(self, server: LdapServer) -> socket.socket:
         try:
-            return socket.create_connection((server.host, server.port), timeout=self._timeout_s)
+            return self._dialled(server)
         except (OSError, UnicodeError) as error:
             raise WorldFault(f"no connection to {self._where}: {_words(error)}") from error
+
+    def _dialled(self, server: LdapServer) -> socket.socket:
+        """Raises OSError."""
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+        addresses = [str(place[0]) for *_, place in found if may_be_named(str(place[0]))]
+        if not addresses:
+            raise OSError(f"{server.host} has no address at which a service can be")
+        last = OSError("nobody was asked")
+        for address in addresses[:_ADDRESSES_TRIED]:
+            try:
+                return socket.create_connection((address, server.port), timeout=self._timeout_s)
+            except OSError as error:
+                last = error
+        raise last
 
     def _secure(self, host: str, context: ssl.SSLContext, *, tls_first: bool) -> None:
         if not tls_first:

@@ -7,11 +7,12 @@ import contextlib
 import fcntl
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
+from gatepost.adapters.list_tables import read_tables, write_tables
 from gatepost.adapters.replacing import replace_file
 from gatepost.config.list_settings import ListFeed
 from gatepost.model.fault import WorldFault
@@ -58,7 +59,7 @@ class ListFeeds:
     counters: Counters
     https: Mapping[str, HttpsFetcher] = field(default_factory=dict)
     lazy: bool = False
-    """Read a feed when it is first asked, for the command line."""
+    """Read a feed when it is first asked, and write nothing: for the command line."""
     _feeds: dict[str, _Feed] = field(init=False)
     _lists: dict[ListName, tuple[_Feed, ...]] = field(init=False)
 
@@ -115,10 +116,13 @@ class ListFeeds:
         return parsed.listings[value] if value >= 0 else None
 
     def name_listing(self, name: str, domain: str) -> Listing | None:
-        """The same of a domain, in lower-case A-labels."""
+        """The same of a domain, in lower-case A-labels; "$" in its words is the domain that is listed."""
         parsed = self._read(name)
-        value = parsed.names.find(domain) if parsed.names is not None else -1
-        return parsed.listings[value] if value >= 0 else None
+        value, entry = parsed.names.find_entry(domain) if parsed.names is not None else (-1, "")
+        if value < 0:
+            return None
+        listing = parsed.listings[value]
+        return replace(listing, text=listing.text.replace("$", entry)) if "$" in listing.text else listing
 
     async def run(self) -> None:
         """Until it is cancelled. Begun by the start and by every reload, which looks at all files at once."""
@@ -150,7 +154,10 @@ class ListFeeds:
         if there == feed.seen:
             return
         try:
-            parsed = self._parsed(feed)
+            parsed = self._shared(feed, there)
+            if parsed is None:
+                feed.looked_at = float("-inf")  # another worker is at it: look again soon
+                return
             if self._is_doubtful(feed, parsed, there):
                 return
         except (OSError, ValueError) as error:
@@ -164,6 +171,36 @@ class ListFeeds:
         """For the command line: what is there, without fetching."""
         for name in self._feeds:
             self.read(name)
+
+    def _shared(self, feed: _Feed, there: tuple[int, int, int]) -> ParsedList | None:
+        """The tables that one worker has made of this file for all; None while another one makes them.
+
+        Who may not write them, such as the command line of another account, reads the file for itself.
+        """
+        source = f"{there} {feed.settings.format} {feed.settings.entries} {feed.settings.size_bytes}"
+        tables = self.directory / f"{feed.name}.tables"
+        if (found := read_tables(tables, source)) is not None:
+            return found
+        if self.lazy:
+            return self._parsed(feed)
+        try:
+            lock = _lock(tables.with_suffix(".building"))
+        except BlockingIOError:
+            return None
+        except OSError:
+            return self._parsed(feed)
+        with lock:
+            if (found := read_tables(tables, source)) is not None:
+                return found
+            parsed = self._parsed(feed)
+            try:
+                write_tables(tables, parsed, source)
+            except OSError as error:
+                self.log.write(
+                    "warning", "list-feed-not-shared", feed=feed.name, reason=error.strerror or str(error)
+                )
+                return parsed
+            return read_tables(tables, source) or parsed
 
     def _parsed(self, feed: _Feed) -> ParsedList:
         if feed.path.stat().st_size > feed.settings.size_bytes:
@@ -240,6 +277,7 @@ class ListFeeds:
             timeout_s=feed.settings.timeout_s,
             accept="*/*",
             etag=_known_etag(feed.path, stamp),
+            public_only=not feed.settings.allow_internal,
         )
         answer = await self.https[feed.settings.ca_file].fetch(request)
         if answer.body is not None:

@@ -91,3 +91,18 @@ class WorkerCounts:
             if events < most:
                 most = events
         return most
+
+    def lately(self, key: int, now: float) -> int:
+        """How many happened in all workers within a minute."""
+        over = (int(now) - MINUTE_S) << _COUNT_BITS | _COUNT_MASK
+        return min(
+            sum(
+                cell & _COUNT_MASK
+                for cell in self._events[start : start + self._workers].tolist()
+                if cell > over
+            )
+            for start in (
+                (key & _MASK) * self._workers,
+                (key >> _SECOND_ROW_BITS & _MASK) * self._workers + self._second_row,
+            )
+        )

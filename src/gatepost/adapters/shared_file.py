@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from gatepost.adapters.sqlite_files import DamagedFile, make, set_up, told
+from gatepost.model.fading import Fading
 from gatepost.ports.memory_shared import Kept, summed
 
 APPLICATION_ID: Final = 0x47615332  # "GaS2"
@@ -54,8 +55,8 @@ class Write(NamedTuple):
     """What is to be written under a key."""
 
     kept: Kept
-    half_life_s: float = 0.0
-    """Above 0: counts, to be added to those in the file."""
+    fading: Fading | None = None
+    """Counts, to be added to those in the file; None: it takes the place of what is there."""
     only_if_new: bool = False
     """What is in the file is better."""
 
@@ -143,13 +144,11 @@ class SharedFile:
 
     def _write(self, place: Place, write: Write, change: int) -> Kept:
         kept = write.kept
-        if write.half_life_s or write.only_if_new:
+        if write.fading is not None or write.only_if_new:
             row = self._database.execute(_ONE, place).fetchone()
             if row and write.only_if_new:
                 return _kept(*row)
-            kept = (
-                summed(_kept(*row) if row else None, kept, write.half_life_s) if write.half_life_s else kept
-            )
+            kept = kept if write.fading is None else summed(_kept(*row) if row else None, kept, write.fading)
         packed = None if kept.counts is None else struct.pack(f"<{len(kept.counts)}d", *kept.counts)
         self._database.execute(_PUT, (*place, change, kept.expires_at, kept.value, packed, kept.counted_at))
         return kept

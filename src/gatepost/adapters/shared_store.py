@@ -9,6 +9,7 @@ from typing import Final
 
 from gatepost.adapters.shared_file import Place, SharedFile, Write
 from gatepost.adapters.sqlite_files import DamagedFile, set_aside
+from gatepost.model.fading import Fading
 from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Log
 from gatepost.ports.memory_shared import (
@@ -89,17 +90,17 @@ class SharedStore:
         key: str,
         amounts: tuple[float, ...],
         *,
-        half_life_s: float,
+        fading: Fading,
         now: float,
         expires_at: float,
     ) -> None:
         """As SharedState."""
-        added = checked_counts(amounts, half_life_s=half_life_s, now=now, expires_at=expires_at)
-        self._keep((space, key_of(key)), Write(added, half_life_s))
+        added = checked_counts(amounts, fading=fading, now=now, expires_at=expires_at)
+        self._keep((space, key_of(key)), Write(added, fading))
 
-    def counts(self, space: str, key: str, *, half_life_s: float, now: float) -> tuple[float, ...] | None:
+    def counts(self, space: str, key: str, *, fading: Fading, now: float) -> tuple[float, ...] | None:
         """As SharedState."""
-        return self._memory.counts(space, key, half_life_s=half_life_s, now=now)
+        return self._memory.counts(space, key, fading=fading, now=now)
 
     def watch(self, space: str, told: Told) -> None:
         """As SharedState."""
@@ -137,13 +138,13 @@ class SharedStore:
         space, key = place
         with self._lock:
             kept = write.kept
-            if write.half_life_s:
+            if write.fading is not None:
                 before = self._memory.spaces.get(space, {}).get(key)
                 if before is not None and before.expires_at <= self._now():
                     self._queue(place, Write(kept))  # what expired is not added to
                     self._memory.hold(space, key, kept)
                     return
-                kept = summed(before, kept, write.half_life_s)
+                kept = summed(before, kept, write.fading)
             self._memory.hold(space, key, kept)
             self._queue(place, write)
 
@@ -280,7 +281,7 @@ class SharedStore:
 
 def _after(before: Write, later: Write) -> Write:
     """Two writes under one key as one."""
-    if not later.half_life_s:
+    if later.fading is None:
         return later
-    both = summed(before.kept, later.kept, later.half_life_s)
-    return Write(both, later.half_life_s if before.half_life_s else 0.0)
+    both = summed(before.kept, later.kept, later.fading, are_both_added=before.fading is not None)
+    return Write(both, later.fading if before.fading is not None else None)

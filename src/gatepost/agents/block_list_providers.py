@@ -11,7 +11,7 @@ from gatepost.config.schema import setting
 from gatepost.facts.dns_listings import DnsListings, ListedBy
 from gatepost.model.exempt_recipients import ExemptRecipients
 from gatepost.model.known import Known, MailView
-from gatepost.model.list_answer import REPLY_LIMIT_CHARACTERS, reply_text
+from gatepost.model.list_answer import check_reply, reply_text
 from gatepost.model.reply import Reply
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, SkipFilters, Stage, Verdict
@@ -44,10 +44,7 @@ class Settings(FilterTable):
     @field_validator("reply")
     @classmethod
     def _is_a_reply(cls, text: str) -> str:
-        if not text or len(text) > REPLY_LIMIT_CHARACTERS or not (text.isascii() and text.isprintable()):
-            raise ValueError(f"is 1 to {REPLY_LIMIT_CHARACTERS} printable ASCII characters")
-        reply_text(text)
-        return text
+        return check_reply(text)
 
     @field_validator("exempt_recipients")
     @classmethod

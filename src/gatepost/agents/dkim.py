@@ -92,7 +92,7 @@ class Dkim:
                 space=SPACE,
                 key=use.key,
                 amounts=(float(reached),),
-                half_life_s=HALF_LIFE_S,
+                fading=HALF_LIFE_S,
                 expires_at=mail.now + KEPT_S,
             )
             for use in replays.uses

@@ -20,8 +20,8 @@ OVER_RATE_LIMIT: Final = Finding(
     points=2.0,
 )
 _STRENGTH: Final = {"tag": 0, "defer": 1, "reject": 2}
-_TIMES_KEPT: Final = 5
-"""So many `per` after the last count, less than a hundredth of it is left."""
+_SECONDS_MORE: Final = 2.0
+"""A bucket is kept until it is empty; other workers may have added what this one has not heard of."""
 
 
 class RateLimits:
@@ -55,7 +55,7 @@ class RateLimits:
             fact, amount = known[ContentRates], mail.size_bytes
         if not fact.used:
             return self._silent
-        over = [u for u in fact.used if u.count + amount > self._rules[u.limit].amount]
+        over = [u for u in fact.used if self._rules[u.limit].is_beyond(u.count, amount)]
         over.sort(key=lambda used: -_STRENGTH[self._rules[used.limit].action])
         refuses = bool(over) and self._rules[over[0].limit].action != "tag"
         counted = () if refuses else tuple(self._tally(used, amount, mail.now) for used in fact.used)
@@ -66,8 +66,14 @@ class RateLimits:
 
     def _objection(self, worst: Used, amount: int, effects: tuple[Effect, ...], fact: object) -> Verdict:
         rule = self._rules[worst.limit]
-        reason = f"{worst.count + amount:.0f} {rule.counted.value} in {rule.per_s:g} s with {worst.key}"[:400]
-        unless = f"rate-limits.{rule.name}.amount ({rule.amount}) were higher, or it came later"
+        reason = (
+            f"{worst.count + amount:.0f} {rule.counted.value} where {rule.capacity} may come at once and "
+            f"{rule.amount} in {rule.per_s:g} s, with {worst.key}"
+        )[:400]
+        room_s = (worst.count + amount - rule.capacity) / rule.drains.per_s
+        unless = f"rate-limits.{rule.name} allowed more"
+        if amount <= rule.capacity:
+            unless += f", or it came {room_s:.0f} s later"
         if rule.action == "tag":
             return Verdict(
                 agent=self.name,
@@ -87,7 +93,7 @@ class RateLimits:
         return LimitReached(
             limit=rule.name,
             key=used.key,
-            value=rule.amount,
+            value=rule.capacity,
             actual=round(used.count + amount),
             action=rule.action,
         )
@@ -99,6 +105,6 @@ class RateLimits:
             space=SPACE,
             key=used.key,
             amounts=(float(amount),),
-            half_life_s=rule.half_life_s,
-            expires_at=now + _TIMES_KEPT * rule.per_s,
+            fading=rule.drains,
+            expires_at=now + (used.count + amount) / rule.drains.per_s + _SECONDS_MORE,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final, Literal
 
 from pydantic import field_validator
@@ -43,14 +43,21 @@ UNKNOWN_OWN_SENDER: Final = Finding(
 )
 
 Answer = Literal["accept", "stamp", "block"]
+Blocking = Literal["reject", "quarantine", "discard"]
+_KEPT: Final = {"quarantine": Action.QUARANTINE, "discard": Action.DISCARD}
 
 
 class Settings(FilterTable):
     """[agents.sender-filter]"""
 
     blocked_senders: tuple[str, ...] = setting(
-        f"Senders whose mail is refused: {FORMS}; there is no limit to whole addresses and domains",
+        f"Senders whose mail is blocked: {FORMS}; there is no limit to whole addresses and domains",
         default=(),
+    )
+    action: Blocking = setting(
+        "What becomes of blocked mail: reject, 554 5.1.0; quarantine, taken and kept for a person; discard, taken "
+        "and dropped with nothing but a record: whoever was blocked by mistake never hears of it",
+        default="reject",
     )
     stamped_senders: tuple[str, ...] = setting(
         "Senders whose mail gets a finding and goes on, written in the same way", default=()
@@ -62,6 +69,10 @@ class Settings(FilterTable):
         'Senders that single recipients ("bob@example.com") or domains ("@example.com") get no mail from; other '
         "recipients of the same mail get it",
         default={},
+    )
+    recipients_action: Blocking = setting(
+        "What becomes of mail that `recipients` blocks, for these recipients alone; as action",
+        default="reject",
     )
     check_author: bool = setting(
         "Look for the addresses in From, too, and not only the return path", default=True
@@ -75,7 +86,16 @@ class Settings(FilterTable):
         "mail, too",
         default="stamp",
     )
-    hang_up: bool = setting("Close the connection after a refusal", default=False)
+    hang_up: bool = setting("Close the connection after a refusal by blocked-senders", default=False)
+
+    def dangers(self) -> Iterator[tuple[str, str]]:
+        """Dropping in silence."""
+        for name, value in (("action", self.action), ("recipients-action", self.recipients_action)):
+            if value == "discard":
+                yield (
+                    name,
+                    "drops mail and tells nobody: quarantine keeps it for a person, reject tells the sender",
+                )
 
     @field_validator("blocked_senders", "stamped_senders", "exceptions")
     @classmethod
@@ -120,6 +140,7 @@ class SenderFilter:
             for recipient, entries in settings.recipients.items()
         }
         self._null_sender, self._own = settings.null_sender, settings.own_domain_senders
+        self._action, self._recipients_action = settings.action, settings.recipients_action
         self._accepted = site.accepted_domains
         self._silent = Verdict(agent=self.name)
         self._effects: tuple[Effect, ...] = (HangUp(),) if settings.hang_up else ()
@@ -183,9 +204,7 @@ class SenderFilter:
         entry = self._unwanted(mail.recipient.address, (mail.sender,))
         if not entry:
             return self._silent
-        return self._refuse(
-            f"{mail.recipient.address} wants no mail of {mail.sender} ({entry})", _UNLESS_OF_RECIPIENT
-        )
+        return self._keep_from(None, f"{mail.recipient.address} wants no mail of {mail.sender} ({entry})", ())
 
     def _authors(self, mail: MailView, author_field: Author) -> Verdict:
         authors = [a for a in author_field.addresses if not self._exceptions.match(a)]
@@ -199,13 +218,8 @@ class SenderFilter:
         recipients = [r.address for r in mail.envelope.recipients] if self._of_recipient else []
         unwanted = tuple(r for r in recipients if self._unwanted(r, authors))
         if unwanted:
-            return Verdict.reject(
-                self.name,
-                SENDER_DENIED,
-                f"{len(unwanted)} recipients want no mail of {authors[0]} in From",
-                recipients=unwanted,
-                because=(author_field,),
-                unless=_UNLESS_OF_RECIPIENT,
+            return self._keep_from(
+                unwanted, f"{len(unwanted)} recipients want no mail of {authors[0]} in From", (author_field,)
             )
         for author in authors:
             if entry := self._stamped.match(author):
@@ -236,12 +250,46 @@ class SenderFilter:
         return Verdict(agent=self.name, findings=found, reason="; ".join(reasons)[:400], because=because)
 
     def _refuse(self, reason: str, unless: str, because: tuple[object, ...] = ()) -> Verdict:
+        if self._action != "reject":
+            return self._kept(self._action, reason, unless, because)
         return Verdict.reject(
             self.name,
             SENDER_DENIED,
             reason[:400],
             because=because,
             effects=self._effects,
+            unless=unless,
+        )
+
+    def _keep_from(
+        self, recipients: tuple[Address, ...] | None, reason: str, because: tuple[object, ...]
+    ) -> Verdict:
+        """By lists of these recipients; None: of the one in question. Others of the same mail are not touched."""
+        if self._recipients_action != "reject":
+            return self._kept(self._recipients_action, reason, _UNLESS_OF_RECIPIENT, because, recipients)
+        return Verdict.reject(
+            self.name,
+            SENDER_DENIED,
+            reason[:400],
+            because=because,
+            recipients=recipients,
+            unless=_UNLESS_OF_RECIPIENT,
+        )
+
+    def _kept(
+        self,
+        action: Blocking,
+        reason: str,
+        unless: str,
+        because: tuple[object, ...],
+        recipients: tuple[Address, ...] | None = None,
+    ) -> Verdict:
+        return Verdict(
+            agent=self.name,
+            action=_KEPT[action],
+            reason=reason[:400],
+            because=because,
+            recipients=recipients,
             unless=unless,
         )
 

@@ -14,7 +14,7 @@ from gatepost.control.commands import AskMetrics, Samples
 from gatepost.ports.resolver import LookedUp, Mx, RecordType, Tlsa
 
 _ZONE_HEADS = ("ZONE", "FOUND", "NONE", "UNKNOWN", "MEAN WAIT")
-_SERVER_HEADS = ("SERVER", "ANSWERS", "REFUSALS", "SILENCES", "MEAN WAIT")
+_SERVER_HEADS = ("SERVER", "ANSWERS", "REFUSALS", "SILENCES", "MEAN WAIT", "USUAL WAIT")
 _TYPES = [kind.name for kind in RecordType]
 
 Sums = dict[str, dict[str, float]]
@@ -57,7 +57,12 @@ def statistics(face: Face, as_json: bool) -> None:
     ]
     say_table(_ZONE_HEADS, rows, empty="no question was sent yet")
     rows = [
-        (server, *(f"{said[key]:.0f}" for key in ("answers", "refusals", "silences")), _mean(said, "answers"))
+        (
+            server,
+            *(f"{said[key]:.0f}" for key in ("answers", "refusals", "silences")),
+            _mean(said, "answers"),
+            f"{said['usual_s'] * 1000:.1f} ms" if said["usual_s"] else "-",
+        )
         for server, said in sorted(servers.items())
     ]
     say_table(_SERVER_HEADS, rows, empty="")
@@ -65,6 +70,10 @@ def statistics(face: Face, as_json: bool) -> None:
         f"{totals['hits']:.0f} answers were known already; {totals['answers']:.0f} are kept, "
         f"{totals['waiting']:.0f} questions are on their way"
     )
+    if totals["silent"]:
+        say(
+            f"{totals['silent']:.0f} workers hear no server: what they would have asked is unknown until one answers"
+        )
 
 
 @command.command()
@@ -111,8 +120,10 @@ def _shown(record: str | bytes | Mx | Tlsa) -> str:
 def _summed(replies: Iterable[Samples]) -> tuple[Sums, Sums, dict[str, float]]:
     """By zone, by server, and all together."""
     zones: Sums = defaultdict(lambda: {"found": 0.0, "none": 0.0, "unknown": 0.0, "wait_s": 0.0})
-    servers: Sums = defaultdict(lambda: {"answers": 0.0, "refusals": 0.0, "silences": 0.0, "wait_s": 0.0})
-    totals = {"hits": 0.0, "answers": 0.0, "waiting": 0.0}
+    servers: Sums = defaultdict(
+        lambda: {"answers": 0.0, "refusals": 0.0, "silences": 0.0, "wait_s": 0.0, "usual_s": 0.0}
+    )
+    totals = {"hits": 0.0, "answers": 0.0, "waiting": 0.0, "silent": 0.0}
     for reply in replies:
         for name, pairs, value in reply.samples:
             labels = dict(pairs)
@@ -123,16 +134,23 @@ def _summed(replies: Iterable[Samples]) -> tuple[Sums, Sums, dict[str, float]]:
                     zones[labels["zone"]]["wait_s"] += value
                 case "dns_server_wait_seconds":
                     servers[labels["server"]]["wait_s"] += value
+                case "dns_server_usual_seconds":  # of the worker for which it is slowest
+                    servers[labels["server"]]["usual_s"] = max(servers[labels["server"]]["usual_s"], value)
                 case "dns_server_answers" | "dns_server_refusals" | "dns_server_silences":
                     servers[labels["server"]][name.rpartition("_")[2]] += value
-                case "dns_cache_hits" | "dns_cached_answers" | "dns_waiting_questions":
+                case "dns_cache_hits" | "dns_cached_answers" | "dns_waiting_questions" | "dns_silent":
                     totals[_TOTALS[name]] += value
                 case _:
                     pass
     return dict(zones), dict(servers), totals
 
 
-_TOTALS = {"dns_cache_hits": "hits", "dns_cached_answers": "answers", "dns_waiting_questions": "waiting"}
+_TOTALS = {
+    "dns_cache_hits": "hits",
+    "dns_cached_answers": "answers",
+    "dns_waiting_questions": "waiting",
+    "dns_silent": "silent",
+}
 
 
 def _mean(said: dict[str, float], *counted: str) -> str:

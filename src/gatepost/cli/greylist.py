@@ -65,7 +65,7 @@ def statistics(face: Face, as_json: bool) -> None:
 
     now = face.world.now()
     with face.world.shared(face.configuration.settings) as shared:
-        counts = shared.counts(STATISTICS_SPACE, STATISTICS_KEY, half_life_s=math.inf, now=now)
+        counts = shared.counts(STATISTICS_SPACE, STATISTICS_KEY, fading=math.inf, now=now)
     numbers = dict(zip(Came, counts or (0.0,) * len(Came), strict=True))
     put_off, again = round(numbers[Came.NEW]), round(numbers[Came.AGAIN])
     kept_away = max(0, put_off - again)

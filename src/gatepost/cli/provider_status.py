@@ -12,7 +12,9 @@ from gatepost.control.commands import AskMetrics, Samples
 def provider_lines(face: Face) -> Iterator[str]:
     """Hit rate, latency, and what is wrong; nothing when there is no provider."""
     settings = face.configuration.settings
-    names = dict.fromkeys((*settings.block_list_providers, *settings.allow_list_providers))
+    names = dict.fromkeys(
+        (*settings.block_list_providers, *settings.allow_list_providers, *settings.domain_list_providers)
+    )
     if not names and not settings.list_feeds:
         return
     sums: Counter[tuple[str, str, str]] = Counter()

@@ -12,6 +12,7 @@ from gatepost.cli.output import json_option, say, say_json, say_table
 from gatepost.cli.test_mail import mail
 from gatepost.cli.zone_option import asked, zone_option
 from gatepost.config.networks import is_ip
+from gatepost.standards.dns_lists import is_domain_asked
 
 if TYPE_CHECKING:
     from gatepost.ports.resolver import Lookup
@@ -26,22 +27,30 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("address")
+@click.argument("address", required=False, default="")
+@click.option(
+    "--domain", default="", metavar="DOMAIN", help="Ask the domain list providers about a domain instead."
+)
 @click.option("--provider", default="", metavar="NAME", help="Ask this one only.")
 @json_option
 @click.pass_obj
-def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
+def blocklist(face: Face, address: str, domain: str, provider: str, as_json: bool) -> None:
     """Ask all block and allow list providers about ADDRESS, now and past every rest.
 
     Exit status 0 when a provider lists it, 1 when none does, 3 when none answers.
     """
     settings = face.configuration.settings
-    if not is_ip(address):
-        raise click.UsageError(f"{address[:100]!r} is not an IP address")
-    names = (*settings.block_list_providers, *settings.allow_list_providers)
+    if bool(address) == bool(domain):
+        raise click.UsageError("give an address, or a domain with --domain")
+    if address and not is_ip(address):
+        raise click.UsageError(f"{address[:100]!r} is not an IP address; a domain is asked with --domain")
+    subject = address or _domain(domain)
+    names: tuple[str, ...] = (*settings.block_list_providers, *settings.allow_list_providers)
+    if domain:
+        names = tuple(settings.domain_list_providers)
     if provider and provider not in names:
         raise click.UsageError(f"there is no provider {provider!r}; there are: {', '.join(names) or 'none'}")
-    answers = face.world.ask_providers(settings, address, provider)
+    answers = face.world.ask_providers(settings, subject, provider)
     if as_json:
         say_json(
             [
@@ -49,6 +58,7 @@ def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
                     "provider": a.provider,
                     "kind": a.kind,
                     "zone": a.zone,
+                    "subject": a.subject,
                     "listed": a.is_listed,
                     "codes": list(a.judged.codes),
                     "ignored": [*a.judged.ignored, *a.judged.strange],
@@ -64,7 +74,7 @@ def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
         rows = [
             (
                 a.provider,
-                a.kind,
+                a.subject if domain else a.kind,
                 a.zone,
                 a.problem or ("listed" if a.is_listed else "not listed"),
                 " ".join(
@@ -76,13 +86,21 @@ def blocklist(face: Face, address: str, provider: str, as_json: bool) -> None:
             for a in answers
         ]
         say_table(
-            ("PROVIDER", "KIND", "ZONE", "ANSWER", "CODES", "TOOK", "TEXT"),
+            ("PROVIDER", "DOMAIN" if domain else "KIND", "ZONE", "ANSWER", "CODES", "TOOK", "TEXT"),
             rows,
             empty="there is no provider",
         )
     if not any(a.is_listed for a in answers):
         silent = bool(answers) and all(a.problem for a in answers)
         raise click.exceptions.Exit(EXIT_WORLD if silent else EXIT_NO)
+
+
+def _domain(text: str) -> str:
+    """As A-labels. Raises click.BadParameter."""
+    domain = _parts(f"@{text.lstrip('@')}")[1]
+    if not is_domain_asked(domain):
+        raise click.BadParameter(f"{text[:255]!r} has no dot, or is an address: no list of domains knows it")
+    return domain
 
 
 command.add_command(dmarc)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gatepost.config.schema import Table, setting
 
 
@@ -12,6 +14,10 @@ class AgentTable(Table):
     connectors: tuple[str, ...] = setting(
         "Receive connectors on which it is asked; empty: all of them", default=()
     )
+
+    def dangers(self) -> Iterator[tuple[str, str]]:
+        """Settings that work and may be regretted, and why; `gatepost config check` warns of them."""
+        yield from ()
 
 
 class FilterTable(AgentTable):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from gatepost.config.directory_settings import Directory, LdapSource, SqlSource
 from gatepost.config.errors import Complaint
 from gatepost.config.files import authorities_problem, open_to_others, readable_problem, secret_problem
-from gatepost.config.networks import parse_binding
+from gatepost.config.networks import parse_binding, service_problem
 from gatepost.config.settings import Settings
 
 At = tuple[str | int, ...]
@@ -150,6 +150,8 @@ def parse_ldap_url(text: str) -> tuple[str, int, bool]:
         or "@" in text
     ):
         raise ValueError(f"{text[:200]!r} is not ldap://host[:port] or ldaps://host[:port]")
+    if problem := service_problem(host):
+        raise ValueError(problem)
     is_tls = parts.scheme == "ldaps"
     return host, port or (636 if is_tls else 389), is_tls
 

@@ -9,7 +9,7 @@ from gatepost.config.check_directories import check_ldap_login, check_ldap_serve
 from gatepost.config.errors import Complaint
 from gatepost.config.files import authorities_problem, open_to_others, readable_problem, secret_problem
 from gatepost.config.login_settings import Tokens
-from gatepost.config.networks import is_mail_address, parse_range
+from gatepost.config.networks import is_mail_address, parse_range, service_problem
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.model.https_url import parse_https_url
 
@@ -132,9 +132,11 @@ def _asked(tokens: Tokens) -> Iterator[Complaint]:
 
 def _url(at: tuple[str, ...], text: str) -> Iterator[Complaint]:
     try:
-        parse_https_url(text)
+        problem = service_problem(parse_https_url(text).host)
     except ValueError as error:
-        yield Complaint(at=at, message=str(error))
+        problem = str(error)
+    if problem:
+        yield Complaint(at=at, message=problem)
 
 
 def _accounts(settings: Settings) -> Iterator[Complaint]:

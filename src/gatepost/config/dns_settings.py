@@ -22,6 +22,11 @@ class Dns(Table):
         'Addresses of resolvers, "127.0.0.1" or "127.0.0.1:5353"; empty: those of the system',
         default=(),
     )
+    order: Literal["fastest", "listed"] = setting(
+        "Which of several servers is asked first: the one that usually answers fastest, of those whose word on DNSSEC "
+        "counts; or the first of the list. One that is silent is asked last for ten seconds",
+        default="fastest",
+    )
     timeout_s: Duration = setting(
         "Patience with one question, all servers and retries", default=5.0, low=0.1, high=60
     )

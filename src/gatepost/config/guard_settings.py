@@ -195,8 +195,11 @@ class RateLimit(Table):
         "What is counted: mails at MAIL, recipients at RCPT, octets of content at the end of the data",
         default="mails",
     )
-    amount: int = setting("How many in `per`; as many may come at once", low=1)
+    amount: int = setting("How many in `per`, evenly", low=1)
     per_s: Duration = setting("The time for `amount`", default=3600.0, low=1, high=86400)
+    burst: int = setting(
+        "How many may come at once, out of what was not used before; 0: amount", default=0, low=0
+    )
     action: Literal["defer", "reject", "tag"] = setting(
         "defer: 451 4.7.1, try again later; reject: 550 5.7.1; tag: taken with the finding over-rate-limit",
         default="defer",

@@ -68,7 +68,8 @@ class Limits(Table):
         high=90,
     )
     connection_rate: int = setting(
-        "New sessions of this connector in a minute after which more are turned away; 0: no limit",
+        "New sessions of this connector in a minute after which only sources come in that have not had an equal part "
+        "of them yet; after twice as many nobody does; 0: no limit",
         default=6000,
         low=0,
     )

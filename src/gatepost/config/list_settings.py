@@ -18,6 +18,11 @@ class ListFeed(Table):
     enabled: bool = setting("Whether it is read", default=True)
     file: str = setting("Where it is: a file, read again when it changes", default="")
     url: str = setting("Where it is: https://...; fetched again when its ETag is another", default="")
+    allow_internal: bool = setting(
+        "Whether `url` may lead to a loopback or private address: for a list of your own. Else whoever runs its DNS "
+        "could make the gateway ask machines of yours",
+        default=False,
+    )
     format: Literal["text", "ip4set", "ip4trie", "ip6trie", "dnset", "domains"] = setting(
         "text: an address, network or range a line; domains: a domain a line; the others are data sets of rbldnsd",
         default="text",
@@ -31,15 +36,15 @@ class ListFeed(Table):
         "Size above which it is not taken", default=size(256, "MiB"), low=1, high=1 << 32
     )
     entries: int = setting(
-        "Entries above which it is not taken; a million addresses take about 10 MiB of each worker",
+        "Entries above which it is not taken; a million addresses take about 10 MiB, once for all workers",
         default=5_000_000,
         low=1,
         high=50_000_000,
     )
 
 
-class Provider(Table):
-    """[block-list-providers.NAME], [allow-list-providers.NAME]: who is asked about the client's address."""
+class ListProvider(Table):
+    """What every provider has."""
 
     zone: str = setting('The zone that is asked over the DNS: "bl.example.org"', default="")
     feeds: tuple[str, ...] = setting(
@@ -59,21 +64,53 @@ class Provider(Table):
         'Bits that count: "127.0.0.6" matches answers 127.0.0.x in which bit 2 or bit 4 is set', default=""
     )
     weight: float = setting(
-        "What a listing is worth; a client is refused when all together reach agents.block-list-providers.threshold",
+        "What a listing is worth; mail is refused when all together reach the threshold of the agent",
         default=1.0,
         low=0,
         high=1000,
     )
+    timeout_s: Duration = setting(
+        "Patience with it; dns-lists.deadline is for all", default=5.0, low=0.1, high=60
+    )
+
+
+class Provider(ListProvider):
+    """[block-list-providers.NAME], [allow-list-providers.NAME]: who is asked about the client's address."""
+
     reply: str = setting(
         "Words of the refusal after 550 5.7.1, at most 240 characters; {ip}, {provider}, {zone}, {code} and "
         "{text} (the provider's TXT record) are replaced. Empty: those of agents.block-list-providers",
         default="",
     )
-    timeout_s: Duration = setting(
-        "Patience with it; dns-lists.deadline is for all", default=5.0, low=0.1, high=60
-    )
     ip_versions: tuple[Literal[4, 6], ...] = setting(
         "Versions of addresses it is asked about", default=(4, 6)
+    )
+
+
+DomainSource = Literal["helo", "reverse-dns", "sender", "author"]
+
+
+class DomainProvider(ListProvider):
+    """[domain-list-providers.NAME]: who is asked about the domains that a mail names."""
+
+    asked: tuple[DomainSource, ...] = setting(
+        "Which domains: helo, the name in the client's greeting; reverse-dns, its confirmed names; sender, that of "
+        "the return path; author, those of the addresses in From",
+        default=("helo", "reverse-dns", "sender", "author"),
+    )
+    parents: bool = setting(
+        "Ask about the domains above it, too, down to two labels and at most four names in all; not needed for lists "
+        "that list what is below a domain with it",
+        default=True,
+    )
+    test_name: str = setting(
+        'A name that it lists, to see that it is there; empty: "test" (RFC 5782). "invalid" must not be listed',
+        default="",
+    )
+    reply: str = setting(
+        "Words of the refusal after 550 5.7.1, at most 240 characters; {name} (the domain), {ip}, {provider}, {zone}, "
+        "{code} and {text} (the provider's TXT record) are replaced. Empty: those of agents.domain-list-providers",
+        default="",
     )
 
 

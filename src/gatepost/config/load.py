@@ -246,7 +246,12 @@ def _agents(data: dict[str, Any], tables: AgentSettings) -> tuple[dict[str, Tabl
     complaints = [_unknown_agent(("agents", n), n, tables) for n in given if n not in tables]
     for name, table in tables.items():
         try:
-            agents[name] = table.model_validate(frozen(given.get(name, {})))
+            typed = agents[name] = table.model_validate(frozen(given.get(name, {})))
+            if isinstance(typed, AgentTable):
+                complaints += [
+                    Complaint(at=("agents", name, key), message=why, is_warning=True)
+                    for key, why in typed.dangers()
+                ]
         except ValidationError as error:
             complaints += complaints_of(error, data, table, below=("agents", name))
     return agents, complaints

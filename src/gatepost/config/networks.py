@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from gatepost.model.ip_ranges import IpRange
+from gatepost.model.reach import may_be_named
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -82,6 +83,13 @@ def is_internal(addresses: IpRange) -> bool:
 def is_internal_ip(address: str) -> bool:
     """As is_internal, of one address as the operating system writes it."""
     return is_internal(IpRange.parse(address))
+
+
+def service_problem(host: str) -> str:
+    """Why no service can be at an address; "" for names, too: where they lead is seen when they are looked up."""
+    if not is_ip(host) or may_be_named(host):
+        return ""
+    return f"{host} is no address of a service: link-local, multicast, reserved, or a cloud's own"
 
 
 def overlap(one: IpRange, other: IpRange) -> bool:

@@ -15,7 +15,7 @@ from gatepost.config.dns_monitor_settings import DnsMonitor
 from gatepost.config.dns_settings import Dns
 from gatepost.config.guard_settings import Harvest, RateLimit
 from gatepost.config.limit_settings import Intake, Limits
-from gatepost.config.list_settings import DnsLists, ListFeed, Provider
+from gatepost.config.list_settings import DnsLists, DomainProvider, ListFeed, Provider
 from gatepost.config.log_settings import Log, Records, WireLogs
 from gatepost.config.login_settings import Mechanism, Users
 from gatepost.config.notice_settings import Notices, RemoteDomain
@@ -458,6 +458,7 @@ class Settings(Table):
     list_feeds: dict[str, ListFeed] = setting("Lists that others publish", default={})
     block_list_providers: dict[str, Provider] = setting("Who lists spam sources", default={})
     allow_list_providers: dict[str, Provider] = setting("Who lists good senders", default={})
+    domain_list_providers: dict[str, DomainProvider] = setting("Who lists domains of spam", default={})
     dns_lists: DnsLists = setting("How providers are asked", default=DnsLists())
     srs: Srs = setting("Return paths of forwarded mail", default=Srs())
     batv: Batv = setting("Tags in return paths of our own", default=Batv())

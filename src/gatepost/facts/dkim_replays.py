@@ -43,7 +43,7 @@ def gatherer(sources: Sources) -> Gathering:
         for one in results.signatures if results is not None else ():
             if one.result == "pass":
                 key = f"{one.domain} {one.selector} {one.signature_start}"
-                counts = sources.shared.counts(SPACE, key, half_life_s=HALF_LIFE_S, now=mail.now)
+                counts = sources.shared.counts(SPACE, key, fading=HALF_LIFE_S, now=mail.now)
                 uses.append(SignatureUse(key=key, recipients=counts[0] if counts else 0.0))
         return DkimReplays(uses=tuple(uses))
 

@@ -44,7 +44,11 @@ async def find_dns_listings(
 ) -> DnsListings:
     """Ask all providers; none when the client is on our own allow list, whose mail nobody judges by them."""
     address = mail.session.origin_ip
-    if not providers or (lists is not None and lists.find("allow", address) is not None):
+    if (
+        not providers
+        or not providers.lists_addresses
+        or (lists is not None and lists.find("allow", address) is not None)
+    ):
         return DnsListings(address=address)
     answers = await providers.ask(address)
     return DnsListings(

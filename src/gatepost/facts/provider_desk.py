@@ -7,16 +7,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from gatepost.config.list_settings import DnsLists, Provider
+from gatepost.config.list_settings import DnsLists, DomainProvider, DomainSource, Provider
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.ip_ranges import address_text, number_of
 from gatepost.model.list_answer import Judged, Match, judge, printable
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.resolver import Lookup, RecordType
 from gatepost.protocol.list_formats import Listing
-from gatepost.standards.dns_lists import TESTS, question_for
+from gatepost.standards.dns_lists import (
+    NAME_TESTS,
+    TESTS,
+    is_domain_asked,
+    question_for,
+    question_for_name,
+    with_parents,
+)
 
-ProviderKind = Literal["block", "allow"]
+ProviderKind = Literal["block", "allow", "domain"]
 CHECK_RETRY_S: Final = 300.0
 """A check of the test points that could not be finished is tried again after this."""
 
@@ -27,10 +34,13 @@ class Feeds(Protocol):
     def listing(self, name: str, version: int, number: int) -> Listing | None:
         """Raises WorldFault before the feed was read."""
 
+    def name_listing(self, name: str, domain: str) -> Listing | None:
+        """The same of a domain."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderAnswer:
-    """What one provider said of one address."""
+    """What one provider said of one address, or of one domain."""
 
     provider: str
     kind: ProviderKind
@@ -40,6 +50,8 @@ class ProviderAnswer:
     problem: str = ""
     """Why it said nothing; "" when it answered."""
     elapsed_s: float = 0.0
+    subject: str = ""
+    """The address or domain."""
 
     @property
     def is_listed(self) -> bool:
@@ -53,7 +65,7 @@ class _Desk:
 
     name: str
     kind: ProviderKind
-    settings: Provider
+    settings: Provider | DomainProvider
     match: Match
     failures: int = 0
     rest_s: float = 0.0
@@ -62,6 +74,23 @@ class _Desk:
     distrusted: str = ""
     complaint: str = ""
     """What was logged last, so that it is not logged again."""
+
+    def hears_of(self, version: int) -> bool:
+        """Whether it is asked about addresses of this version."""
+        return isinstance(self.settings, Provider) and version in self.settings.ip_versions
+
+    @property
+    def tests(self) -> tuple[tuple[str, str], ...]:
+        """(listed, not listed) for each kind of thing that it is asked about."""
+        if isinstance(self.settings, DomainProvider):
+            return ((self.settings.test_name or NAME_TESTS[0], NAME_TESTS[1]),)
+        return tuple(TESTS[version] for version in self.settings.ip_versions)
+
+    def question(self, subject: str) -> str:
+        """The name that is asked for in its zone."""
+        if isinstance(self.settings, DomainProvider):
+            return question_for_name(subject, self.settings.zone)
+        return question_for(subject, self.settings.zone)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,12 +105,14 @@ class ProviderDesk:
     monotonic: Callable[[], float]
     log: Log
     counters: Counters
+    domains: Mapping[str, DomainProvider] = field(default_factory=dict)
     _desks: tuple[_Desk, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        pairs: list[tuple[ProviderKind, Mapping[str, Provider]]] = [
+        pairs: list[tuple[ProviderKind, Mapping[str, Provider] | Mapping[str, DomainProvider]]] = [
             ("block", self.block),
             ("allow", self.allow),
+            ("domain", self.domains),
         ]
         desks = [
             _Desk(name=name, kind=kind, settings=one, match=Match.of(one.answers, one.bitmask))
@@ -94,43 +125,77 @@ class ProviderDesk:
     def __bool__(self) -> bool:
         return bool(self._desks)
 
-    def settings_of(self, name: str, kind: ProviderKind) -> Provider:
+    @property
+    def lists_addresses(self) -> bool:
+        """Whether ask() asks anybody."""
+        return any(desk.kind != "domain" for desk in self._desks)
+
+    def asks_of(self, *sources: DomainSource) -> bool:
+        """Whether ask_domains() asks anybody about such domains."""
+        settings = (desk.settings for desk in self._desks)
+        return any(set(sources) & set(one.asked) for one in settings if isinstance(one, DomainProvider))
+
+    def settings_of(self, name: str, kind: ProviderKind) -> Provider | DomainProvider:
         """Raises KeyError."""
+        if kind == "domain":
+            return self.domains[name]
         return (self.block if kind == "block" else self.allow)[name]
 
     async def ask(self, address: str) -> tuple[ProviderAnswer, ...]:
         """In the order of their priority. Those that rest or are not trusted are not asked, and have a problem."""
         version, number = number_of(address)
         address = address_text(version, number)  # IPv4 in IPv6 is asked as IPv4
-        desks = [desk for desk in self._desks if version in desk.settings.ip_versions]
-        local = {id(d): self._ask_local(d, address) for d in desks if not d.settings.zone}
-        tasks = {
-            id(desk): asyncio.ensure_future(self._ask_unless_resting(desk, address))
-            for desk in desks
+        return await self._ask_all([(desk, address) for desk in self._desks if desk.hears_of(version)])
+
+    async def ask_domains(self, named: Mapping[DomainSource, Sequence[str]]) -> tuple[ProviderAnswer, ...]:
+        """named: domains in lower-case A-labels, by where the mail names them. As ask(), an answer a name."""
+        pairs: dict[tuple[int, str], tuple[_Desk, str]] = {}
+        for desk in self._desks:
+            if isinstance(desk.settings, DomainProvider):
+                for source in desk.settings.asked:
+                    for name in _asked_names(named.get(source, ()), parents=desk.settings.parents):
+                        pairs.setdefault((id(desk), name), (desk, name))
+        return await self._ask_all(list(pairs.values()))
+
+    async def _ask_all(self, pairs: Sequence[tuple[_Desk, str]]) -> tuple[ProviderAnswer, ...]:
+        answers: list[ProviderAnswer | asyncio.Future[ProviderAnswer]] = [
+            asyncio.ensure_future(self._ask_unless_resting(desk, subject))
             if desk.settings.zone
-        }
+            else self._ask_local(desk, subject)
+            for desk, subject in pairs
+        ]
+        tasks = [one for one in answers if not isinstance(one, ProviderAnswer)]
         if tasks:
             try:
-                await asyncio.wait(tasks.values(), timeout=self.settings.deadline_s)
+                await asyncio.wait(tasks, timeout=self.settings.deadline_s)
             finally:
-                for task in tasks.values():
+                for task in tasks:
                     task.cancel()
         return tuple(
-            local[id(desk)] if id(desk) in local else self._concluded(desk, tasks[id(desk)]) for desk in desks
+            one if isinstance(one, ProviderAnswer) else self._concluded(desk, subject, one)
+            for (desk, subject), one in zip(pairs, answers, strict=True)
         )
 
-    async def ask_each(self, address: str, names: Iterable[str] = ()) -> Sequence[ProviderAnswer]:
-        """For people: every enabled provider (or those named), whatever its state, with its words."""
-        wanted, (version, number) = frozenset(names), number_of(address)
-        address = address_text(version, number)
-        asked = [desk for desk in self._desks if version in desk.settings.ip_versions]
-        desks = [desk for desk in asked if not wanted or desk.name in wanted]
+    async def ask_each(self, subject: str, names: Iterable[str] = ()) -> Sequence[ProviderAnswer]:
+        """For people: every enabled provider (or those named) of an address or a domain, whatever its state."""
+        wanted, pairs = frozenset(names), list[tuple[_Desk, str]]()
+        try:
+            version, number = number_of(subject)
+        except ValueError:
+            for desk in self._desks:
+                if isinstance(desk.settings, DomainProvider):
+                    asked = _asked_names([subject], parents=desk.settings.parents)
+                    pairs += [(desk, name) for name in asked]
+        else:
+            address = address_text(version, number)
+            pairs += [(desk, address) for desk in self._desks if desk.hears_of(version)]
         return await asyncio.gather(
             *(
-                self._ask_zone(desk, address, with_text=True)
+                self._ask_zone(desk, one, with_text=True)
                 if desk.settings.zone
-                else _at_once(self._ask_local(desk, address))
-                for desk in desks
+                else _at_once(self._ask_local(desk, one))
+                for desk, one in pairs
+                if not wanted or desk.name in wanted
             )
         )
 
@@ -148,8 +213,7 @@ class ProviderDesk:
 
     async def _check(self, desk: _Desk) -> bool:
         """A list that lists 127.0.0.1 lists everybody: its zone is parked, sold or broken (threats M07)."""
-        for version in desk.settings.ip_versions:
-            listed, not_listed = TESTS[version]
+        for place, (listed, not_listed) in enumerate(desk.tests):
             wrong = await self._ask_zone(desk, not_listed)
             if wrong.problem:
                 return False
@@ -159,7 +223,7 @@ class ProviderDesk:
             right = await self._ask_zone(desk, listed)
             if right.problem:
                 return False
-            if not right.is_listed and not right.judged.ignored and version == desk.settings.ip_versions[0]:
+            if not right.is_listed and not right.judged.ignored and not place:
                 self._trust(desk)
                 self._complain(
                     desk,
@@ -188,20 +252,22 @@ class ProviderDesk:
             )
         desk.complaint = reason
 
-    async def _ask_unless_resting(self, desk: _Desk, address: str) -> ProviderAnswer:
+    async def _ask_unless_resting(self, desk: _Desk, subject: str) -> ProviderAnswer:
         why = desk.distrusted
         if not why and desk.rests_until > self.monotonic():
             why = f"it rests: {desk.why_resting}"
         if why:
             self.counters.add("list_questions", provider=desk.name, outcome="not-asked")
-            return ProviderAnswer(provider=desk.name, kind=desk.kind, zone=desk.settings.zone, problem=why)
-        answer = await self._ask_zone(desk, address, with_text="{text}" in desk.settings.reply)
+            return ProviderAnswer(
+                provider=desk.name, kind=desk.kind, zone=desk.settings.zone, problem=why, subject=subject
+            )
+        answer = await self._ask_zone(desk, subject, with_text="{text}" in desk.settings.reply)
         self._learn(desk, answer)
         return answer
 
-    async def _ask_zone(self, desk: _Desk, address: str, *, with_text: bool = False) -> ProviderAnswer:
+    async def _ask_zone(self, desk: _Desk, subject: str, *, with_text: bool = False) -> ProviderAnswer:
         zone, timeout_s = desk.settings.zone, desk.settings.timeout_s
-        question = question_for(address, zone)
+        question = desk.question(subject)
         began_at = self.monotonic()
         text, problem, judged = "", "", Judged()
         try:
@@ -219,6 +285,7 @@ class ProviderDesk:
             text=text,
             problem=problem or _refusal(judged),
             elapsed_s=self.monotonic() - began_at,
+            subject=subject,
         )
 
     async def _text(self, question: str, timeout_s: float) -> str:
@@ -230,19 +297,22 @@ class ProviderDesk:
         words = sorted(record for record in found.records if isinstance(record, bytes))
         return printable(words[0]) if words else ""
 
-    def _ask_local(self, desk: _Desk, address: str) -> ProviderAnswer:
-        version, number = number_of(address)
+    def _ask_local(self, desk: _Desk, subject: str) -> ProviderAnswer:
         codes, texts, origins, problem = [], [], [], ""
         for name in desk.settings.feeds:
             try:
-                listing = self.feeds.listing(name, version, number)
+                listing = (
+                    self.feeds.name_listing(name, subject)
+                    if desk.kind == "domain"
+                    else self.feeds.listing(name, *number_of(subject))
+                )
             except WorldFault as fault:
                 problem = fault.reason
                 continue
             if listing is not None:
                 codes.append(listing.code)
                 origins.append(name)
-                texts.append(listing.text.replace("$", address))
+                texts.append(listing.text.replace("$", subject))
         judged = judge(codes, desk.match)
         outcome = "listed" if judged.codes else "failed" if problem else "clear"
         self.counters.add("list_questions", provider=desk.name, outcome=outcome)
@@ -253,9 +323,10 @@ class ProviderDesk:
             judged=judged,
             text=printable(next(filter(None, texts), "")),
             problem="" if judged.codes else problem,
+            subject=subject,
         )
 
-    def _concluded(self, desk: _Desk, task: asyncio.Future[ProviderAnswer]) -> ProviderAnswer:
+    def _concluded(self, desk: _Desk, subject: str, task: asyncio.Future[ProviderAnswer]) -> ProviderAnswer:
         """Who has not answered by now has no say."""
         if task.done() and not task.cancelled():
             return task.result()
@@ -265,6 +336,7 @@ class ProviderDesk:
             zone=desk.settings.zone,
             problem=f"no answer within {self.settings.deadline_s:g} s",
             elapsed_s=self.settings.deadline_s,
+            subject=subject,
         )
         self._learn(desk, late)
         return late
@@ -313,6 +385,14 @@ class ProviderDesk:
             )
         desk.why_resting = reason
         desk.failures = self.settings.failures - 1  # one failure after the rest is enough
+
+
+def _asked_names(domains: Iterable[str], *, parents: bool) -> tuple[str, ...]:
+    """Each once; without what no list of domains can know."""
+    known = [domain for domain in domains if is_domain_asked(domain)]
+    if parents:
+        return tuple(dict.fromkeys(name for domain in known for name in with_parents(domain)))
+    return tuple(dict.fromkeys(known))
 
 
 def _refusal(judged: Judged) -> str:

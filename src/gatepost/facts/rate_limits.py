@@ -14,7 +14,7 @@ from gatepost.model.verdict import Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What one limit has counted, faded. key: what is counted together."""
+    """How full the bucket of one limit is. key: what is counted together."""
 
     limit: str
     key: str
@@ -50,7 +50,7 @@ def _used(sources: Sources, mail: MailView, counted: Counted) -> tuple[Used, ...
     found = []
     for rule in sources.site.rate_limits:
         if rule.counted is counted and (key := rule.key_for(mail)):
-            counts = sources.shared.counts(SPACE, key, half_life_s=rule.half_life_s, now=mail.now)
+            counts = sources.shared.counts(SPACE, key, fading=rule.drains, now=mail.now)
             found.append(Used(limit=rule.name, key=key, count=counts[0] if counts else 0.0))
     return tuple(found)
 

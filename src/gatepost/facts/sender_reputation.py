@@ -72,9 +72,7 @@ class ReputationBook:
         origin = origin_of(address)
         until = now + HALF_LIVES_KEPT * self._half_life_s
         for key in (origin.source, origin.network):
-            self._shared.add(
-                SPACE, key, tuple(evidence), half_life_s=self._half_life_s, now=now, expires_at=until
-            )
+            self._shared.add(SPACE, key, tuple(evidence), fading=self._half_life_s, now=now, expires_at=until)
         if helo:
             marks = [0.0] * HELO_BUCKETS
             marks[zlib.crc32(helo.lower().encode("utf-8", "replace")) % HELO_BUCKETS] = 1.0
@@ -82,7 +80,7 @@ class ReputationBook:
                 NAMES_SPACE,
                 origin.source,
                 tuple(marks),
-                half_life_s=self._half_life_s,
+                fading=self._half_life_s,
                 now=now,
                 expires_at=until,
             )
@@ -103,11 +101,11 @@ class ReputationBook:
         return self._standing(key, self._evidence(key, now), now)
 
     def _evidence(self, key: str, now: float) -> Evidence:
-        counts = self._shared.counts(SPACE, key, half_life_s=self._half_life_s, now=now)
+        counts = self._shared.counts(SPACE, key, fading=self._half_life_s, now=now)
         return _NOTHING if counts is None or len(counts) != len(_NOTHING) else Evidence(*counts)
 
     def _standing(self, key: str, evidence: Evidence, now: float) -> Standing:
-        marks = self._shared.counts(NAMES_SPACE, key, half_life_s=self._half_life_s, now=now) or ()
+        marks = self._shared.counts(NAMES_SPACE, key, fading=self._half_life_s, now=now) or ()
         names = names_in(marks)
         weighed = weigh(evidence, names, minimum=self._minimum)
         return Standing(key=key, evidence=evidence, helo_names=names, weighed=weighed)

@@ -9,7 +9,7 @@ from typing import Final
 from gatepost.config.limit_settings import Intake, Limits
 from gatepost.intake.door import Door
 from gatepost.intake.limit_hit import LimitHit
-from gatepost.intake.rates import Counted, Doing, Minute, Rates, TogetherMinute
+from gatepost.intake.rates import Counted, Doing, FairShare, Minute, Rates, TogetherMinute
 from gatepost.model.origin import Origin
 from gatepost.model.reply import Reply
 from gatepost.ports.neighbours import Neighbours
@@ -39,7 +39,7 @@ class Admission:
         self._open: Neighbours | _Alone = neighbours if neighbours is not None else _Alone()
         """Sessions by source, network and site of a connector."""
         self._rates = Rates(monotonic=monotonic)
-        self._door_rates: dict[str, Counted] = {}
+        self._door_rates: dict[str, tuple[Counted, FairShare]] = {}
 
     def use(self, intake: Intake) -> None:
         """Other limits from now on; what was counted stays."""
@@ -108,23 +108,28 @@ class Admission:
         return None
 
     def _too_often(self, door: Door, origin: Origin, limits: Limits) -> LimitHit | None:
+        if not (limits.connection_rate or limits.connection_rate_per_source):
+            return None
         now = self._monotonic()
-        if limits.connection_rate_per_source:
-            came = self.minute_of(origin, door).add(Doing.CONNECTIONS, now)
-            if came > limits.connection_rate_per_source:
-                return LimitHit(
-                    "connection-rate-per-source", limits.connection_rate_per_source, came, TOO_OFTEN
-                )
+        own = self.minute_of(origin, door).add(Doing.CONNECTIONS, now)
+        if limits.connection_rate_per_source and own > limits.connection_rate_per_source:
+            return LimitHit("connection-rate-per-source", limits.connection_rate_per_source, own, TOO_OFTEN)
         if limits.connection_rate:
-            rate = self._door_rates.get(door.name)
-            if rate is None:
-                key = f"{door.name} all"
-                rate = Minute() if self._neighbours is None else TogetherMinute(key, self._neighbours)
-                self._door_rates[door.name] = rate
-            came = rate.add(Doing.CONNECTIONS, now)
-            if came > limits.connection_rate:
-                return LimitHit("connection-rate", limits.connection_rate, came, TOO_OFTEN)
+            came, share = self._door_rates.get(door.name) or self._door_rate(door)
+            count = came.add(Doing.CONNECTIONS, now)
+            if not share.lets_in(own, count, limits.connection_rate, now):
+                return LimitHit("connection-rate", limits.connection_rate, count, TOO_OFTEN)
         return None
+
+    def _door_rate(self, door: Door) -> tuple[Counted, FairShare]:
+        """All who come to a connector, and the parts of those who come too often."""
+
+        def minute(what: str) -> Counted:
+            key = f"{door.name} {what}"
+            return Minute() if self._neighbours is None else TogetherMinute(key, self._neighbours)
+
+        made = self._door_rates[door.name] = (minute("all"), FairShare(minute("sources"), minute("beyond")))
+        return made
 
 
 class _Alone:

@@ -436,6 +436,8 @@ class Conversation:
         ended, self._ended = self._ended, None
         if reply.code < POSITIVE_BELOW:
             return reply
+        if self._watch.wants_to_hang_up:
+            self.wants_to_hang_up = True
         self._tell_limit_behind(reply, ended)
         hit = self.limits.error()
         if Rights.BYPASS_FILTERS in self.session.rights:

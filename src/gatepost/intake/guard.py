@@ -88,6 +88,19 @@ class Guard:
         if self._book is not None and address not in self._uncounted:
             self._book.add(address, evidence, session.helo, now)
 
+    def keep_of_origin(self, session: Session, evidence: Evidence) -> None:
+        """One mail that a relay of ours brought: what it showed of the host that gave it to the relay.
+
+        session: as the mail is judged. The relay itself is told nothing, and nothing is held against it: too many
+        guesses put the origin on the block list, where its next mail finds it.
+        """
+        address, now = session.origin_ip, self._clock.now()
+        if self._book is not None and address not in self._uncounted:
+            self._book.add(address, evidence, session.helo, now)
+        if evidence.unknown and self._harvest.enabled and address not in self._spared:
+            self._add(address, (evidence.unknown, evidence.recipients, 0.0), now)
+            self._stop_guesser(session, 0, now)
+
     def unknown_recipient(self, session: Session, taken: int) -> float | LimitHit:
         """One more recipient that does not exist: how long its refusal waits, or why the session ends.
 
@@ -98,7 +111,18 @@ class Guard:
             return 0.0
         now = self._clock.now()
         self._add(address, (1.0, 0.0, 0.0), now)
-        origin = origin_of(address)
+        if (hit := self._stop_guesser(session, taken, now)) is not None:
+            return hit
+        guesses = self._count(origin_of(address).source, now)[0]
+        if guesses < settings.slow_from or not settings.first_delay_s:
+            return 0.0
+        doublings = min(int(guesses) // settings.slow_from - 1, _DOUBLINGS_LIMIT)
+        self._counters.add("harvest_delays", connector=session.connector)
+        return float(min(settings.first_delay_s * 2**doublings, settings.longest_delay_s))
+
+    def _stop_guesser(self, session: Session, taken: int, now: float) -> LimitHit | None:
+        """Block the address or its network when they have guessed too much; what for, then."""
+        settings, origin = self._harvest, origin_of(session.origin_ip)
         own, around = self._count(origin.source, now), self._count(origin.network, now)
         for limit, most, network, (unknown, known, _) in (
             ("harvest.block-at", settings.block_at, origin.source, own),
@@ -107,11 +131,7 @@ class Guard:
             is_guessing = unknown * 100 >= settings.unknown_share * (unknown + known + taken)
             if most and unknown >= most and is_guessing:
                 return self._stop(session, LimitHit(limit, most, round(unknown), _BLOCKED), network)
-        if own[0] < settings.slow_from or not settings.first_delay_s:
-            return 0.0
-        doublings = min(int(own[0]) // settings.slow_from - 1, _DOUBLINGS_LIMIT)
-        self._counters.add("harvest_delays", connector=session.connector)
-        return float(min(settings.first_delay_s * 2**doublings, settings.longest_delay_s))
+        return None
 
     def shut_out(self, session: Session) -> LimitHit | None:
         """Why this client may not even try to log in: it guessed too much, and its block has not expired."""
@@ -171,7 +191,7 @@ class Guard:
             effect.space,
             effect.key,
             effect.amounts,
-            half_life_s=effect.half_life_s,
+            fading=effect.fading,
             now=self._clock.now(),
             expires_at=effect.expires_at,
         )
@@ -215,13 +235,13 @@ class Guard:
                 SPACE,
                 key,
                 amounts,
-                half_life_s=half_life_s,
+                fading=half_life_s,
                 now=now,
                 expires_at=now + HALF_LIVES_KEPT * half_life_s,
             )
 
     def _count(self, key: str, now: float) -> tuple[float, float, float]:
-        counts = self._shared.counts(SPACE, key, half_life_s=self._harvest.half_life_s, now=now)
+        counts = self._shared.counts(SPACE, key, fading=self._harvest.half_life_s, now=now)
         return (
             (counts[0], counts[1], counts[2]) if counts is not None and len(counts) == 3 else (0.0, 0.0, 0.0)
         )

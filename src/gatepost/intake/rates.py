@@ -32,6 +32,9 @@ class Counted(Protocol):
     def add(self, doing: Doing, now: float) -> int:
         """One more; how many that makes within a minute. now: monotonic seconds."""
 
+    def so_far(self, doing: Doing, now: float) -> int:
+        """How many there were within a minute."""
+
 
 class Minute:
     """The counts of one source in a minute that begins with the first of them. now: monotonic seconds."""
@@ -50,6 +53,10 @@ class Minute:
         self._counts[doing] += 1
         return self._counts[doing]
 
+    def so_far(self, doing: Doing, now: float) -> int:
+        """How many there were."""
+        return 0 if self.is_over(now) else self._counts[doing]
+
     def is_over(self, now: float) -> bool:
         """Nothing of it counts any more: to forget it is to lose nothing."""
         return now >= self._began_at + MINUTE_S
@@ -67,6 +74,35 @@ class TogetherMinute:
     def add(self, doing: Doing, now: float) -> int:
         """One more; how many that makes. What was refused counts, too."""
         return self._neighbours.happened(self._key ^ _SALTS[doing], now)
+
+    def so_far(self, doing: Doing, now: float) -> int:
+        """How many there were."""
+        return self._neighbours.lately(self._key ^ _SALTS[doing], now)
+
+
+class FairShare:
+    """Who still comes in when too many come to one connector (threats G03).
+
+    A flood from many addresses must not keep out who comes now and then: beyond the rate a source comes in
+    until it has had an equal part of it, at least once, and as many again may come in that way, no more.
+    """
+
+    __slots__ = ("_beyond", "_sources")
+
+    def __init__(self, sources: Counted, beyond: Counted) -> None:
+        self._sources = sources
+        self._beyond = beyond
+
+    def lets_in(self, own: int, came: int, rate: int, now: float) -> bool:
+        """One more. own: how often its source came within a minute, came: how many came in all, with this one."""
+        if own == 1:
+            self._sources.add(Doing.CONNECTIONS, now)
+        if came <= rate:
+            return True
+        sources = self._sources.so_far(Doing.CONNECTIONS, now)
+        if own > max(1, rate // max(1, sources)):
+            return False
+        return self._beyond.add(Doing.CONNECTIONS, now) <= rate
 
 
 class Rates:

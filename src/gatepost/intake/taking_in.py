@@ -51,7 +51,7 @@ from gatepost.model.queued import (
 )
 from gatepost.model.reply import Reply
 from gatepost.model.session import Rights, Session
-from gatepost.model.verdict import Action, DelayReply, Disposition, Stage
+from gatepost.model.verdict import Action, DelayReply, Disposition, HangUp, Stage
 from gatepost.policy.folding import Decision, MailOutcome, outcome
 from gatepost.policy.hearing import Hearing
 from gatepost.ports.log import Counters, Log
@@ -239,7 +239,7 @@ class TakingIn:
 
     def _act(self, arrival: Arrival, decisions: tuple[Decision, ...]) -> Reply | Awaitable[Reply]:
         if (watch := arrival.transaction.watch) is not None:
-            watch.judged(arrival.session, decisions, arrival.hearing.fact)
+            watch.judged(arrival.view.session, decisions, arrival.hearing.fact)
         if not arrival.is_authenticated:
             proof = self._proofs.find(arrival.view, arrival.hearing.fact)
             arrival = msgspec.structs.replace(arrival, proof=proof)
@@ -248,6 +248,8 @@ class TakingIn:
             self._dmarc_reports.note(arrival.view, arrival.hearing.facts, result)
         effects = result.effects
         delay_s = max([e.delay_s for e in effects if isinstance(e, DelayReply)], default=0) if effects else 0
+        if effects and watch is not None and HangUp() in effects:
+            watch.wants_to_hang_up = True
         if result.refusal is not None:
             answer: Reply | Awaitable[Reply] = self._refuse(arrival, decisions, result.refusal)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -40,9 +40,13 @@ class SessionWatch:
         "_taken",
         "_traps",
         "_unknown",
+        "_unknown_in_mail",
+        "wants_to_hang_up",
     )
 
     def __init__(self, guard: Guard) -> None:
+        self.wants_to_hang_up = False
+        """An opinion at the end of a mail wants the connection closed after its reply."""
         self._guard = guard
         self._began = False
         self._done: dict[int, Effect] = {}
@@ -50,11 +54,13 @@ class SessionWatch:
         self._done_in_mail: dict[int, Effect] = {}
         self._good = self._spam = self._taken = self._unknown = self._refused = 0
         self._traps = self._passed = self._failed = 0
+        self._unknown_in_mail = 0
 
     def mail_begun(self) -> None:
         """MAIL was said: there is something to judge the client by."""
         self._began = True
         self._done_in_mail = {}
+        self._unknown_in_mail = 0
 
     def recipient_taken(self, address: Address) -> None:
         """RCPT was agreed to."""
@@ -70,6 +76,7 @@ class SessionWatch:
             self._refused += not refusal.is_temporary
             return 0.0
         self._unknown += 1
+        self._unknown_in_mail += 1
         return 0.0 if spared else self._guard.unknown_recipient(session, self._taken)
 
     def perform(self, disposition: Disposition, session: Session) -> None:
@@ -82,10 +89,11 @@ class SessionWatch:
         done.update((id(effect), effect) for effect in fresh)
 
     def judged(
-        self, session: Session, decisions: Iterable[Decision], fact: Callable[[type[Any]], Any]
+        self, session: Session, decisions: Sequence[Decision], fact: Callable[[type[Any]], Any]
     ) -> None:
         """The end of a mail that agents have seen: it counts, and what they want of other sessions is done.
 
+        session: as the mail is judged. When a relay of ours brought it, it counts for its origin alone.
         fact: Hearing.fact.
         """
         scl = -1
@@ -96,43 +104,63 @@ class SessionWatch:
                 self.perform(disposition, session)
         if scl < 0:
             return
-        if scl >= self._guard.spam_scl:
-            self._spam += 1
-        else:
-            self._good += 1
+        is_spam = scl >= self._guard.spam_scl
         results = _authentication(fact)
-        if "pass" in results:
-            self._passed += 1
-        elif "fail" in results:
-            self._failed += 1
+        passed, failed = "pass" in results, "fail" in results and "pass" not in results
+        if session.origin_ip != session.client_ip:
+            self._judged_behind_relay(session, decisions, fact(ReverseDns), (is_spam, passed, failed))
+            return
+        self._spam += is_spam
+        self._good += not is_spam
+        self._passed += passed
+        self._failed += failed
+
+    def _judged_behind_relay(
+        self, session: Session, decisions: Sequence[Decision], dns: Any, said: tuple[bool, bool, bool]
+    ) -> None:
+        if session.user or _OURS_TO_JUDGE & session.rights:
+            return
+        is_spam, passed, failed = said
+        evidence = Evidence(
+            good=not is_spam,
+            spam=is_spam,
+            recipients=len(decisions),
+            unknown=self._unknown_in_mail,
+            traps=sum(self._guard.is_trap(decision.recipient.address) for decision in decisions),
+            auth_passed=passed,
+            auth_failed=failed,
+        )
+        self._guard.keep_of_origin(session, self._greeted(evidence, session, dns))
+
+    def _greeted(self, evidence: Evidence, session: Session, dns: Any) -> Evidence:
+        """With one session more, and what its HELO and its names in reverse DNS show. dns: Hearing.fact(ReverseDns)."""
+        helo = session.helo
+        known = dns if isinstance(dns, ReverseDns) and not dns.unanswered else None
+        return evidence._replace(
+            sessions=1.0,
+            own_helo=float(self._guard.is_own_name(helo)),
+            false_literal=float(helo.startswith("[") and not _is_literal_of(helo, session.origin_ip)),
+            bare_helo=float(bool(helo) and "." not in helo and not helo.startswith("[")),
+            resolved=float(known is not None),
+            no_name=float(known is not None and not known.names),
+            unconfirmed=float(known is not None and bool(known.names) and not known.confirmed),
+        )
 
     def over(self, session: Session, hearing: Hearing) -> None:
         """The connection of a client that is not spared is gone: keep what it showed, if it began a mail."""
         if not self._began or session.user or _OURS_TO_JUDGE & session.rights:
             return
-        dns = hearing.fact(ReverseDns)
-        resolved = isinstance(dns, ReverseDns) and not dns.unanswered
-        helo = session.helo
-        self._guard.keep(
-            session,
-            Evidence(
-                sessions=1.0,
-                good=self._good,
-                spam=self._spam,
-                recipients=self._taken,
-                unknown=self._unknown,
-                refused=self._refused,
-                traps=self._traps,
-                own_helo=float(self._guard.is_own_name(helo)),
-                false_literal=float(helo.startswith("[") and not _is_literal_of(helo, session.origin_ip)),
-                bare_helo=float("." not in helo and not helo.startswith("[")),
-                resolved=float(resolved),
-                no_name=float(resolved and not dns.names),
-                unconfirmed=float(resolved and bool(dns.names) and not dns.confirmed),
-                auth_passed=self._passed,
-                auth_failed=self._failed,
-            ),
+        evidence = Evidence(
+            good=self._good,
+            spam=self._spam,
+            recipients=self._taken,
+            unknown=self._unknown,
+            refused=self._refused,
+            traps=self._traps,
+            auth_passed=self._passed,
+            auth_failed=self._failed,
         )
+        self._guard.keep(session, self._greeted(evidence, session, hearing.fact(ReverseDns)))
 
 
 def _authentication(fact: Callable[[type[Any]], Any]) -> list[str]:

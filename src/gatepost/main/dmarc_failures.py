@@ -121,11 +121,11 @@ class FailureReporter:
         }
         keys = {f"{day_of(now)} {name}": limit for name, limit in limits.items()}
         for key, limit in keys.items():
-            counted = shared.counts(SPACE, key, half_life_s=math.inf, now=now)
+            counted = shared.counts(SPACE, key, fading=math.inf, now=now)
             if counted is not None and counted[0] >= limit:
                 return False
         for key in keys:
-            shared.add(SPACE, key, (1.0,), half_life_s=math.inf, now=now, expires_at=now + KEPT_S)
+            shared.add(SPACE, key, (1.0,), fading=math.inf, now=now, expires_at=now + KEPT_S)
         return True
 
     async def _report(

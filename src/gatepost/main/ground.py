@@ -54,5 +54,5 @@ def ground_of(configuration: Configuration, lasting: Lasting, before: Worker | N
         accepted=accepted,
         router=Router(settings, accepted),
         return_paths=return_paths_of(settings, accepted),
-        resolver=kept.resolver if kept else lasting.world.resolver(settings.dns),
+        resolver=kept.resolver if kept else lasting.world.resolver(settings.dns, lasting.log),
     )

@@ -21,8 +21,16 @@ from gatepost.main.world import NameServers
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.wire import Dialer
 from gatepost.ports.world import Clock
+from gatepost.routing.addresses import may_be_dialled
 
-LIST_TABLES: Final = ("list_feeds", "block_list_providers", "allow_list_providers", "dns_lists", "dns")
+LIST_TABLES: Final = (
+    "list_feeds",
+    "block_list_providers",
+    "allow_list_providers",
+    "domain_list_providers",
+    "dns_lists",
+    "dns",
+)
 
 
 def lists_of(
@@ -43,13 +51,14 @@ def lists_of(
         clock=clock,
         log=log,
         counters=counters,
-        https={ca: HttpsAsker(resolver, dialer, ca_file=ca) for ca in authorities},
+        https={ca: HttpsAsker(resolver, dialer, ca_file=ca, is_public=may_be_dialled) for ca in authorities},
     )
     if before is not None:
         feeds.adopt(before)
     providers = ProviderDesk(
         block=settings.block_list_providers,
         allow=settings.allow_list_providers,
+        domains=settings.domain_list_providers,
         settings=settings.dns_lists,
         lookup=resolver,
         feeds=feeds,
@@ -69,6 +78,7 @@ def ask_providers(settings: Settings, address: str, name: str) -> Sequence[Provi
         feeds, providers = lists_of(
             settings, resolver, clock, MemoryCounters(), quiet, dialer=LoopDialer(client_pump)
         )
+        feeds.lazy = True  # nothing is written beside the gateway's own files
         try:
             feeds.read_all()
             return await providers.ask_each(address, [name] if name else ())

@@ -21,7 +21,7 @@ from gatepost.main.dns_check import Servers
 from gatepost.main.places import control_socket, store_directory, workers_of
 from gatepost.main.scanning import scanner_of
 from gatepost.main.server_tls import server_tls
-from gatepost.ports.log import Counters
+from gatepost.ports.log import Counters, Log
 from gatepost.ports.maildir import Maildirs
 from gatepost.ports.resolver import Resolver
 from gatepost.ports.resources import Resources
@@ -87,7 +87,7 @@ class World:
     dialer: Dialer = field(default_factory=lambda: LoopDialer(client_pump))
     """Opens every connection of ours: to next hops, to web servers, to mail servers that know recipients."""
     maildirs: Maildirs = field(default_factory=LocalMaildirs)
-    resolver: Callable[[Dns], NameServers] = DnsResolver
+    resolver: Callable[[Dns, Log], NameServers] = DnsResolver
     door_tls: Callable[[Settings, float], Mapping[str, DoorTls]] = server_tls
     """By connector; now: seconds since the epoch. Raises WorldFault."""
     resources: Callable[[Settings, int], Resources] = system_resources

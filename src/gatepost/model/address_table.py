@@ -1,11 +1,12 @@
-"""A list of addresses that does not change: millions of ranges in sorted arrays, 8 to 10 octets a range of IPv4."""
+"""Lists that do not change: millions of ranges or names in sorted arrays, which several processes can share."""
 
 from __future__ import annotations
 
+import hashlib
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable
-from typing import Final
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
 
 from gatepost.model.prefix_index import BITS
 
@@ -14,37 +15,102 @@ VALUES_LIMIT: Final = 65_535
 NOT_LISTED: Final = VALUES_LIMIT
 _VALUE_BITS: Final = 16
 _VALUE_MASK: Final = (1 << _VALUE_BITS) - 1
+_HALF: Final = (1 << 64) - 1
+_STARTS_FROM: Final = 4096
+"""Pieces of a table from which it is worth knowing where each /16 starts."""
+
+Numbers: TypeAlias = "array[int] | memoryview"
+"""An array, or the same octets of a file that is mapped."""
 
 
 class AddressTable:
-    """Which value an address has: that of the most specific range that holds it."""
+    """Which value an address has: that of the most specific range that holds it.
 
-    __slots__ = ("_highs4", "_highs6", "_lows4", "_lows6", "_values4", "_values6")
+    Rows of pieces beside each other, 10 octets a piece of IPv4 and 34 of IPv6.
+    """
 
-    def __init__(self, packed4: list[int], packed6: list[int]) -> None:
-        """What pack() made; the lists are sorted and emptied."""
-        self._lows4, self._highs4, self._values4 = array("I"), array("I"), array("H")
-        self._lows6: list[int] = []
-        self._highs6: list[int] = []
-        self._values6 = array("H")
-        _lay_out(packed4, 32, self._lows4, self._highs4, self._values4)
-        _lay_out(packed6, 128, self._lows6, self._highs6, self._values6)
+    CODES: Final = {
+        "lows4": "I",
+        "highs4": "I",
+        "values4": "H",
+        "starts4": "I",
+        "tops6": "Q",
+        "bottoms6": "Q",
+        "high_tops6": "Q",
+        "high_bottoms6": "Q",
+        "values6": "H",
+    }
+    """Its arrays by name, and what array.array calls their type."""
+
+    __slots__ = (*CODES, "size_bytes")
+
+    def __init__(self, arrays: Mapping[str, Numbers]) -> None:
+        """What laid_out() made, or the same read back."""
+        self.lows4, self.highs4, self.values4 = arrays["lows4"], arrays["highs4"], arrays["values4"]
+        self.starts4 = arrays["starts4"]
+        self.tops6, self.bottoms6 = arrays["tops6"], arrays["bottoms6"]
+        self.high_tops6, self.high_bottoms6 = arrays["high_tops6"], arrays["high_bottoms6"]
+        self.values6 = arrays["values6"]
+        self.size_bytes = size_bytes_of(arrays)
+
+    @classmethod
+    def of(cls, packed4: list[int], packed6: list[int]) -> AddressTable:
+        """Of what pack() made; the lists are sorted and emptied."""
+        return cls(laid_out(packed4, packed6))
 
     def find(self, version: int, number: int) -> int:
         """The number of its value; -1 when it is not listed."""
         if version == 4:
-            place = bisect_right(self._lows4, number) - 1
-            return self._values4[place] if place >= 0 and number <= self._highs4[place] else -1
-        place = bisect_right(self._lows6, number) - 1
-        return self._values6[place] if place >= 0 and number <= self._highs6[place] else -1
+            starts = self.starts4
+            if starts:
+                top = number >> 16
+                place = bisect_right(self.lows4, number, starts[top], starts[top + 1]) - 1
+            else:
+                place = bisect_right(self.lows4, number) - 1
+            return self.values4[place] if place >= 0 and number <= self.highs4[place] else -1
+        return self._find6(number)
+
+    def _find6(self, number: int) -> int:
+        top, bottom, tops = number >> 64, number & _HALF, self.tops6
+        until = bisect_right(tops, top)
+        since = bisect_left(tops, top, 0, until)
+        place = bisect_right(self.bottoms6, bottom, since, until) - 1
+        if place < 0 or (top, bottom) > (self.high_tops6[place], self.high_bottoms6[place]):
+            return -1
+        return self.values6[place]
 
     def __len__(self) -> int:
-        return len(self._lows4) + len(self._lows6)
+        return len(self.lows4) + len(self.tops6)
 
-    @property
-    def size_bytes(self) -> int:
-        """Memory it takes, about."""
-        return 10 * len(self._lows4) + 100 * len(self._lows6)
+
+def size_bytes_of(arrays: Mapping[str, Numbers]) -> int:
+    """Memory that arrays take."""
+    return sum(memoryview(one).nbytes for one in arrays.values())
+
+
+def laid_out(packed4: list[int], packed6: list[int]) -> dict[str, Numbers]:
+    """The arrays of an AddressTable, of what pack() made; the lists are sorted and emptied."""
+    lows4, highs4, values4 = array("I"), array("I"), array("H")
+    _lay_out(packed4, 32, lows4, highs4, values4)
+    lows6: list[int] = []
+    highs6: list[int] = []
+    values6 = array("H")
+    _lay_out(packed6, 128, lows6, highs6, values6)
+    starts4 = array("I")
+    if len(lows4) >= _STARTS_FROM:
+        starts4 = array("I", [bisect_left(lows4, top << 16) for top in range(1 << 16)])
+        starts4.append(len(lows4))
+    return {
+        "lows4": lows4,
+        "highs4": highs4,
+        "values4": values4,
+        "starts4": starts4,
+        "tops6": array("Q", [low >> 64 for low in lows6]),
+        "bottoms6": array("Q", [low & _HALF for low in lows6]),
+        "high_tops6": array("Q", [high >> 64 for high in highs6]),
+        "high_bottoms6": array("Q", [high & _HALF for high in highs6]),
+        "values6": values6,
+    }
 
 
 def pack(version: int, low: int, high: int, value: int) -> int:
@@ -99,37 +165,67 @@ def _lay_out(
 
 
 class NameTable:
-    """Which value a domain has: its own, or that of the nearest domain above it that takes those below along."""
+    """Which value a domain has: its own, or that of the nearest domain above it that takes those below along.
 
-    __slots__ = ("_below", "_exact")
+    Names are kept as 64 bits of their BLAKE2b hash, 10 octets each.
+    """
 
-    def __init__(self, exact: dict[str, int], below: dict[str, int]) -> None:
+    CODES: Final = {"exact": "Q", "exact_values": "H", "below": "Q", "below_values": "H"}
+    """Its arrays by name, and what array.array calls their type."""
+
+    __slots__ = (*CODES, "size_bytes")
+
+    def __init__(self, arrays: Mapping[str, Numbers]) -> None:
+        """What names_laid_out() made, or the same read back."""
+        self.exact, self.exact_values = arrays["exact"], arrays["exact_values"]
+        self.below, self.below_values = arrays["below"], arrays["below_values"]
+        self.size_bytes = size_bytes_of(arrays)
+
+    @classmethod
+    def of(cls, exact: dict[str, int], below: dict[str, int]) -> NameTable:
         """below: domains whose subdomains are listed. Names in lower case, without a final dot."""
-        self._exact = exact
-        self._below = below
+        return cls(names_laid_out(exact, below))
 
     def find(self, name: str) -> int:
         """The number of its value; -1 when it is not listed. name: lower case, A-labels, without a final dot."""
-        found = self._exact.get(name, -1)
-        rest = name
-        while found < 0 and self._below:
+        return self.find_entry(name)[0]
+
+    def find_entry(self, name: str) -> tuple[int, str]:
+        """Its value, and the name that lists it: its own, or one above it."""
+        found, rest = _value_of(self.exact, self.exact_values, name), name
+        while found < 0 and self.below:
             _, dot, rest = rest.partition(".")
             if not dot:
                 break
-            found = self._below.get(rest, -1)
-        return -1 if found == NOT_LISTED else found
+            found = _value_of(self.below, self.below_values, rest)
+        return (-1, "") if found in (-1, NOT_LISTED) else (found, rest)
 
     def __len__(self) -> int:
-        return len(self._exact) + len(self._below)
+        return len(self.exact) + len(self.below)
 
-    @property
-    def size_bytes(self) -> int:
-        """Memory it takes, about."""
-        return 180 * len(self)
+
+def names_laid_out(exact: Mapping[str, int], below: Mapping[str, int]) -> dict[str, Numbers]:
+    """The arrays of a NameTable."""
+    arrays: dict[str, Numbers] = {}
+    for kind, entries in (("exact", exact), ("below", below)):
+        rows = sorted((_hash_of(name) << _VALUE_BITS) | value for name, value in entries.items())
+        arrays[kind] = array("Q", [row >> _VALUE_BITS for row in rows])
+        arrays[f"{kind}_values"] = array("H", [row & _VALUE_MASK for row in rows])
+    return arrays
+
+
+def _value_of(hashes: Numbers, values: Numbers, name: str) -> int:
+    wanted = _hash_of(name)
+    place = bisect_left(hashes, wanted)
+    return values[place] if place < len(hashes) and hashes[place] == wanted else -1
+
+
+def _hash_of(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode("ascii", "replace"), digest_size=8).digest(), "little")
 
 
 def packed_of(ranges: Iterable[tuple[int, int, int, int]]) -> tuple[list[int], list[int]]:
-    """(version, low, high, value) of each range, for AddressTable."""
+    """(version, low, high, value) of each range, for AddressTable.of()."""
     packed: dict[int, list[int]] = {4: [], 6: []}
     for version, low, high, value in ranges:
         packed[version].append(pack(version, low, high, value))

@@ -64,6 +64,15 @@ class IpRanges:
 @lru_cache(maxsize=4096)
 def number_of(address: str) -> tuple[int, int]:
     """Version and number; of an IPv4-mapped IPv6 address, those of the IPv4 address. Raises ValueError."""
+    parts = address.split(".")
+    if len(parts) == 4:
+        try:
+            a, b, c, d = map(int, parts)
+        except ValueError:
+            pass
+        else:  # what is not written as usual is read, or refused, below
+            if f"{a}.{b}.{c}.{d}" == address and not (a | b | c | d) >> 8:
+                return 4, a << 24 | b << 16 | c << 8 | d
     parsed = ip_address(address)
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped

@@ -16,7 +16,9 @@ ANSWERS_LIMIT: Final = 64
 _LISTING: Final = IPv4Network("127.0.0.0/8")
 _REFUSAL: Final = IPv4Network("127.255.255.0/24")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
-_PLACEHOLDERS: Final = ("ip", "provider", "zone", "code", "text")
+PLACEHOLDERS: Final = ("ip", "provider", "zone", "code", "text")
+NAME_PLACEHOLDERS: Final = ("name", *PLACEHOLDERS)
+"""Of providers that list domains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +102,25 @@ def judge(answers: Sequence[str], match: Match) -> Judged:
     return Judged(codes=tuple(codes), refused=refused, strange=tuple(strange), ignored=tuple(ignored))
 
 
-def reply_text(template: str, **values: str) -> str:
+def reply_text(template: str, placeholders: Sequence[str] = PLACEHOLDERS, /, **values: str) -> str:
     """The words of a refusal, printable and within a reply's length. Raises ValueError for unknown placeholders."""
     for name in _PLACEHOLDER.findall(template):
-        if name not in _PLACEHOLDERS:
-            words = ", ".join(f"{{{word}}}" for word in _PLACEHOLDERS)
+        if name not in placeholders:
+            words = ", ".join(f"{{{word}}}" for word in placeholders)
             raise ValueError(f"{{{name}}} is no placeholder: there are {words}")
 
     def filled(found: re.Match[str]) -> str:
         return printable(values.get(found[1], ""))
 
     return _PLACEHOLDER.sub(filled, template)[: 2 * REPLY_LIMIT_CHARACTERS].strip()
+
+
+def check_reply(text: str, placeholders: Sequence[str] = PLACEHOLDERS) -> str:
+    """The same words. Raises ValueError for what is no reply of a listing agent: for validators of settings."""
+    if not text or len(text) > REPLY_LIMIT_CHARACTERS or not (text.isascii() and text.isprintable()):
+        raise ValueError(f"is 1 to {REPLY_LIMIT_CHARACTERS} printable ASCII characters")
+    reply_text(text, placeholders)
+    return text
 
 
 def printable(text: str | bytes) -> str:

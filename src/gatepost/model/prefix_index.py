@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gatepost.model.ip_ranges import IpRange
 
@@ -51,9 +51,11 @@ class PrefixIndex:
             if not table and tables.pop(shift, None) is not None:
                 self._in_order[addresses.version] = tuple(sorted(tables.items()))
 
-    def find(self, version: int, number: int) -> Iterator[str]:
+    def find(self, version: int, number: int) -> Sequence[str]:
         """Keys of every range that holds the address, most specific first."""
+        keys: tuple[str, ...] = ()
         for shift, table in self._in_order[version]:
             found = table.get(number >> shift)
             if found is not None:
-                yield from found
+                keys += found
+        return keys

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from gatepost.model.address import Address
+from gatepost.model.fading import Drains
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView
 from gatepost.model.origin import origin_of
@@ -15,6 +15,8 @@ from gatepost.model.origin import origin_of
 SPACE: Final = "rate-limits"
 KEY_LIMIT_CHARACTERS: Final = 200
 """Of one part in what an administrator reads."""
+_ROUNDING: Final = 1e-6
+"""A bucket that has drained by exactly one mail has room for one."""
 
 
 class Counted(Enum):
@@ -27,7 +29,10 @@ class Counted(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateRule:
-    """One [rate-limits.NAME]. amount in per_s; by: as the setting says. action: defer, reject or tag."""
+    """One [rate-limits.NAME]. by: as the setting says. action: defer, reject or tag.
+
+    Each key has a bucket of `burst` that drains by `amount` in per_s; what would make it overflow is beyond the limit.
+    """
 
     name: str
     by: tuple[str, ...]
@@ -35,12 +40,23 @@ class RateRule:
     amount: int
     per_s: float
     action: str
+    burst: int = 0
+    """How much may come at once; 0: amount."""
     exempt: IpRanges = field(default_factory=lambda: IpRanges(()))
 
     @property
-    def half_life_s(self) -> float:
-        """Counts that fade with this half-life stay at `amount` when `amount` comes in every `per_s`."""
-        return self.per_s * math.log(2)
+    def capacity(self) -> int:
+        """What fits into a bucket."""
+        return self.burst or self.amount
+
+    @property
+    def drains(self) -> Drains:
+        """How fast it becomes empty."""
+        return Drains(self.amount / self.per_s)
+
+    def is_beyond(self, level: float, amount: int) -> bool:
+        """Whether so much more does not fit any more."""
+        return level + amount > self.capacity + _ROUNDING
 
     def key_for(self, mail: MailView) -> str:
         """What this mail is counted with; "": the limit does not hold for it."""

@@ -9,6 +9,7 @@ from enum import Enum, IntEnum
 import msgspec
 
 from gatepost.model.address import Address
+from gatepost.model.fading import Fading
 from gatepost.model.reply import Reply
 
 
@@ -124,7 +125,7 @@ class Tally:
     key: str
     amounts: tuple[float, ...]
     expires_at: float
-    half_life_s: float = math.inf
+    fading: Fading = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

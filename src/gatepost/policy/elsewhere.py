@@ -108,7 +108,7 @@ class Elsewhere:
             SPACE,
             mark,
             (1.0,),
-            half_life_s=math.inf,
+            fading=math.inf,
             now=mail.now,
             expires_at=mail.now + REMEMBERED_S,
         )
@@ -119,7 +119,7 @@ class Elsewhere:
         return Verdict.defer(self.name, OUR_FAULT, f"{fault.reason} ({deaths} of {self.pool.deaths})")
 
     def _deaths(self, mark: str, now: float) -> int:
-        counts = self.pool.shared.counts(SPACE, mark, half_life_s=math.inf, now=now)
+        counts = self.pool.shared.counts(SPACE, mark, fading=math.inf, now=now)
         return round(counts[0]) if counts else 0
 
     def _held(self, deaths: int) -> Verdict:

@@ -90,8 +90,11 @@ def level_of(points: Iterable[float]) -> int:
     return int(max(0.0, min(float(HIGHEST_SCL), total)))
 
 
-def decide(verdicts: Sequence[Verdict], scale: Scale) -> Disposition:
+def decide(verdicts: Sequence[Verdict], scale: Scale, *, answered: int = 0) -> Disposition:
     """Fold all opinions about one command, or about one recipient, into one disposition.
+
+    answered: so many of them, the first, were about earlier commands: their delays are over, and who should have
+    been hung up on was.
 
     The score speaks first, then the agents in the order they were asked. The strongest
     action wins; of equals, the one that spoke first. Edits and effects of all are kept,
@@ -112,7 +115,7 @@ def decide(verdicts: Sequence[Verdict], scale: Scale) -> Disposition:
         reason=winner.reason if winner is not None else "",
         reply=winner.reply if winner is not None else None,
         edits=_once([edit for verdict in verdicts for edit in verdict.edits]),
-        effects=_effects(verdicts),
+        effects=_effects(verdicts, answered),
         verdicts=tuple(verdicts),
     )
 
@@ -168,13 +171,14 @@ def _once(edits: Sequence[Edit]) -> tuple[Edit, ...]:
     return tuple(dict.fromkeys(edits)) if edits else ()
 
 
-def _effects(verdicts: Sequence[Verdict]) -> tuple[Effect, ...]:
+def _effects(verdicts: Sequence[Verdict], answered: int) -> tuple[Effect, ...]:
     effects = [effect for verdict in verdicts for effect in verdict.effects]
     if not effects:
         return ()
-    delay_s = max((effect.delay_s for effect in effects if isinstance(effect, DelayReply)), default=0.0)
+    due = [effect for verdict in verdicts[answered:] for effect in verdict.effects]
+    delay_s = max((effect.delay_s for effect in due if isinstance(effect, DelayReply)), default=0.0)
     delay: tuple[Effect, ...] = (DelayReply(delay_s),) if delay_s > 0 else ()
-    hang_up: tuple[Effect, ...] = (HangUp(),) if HangUp() in effects else ()
+    hang_up: tuple[Effect, ...] = (HangUp(),) if HangUp() in due else ()
     others = (effect for effect in effects if not isinstance(effect, DelayReply | HangUp))
     return (*delay, *hang_up, *dict.fromkeys(others))
 

@@ -12,7 +12,7 @@ from gatepost.model.address import Address
 from gatepost.model.fault import Fault
 from gatepost.model.known import Known, MailView, Scope, Unknown
 from gatepost.policy.alarm import Alarm
-from gatepost.policy.first_step import Rest, begun
+from gatepost.ports.first_step import Rest, begun
 from gatepost.ports.resolver import ASKING_FOR, QuestionBudget
 
 # Read for every fact of every command: see policy.hearing.

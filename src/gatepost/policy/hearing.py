@@ -419,7 +419,7 @@ class Hearing:
         before, behind = self._all_said()
         about = {id(v): frozenset(v.recipients) for v in (*before, *behind) if v.recipients is not None}
         if not about and not self._said_of:  # nearly every mail: all recipients come to the same
-            same = self._fold((*before, *behind), scale)
+            same = self._fold((*before, *behind), scale, answered=len(before))
             decisions = [Decision(recipient=recipient, disposition=same) for recipient in recipients]
             self._log_end(view, decisions)
             return tuple(decisions)
@@ -427,14 +427,17 @@ class Hearing:
         decisions = []
         for recipient in recipients:
             own = self._said_of.get(recipient.address, ()) if self._said_of else ()
-            verdicts = (*before, *own, *behind)
+            earlier, later = (*before, *own), behind
             if about:
                 everybody = frozenset({recipient.address})
-                verdicts = tuple(v for v in verdicts if recipient.address in about.get(id(v), everybody))
-            key = tuple(map(id, verdicts))
+                earlier, later = (
+                    tuple(v for v in said if recipient.address in about.get(id(v), everybody))
+                    for said in (earlier, later)
+                )
+            key = tuple(map(id, (*earlier, *later)))
             disposition = folded.get(key)
             if disposition is None:
-                disposition = folded[key] = self._fold(verdicts, scale)
+                disposition = folded[key] = self._fold((*earlier, *later), scale, answered=len(earlier))
             decisions.append(Decision(recipient=recipient, disposition=disposition))
         self._log_end(view, decisions)
         return tuple(decisions)
@@ -450,10 +453,10 @@ class Hearing:
                 behind += self._said.get(stage, ())
         return before, behind
 
-    def _fold(self, verdicts: Verdicts, scale: Scale) -> Disposition:
+    def _fold(self, verdicts: Verdicts, scale: Scale, *, answered: int) -> Disposition:
         if not verdicts and scale.exempt:
             return _EXEMPT
-        return stamped(decide(verdicts, scale), scale)
+        return stamped(decide(verdicts, scale, answered=answered), scale)
 
     def _log_end(self, view: MailView, decisions: Sequence[Decision]) -> None:
         """One entry for all recipients that came to the same."""

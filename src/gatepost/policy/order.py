@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from gatepost.agents.authentication_results import AuthenticationResults
 from gatepost.agents.automatic_replies import AutomaticReplies
@@ -12,6 +12,7 @@ from gatepost.agents.block_list_providers import BlockListProviders
 from gatepost.agents.connection_control import ConnectionControl
 from gatepost.agents.dkim import Dkim
 from gatepost.agents.dmarc import Dmarc
+from gatepost.agents.domain_list_providers import DomainListProviders
 from gatepost.agents.greylisting import Greylisting
 from gatepost.agents.header_sender import HeaderSender
 from gatepost.agents.helo_check import HeloCheck
@@ -24,12 +25,14 @@ from gatepost.agents.rate_limits import RateLimits
 from gatepost.agents.recipient_filter import RecipientFilter
 from gatepost.agents.relay_restriction import RelayRestriction
 from gatepost.agents.return_paths import ReturnPaths as ReturnPathsAgent
+from gatepost.agents.sender_domain import SenderDomainCheck
 from gatepost.agents.sender_filter import SenderFilter
 from gatepost.agents.sender_id import SenderId
 from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.dmarc_settings import DmarcTable
+from gatepost.config.list_settings import DomainSource
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
@@ -41,6 +44,7 @@ from gatepost.facts import (
     dkim_replays,
     dmarc,
     dns_listings,
+    domain_listings,
     greylisting,
     helo,
     ip_lists,
@@ -50,6 +54,7 @@ from gatepost.facts import (
     recipient_domain,
     recipient_status,
     reverse_dns,
+    sender_domain,
     sender_id,
     sender_reputation,
     sender_status,
@@ -96,7 +101,9 @@ ORDER: Final = (
     (SenderReputation, (Stage.MAIL,)),
     (HeloCheck, (Stage.MAIL,)),
     (BlockListProviders, (Stage.RCPT,)),
+    (DomainListProviders, (Stage.RCPT, Stage.END_OF_HEADERS)),
     (SenderFilter, (Stage.MAIL, Stage.RCPT, Stage.END_OF_HEADERS)),
+    (SenderDomainCheck, (Stage.MAIL,)),
     (RecipientFilter, (Stage.RCPT,)),
     (Greylisting, (Stage.RCPT,)),
     (RateLimits, (Stage.MAIL, Stage.RCPT, Stage.END_OF_DATA)),
@@ -119,10 +126,13 @@ ORDER: Final = (
 GATHERERS: Final[tuple[Gatherer, ...]] = (
     ip_lists.gatherer,
     dns_listings.gatherer,
+    domain_listings.gatherer,
+    domain_listings.author_gatherer,
     reverse_dns.gatherer,
     recipient_domain.gatherer,
     recipient_status.gatherer,
     sender_status.gatherer,
+    sender_domain.gatherer,
     received_trace.gatherer,
     message_form.gatherer,
     helo.gatherer,
@@ -151,6 +161,7 @@ FACTS: Final[tuple[type[Any], ...]] = (
     recipient_domain.RecipientDomain,
     recipient_status.RecipientStatus,
     sender_status.SenderStatus,
+    sender_domain.SenderDomain,
     received_trace.ReceivedTrace,
     message_form.MessageForm,
     helo.Helo,
@@ -162,6 +173,8 @@ FACTS: Final[tuple[type[Any], ...]] = (
     rate_limits.ContentRates,
     ip_lists.IpListing,
     dns_listings.DnsListings,
+    domain_listings.DomainListings,
+    domain_listings.AuthorListings,
     author.Author,
     dmarc.DmarcResult,
     spf.SpfResult,
@@ -305,7 +318,7 @@ def build(
             return_paths=return_paths,
             sending_accounts=sending_accounts,
         )
-        members = _members(kinds, agent_tables, site, has_providers=bool(providers))
+        members = _members(kinds, agent_tables, site, providers)
         if pool is not None:
             members = [_moved_elsewhere(member, third_party, pool) for member in members]
         facts = _gatherings(third_party, sources)
@@ -336,7 +349,7 @@ def third_party_agents(
         (name, member.agent.name): member.agent
         for name, connector in settings.receive_connectors.items()
         for member in _members(
-            kinds, agent_tables, site_of(settings, name, connector, accepted), has_providers=False
+            kinds, agent_tables, site_of(settings, name, connector, accepted), providers=None
         )
     }
 
@@ -405,6 +418,7 @@ def _rate_rules(settings: Settings, connector: str) -> tuple[RateRule, ...]:
             counted=Counted(limit.count),
             amount=limit.amount,
             per_s=limit.per_s,
+            burst=limit.burst,
             action=limit.action,
             exempt=IpRanges(limit.exempt_networks),
         )
@@ -430,15 +444,19 @@ def checked_domains(settings: Settings) -> frozenset[str]:
 
 
 def _members(
-    kinds: Iterable[Any], tables: Mapping[str, Table], site: Site, *, has_providers: bool
+    kinds: Iterable[Any], tables: Mapping[str, Table], site: Site, providers: ProviderDesk | None
 ) -> list[Member]:
     members = []
+    has_providers = bool(providers and providers.lists_addresses)
+    has_domain_lists = bool(providers and providers.asks_of(*get_args(DomainSource)))
     for kind in kinds:
         if kind is AutomaticReplies and site.automatic_replies is None:
             continue  # it has nothing to do, and would cost every mail a microsecond
         if kind is RateLimits and not site.rate_limits:
             continue  # the same
         if kind is BlockListProviders and not has_providers:
+            continue
+        if kind is DomainListProviders and not has_domain_lists:
             continue
         table = tables.get(name_of(kind))
         settings = table if isinstance(table, AgentTable) else settings_of(kind)()

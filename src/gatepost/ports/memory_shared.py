@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from gatepost.model.fading import Drains, Fading
 from gatepost.ports.shared import (
     AMOUNTS_LIMIT,
     KEY_LIMIT_CHARACTERS,
@@ -17,6 +18,8 @@ from gatepost.ports.shared import (
     Told,
 )
 
+_EXCHANGED_WITHIN_S: Final = 1.0
+"""What waits longer for the others waits because they cannot be reached."""
 SLACK: Final = 16
 """One in so many entries more than the bound is borne, so that forgetting is rare."""
 
@@ -30,30 +33,39 @@ class Kept(NamedTuple):
     counted_at: float = 0.0
 
 
-def left_of(
-    counts: tuple[float, ...], counted_at: float, *, half_life_s: float, now: float
-) -> tuple[float, ...]:
-    """What decay has left; nothing decays backwards."""
+def left_of(counts: tuple[float, ...], counted_at: float, *, fading: Fading, now: float) -> tuple[float, ...]:
+    """What time has left; nothing fades backwards."""
     age_s = now - counted_at
     if age_s <= 0:
         return counts
-    factor = 0.5 ** (age_s / half_life_s)
+    if isinstance(fading, Drains):
+        drained = age_s * fading.per_s
+        return tuple([max(0.0, count - drained) for count in counts])
+    factor = 0.5 ** (age_s / fading)
     return tuple([count * factor for count in counts])
 
 
-def summed(before: Kept | None, added: Kept, half_life_s: float) -> Kept:
-    """Counts on top of counts; on anything else they begin anew. added: counted at its own time."""
+def summed(before: Kept | None, added: Kept, fading: Fading, *, are_both_added: bool = False) -> Kept:
+    """Counts on top of counts; on anything else they begin anew. added: counted at its own time.
+
+    are_both_added: within one exchange with the others: a bucket that both are for drains already, so they do not.
+    """
     assert added.counts is not None
     if before is None or before.counts is None or len(before.counts) != len(added.counts):
         return added
     old, new, age_s = before.counts, added.counts, added.counted_at - before.counted_at
     now, expires_at = added.counted_at, before.expires_at
-    if age_s > 0:
-        factor = 0.5 ** (age_s / half_life_s)
+    if isinstance(fading, Drains):
+        now = max(now, before.counted_at)
+        if not are_both_added or age_s > _EXCHANGED_WITHIN_S:
+            old = left_of(old, before.counted_at, fading=fading, now=now)
+        both = tuple([a + b for a, b in zip(old, new, strict=True)])
+    elif age_s > 0:
+        factor = 0.5 ** (age_s / fading)
         both = tuple([a * factor + b for a, b in zip(old, new, strict=True)])
     else:
         now = before.counted_at
-        factor = 0.5 ** (-age_s / half_life_s)
+        factor = 0.5 ** (-age_s / fading)
         both = tuple([a + b * factor for a, b in zip(old, new, strict=True)])
     return Kept(expires_at if expires_at > added.expires_at else added.expires_at, None, both, now)
 
@@ -102,20 +114,20 @@ class MemoryShared:
         key: str,
         amounts: tuple[float, ...],
         *,
-        half_life_s: float,
+        fading: Fading,
         now: float,
         expires_at: float,
     ) -> None:
         """As SharedState."""
-        added = checked_counts(amounts, half_life_s=half_life_s, now=now, expires_at=expires_at)
-        self.keep(space, key_of(key), summed(self._kept(space, key), added, half_life_s))
+        added = checked_counts(amounts, fading=fading, now=now, expires_at=expires_at)
+        self.keep(space, key_of(key), summed(self._kept(space, key), added, fading))
 
-    def counts(self, space: str, key: str, *, half_life_s: float, now: float) -> tuple[float, ...] | None:
+    def counts(self, space: str, key: str, *, fading: Fading, now: float) -> tuple[float, ...] | None:
         """As SharedState."""
         kept = self._kept(space, key)
         if kept is None or kept.counts is None:
             return None
-        return left_of(kept.counts, kept.counted_at, half_life_s=half_life_s, now=now)
+        return left_of(kept.counts, kept.counted_at, fading=fading, now=now)
 
     def items(self, space: str) -> Sequence[SharedItem]:
         """As SharedState."""
@@ -193,10 +205,10 @@ def checked_value(value: bytes) -> bytes:
     return value
 
 
-def checked_counts(amounts: tuple[float, ...], *, half_life_s: float, now: float, expires_at: float) -> Kept:
+def checked_counts(amounts: tuple[float, ...], *, fading: Fading, now: float, expires_at: float) -> Kept:
     """Raises ValueError."""
     if not 0 < len(amounts) <= AMOUNTS_LIMIT:
         raise ValueError(f"1 to {AMOUNTS_LIMIT} amounts are counted together")
-    if not half_life_s > 0:
+    if not isinstance(fading, Drains) and not fading > 0:
         raise ValueError("a half-life is above 0")
     return Kept(expires_at, None, amounts, now)

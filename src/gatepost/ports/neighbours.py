@@ -25,3 +25,6 @@ class Neighbours(Protocol):
 
         now: monotonic seconds.
         """
+
+    def lately(self, key: int, now: float) -> int:
+        """How many happened in all workers within a minute."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gatepost.model.fading import Fading
+
 KEY_LIMIT_CHARACTERS: Final = 1024
 """A longer key is known by its SHA-256."""
 VALUE_LIMIT_BYTES: Final = 64 << 10
@@ -52,17 +54,19 @@ class SharedState(Protocol):
         key: str,
         amounts: tuple[float, ...],
         *,
-        half_life_s: float,
+        fading: Fading,
         now: float,
         expires_at: float,
     ) -> None:
-        """Count: what all workers add is summed, and halves every half_life_s (math.inf: never).
+        """Count: what all workers add is summed, and fades.
+
+        What several add within a second to a bucket that drains may drain later than it came, never earlier.
 
         The entry expires at the latest expires_at it was given. Counts of another length begin anew.
         Raises ValueError for no amounts, more than AMOUNTS_LIMIT, or a half-life that is not above 0.
         """
 
-    def counts(self, space: str, key: str, *, half_life_s: float, now: float) -> tuple[float, ...] | None:
+    def counts(self, space: str, key: str, *, fading: Fading, now: float) -> tuple[float, ...] | None:
         """What is left of everything counted; None when nothing was, or when it has expired."""
 
     def watch(self, space: str, told: Told) -> None:

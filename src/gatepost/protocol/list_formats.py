@@ -94,8 +94,8 @@ def parse_list(lines: Iterable[str], kind: ListFormat, *, entries_limit: int) ->
     is_addresses = kind in ADDRESS_FORMATS
     return ParsedList(
         listings=tuple(reader.values) or (Listing(),),
-        addresses=AddressTable(*packed_of(reader.ranges)) if is_addresses else None,
-        names=None if is_addresses else NameTable(reader.exact, reader.below),
+        addresses=AddressTable.of(*packed_of(reader.ranges)) if is_addresses else None,
+        names=None if is_addresses else NameTable.of(reader.exact, reader.below),
         entries=reader.entries,
         bad_lines=tuple(reader.bad),
         bad_count=reader.bad_count,

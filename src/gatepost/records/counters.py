@@ -141,6 +141,8 @@ METRICS: Final = (
     Metric("dns_server_answers", "Answers of a name server", ("server",)),
     Metric("dns_server_refusals", "Times a name server did not know, or was not there", ("server",)),
     Metric("dns_server_silences", "Times a name server did not answer in time", ("server",)),
+    Metric("dns_silent", "1 while no name server answers", (), _GAUGE),
+    Metric("dns_server_usual_seconds", "Time a name server usually takes (smoothed)", ("server",), _GAUGE),
     Metric("dns_server_wait_seconds", "Time until a name server answered, all answers together", ("server",)),
     Metric("recipient_list_failed", "1 while the recipient list cannot be read", (), _GAUGE),
     Metric("directory_recipients", "Recipients in the index in force", ("directory",), _GAUGE),

@@ -9,6 +9,8 @@ TESTS: Final = {4: ("127.0.0.2", "127.0.0.1"), 6: ("::ffff:127.0.0.2", "::ffff:1
 """Listed, and not listed, in every list of addresses (RFC 5782 §5)."""
 NAME_TESTS: Final = ("test", "invalid")
 """The same of a list of domains."""
+PARENTS_LIMIT: Final = 4
+"""Names that are asked for one domain."""
 
 
 def question_for(address: str, zone: str) -> str:
@@ -22,3 +24,19 @@ def question_for(address: str, zone: str) -> str:
 def question_for_name(name: str, zone: str) -> str:
     """The same for a list of domains. name: A-labels."""
     return f"{name.strip('.').lower()}.{zone}"
+
+
+def with_parents(domain: str) -> tuple[str, ...]:
+    """A domain and those above it, the longest first, down to two labels; of more than four the shortest.
+
+    "a.b.example.com" -> itself, "b.example.com", "example.com". domain: lower-case A-labels.
+    """
+    labels = domain.split(".")
+    every = [".".join(labels[start:]) for start in range(max(1, len(labels) - 1))]
+    return tuple(every[-PARENTS_LIMIT:])
+
+
+def is_domain_asked(domain: str) -> bool:
+    """Whether a list of domains can know it: a name of two labels or more that is no address."""
+    last = domain.rpartition(".")[2]
+    return "." in domain and not last.isdecimal() and len(domain) <= 200 and "[" not in domain
