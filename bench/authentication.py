@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import CoroutineType
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
@@ -165,7 +166,7 @@ async def ours(sample: Sample, finders: Sequence[Any]) -> dmarc.DmarcResult:
     known: dict[type[Any], Any] = {}
     for gathering in finders:
         found = gathering.begin(sample.view, Known(known))
-        known[gathering.fact] = await found if isinstance(found, Coroutine) else found
+        known[gathering.fact] = await found if type(found) is CoroutineType else found
     result: dmarc.DmarcResult = known[dmarc.DmarcResult]
     return result
 

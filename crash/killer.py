@@ -18,7 +18,7 @@ from crash.aim import Aim, Moment, Where
 from crash.gateway import Gateway
 from crash.ledger import Death
 from crash.old_store import make_old, version_of
-from crash.process import freeze, kill, state_of, worker_number
+from crash.process import freeze, holders_of, kill, state_of, worker_number
 from gatepost.adapters.sqlite_schema import SCHEMA_VERSION
 
 SHORTEST_S: Final = 0.02
@@ -26,6 +26,8 @@ LONGEST_S: Final = 0.6
 LONGEST_PAUSE_S: Final = 1.5
 MOMENT_WITHIN_S: Final = 30.0
 """How long a moment may take to come; then the kill counts as missed, and the run has failed."""
+PROVOKE_S: Final = 5.0
+"""How long the start after a death may take before another worker is killed for it."""
 _LOOK_S: Final = 0.002
 
 
@@ -203,13 +205,13 @@ class Killer:
         hits = self.hits.setdefault(victim, Hits())
         if victim is Victim.MIGRATION:
             await self._make_old()
-        aim.wish(_AIMED[victim], self._step(victim, hits))
+        step = self._step(victim, hits)
+        aim.wish(_AIMED[victim], step)
         self.gateway.is_held = False
-        if victim is Victim.RECOVERY:
-            workers = self.gateway.workers()
-            if workers:
-                self._kill_worker(self.chance.choice(workers))
-        if not await self._has_died(aim):
+        while not await self._has_died(aim, provoke=victim is Victim.RECOVERY):
+            if aim.taken_by:  # it died of something else meanwhile
+                aim.wish(_AIMED[victim], step)
+                continue
             aim.withdraw()
             hits.missed += 1
             return
@@ -226,25 +228,32 @@ class Killer:
         """Migrations are short: one call after the other, and again from the first. Others: anywhere, often early."""
         return hits.next_step if victim is Victim.MIGRATION else int(2 ** self.chance.uniform(0, 8)) - 1
 
-    async def _has_died(self, aim: Aim) -> bool:
-        until = time.monotonic() + MOMENT_WITHIN_S
-        while time.monotonic() < until:
-            if aim.taken_by and aim.died_at and state_of(aim.taken_by) in "XZ":
-                return True
+    async def _has_died(self, aim: Aim, *, provoke: bool) -> bool:
+        """provoke: kill workers that have their stores open, so that there is something to recover from."""
+        began_at = provoked_at = time.monotonic()
+        while (now := time.monotonic()) - began_at < MOMENT_WITHIN_S:
+            if aim.taken_by and state_of(aim.taken_by) in "XZ":
+                return aim.died_at > 0
+            if provoke and not aim.taken_by and now >= provoked_at:
+                provoked_at = now + (PROVOKE_S if self._kill_an_owner() else 0.0)
             await asyncio.sleep(_LOOK_S)
         return False
+
+    def _kill_an_owner(self) -> bool:
+        owners = [pid for pid in self.gateway.workers() if worker_number(pid) is not None]
+        return bool(owners) and self._kill_worker(self.chance.choice(owners))
 
     async def _make_old(self) -> None:
         """Everything dies, and what it leaves becomes the state of an older gatepost. The gateway stays held."""
         gateway = self.gateway
         gateway.is_held = True
-        supervisor = gateway.pid
-        everybody = [supervisor, *gateway.children()] if supervisor else []
-        if supervisor:
+        if supervisor := gateway.pid:
             self._kill_everything(supervisor)
-        for pid in everybody:
-            kill(pid)
-        while any(state_of(pid) not in "XZ" for pid in everybody):
+        # Workers of a supervisor that was killed before may still be finishing.
+        while holders := await asyncio.to_thread(holders_of, gateway.state):
+            for pid in holders:
+                kill(pid)
+            self.deaths.append(Death(time.monotonic()))
             await asyncio.sleep(_LOOK_S)
         for store in sorted(gateway.state.glob("worker-*/store.db")):
             if version_of(store) == SCHEMA_VERSION:

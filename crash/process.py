@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -41,13 +42,27 @@ def is_called(pid: int, name: str) -> bool:
 
 def worker_number(pid: int) -> int | None:
     """Whose store the process has open, told by its open files; None when it has none open."""
-    with suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                found = _STORE.search(os.readlink(f"/proc/{pid}/fd/{name}"))
-                if found:
-                    return int(found[1])
+    for name in _open_files(Path(f"/proc/{pid}")):
+        if found := _STORE.search(name):
+            return int(found[1])
     return None
+
+
+def holders_of(directory: Path) -> list[int]:
+    """The processes that have a worker's store below a directory open."""
+    store = f"{directory}/worker-"
+    return [
+        int(place.name)
+        for place in Path("/proc").iterdir()
+        if place.name.isdigit() and any(name.startswith(store) for name in _open_files(place))
+    ]
+
+
+def _open_files(place: Path) -> Iterator[str]:
+    with suppress(OSError):
+        for name in os.listdir(place / "fd"):
+            with suppress(OSError):
+                yield os.readlink(place / "fd" / name)
 
 
 def freeze(pid: int) -> bool:

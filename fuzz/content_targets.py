@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Final
 
 from fuzz.oracles import cuts, holds
 from fuzz.sender_targets import SEPARATOR
+from gatepost.message.leaves import PARTS_LIMIT, Leaf, leaves
 from gatepost.message.words import text_of
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.protocol.addresses import parse_mailbox
 from gatepost.protocol.http_client import ETAG_LIMIT_BYTES, HttpAnswer, HttpExchange
 from gatepost.standards.mailboxes import MAILBOXES_LIMIT, NAME_LIMIT_CHARS, addresses_in, read_mailboxes
 
+_PLAIN_BOUNDARY: Final = b"=_a boundary of our own that nobody guesses_="
 _BODY_LIMIT_BYTES: Final = 1000
 
 
@@ -39,6 +42,33 @@ def mailboxes(data: bytes) -> None:
         holds(len(addresses_in(text)) <= 10, "more domains than the limit")
 
 
+def mime_walk(data: bytes) -> None:
+    """Any bytes are a mail; leaves are within the limits, and are found again in a multipart that holds them."""
+    found = list(leaves(data))
+    holds(len(found) <= PARTS_LIMIT, "more parts than the limit")
+    at = 0
+    for leaf in found:
+        holds(leaf.media_type == leaf.media_type.lower(), "a type not in its one form")
+        at = data.find(leaf.encoded, at)
+        holds(at >= 0, "a part that is not in the mail, or not in its order")
+        holds(len(leaf.decoded()) <= len(leaf.encoded) + 2, "a part that grows when it is decoded")
+    if len(found) > PARTS_LIMIT // 2:
+        return
+    head = b'Content-Type: multipart/mixed; boundary="' + _PLAIN_BOUNDARY + b'"\r\n\r\n'
+    parts = (b"\r\n".join((b"--" + _PLAIN_BOUNDARY, _written(leaf))) for leaf in found)
+    whole = head + b"\r\n".join((*parts, b"--" + _PLAIN_BOUNDARY + b"--\r\n"))
+    again = [(leaf.media_type, leaf.decoded()) for leaf in leaves(whole)]
+    holds(
+        again == [("application/octet-stream", leaf.decoded()) for leaf in found],
+        "other parts when written again",
+    )
+
+
+def _written(leaf: Leaf) -> bytes:
+    head = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    return head + base64.b64encode(leaf.decoded())
+
+
 def http_answers(data: bytes) -> None:
     """The same answer however the bytes are cut, within its limits, or WorldFault."""
     whole = _answer((data, b""))
@@ -62,6 +92,24 @@ def _answer(pieces: tuple[bytes, ...]) -> HttpAnswer | None:
 
 
 TARGETS: Final[tuple[tuple[str, Callable[[bytes], None], tuple[bytes, ...]], ...]] = (
+    (
+        "mime-walk",
+        mime_walk,
+        (
+            b"Content-Type: multipart/mixed; boundary=x\r\n",
+            b"Content-Type: message/rfc822\r\n",
+            b'; boundary="x y"',
+            b"\r\n--x\r\n",
+            b"\r\n--x--\r\n",
+            b"\n--x \n",
+            b"\r\n\r\n",
+            b"Content-Transfer-Encoding: base64\r\n",
+            b"Content-Transfer-Encoding: quoted-printable\r\n",
+            b"=41=\r\n",
+            b"QUJD",
+            b"--",
+        ),
+    ),
     (
         "mailboxes",
         mailboxes,

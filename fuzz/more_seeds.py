@@ -120,6 +120,8 @@ def seeds() -> dict[str, tuple[bytes, ...]]:
             b'{"organization-name":"o","policies":[{"policy":{"policy-type":"sts"},"summary":{}}]}',
             b"Content-Type: multipart/mixed; boundary=x\r\n\r\n"
             b"--x\r\nContent-Type: application/xml\r\n\r\n<feedback/>\r\n--x--\r\n",
+            b"Content-Type: message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nSource-IP: 192.0.2.1\r\n"
+            b"Arrival-Date: Thu, 14 Jan 2027 10:00:00 +0000\r\nReported-Domain: a.example\r\nIncidents: 2\r\n",
         ),
         "sts-policies": (
             b"version: STSv1\r\nmode: enforce\r\nmx: mx.a.example\r\nmx: *.b.example\r\nmax_age: 604800\r\n",
@@ -127,6 +129,16 @@ def seeds() -> dict[str, tuple[bytes, ...]]:
             b"v=STSv1; id=20261127;\x1ev=spf1",
         ),
         "tlsa": (_chain(), b"\3\1\1" + bytes(32) + b"\x1e\2\0\2" + bytes(64)),
+        "mime-walk": (
+            b"Content-Type: multipart/mixed; boundary=x\r\n\r\npreamble\r\n"
+            b"--x\r\nContent-Type: text/plain\r\n\r\nhi\r\n"
+            b"--x\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJD\r\n--x--\r\n",
+            b'Content-Type: multipart/a; boundary="o o"\n\n--o o\n'
+            b"Content-Type: multipart/b; boundary=i\n\n--i\n\n1\n--i--\n"
+            b"--o o\nContent-Type: message/rfc822\n\nSubject: in\n"
+            b"Content-Transfer-Encoding: quoted-printable\n\n=41\n",
+            b"Subject: plain\r\n\r\ntext\r\n",
+        ),
         "mailboxes": (
             b'Ann Archer <ann@a.example>, "Bob, the" <bob@b.example> (a comment)',
             b"undisclosed: ;, team: c@c.example, =?utf-8?Q?D=C3=B6?= <d@[192.0.2.1]>;",

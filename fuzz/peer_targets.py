@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import chain
 from typing import Any, Final
 
 import dns.exception
@@ -23,6 +24,7 @@ from gatepost.message.origin import HELO_LIMIT_CHARS, origin_behind, read_hop
 from gatepost.model.account import ScramKeys
 from gatepost.model.fault import PeerFault
 from gatepost.model.ip_ranges import IpRanges, plain_ip
+from gatepost.model.kept_report import Proof
 from gatepost.model.link_tls import Association
 from gatepost.protocol import ntlm, scram
 from gatepost.protocol.events import Offer
@@ -35,11 +37,15 @@ from gatepost.protocol.list_formats import (
     range_of,
 )
 from gatepost.protocol.xclient import ATTRIBUTES, read_xclient
+from gatepost.records.report_mails import find_reports
+from gatepost.records.report_reading import TEXT_LIMIT_CHARS as KEPT_TEXT_LIMIT_CHARS
+from gatepost.records.report_reading import Arrived
 from gatepost.standards import dane, jwt, mta_sts
 from gatepost.standards.dmarc_report import COUNT_LIMIT, TEXT_LIMIT_CHARS, read_aggregate
 from gatepost.standards.report_files import DOCUMENTS_LIMIT, UnreadableReport, documents
 from gatepost.standards.tls_report_reading import read_tls_report
 
+_ARRIVED: Final = Arrived(received_at=1_800_000_000.0, proof=Proof(), is_ours=lambda domain: len(domain) > 3)
 _RELAYS: Final = IpRanges(("192.0.2.0/24", "2001:db8::/32"))
 _OFFER: Final = Offer(hostname="ours.example", size_bytes=1000, xclient=ATTRIBUTES)
 _NEUTERED: Final = frozenset(' <>()\\";@\t\r\n')
@@ -214,6 +220,18 @@ def reports(data: bytes) -> None:
             holds(max(map(len, texts)) <= TEXT_LIMIT_CHARS, "a text that is too long")
         with suppress(UnreadableReport):
             read_tls_report(document)
+    with suppress(UnreadableReport):
+        for kept in find_reports(data, _ARRIVED).reports:
+            holds(0 <= kept.failed <= kept.total, "more failures than mails are kept")
+            rows: list[tuple[str, ...]] = [
+                (row.ip, row.author, row.sender, row.why, row.signers) for row in kept.sources
+            ]
+            rows += [(row.what, row.host, row.ip, row.reason) for row in kept.failures]
+            for text in (kept.organization, kept.email, kept.report_id, kept.domain, *chain(*rows)):
+                holds(
+                    text.isprintable() and len(text) <= KEPT_TEXT_LIMIT_CHARS,
+                    "a text that may do harm is kept",
+                )
 
 
 def sts_policies(data: bytes) -> None:

@@ -65,6 +65,8 @@ class World:
     """Recipients only inside clients may write to."""
     limits_since: Callable[[float], Sequence[Limits]]
     """Of the configurations that were in force since a moment."""
+    heavy: bool = False
+    """Messages are large."""
     levels_since: Callable[[float], frozenset[str]] = lambda _: frozenset((NORMAL,))
     """Of back pressure."""
     is_full_since: Callable[[float], bool] = lambda _: False
@@ -310,7 +312,7 @@ class Client:
                 f"Subject: message {name}\r\n\r\n".encode(),
             )
         )
-        size = int(100 * 300 ** (chance.random() ** 2))
+        size = 50_000 if self._world.heavy else int(100 * 300 ** (chance.random() ** 2))
         if self.manner is Manner.LYING and chance.random() < 0.4:
             size = self._world.limits.message_size_bytes + 1000
         line = bytes(chance.choice(b"abcdefgh .\xc3") for _ in range(60)).replace(b"\xc3", b"\xc3\xa4")

@@ -68,6 +68,9 @@ class Hop:
     """What the gateway has been told to ask of it: required or verified; "": nothing."""
     connections_limit: Callable[[], int] = lambda: 1000
     on_taken: Callable[[], None] = lambda: None
+    silent_after_one: float = 0.0
+    """LMTP: how often it answers one recipient, and then nobody for minutes."""
+    on_silence: Callable[[], None] = lambda: None
     open_to: Callable[[], int] = lambda: 0
     """How many connections the gateway holds to this place."""
     connections: int = 0
@@ -255,7 +258,11 @@ class _Talk:
         digest = hashlib.sha256(content).hexdigest()
         fault = self._fault("dot")
         if self._hop.lmtp:
-            for recipient in list(self._taken):
+            for number, recipient in enumerate(list(self._taken)):
+                if number == 1 and self._hop.chance.random() < self._hop.silent_after_one:
+                    self._journal.count("hop is silent after one")
+                    self._hop.on_silence()
+                    await asyncio.sleep(self._hop.chance.uniform(60.0, 500.0))
                 await self._one_end(digest, recipient, fault)
                 fault = fault if fault in ("hang", "cut") else self._fault("dot")
         else:

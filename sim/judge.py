@@ -8,7 +8,7 @@ from itertools import pairwise
 from gatepost.model.envelope import Notify
 from gatepost.model.queued import MailState, QueuedMail
 from sim.journal import Answer, Copy, Journal, Kept, Sent
-from sim.plan import Plan
+from sim.plan import BOXES, Plan
 
 SETTLE_WITHIN_S = 6.0
 """A recipient whose mail was taken is settled by then, whoever else is waited for."""
@@ -53,6 +53,8 @@ def _judge_end(journal: Journal, plan: Plan, kept: Kept, number: int, state: Mai
     else:
         journal.count("recipients dead")
     copies = journal.copies.get((kept.digest, kept.addresses[number]), [])
+    if ends and ends[0] in (MailState.FAILED, MailState.DEAD) and kept.addresses[number] in BOXES and copies:
+        journal.find(f"{who} is {ends[0].value} on record, and lies in the maildir")
     if ends[:1] == [MailState.DELIVERED] and not copies:
         journal.find(f"{who} is delivered on record, and nobody got it")
 

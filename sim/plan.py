@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ DOOR: Final = ("192.0.2.1", 25)
 SUBMISSION: Final = ("192.0.2.1", 587)
 DAY_S: Final = 86400.0
 USERS: Final = tuple(f"u{n}@ours.example" for n in range(10))
+SRS_DOMAIN: Final = "srs.ours.example"
 BOXES: Final = tuple(f"b{n}@box.ours.example" for n in range(4))
 """Whose mail goes into maildirs."""
 VAULT: Final = "vault.example"
@@ -73,6 +74,7 @@ class HopPlan:
     down: str = ""
     greylist_s: float = 0.0
     pipelining: bool = True
+    silent_after_one: float = 0.0
     tls: str = ""
     tls_faults: tuple[str, ...] = ()
     demands: str = ""
@@ -105,8 +107,12 @@ class Plan:
     """Begin, time between readings, and the readings of what becomes scarce."""
     dns_troubles: tuple[tuple[float, float, str, str], ...]
     """Begin, length, name, and slow or servfail."""
+    heavy: bool
+    """Every message is large, and all come at once: more than may be held in memory."""
     signs: bool
     """The gateway signs mail of its own domain."""
+    srs: bool
+    """Return paths of strangers lead through the gateway on their way to the partners."""
     returning: int
     """Clients that are greylisted, and come again; 0: nobody is greylisted."""
     harvesters: int
@@ -128,26 +134,29 @@ class Plan:
 def plan_of(seed: int) -> Plan:
     """The same for the same seed."""
     chance = Random(f"plan {seed}")
-    busy_s = chance.choice((60.0, 600.0, 3000.0))
+    heavy = chance.random() < 0.06
+    busy_s = 60.0 if heavy else chance.choice((60.0, 600.0, 3000.0))
     restarts = _times(chance, chance.choice((0, 1, 1, 2)), busy_s)
     at_restart = tuple((at - 5.0, 12.0, 1.0) for at in restarts if chance.random() < 0.4)
     crash_limit = chance.choice((2, 3, 10))
-    limits, other_limits = (_limits(chance, crash_limit) for _ in range(2))
+    limits, other_limits = (_limits(chance, crash_limit, heavy=heavy) for _ in range(2))
     return Plan(
         seed=seed,
         limits=limits,
         other_limits=other_limits,
-        hops=_hops(chance, busy_s),
+        hops=_hops(chance, busy_s, heavy=heavy),
         busy_s=busy_s,
-        sessions=chance.randint(8, 30),
+        sessions=60 if heavy else chance.randint(8, 30),
+        heavy=heavy,
         signs=chance.random() < 0.5,
+        srs=chance.random() < 0.3,
         returning=chance.choice((0, 0, 2)),
         harvesters=chance.choice((0, 0, 1)),
         submissions=chance.randint(0, 6),
-        deaths=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
+        deaths=() if heavy else _times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
         reloads=_times(chance, chance.choice((0, 1, 1, 2, 3)), busy_s),
         restarts=restarts,
-        deaths_at_a_point=chance.choice((0, 1, 1, 2, 3)),
+        deaths_at_a_point=0 if heavy else chance.choice((0, 1, 1, 2, 3)),
         disk_troubles=(
             *at_restart,
             *(
@@ -177,8 +186,8 @@ def plan_of(seed: int) -> Plan:
     )
 
 
-def _limits(chance: Random, crash_limit: int) -> Limits:
-    return Limits(
+def _limits(chance: Random, crash_limit: int, *, heavy: bool) -> Limits:
+    found = Limits(
         recipients=chance.choice((100, 110)),
         connections=chance.choice((5, 40)),
         connections_per_source=chance.choice((2, 4)),
@@ -188,6 +197,11 @@ def _limits(chance: Random, crash_limit: int) -> Limits:
         message_size_bytes=65536,
         crash_limit=crash_limit,
     )
+    if heavy:
+        return replace(
+            found, connections=40, active_mails=1000, active_memory_bytes=1 << 20, hop_connections=1
+        )
+    return found
 
 
 def _times(chance: Random, count: int, busy_s: float) -> tuple[float, ...]:
@@ -198,7 +212,7 @@ def _times(chance: Random, count: int, busy_s: float) -> tuple[float, ...]:
     )
 
 
-def _hops(chance: Random, busy_s: float) -> tuple[HopPlan, ...]:
+def _hops(chance: Random, busy_s: float, *, heavy: bool) -> tuple[HopPlan, ...]:
     places = [
         ("inner.example", "10.2.0.1", 24, True),
         ("partner-a.example", "10.2.0.2", 25, False),
@@ -206,7 +220,11 @@ def _hops(chance: Random, busy_s: float) -> tuple[HopPlan, ...]:
         *((f"mx.{domain}", f"10.3.0.{n}", 25, False) for n, domain in enumerate(FAR_DOMAINS)),
         (f"mx.{VAULT}", "10.3.1.0", 25, False),
     ]
-    return tuple(_hop(chance, busy_s, name=n, ip=i, port=p, lmtp=lmtp) for n, i, p, lmtp in places)
+    hops = tuple(_hop(chance, busy_s, name=n, ip=i, port=p, lmtp=lmtp) for n, i, p, lmtp in places)
+    if heavy:  # and mail for our own users waits in memory
+        inner = replace(hops[0], down="", mischief=0.0, greylist_s=0.0, silent_after_one=1.0)
+        return (inner, *hops[1:])
+    return hops
 
 
 def _hop(chance: Random, busy_s: float, *, name: str, ip: str, port: int, lmtp: bool) -> HopPlan:
@@ -221,6 +239,7 @@ def _hop(chance: Random, busy_s: float, *, name: str, ip: str, port: int, lmtp: 
         down=chance.choice(("", "", "", "", "refuse", "silent")),
         greylist_s=chance.choice((0.0, 0.0, 60.0, 900.0)),
         pipelining=chance.random() < 0.7,
+        silent_after_one=chance.choice((0.0, 0.0, 0.3)) if lmtp else 0.0,
         **_link(chance, name),
     )
 

@@ -53,6 +53,7 @@ from sim.submission import Submitter, write_accounts
 _STEP_S: Final = 600.0
 _AT_COMMIT: Final = 0.01
 _AT_COPY: Final = 0.05
+_AT_SILENCE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Simulation:
         self.plan = plan
         self.loop = loop
         self.journal = journal = Journal(loop.time)
+        journal.srs = plan.srs
         journal.listed = frozenset((*USERS, *BOXES))
         self._chance = Random(f"world {plan.seed}")
         self.dead: list[Process] = []
@@ -116,6 +118,8 @@ class Simulation:
         """Of the revision before, when that allowed more."""
         self._directory = place
         (place / "recipients").write_text("\n".join((*USERS, *BOXES, "")))
+        (place / "srs.key").write_text("a secret of many characters\n")
+        (place / "srs.key").chmod(0o600)
         (place / "ours.pem").write_bytes(OURS_PEM)
         (place / "ours.pem").chmod(0o600)
         write_accounts(place / "users", USERS)
@@ -360,6 +364,12 @@ class Simulation:
                 self._chance.choice((0.0, 0.005, 0.02, 0.03, 0.05, 2.5, 40.0)), self._die, context=WORLD
             )
 
+    def _silence(self) -> None:
+        """A next hop has answered for one recipient, and the others have to wait for minutes."""
+        if self._points_left and self._chance.random() < _AT_SILENCE:
+            self._points_left -= 1
+            self.loop.call_later(self._chance.uniform(8.0, 50.0), self._die, context=WORLD)
+
     def _dies_at_a_point(self, likelihood: float) -> bool:
         if self._life is None or not self._points_left or self._chance.random() >= likelihood:
             return False
@@ -388,6 +398,8 @@ class Simulation:
             pipelining=plan.pipelining,
             connections_limit=(lambda: 1000) if plan.lmtp else self._hop_connections,
             on_taken=self._taken,
+            silent_after_one=plan.silent_after_one,
+            on_silence=self._silence,
         )
         network = self._place.network
         hop.open_to = partial(network.held_to, hop.place)
@@ -424,6 +436,7 @@ class Simulation:
             partners=PARTNERS,
             far=FAR,
             limits_since=self._limits_since,
+            heavy=self.plan.heavy,
             levels_since=self._place.strain.since,
             is_full_since=lambda at: self._full_since_s <= at,
             state_of=self._state_of,

@@ -51,7 +51,11 @@ EDGES = {
     # A fact that cannot be gathered is unknown; an agent with a bug defers; third parties' files are refused.
     "policy/gathering.py:Knowledge._begin",
     "policy/gathering.py:Knowledge._find",
-    "policy/hearing.py:Hearing._opinion_of",
+    "policy/gathering.py:Knowledge._settled",
+    "policy/gathering.py:Knowledge.gather",
+    "policy/hearing.py:Hearing._hear",
+    # What a future failed with goes on to the coroutine that waits for it.
+    "ports/first_step.py:Rest.__await__",
     "policy/third_party.py:_installed",
     "policy/third_party.py:_loaded",
 }

@@ -18,6 +18,7 @@ from crash.killer import SHARES, Victim, deck_of
 from crash.ledger import Answer, Sending
 from crash.notes import About, Note, NoteFinding, about, counted, judge_notes, read_note
 from crash.old_store import OLDEST, make_old, version_of
+from crash.process import holders_of, worker_number
 from powercut.library import NoCompiler, Page, build, environment
 from tests.adapters.store_mails import committed, in_memory, mail, opened
 from tests.powercut.under import Watched
@@ -209,3 +210,12 @@ def test_notices_are_due_exactly_once(answer: Answer, notes: tuple[Note, ...], e
 
 def test_a_notice_about_nothing_that_was_sent_is_found() -> None:
     assert counted(judge_notes([], [note("<a>", original="")])) == {NoteFinding.INVENTED: 1}
+
+
+def test_who_has_a_store_open_is_found(tmp_path: Path) -> None:
+    store = tmp_path / "worker-3" / "store.db"
+    store.parent.mkdir()
+    with store.open("wb"):
+        assert holders_of(tmp_path) == [os.getpid()]
+        assert worker_number(os.getpid()) == 3
+    assert holders_of(tmp_path) == []

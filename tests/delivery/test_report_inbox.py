@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import zipfile
 import zlib
@@ -142,6 +143,41 @@ def test_what_cannot_be_read_goes_on_as_mail(
     ((event, fields),) = house.log.lines
     assert event in ("report-none", "report-unreadable")
     assert why in str(fields["why"])
+
+
+PACKED = base64.encodebytes(gzip.compress(REPORT)).replace(b"\n", b"\r\n")
+FORMS: list[tuple[str, bytes]] = [
+    (
+        "the report is the mail",
+        b"Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n" + PACKED,
+    ),
+    ("a type that says nothing", b"Content-Type: x\r\nContent-Transfer-Encoding: BASE64\r\n\r\n" + PACKED),
+    ("XML as text", b"Content-Type: text/xml\r\n\r\n" + REPORT),
+    ("XML as plain text with a name", b'Content-Type: text/plain; name="r.XML"\r\n\r\n' + REPORT),
+    ("a zip that is called gzip", b"Content-Type: application/gzip\r\n\r\n" + zipped(REPORT)),
+    ("no fields at all", b"\r\n" + REPORT),
+    (
+        "a name in pieces",
+        b"Content-Type: text/plain;\r\n name*0=a!b;\r\n name*1=.xml.gz\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + PACKED,
+    ),
+]
+
+
+@pytest.mark.parametrize("part", [f[1] for f in FORMS], ids=[f[0] for f in FORMS])
+@pytest.mark.parametrize("depth", [0, 1, 3], ids=["alone", "attached", "forwarded as an attachment"])
+def test_however_senders_attach_it(tmp_path: Path, part: bytes, depth: int) -> None:
+    for level in range(depth):
+        kind = b"message/rfc822\r\n\r\n" if level == 1 else b"text/plain\r\n\r\nhello\r\n--%d\r\n" % level
+        opened = b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\nContent-Type: ' % (
+            level,
+            level,
+        )
+        part = opened + kind + part + b"\r\n--%d--\r\n" % level
+    head, body = part.split(b"\r\n\r\n", 1) if not part.startswith(b"\r\n") else (b"", part[2:])
+    house = House(tmp_path)
+    house.take(Content(head=(head + b"\r\n" if head else b"") + b"\r\n", body=body))
+    assert [kept.total for kept in house.kept] == [5]
 
 
 def test_a_mail_with_one_good_report_of_two_is_kept_and_goes_on(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,10 +107,10 @@ def typed() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("place", "line"), list(typed()), ids=[f"{place} {line}" for place, line in typed()])
 def test_a_documented_command_exists(place: str, line: str) -> None:
-    words = line.split()
+    words = shlex.split(line) if line.startswith("make ") else line.split()
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-        assert {w for w in words[1:] if "=" not in w} <= set(targets)
+        assert {w for w in shlex.split(line)[1:] if "=" not in w} <= set(targets)
     elif words[0] == "gatepost":
         known = dict(commands())
         path = "gatepost"

@@ -43,7 +43,7 @@ def test_a_session_that_is_wrong_is_found(planted: str, monkeypatch: pytest.Monk
 
         monkeypatch.setattr(ServerEngine, "tls_started", forgets)
     else:
-        monkeypatch.setitem(smtp_states._CELLS, (State.RCPT, Verb.MAIL), State.RCPT)
+        monkeypatch.setitem(smtp_states.CELLS, (State.RCPT, Verb.MAIL), State.RCPT)
     # Then a conversation shows it, and says which
     found = next(filter(None, map(session.play, range(3000))), "")
     assert "by the model" in found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
-from msgspec.structs import replace
 from tests.policy.fakes import World, session, view
 
 from gatepost.facts.gathering import Gathering, Sources
@@ -120,8 +120,8 @@ def test_received_fields_of_strangers_are_not_believed(relays: tuple[str, ...]) 
 def test_the_session_that_is_recorded_keeps_what_the_relay_said() -> None:
     who = session(client_ip=RELAY, helo="relay.gate.test")
     recorded, judged = behind_relay(who, HeaderIndex.parse(head("192.0.2.1")), RELAYS)
-    assert recorded == replace(who, origin_ip="192.0.2.1")
-    assert judged == replace(recorded, helo="client.test")
+    assert recorded == msgspec.structs.replace(who, origin_ip="192.0.2.1")
+    assert judged == msgspec.structs.replace(recorded, helo="client.test")
 
 
 def test_an_agent_that_judges_the_origin_for_each_recipient_is_told_that_it_cannot() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.shared_data import SHARED
 
-from gatepost.standards import report_files
+from gatepost.standards import dmarc_report, report_files
 from gatepost.standards.dmarc_report import DEPTH_LIMIT, read_aggregate
 from gatepost.standards.report_files import UnreadableReport, documents
 
@@ -86,6 +86,14 @@ def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hostile_documents_are_refused(document: bytes, why: str) -> None:
     with pytest.raises(UnreadableReport, match=why):
         read_aggregate(document)
+
+
+@pytest.mark.threat("J39")
+def test_endless_records_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dmarc_report, "RECORDS_LIMIT", 10)
+    assert read_aggregate(b"<feedback>" + b"<record/>" * 10 + b"</feedback>").mails == 0
+    with pytest.raises(UnreadableReport, match="more than 10 records"):
+        read_aggregate(b"<feedback>" + b"<record/>" * 11 + b"</feedback>")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
+
+import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.known import MailView, Scope
@@ -15,8 +16,7 @@ from gatepost.ports.directory import SendingAccounts
 _MAY_ANYTHING: Final = Rights.ANY_SENDER | Rights.OWN_DOMAIN_SENDER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountAddresses:
+class AccountAddresses(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing for clients without an account, and for those that may send as anybody."""
 
     name: ClassVar[str] = "account-addresses"

@@ -16,6 +16,7 @@ from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView, Scope
 from gatepost.model.verdict import Stage
+from gatepost.ports.first_step import Rest, begun
 from gatepost.ports.resolver import Lookup
 from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.spf import Answer, Limits, Query, check_host
@@ -88,12 +89,10 @@ class SpfChecks:
         of_sender = self._of_sender(mail, sender, helo)
         if not self._check_helo or "." not in helo or helo.startswith("[") or helo == sender.domain:
             return _fact(await of_sender, MAIL_FROM, mail.session.origin_ip)
-        meanwhile = asyncio.ensure_future(self._of_helo(mail, helo))  # one task: gather would make two
-        try:
-            answer = await of_sender
-            helo_answer = await meanwhile
-        finally:
-            meanwhile.cancel()
+        by_helo = begun(self._of_helo(mail, helo))  # a task only where the DNS has to be waited for
+        if not isinstance(by_helo, Rest):
+            return _fact(await of_sender, MAIL_FROM, mail.session.origin_ip, by_helo)
+        answer, helo_answer = await asyncio.gather(of_sender, by_helo.ended())
         return _fact(answer, MAIL_FROM, mail.session.origin_ip, helo_answer)
 
     async def _of_sender(self, mail: MailView, sender: Address, helo: str) -> Answer:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
+
+import msgspec
 
 
 class ProvenBy(Enum):
@@ -19,8 +20,7 @@ class ProvenBy(Enum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnPathProof:
+class ReturnPathProof(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fact about mail of strangers. detail: what passed, or what did not and so proves nothing."""
 
     name: ClassVar[str] = "return-path-proof"

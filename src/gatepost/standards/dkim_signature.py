@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from gatepost.message.headers import name_of, raw_fields
@@ -22,6 +23,7 @@ _HOST_LABELS: Final = re.compile(
 )
 _BODY_FORMS: Final = {"simple": False, "relaxed": True}
 SHOWN_LIMIT_CHARS: Final = 253
+REMEMBERED_CHARS: Final = 1000
 
 
 class Unusable(Exception):
@@ -196,14 +198,23 @@ def forms_of(tags: dict[str, str]) -> tuple[bool, bool]:
 
 def names_of(tags: dict[str, str]) -> tuple[bytes, ...]:
     """h= in lower case. Raises BadTagList."""
-    if not tags.get("h"):
+    text = tags.get("h")
+    if not text:
         raise BadTagList("h= is missing or empty")
-    names = list_of(tags["h"])
+    return _remembered_names(text) if len(text) <= REMEMBERED_CHARS else _names(text)
+
+
+def _names(text: str) -> tuple[bytes, ...]:
+    names = list_of(text)
     if len(names) > SIGNED_FIELDS_LIMIT:
         raise BadTagList(f"h= names more than {SIGNED_FIELDS_LIMIT} fields")
     if not all(_FIELD_NAME.fullmatch(name) for name in names):
         raise BadTagList("h= is no list of field names")
     return tuple(name.lower().encode("ascii") for name in names)
+
+
+_remembered_names = lru_cache(maxsize=1024)(_names)
+"""A signer writes the same list into each of its mails."""
 
 
 def domain_of(tags: dict[str, str], name: str) -> str:
@@ -215,6 +226,10 @@ def domain_of(tags: dict[str, str], name: str) -> str:
 
 def host_name(text: str, what: str) -> str:
     """Raises BadTagList when it is no domain name, before anybody asks the DNS for it."""
+    return _remembered_name(text, what) if len(text) <= NAME_LIMIT_CHARS else _host_name(text, what)
+
+
+def _host_name(text: str, what: str) -> str:
     domain = text.lower()
     if not domain.isascii():
         try:
@@ -224,6 +239,9 @@ def host_name(text: str, what: str) -> str:
     if len(domain) > NAME_LIMIT_CHARS or not _HOST_LABELS.fullmatch(domain):
         raise BadTagList(f"{what} is no domain name")
     return domain
+
+
+_remembered_name = lru_cache(maxsize=4096)(_host_name)
 
 
 def _identity_of(tags: dict[str, str], domain: str) -> str:

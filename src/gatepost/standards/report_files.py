@@ -25,6 +25,7 @@ _END_OF_ZIP_BYTES: Final = 22
 _COMMENT_LIMIT_BYTES: Final = 0xFFFF
 _UNPACKED_KINDS: Final = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 """Others want memory as their maker likes."""
+_FOR_PEOPLE: Final = ("text/", "image/", "audio/", "video/", "message/")
 _NAMED_AS_REPORT: Final = re.compile(rb"\.(?:xml|json|gz|gzip|zip)\b", re.IGNORECASE)
 
 Pause = Callable[[], None]
@@ -64,16 +65,21 @@ def _of_mail(data: bytes, limit_bytes: int, pause: Pause) -> Iterator[bytes]:
     left = limit_bytes
     for part in parts:
         pause()
-        for document in _unpacked(part.decoded(), left) if _may_be(part, alone=len(parts) == 1) else ():
+        data = part.decoded()
+        for document in _unpacked(data, left) if len(parts) == 1 or _may_be(part, data) else ():
             left -= len(document)
             yield document
 
 
-def _may_be(part: Leaf, *, alone: bool) -> bool:
+def _may_be(part: Leaf, data: bytes) -> bool:
     """Reports come under every type; the text for people beside one does not count."""
     kind = part.media_type
-    is_data = kind.startswith("application/") or kind in ("text/xml", "text/json")
-    return is_data or alone or _NAMED_AS_REPORT.search(part.named) is not None
+    is_data = not kind.startswith(_FOR_PEOPLE) or kind in ("text/xml", "text/json")
+    return (
+        is_data
+        or _NAMED_AS_REPORT.search(part.named) is not None
+        or data[:64].lstrip(_BLANKS).startswith(b"<?xml")
+    )
 
 
 def _unpacked(data: bytes, limit_bytes: int) -> Iterator[bytes]:

@@ -8,7 +8,6 @@ from typing import Final
 
 TAGS_LIMIT: Final = 64
 _BLANKS: Final = " \t\r\n"
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
 
@@ -36,7 +35,8 @@ def parse_tags(text: bytes) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         name = name.strip(_BLANKS)
-        if not equals or not _NAME.fullmatch(name):
+        # An identifier of ASCII is a letter or "_" and then letters, digits and "_".
+        if not equals or not (name.isidentifier() and name.isascii()) or name[0] == "_":
             raise BadTagList(f"{pair.strip()[:40]!r} is no tag")
         if name in tags:
             raise BadTagList(f"{name[:40]}= stands twice")

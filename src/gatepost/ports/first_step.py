@@ -36,6 +36,10 @@ class Rest(Generic[T]):
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # what the coroutine returns
 
+    async def ended(self) -> T:
+        """As a coroutine, for a task of its own beside others."""
+        return await self
+
 
 def begun(coroutine: Coroutine[Any, Any, T]) -> T | Rest[T]:
     """Runs the coroutine as far as it goes without waiting; raises what it raises.
