@@ -1,13 +1,14 @@
 """`python -m bench.client PORT WORK SESSIONS MESSAGES`: many sessions at once, for what smtp-source cannot do.
 
-WORK is tls (STARTTLS, a message, QUIT), refused (an unknown recipient, QUIT), by-list and by-provider (a recipient,
-from an address that is listed, QUIT), idle or idle-tls (EHLO, and then nothing
-until standard input ends). A process of its own, so that its CPU time is not the server's.
+WORK is tls (STARTTLS, a message, QUIT), refused (an unknown recipient, QUIT), by-list, by-provider and by-new-provider
+(a recipient, from an address that is listed, the last one from another address each time, QUIT), idle or idle-tls
+(EHLO, and then nothing until standard input ends). A process of its own, so that its CPU time is not the server's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import ssl
 import sys
@@ -16,10 +17,11 @@ from typing import Final
 import uvloop
 
 from bench.load import message_text
-from bench.measures import DOMAIN, LISTED, RECIPIENT, SENDER
+from bench.measures import DOMAIN, LISTED, NETWORKS, RECIPIENT, SENDER, Work
 
 _AT_ONCE: Final = 100
 _PATIENCE_S: Final = 60.0
+_NEW: Final = Work.BY_NEW_PROVIDER.value
 
 
 class Session:
@@ -63,15 +65,22 @@ async def connect(port: int, source: str = "127.0.0.1") -> Session:
     return session
 
 
+def _new_source() -> str:
+    """One of half a million addresses."""
+    network, third, last = os.urandom(3)
+    return f"{NETWORKS[network % len(NETWORKS)]}.{third}.{max(1, last)}"
+
+
 async def one(port: int, work: str, context: ssl.SSLContext, text: bytes) -> None:
     """One whole session of the work."""
-    session = await connect(port, LISTED.get(work, "127.0.0.1"))
+    source = _new_source() if work == _NEW else LISTED.get(work, "127.0.0.1")
+    session = await connect(port, source)
     if work == "tls":
         await session.start_tls(context)
     await session.ask(b"MAIL FROM:<%s>\r\n" % SENDER.encode(), 250)
     if work == "refused":
         await session.ask(b"RCPT TO:<nobody-of-ours@%s>\r\n" % DOMAIN.encode(), 550)
-    elif work in LISTED:
+    elif work in LISTED or work == _NEW:
         await session.ask(b"RCPT TO:<%s>\r\n" % RECIPIENT.encode(), 550)
     else:
         await session.ask(b"RCPT TO:<%s>\r\n" % RECIPIENT.encode(), 250)

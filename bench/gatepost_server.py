@@ -11,7 +11,7 @@ from typing import Final
 import apsw
 
 import gatepost
-from bench.measures import DOMAIN, LISTED, RECIPIENTS
+from bench.measures import DOMAIN, LISTED, NETWORKS, RECIPIENTS
 from bench.name_server import NameServer
 from bench.server import Server
 from bench.sink import MailSink
@@ -150,9 +150,11 @@ class ListingGatepost(Gatepost):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         reverse = ".".join(reversed(LISTED["by-provider"].split(".")))
-        self._names = NameServer(
-            f"{reverse}.bl.bench.test A 127.0.0.2\n2.0.0.127.bl.bench.test A 127.0.0.2\n"
+        networks = (
+            f"*.{third}.{'.'.join(reversed(net.split('.')))}" for net in NETWORKS for third in range(256)
         )
+        listed = (reverse, "2.0.0.127", *networks)
+        self._names = NameServer("".join(f"{name}.bl.bench.test A 127.0.0.2\n" for name in listed))
 
     def prepare(self) -> None:
         """As Gatepost's, with the lists."""

@@ -20,6 +20,8 @@ RECIPIENTS: Final = tuple(f"user{n}@{DOMAIN}" for n in range(1000))
 
 LISTED: Final = {"by-list": "127.0.0.20", "by-provider": "127.0.0.30"}
 """Work -> the client's address, which is on the list."""
+NETWORKS: Final = tuple(f"127.{n}" for n in range(96, 104))
+"""Of by-new-provider: each session has another address in one of them, and the provider lists them all."""
 
 
 class Work(Enum):
@@ -35,6 +37,8 @@ class Work(Enum):
     """Its client is on the block list, and refused at RCPT; "messages" are sessions."""
     BY_PROVIDER = "by-provider"
     """The same, by a DNS list provider whose answer is in the cache."""
+    BY_NEW_PROVIDER = "by-new-provider"
+    """The same, and nobody has asked the provider about the client before."""
     RELAY = "relay"
     """Taken in and delivered to a sink: the time ends when the sink has the last one."""
 
@@ -64,12 +68,13 @@ class Scenario:
         return self.size_bytes > MESSAGE_BYTES
 
 
-REFUSALS: Final = frozenset({Work.REFUSED, Work.BY_LIST, Work.BY_PROVIDER})
+REFUSALS: Final = frozenset({Work.REFUSED, Work.BY_LIST, Work.BY_PROVIDER, Work.BY_NEW_PROVIDER})
 _TITLES: Final = {
     Work.TLS: "STARTTLS each",
     Work.REFUSED: "refused",
     Work.BY_LIST: "refused by a list",
-    Work.BY_PROVIDER: "refused by a provider",
+    Work.BY_PROVIDER: "refused by a provider, cached",
+    Work.BY_NEW_PROVIDER: "refused by a provider, asked",
     Work.RELAY: "relayed to a sink",
 }
 

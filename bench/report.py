@@ -61,7 +61,7 @@ def lines_of(results: Results) -> list[Line]:
 def _goals(scenario: Scenario, title: str) -> tuple[Goal, ...]:
     """As in issue 4."""
     work, sessions = scenario.work, scenario.sessions
-    if title.startswith("memory") or work in (Work.TLS, Work.BY_LIST, Work.BY_PROVIDER):
+    if title.startswith("memory") or work in (Work.TLS, *REFUSALS - {Work.REFUSED}):
         return ()
     if title.startswith("CPU"):
         is_meant = work in (Work.ACCEPT, Work.RELAY) and sessions > 1

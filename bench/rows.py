@@ -39,7 +39,7 @@ _WORK: Final = {
     "relay": (Work.RELAY,),
     "tls": (Work.TLS,),
     "refused": (Work.REFUSED,),
-    "lists": (Work.BY_LIST, Work.BY_PROVIDER),
+    "lists": (Work.BY_LIST, Work.BY_PROVIDER, Work.BY_NEW_PROVIDER),
 }
 
 

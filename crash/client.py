@@ -66,6 +66,13 @@ class Wire:
         self.last_line = line
         return int(line[:3])
 
+    async def begin(self, name: str) -> None:
+        """Banner and EHLO. Raises Closed, also for a server of others (name: of ours; "" anybody's)."""
+        if await self.reply() != 220 or name.encode() not in self.last_line:
+            raise Closed
+        if await self.ask("EHLO client.sender.test") != 250:
+            raise Closed
+
     async def ask(self, text: str) -> int:
         """One command, one reply."""
         self.write(text.encode() + b"\r\n")
@@ -85,6 +92,8 @@ class Swarm:
     port: Callable[[], int]
     mailer: Mailer
     chance: random.Random
+    name: str = ""
+    """What the server must call itself; "": anything."""
     pause_s: float = 0.06
     clock: Callable[[], float] = time.monotonic
     sendings: list[Sending] = field(default_factory=list)
@@ -112,8 +121,7 @@ class Swarm:
         wire = Wire(reader, writer)
         first = number
         try:
-            if await wire.reply() != 220 or await wire.ask("EHLO client.sender.test") != 250:
-                raise Closed
+            await wire.begin(self.name)
             while not self.stopping and number < first + self.chance.randint(1, _MAILS_A_CONNECTION):
                 number += 1
                 await asyncio.sleep(self.pause_s * 2 * self.chance.random())

@@ -18,12 +18,14 @@ from crash.process import children_of, is_called, kill
 from gatepost.lab.ports import free_port
 
 WORKERS: Final = 2
+NAME: Final = "gate.crash.test"
+"""What it calls itself in its banner: a port it does not listen on may be taken by a server of others."""
 _CONTROL: Final = "control"
 _READY_S: Final = 30.0
 _STOP_S: Final = 30.0
 _CONFIGURATION: Final = """\
 [server]
-hostname = "gate.crash.test"
+hostname = "{name}"
 state-directory = "{state}"
 workers = {workers}
 stop-timeout = "1s"
@@ -113,6 +115,7 @@ class Gateway:
         recipients.write_text("\n".join([*USERS, *self.more_recipients]) + "\n")
         self.configuration.write_text(
             _CONFIGURATION.format(
+                name=NAME,
                 state=self.state,
                 workers=self.workers_wanted,
                 queue=self.queue,
@@ -231,8 +234,8 @@ async def _greets(port: int) -> bool:
         async with asyncio.timeout(1.0):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                return (await reader.read(3)) == b"220"
+                return (await reader.readline()).startswith(b"220 " + NAME.encode())
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):  # ValueError: a line without end
         return False

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 from crash.client import LOST, Closed, Wire
+from crash.gateway import NAME
 from crash.ledger import Answer, Sending
 from crash.message import DOMAIN, MARK, digest_of
 from gatepost.message.headers import HeaderIndex, split
@@ -121,8 +122,7 @@ class Correspondence:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port())
         wire = Wire(reader, writer)
         try:
-            if await wire.reply() != 220 or await wire.ask("EHLO client.sender.test") != 250:
-                raise Closed
+            await wire.begin(NAME)
             recipient = f"{kind.value}{place}@{DOMAIN}"
             name = self._name(number)
             content = _content(name, recipient)

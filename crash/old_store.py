@@ -13,8 +13,11 @@ from gatepost.adapters.sqlite_schema import APPLICATION_ID, MIGRATIONS, PAGE_BYT
 
 OLDEST: Final = 1
 _TABLES: Final = ("mail", "recipient", "content", "record", "dossier", "note")
-_REST_BEFORE_PRIORITIES: Final = 12
-"""Values of mail.rest in version 1."""
+_REST_VALUES: Final = {1: 12, 2: 13}
+"""How many values mail.rest had in each version but the newest."""
+assert set(_REST_VALUES) == set(range(OLDEST, SCHEMA_VERSION)), (
+    "a migration the crash run cannot go back from"
+)
 
 
 def make_old(store: Path, version: int = OLDEST) -> int:
@@ -32,7 +35,7 @@ def make_old(store: Path, version: int = OLDEST) -> int:
         for statement in (statement for step in MIGRATIONS[:version] for statement in step):
             database.execute(statement)
         database.execute(f"PRAGMA user_version = {version}")
-        database.create_scalar_function("rest_of_old", _REST[version], 1, deterministic=True)
+        database.create_scalar_function("rest_of_old", _rest_of(version), 1, deterministic=True)
         database.execute("ATTACH ? AS new", (str(store),))
         database.execute("BEGIN IMMEDIATE")
         for table in _TABLES:
@@ -60,14 +63,14 @@ def version_of(store: Path) -> int:
         database.close()
 
 
-def _before_priorities(*rest: Any) -> bytes:
-    values: Sequence[object] = msgspec.msgpack.decode(rest[0])
-    return msgspec.msgpack.encode(values[:_REST_BEFORE_PRIORITIES])
+def _rest_of(version: int) -> Callable[..., bytes]:
+    """How mail.rest was written then: later versions have put values behind it."""
 
+    def rest(*written: Any) -> bytes:
+        values: Sequence[object] = msgspec.msgpack.decode(written[0])
+        return msgspec.msgpack.encode(values[: _REST_VALUES[version]])
 
-_REST: Final[dict[int, Callable[..., bytes]]] = {1: _before_priorities}
-"""For every version but the newest: how mail.rest was written then."""
-assert set(_REST) == set(range(OLDEST, SCHEMA_VERSION)), "a migration that the crash run cannot go back from"
+    return rest
 
 
 def _put_in_place(old: Path, store: Path) -> None:

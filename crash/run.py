@@ -15,7 +15,7 @@ from powercut.library import Page, environment
 
 from crash.aim import Aim
 from crash.client import Swarm
-from crash.gateway import Gateway
+from crash.gateway import NAME, Gateway
 from crash.judge import Finding, Judgement, judge
 from crash.killer import Hits, Killer
 from crash.ledger import Answer, Evidence, Sending
@@ -193,6 +193,7 @@ async def _set_up(plan: Plan) -> Stage:
     aim = _aim(plan, gateway)
     swarm = Swarm(
         port=lambda: gateway.port,
+        name=NAME,
         mailer=Mailer(name, random.Random(f"{plan.seed}:mail")),
         chance=random.Random(f"{plan.seed}:clients"),
     )

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from crash.gateway import Gateway
+from crash.gateway import NAME, Gateway
 from crash.message import USERS, Mail, digest_of
 from crash.sink import Sink
 
@@ -131,7 +131,9 @@ def _mail(run: Run, number: int) -> Mail:
 def _offer(run: Run, port: int, mail: Mail) -> int:
     """The code of the answer to the mail, or to the command that ended it earlier; 0: none came."""
     try:
-        with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+        with smtplib.SMTP(timeout=30) as client:
+            if NAME not in client.connect("127.0.0.1", port)[1].decode("utf-8", "replace"):
+                return 0  # while the gateway did not listen, somebody else's server took its port
             client.ehlo("client.sender.test")
             for answer in (client.mail("ledger@sender.test"), client.rcpt(mail.recipients[0])):
                 if answer[0] >= 400:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from crash.client import Swarm
-from crash.gateway import Gateway
+from crash.gateway import NAME, Gateway
 from crash.ledger import Copy
 from crash.message import Mailer
 from crash.sink import Sink
@@ -86,6 +86,7 @@ async def record(plan: Recording) -> None:
     gateway.prepare()
     swarm = Swarm(
         port=lambda: gateway.port,
+        name=NAME,
         mailer=Mailer(name, random.Random(f"{plan.seed}:mail"), large=_LARGE),
         chance=random.Random(f"{plan.seed}:clients"),
         pause_s=0.01,

@@ -29,7 +29,10 @@ class Boxes:
 
     def copies(self) -> Iterator[Copy]:
         """What the owners of the maildirs have by now."""
-        for file in sorted(self.place.glob("*/*/new/*")):
+        yield from self._copies("*/*/new/*")
+
+    def _copies(self, pattern: str) -> Iterator[Copy]:
+        for file in sorted(self.place.glob(pattern)):
             data = file.read_bytes()
             _, recipient, mail = data.split(b"\n", 2)
             digest = hashlib.sha256(mail.replace(b"\n", b"\r\n")).hexdigest()
@@ -39,4 +42,4 @@ class Boxes:
     def has(self, recipient: str, digest: str) -> bool:
         """It lies in the maildir of this recipient."""
         local, _, domain = recipient.rpartition("@")
-        return any(one.digest == digest for one in self.copies() if one.recipient == f"{local}@{domain}")
+        return any(one.digest == digest for one in self._copies(f"{domain}/{local}/new/*"))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gatepost.config.load import Configuration
 from gatepost.main.configuration import load_text
 from sim.guests import BLOCK_AT, EARLIEST_S
-from sim.plan import DOOR, SUBMISSION, VAULT, Limits, Plan
+from sim.plan import DOOR, SRS_DOMAIN, SUBMISSION, VAULT, Limits, Plan
 from sim.pressure import MARKS
 from sim.signing import OURS
 from sim.toml import toml
@@ -38,8 +38,10 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
             "accepted-domains": {
                 "ours.example": {},
                 "box.ours.example": {},
+                SRS_DOMAIN: {},
                 "relay.example": {"type": "external-relay"},
             },
+            "srs": {"key-file": str(place / "srs.key"), "domain": SRS_DOMAIN} if plan.srs else {},
             "users": {"file": str(place / "users")},
             "recipients": {"file": str(place / "recipients")},
             "receive-connectors": _doors(revision, limits),
@@ -129,6 +131,7 @@ def _ways(plan: Plan, revision: int, limits: Limits, place: Path) -> dict[str, A
             "address-spaces": ["relay.example"],
             "smart-hosts": ["[10.2.0.2]", "[10.2.0.3]"],
             "tls": "required",
+            "srs": "always" if plan.srs else "forwarded",
             **ways,
         },
         f"vault{revision}": {"address-spaces": [VAULT], **world, "tls": "verified"},

@@ -14,6 +14,7 @@ from gatepost.queue.states import settled
 from sim.boxes import Boxes
 from sim.facts import Dossier
 from sim.journal import Journal, Kept, Said
+from sim.plan import SRS_DOMAIN
 
 MARK: Final = b"X-Sim: "
 _MARKED: Final = re.compile(rb"^X-Sim: (\S+)\r\n", re.MULTILINE)
@@ -105,7 +106,7 @@ class Durable:
         if token and (said := journal.said.get(token[0])) is not None:
             if one.state is MailState.DELIVERED:
                 journal.settled.setdefault(token[0], journal.now())
-            if fault := _contradiction(kept, one, said):
+            if fault := _contradiction(kept, one, said, srs=journal.srs):
                 journal.find(f"{who}: {fault}")
         elif one.state is MailState.DELIVERED and not self._boxes.has(
             kept.addresses[one.number], kept.digest
@@ -127,12 +128,25 @@ class Durable:
             journal.find(f"{who}: failed, no notice and no dead letter")
 
 
-def _contradiction(kept: Kept, one: Settlement, said: Said) -> str:
+def _is_sender(said: str, kept: Kept, recipient: str, *, srs: bool) -> bool:
+    """Whether a next hop was told the mail's own return path, or the one that leads to it through us (SRS)."""
+    sender = kept.mail.sender
+    if not srs or not recipient.endswith("@relay.example") or sender.domain in ("", "ours.example"):
+        return said == str(sender)
+    local, _, domain = said.rpartition("@")
+    return (
+        local.upper().startswith("SRS0=")
+        and local.endswith(f"={sender.domain}={sender.local}")
+        and domain == SRS_DOMAIN
+    )
+
+
+def _contradiction(kept: Kept, one: Settlement, said: Said, *, srs: bool) -> str:
     """Why a settlement cannot stand on that reply; "" when it can."""
     address = kept.addresses[one.number]
     if said.recipient and said.recipient.lower() != address.lower():
         return f"settled by the reply {said.token} to {said.recipient}"
-    if said.stage in ("rcpt", "dot") and said.sender != str(kept.mail.sender):
+    if said.stage in ("rcpt", "dot") and not _is_sender(said.sender, kept, address, srs=srs):
         return f"settled by the reply {said.token} to a mail of {said.sender}"
     if one.state is MailState.DELIVERED and (said.stage != "dot" or not 200 <= said.code < 300):
         return f"delivered, but {said.token} is {said.code} to {said.stage}"

@@ -47,8 +47,8 @@ _PACE: Final[dict[Any, dict[str, Any]]] = {
 
 And passwords are hashed at no cost.
 """
-_LOOKS_S: Final = 3600.0
-"""What a worker looks at every second or minute, it looks at every hour."""
+_LOOKS_S: Final = 7200.0
+"""What a worker looks at every second or minute, it looks at every two hours."""
 BUGS: Final = frozenset(
     {
         "bug",

@@ -109,6 +109,8 @@ class Journal:
         """When which revision of the configuration may have come into force."""
         self.listed: frozenset[str] = frozenset()
         """The recipients the gateway is told of."""
+        self.srs = False
+        """Return paths of strangers are rewritten for the partners."""
         self.pointers: dict[str, set[tuple[str, ...]]] = {}
         """Every answer the DNS gave about the names of an address."""
         self.answers: dict[str, set[tuple[object, ...]]] = {}

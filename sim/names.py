@@ -97,7 +97,7 @@ class Names:
         if self.now() < until_s:
             self.journal.count(f"dns {how}")
             if how == "lie":
-                return self._told(name, cast(_T, LIES.get(name, answer)))
+                return self._told(name, _untrue(name, answer))
             if how == "servfail":
                 await asyncio.sleep(0.01)
                 self.journal.unanswered.add(name)
@@ -115,3 +115,11 @@ class Names:
         if isinstance(answer, tuple):
             self.journal.answers.setdefault(name, set()).add(answer)
         return answer
+
+
+def _untrue(name: str, answer: _T) -> _T:
+    """Another record of the same type; the truth where there is nothing to lie about."""
+    lie = LIES.get(name, ())
+    if isinstance(answer, tuple) and answer and lie and type(answer[0]) is type(lie[0]):
+        return cast(_T, lie)
+    return answer

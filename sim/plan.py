@@ -12,6 +12,7 @@ DOOR: Final = ("192.0.2.1", 25)
 SUBMISSION: Final = ("192.0.2.1", 587)
 DAY_S: Final = 86400.0
 USERS: Final = tuple(f"u{n}@ours.example" for n in range(10))
+SRS_DOMAIN: Final = "srs.ours.example"
 BOXES: Final = tuple(f"b{n}@box.ours.example" for n in range(4))
 """Whose mail goes into maildirs."""
 VAULT: Final = "vault.example"
@@ -110,6 +111,8 @@ class Plan:
     """Every message is large, and all come at once: more than may be held in memory."""
     signs: bool
     """The gateway signs mail of its own domain."""
+    srs: bool
+    """Return paths of strangers lead through the gateway on their way to the partners."""
     returning: int
     """Clients that are greylisted, and come again; 0: nobody is greylisted."""
     harvesters: int
@@ -146,6 +149,7 @@ def plan_of(seed: int) -> Plan:
         sessions=60 if heavy else chance.randint(8, 30),
         heavy=heavy,
         signs=chance.random() < 0.5,
+        srs=chance.random() < 0.3,
         returning=chance.choice((0, 0, 2)),
         harvesters=chance.choice((0, 0, 1)),
         submissions=chance.randint(0, 6),

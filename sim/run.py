@@ -104,6 +104,7 @@ class Simulation:
         self.plan = plan
         self.loop = loop
         self.journal = journal = Journal(loop.time)
+        journal.srs = plan.srs
         journal.listed = frozenset((*USERS, *BOXES))
         self._chance = Random(f"world {plan.seed}")
         self.dead: list[Process] = []
@@ -117,6 +118,8 @@ class Simulation:
         """Of the revision before, when that allowed more."""
         self._directory = place
         (place / "recipients").write_text("\n".join((*USERS, *BOXES, "")))
+        (place / "srs.key").write_text("a secret of many characters\n")
+        (place / "srs.key").chmod(0o600)
         (place / "ours.pem").write_bytes(OURS_PEM)
         (place / "ours.pem").chmod(0o600)
         write_accounts(place / "users", USERS)

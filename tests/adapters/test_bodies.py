@@ -105,3 +105,19 @@ def test_the_first_mail_of_a_maildir_is_delivered_when_the_box_is_durable(
     assert syncs.done.index(tmp_path.name) < syncs.done.index("box")
     assert syncs.done.count("new") == 2
     assert syncs.done.index("box") < syncs.done.index("new")
+
+
+def test_a_mail_whose_name_cannot_be_made_durable_is_not_in_new(tmp_path: Path, syncs: Syncs) -> None:
+    async def text() -> AsyncIterator[bytes]:
+        yield b"Subject: x\r\n\r\n"
+
+    async def story() -> None:
+        boxes = LocalMaildirs()
+        await boxes.deliver(str(tmp_path / "box"), "one", text())
+        syncs.failing.add("new")
+        with pytest.raises(WorldFault, match="Input/output error"):
+            await boxes.deliver(str(tmp_path / "box"), "two", text())
+
+    asyncio.run(story())
+    assert [file.name for file in (tmp_path / "box" / "new").iterdir()] == ["one"]
+    assert list((tmp_path / "box" / "tmp").iterdir()) == []

@@ -19,6 +19,7 @@ from tests.intake.house import House, open_house, settings_with
 
 from gatepost.adapters.certificates import end_point_of
 from gatepost.adapters.tls import ServerTls, self_signed
+from gatepost.intake.listener import _Arriving
 from gatepost.model.fault import WorldFault
 from gatepost.protocol.sasl_client import BearerClient, ScramClient
 
@@ -465,6 +466,24 @@ def test_an_answer_that_is_held_when_the_worker_ends_is_no_bug() -> None:
         await client.close()
 
     in_house(scenario, {"tarpit": "60s"})
+
+
+@pytest.mark.threat("O25")
+def test_who_arrives_when_the_doors_are_closed_already_is_not_served() -> None:
+    class Late(asyncio.Transport):
+        is_gone = False
+
+        def abort(self) -> None:
+            self.is_gone = True
+
+    async def scenario(house: House) -> None:
+        await house.listener.stop(0.0)
+        late = Late()
+        _Arriving(house.listener, next(iter(house.listener._doors))).connection_made(late)
+        assert late.is_gone
+        assert house.listener.session_count == 0
+
+    in_house(scenario, {})
 
 
 def test_a_bug_of_ours_answers_451_and_keeps_the_session(monkeypatch: pytest.MonkeyPatch) -> None:

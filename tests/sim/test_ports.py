@@ -31,6 +31,8 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "recipients").write_text("u0@ours.example\n")
     (tmp_path / "ours.pem").write_bytes(OURS_PEM)
     (tmp_path / "ours.pem").chmod(0o600)
+    (tmp_path / "srs.key").write_text("a secret of many characters\n")
+    (tmp_path / "srs.key").chmod(0o600)
     write_accounts(tmp_path / "users", ("u0@ours.example",))
     return tmp_path
 

@@ -53,6 +53,10 @@ def _sync(file: IO[bytes]) -> None:
 
 
 def _publish(path: Path, new: Path) -> None:
-    """After this returns the mail is in `new` whatever happens to the machine."""
-    path.rename(new / path.name)
-    sync_directory(new)
+    """After this returns the mail is in `new` whatever happens to the machine; when it raises it is not there."""
+    final = path.rename(new / path.name)
+    try:
+        sync_directory(new)
+    except OSError:
+        final.unlink(missing_ok=True)
+        raise

@@ -7,7 +7,6 @@ Reply at once, or something to await when the world has to be asked.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -28,6 +27,7 @@ from gatepost.intake.replies import (
     SENDER_OK,
     SIMPLE,
     START_INPUT,
+    announced,
 )
 from gatepost.intake.reply_to_come import Answer, ReplyToCome
 from gatepost.intake.session_limits import SessionLimits
@@ -104,15 +104,16 @@ class Conversation:
         self._hearing = hearing
         self._counter = counter
         self._transaction: Transaction | None = None
-        self._log_in = LogIn(counter.log_in, door, self.authenticated)
+        self._log_in: LogIn | None = None
+        """Made for who logs in or has: most clients never do."""
         self.limits = SessionLimits(door.limits_for(self._grant))
         self._ended: tuple[Transaction, EndOfData] | None = None
         """The transaction whose end is being answered: what a limit found in it is told with its numbers."""
-        self._violations: set[str] = set()
+        self._violations: frozenset[str] = frozenset()
         self.wants_to_hang_up = False
         """An agent asked for the connection to be closed after the last reply."""
         self._watch = SessionWatch(counter.guard)
-        self.announce: Callable[[str], Reply] = partial(Reply, 250, "")
+        self.announce: Callable[[str], Reply] = announced
         """Makes the reply to EHLO from our name: the engine's, which knows what it accepts."""
 
     @property
@@ -176,7 +177,7 @@ class Conversation:
     def note_breach(self, reply: Reply, what: str, stage: Stage = Stage.REJECT) -> None:
         """Keep a record of a refusal that no agent asked for; what: the rule, in words of ours."""
         if what not in self._violations and len(self._violations) < VIOLATIONS_LIMIT:
-            self._violations.add(what)
+            self._violations |= {what}
             self._counter.taking_in.note_violation(self.session, self._transaction, reply, what, stage)
 
     def spoke_early(self, reply: Reply) -> None:
@@ -234,9 +235,9 @@ class Conversation:
     def _identity(self, event: Auth | AuthResponse | XClient) -> Answer:
         match event:
             case Auth():
-                return self._log_in.begin(event, self.session)
+                return self._logging_in().begin(event, self.session)
             case AuthResponse():
-                return self._log_in.respond(event.data)
+                return self._logging_in().respond(event.data)
             case XClient():
                 return self._xclient(event)
 
@@ -319,7 +320,7 @@ class Conversation:
         recipient = self._counter.taking_in.arriving(event.recipient)
 
         def said(disposition: Disposition) -> Reply:
-            refusal = self._refusal(disposition, _RCPT) or self._log_in.over_rate(self.session)
+            refusal = self._refusal(disposition, _RCPT) or self._over_rate()
             if refusal is None:
                 transaction.add(recipient)
                 self._watch.recipient_taken(recipient.address)
@@ -340,6 +341,14 @@ class Conversation:
             transaction.refusals += 1
             return self._over(hit)
         return self._after(self._ask(_RCPT, recipient), said)
+
+    def _over_rate(self) -> Reply | None:
+        return self._logging_in().over_rate(self.session) if self.session.user else None
+
+    def _logging_in(self) -> LogIn:
+        if self._log_in is None:
+            self._log_in = LogIn(self._counter.log_in, self._door, self.authenticated)
+        return self._log_in
 
     def _end_of_data(self, event: EndOfData) -> Answer:
         transaction, self._transaction = self._transaction, None

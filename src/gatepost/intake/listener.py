@@ -78,6 +78,8 @@ class Listener:
         self.log: Log = desk.log
         self._servers: list[asyncio.Server] = []
         self._empty: asyncio.Future[None] | None = None
+        self.is_over = False
+        """Nobody is served who comes now; the loop may still bring what the kernel had accepted before."""
         self._sessions: dict[Connection, tuple[Door, Origin]] = {}
         self._introductions: set[Introduction] = set()
         self._intake = intake or Intake()
@@ -99,6 +101,7 @@ class Listener:
 
     async def stop(self, timeout_s: float) -> None:
         """Accept no more; let sessions finish what they are in, then close them."""
+        self.is_over = True
         for server in self._servers:
             server.close()
         for introduction in list(self._introductions):
@@ -339,6 +342,9 @@ class _Arriving(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
+        if self._listener.is_over:
+            transport.abort()
+            return
         peer = transport.get_extra_info("peername")
         local = transport.get_extra_info("sockname")
         if not peer or not local:

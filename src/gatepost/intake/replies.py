@@ -29,3 +29,8 @@ SIMPLE: Final = {
 }
 JUNK: Final = frozenset({Verb.RSET, Verb.NOOP, Verb.VRFY, Verb.EXPN, Verb.HELP})
 """Verbs that do nothing for a mail."""
+
+
+def announced(greeting: str) -> Reply:
+    """The reply to EHLO without an engine that knows what it accepts."""
+    return Reply(250, "", greeting)

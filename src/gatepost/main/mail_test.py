@@ -201,7 +201,7 @@ class _Way:
         scenario, mail = self._scenario, self._scenario.mail
         if scenario.sign:
             message = signed(message, [self._ring.find(key) for key in scenario.sign], self._clock.now())
-        by = f", signed by {', '.join(key.domain for key in scenario.sign)}" if scenario.sign else ""
+        by = f", signed by {_domains(scenario.sign)}" if scenario.sign else ""
         self.path.append(f"{mail.helo} [{mail.client}] sends for <{mail.sender}>{by}")
         client, helo, sender = mail.client, mail.helo, mail.sender
         for hop in scenario.hops:
@@ -230,7 +230,7 @@ class _Way:
             did.append(f"changes {', '.join(hop.changes)}")
         if hop.sign:
             message = signed(message, [self._ring.find(key) for key in hop.sign], now)
-            did.append(f"signs for {', '.join(key.domain for key in hop.sign)}")
+            did.append(f"signs for {_domains(hop.sign)}")
         if hop.seal:
             said = f"{hop.helo}; {hop.seal.results}" if hop.seal.results else results
             message, why_not = sealed(message, self._ring.find(hop.seal), said, now)
@@ -264,6 +264,10 @@ class _Way:
         if not heard.accepted:
             raise WorldFault(f"the hop {hop.helo} does not take the mail: {heard.last}")
         return heard.accepted[0].content
+
+
+def _domains(keys: Sequence[Key]) -> str:
+    return ", ".join(dict.fromkeys(key.domain for key in keys))
 
 
 def _octets(content: Content) -> bytes:

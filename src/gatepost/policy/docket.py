@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from gatepost.facts.gathering import Gathering
 from gatepost.model.verdict import Stage
 from gatepost.policy.behind_relays import BehindRelays, skipped_among
 from gatepost.policy.panel import Panel
@@ -26,6 +28,8 @@ class Docket:
     skipped: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
     """By Audience: agents that are asked at no stage, and why; written into every dossier."""
     skipped_of_allowed: tuple[tuple[tuple[str, str], ...], ...] = field(init=False)
+    kept: dict[type[Any], Gathering] = field(default_factory=dict, compare=False)
+    """Of every fact that a hearing found out: how. One for all, since all find it out in the same way."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skipped", tuple(map(skipped_among, self.panels)))

@@ -52,15 +52,21 @@ class Knowledge:
     )
 
     def __init__(
-        self, alarm: Alarm, *, deadline_s: float, questions_per_mail: int = QUESTIONS_PER_MAIL
+        self,
+        alarm: Alarm,
+        kept: dict[type[Any], Gathering] | None = None,
+        *,
+        deadline_s: float,
+        questions_per_mail: int = QUESTIONS_PER_MAIL,
     ) -> None:
+        """kept: how each fact is found out; filled as they are, shared by sessions. None: its own."""
         self._alarm = alarm
         self._deadline_s = deadline_s
         self._questions_per_mail = questions_per_mail
         self._budget = QuestionBudget(questions_per_mail)
         self._facts: dict[type[Any], Any] = {}
         self._of_recipient: dict[Address, dict[type[Any], Any]] = {}
-        self._kept: dict[type[Any], Gathering] = {}
+        self._kept: dict[type[Any], Gathering] = {} if kept is None else kept
         self._running: dict[Key, Pending] = {}
         self.has_unknowns = False
         """Of nearly every session: then nobody needs to look for them."""

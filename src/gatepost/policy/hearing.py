@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -99,12 +98,15 @@ class Hearing:
         self._scale = scale
         self._revision = revision
         self._alarm = alarm
-        self._knowledge = Knowledge(alarm, deadline_s=deadline_s, questions_per_mail=questions_per_mail)
+        self._knowledge = Knowledge(
+            alarm, docket.kept, deadline_s=deadline_s, questions_per_mail=questions_per_mail
+        )
         self._asked: dict[Stage, Panel] = {}
         self._said: dict[Stage, Verdicts] = {}
         self._said_of: dict[Address, Verdicts] = {}
-        self._accepted: set[Address] = set()
-        self._refused: deque[Address] = deque()
+        # Dictionaries, whose keys have an order: empty, they take a tenth of a set and a deque.
+        self._accepted: dict[Address, None] = {}
+        self._refused: dict[Address, None] = {}
         self._log: list[Logged] = []
 
     def ask(self, view: MailView) -> Disposition | Coroutine[Any, Any, Disposition]:
@@ -388,17 +390,17 @@ class Hearing:
                 self._said_of[address] = verdicts
                 self._keep_few_refused(address)
             return
-        self._accepted.add(address)
+        self._accepted[address] = None
         if verdicts:
             self._said_of[address] = verdicts
         else:
             self._said_of.pop(address, None)
 
     def _keep_few_refused(self, address: Address) -> None:
-        if address not in self._refused:
-            self._refused.append(address)
+        self._refused.setdefault(address)
         if len(self._refused) > REFUSED_LIMIT:
-            oldest = self._refused.popleft()
+            oldest = next(iter(self._refused))
+            del self._refused[oldest]
             if oldest not in self._accepted:
                 self._said_of.pop(oldest, None)
                 self._knowledge.forget_recipient(oldest)
