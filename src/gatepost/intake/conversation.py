@@ -105,7 +105,6 @@ class Conversation:
         self._counter = counter
         self._transaction: Transaction | None = None
         self._log_in: LogIn | None = None
-        """Made for who logs in or has: most clients never do."""
         self.limits = SessionLimits(door.limits_for(self._grant))
         self._ended: tuple[Transaction, EndOfData] | None = None
         """The transaction whose end is being answered: what a limit found in it is told with its numbers."""
@@ -346,8 +345,8 @@ class Conversation:
         return self._logging_in().over_rate(self.session) if self.session.user else None
 
     def _logging_in(self) -> LogIn:
-        if self._log_in is None:
-            self._log_in = LogIn(self._counter.log_in, self._door, self.authenticated)
+        """Made for who logs in or has: most clients never do."""
+        self._log_in = self._log_in or LogIn(self._counter.log_in, self._door, self.authenticated)
         return self._log_in
 
     def _end_of_data(self, event: EndOfData) -> Answer:
