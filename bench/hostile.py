@@ -33,6 +33,8 @@ FLOOD_HOLD_S: Final = 2.0
 PATIENCE_S: Final = 30.0
 """Of good senders; what takes longer is lost to them."""
 _HARVESTERS_AT_ONCE: Final = 200
+_FLOOD_AT_ONCE: Final = 1500
+"""More than twice what FLOOD_HOLD_S makes of it: no more when these clients do not come round to hang up."""
 _TICK_S: Final = 0.02
 # Addresses of this machine, a network each for those who behave differently.
 GOOD_HOSTS: Final = tuple(f"127.10.{n}.{n % 200 + 1}" for n in range(200))
@@ -47,6 +49,8 @@ class Heard:
 
     offered: int = 0
     taken: int = 0
+    lags_s: list[float] = field(default_factory=list)
+    """How late these clients themselves were: a reply is not read before."""
     replies_s: list[float] = field(default_factory=list)
     """Of good senders: from a command, or from connecting, to the reply."""
     lost: Counter[str] = field(default_factory=Counter)
@@ -181,25 +185,34 @@ async def paced(
         await asyncio.wait(running, timeout=2 * PATIENCE_S)
 
 
+async def watch_lag(heard: Heard) -> None:
+    """Until it is cancelled."""
+    while True:
+        began_s = time.monotonic()
+        await asyncio.sleep(_TICK_S)
+        heard.lags_s.append(time.monotonic() - began_s - _TICK_S)
+
+
 async def play(port: int, seconds: float, *, loud: bool) -> Heard:
     """All of it, for so long."""
     heard, text = Heard(), message_text()
     until_s = time.monotonic() + seconds
-    slow_ones: list[asyncio.Task[None]] = []
+    others: list[asyncio.Task[None]] = []
     loads = [paced(GOOD_A_SECOND, until_s, lambda: good(port, heard, text))]
     if loud:
-        loads.append(paced(FLOOD_A_SECOND, until_s, lambda: flood(port, heard)))
+        loads.append(paced(FLOOD_A_SECOND, until_s, lambda: flood(port, heard), most=_FLOOD_AT_ONCE))
         loads.append(
             paced(HARVESTS_A_SECOND, until_s, lambda: harvest(port, heard), most=_HARVESTERS_AT_ONCE)
         )
-        slow_ones += [
+        others += [
             asyncio.ensure_future(slow(port, heard, SLOW_HOSTS[n % len(SLOW_HOSTS)]))
             for n in range(SLOW_SENDERS)
         ]
+    others.append(asyncio.ensure_future(watch_lag(heard)))
     await asyncio.gather(*loads)
-    for task in slow_ones:
+    for task in others:
         task.cancel()
-    await asyncio.gather(*slow_ones, return_exceptions=True)
+    await asyncio.gather(*others, return_exceptions=True)
     return heard
 
 
@@ -213,6 +226,7 @@ def main() -> None:
         "offered": heard.offered,
         "taken": heard.taken,
         "replies_s": heard.replies_s,
+        "lags_s": heard.lags_s,
         "lost": dict(heard.lost),
         "hostile": dict(heard.hostile),
     }

@@ -56,11 +56,13 @@ def hostile_lines(plan: Plan, directory: Path, say: Callable[[str], None]) -> li
     p50, p99 = (
         [percentile(one["replies_s"], share) * 1000 for one in (among, alone)] for share in (0.5, 0.99)
     )
+    lags = [percentile(one["lags_s"], 0.99) * 1000 for one in (among, alone)]
     title = "good mail in a hostile mix"
     return [
         Line(f"{title}: messages/s", ".1f", rates[:1], {ALONE: rates[1:]}, (Goal(ALONE, 0.8),)),
         Line(f"{title}: reply p50 ms", ".1f", p50[:1], {ALONE: p50[1:]}),
         Line(f"{title}: reply p99 ms", ".1f", p99[:1], {ALONE: p99[1:]}, (Goal("", 1000, at_most=True),)),
+        Line(f"{title}: the clients' own lag p99 ms", ".1f", lags[:1], {ALONE: lags[1:]}),
         Line(f"{title}: memory MiB", ".0f", [peak_bytes / 2**20], {}, (Goal("", bound_mib, at_most=True),)),
     ]
 

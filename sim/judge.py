@@ -13,7 +13,9 @@ from sim.plan import BOXES, Plan
 SETTLE_WITHIN_S = 6.0
 """A recipient whose mail was taken is settled by then, whoever else is waited for."""
 SETTLE_LATE_S = 300.0
-"""A settlement waits for a disk in trouble; a recipient whose sender is to be told of success waits for the others."""
+"""A settlement waits for a disk in trouble."""
+SETTLE_REPORTED_S = 4000.0
+"""A recipient whose sender is to be told of success waits for the others, which may be silent one after another."""
 
 
 def judge(journal: Journal, plan: Plan, left: Sequence[QueuedMail]) -> None:
@@ -88,7 +90,9 @@ def _settled_within_s(plan: Plan, kept: Kept, copy: Copy) -> float:
         at <= copy.at + SETTLE_WITHIN_S <= at + length_s + SETTLE_LATE_S
         for at, length_s, _ in plan.disk_troubles
     )
-    return SETTLE_LATE_S if wants_report or trouble else SETTLE_WITHIN_S
+    if wants_report:
+        return SETTLE_REPORTED_S
+    return SETTLE_LATE_S if trouble else SETTLE_WITHIN_S
 
 
 def _why_forbidden(journal: Journal, earlier: Copy, later: Copy, within_s: float) -> str:

@@ -12,7 +12,7 @@ from gatepost.adapters.counters import Sample
 from gatepost.model.fault import WorldFault
 from gatepost.ports.resolver import LookedUp, Mx, RecordType, Tlsa
 from sim.journal import Journal
-from sim.plan import AWAY, VAULT
+from sim.plan import AWAY, LIAR_IP, VAULT
 from sim.signing import OURS, THEIRS
 
 _T = TypeVar("_T")
@@ -21,7 +21,7 @@ LIES: Final[dict[str, tuple[object, ...]]] = {
     f"_dmarc.{AWAY}": (b"v=DMARC1; p=reject; adkim=s",),
     THEIRS.name: (OURS.record.encode(),),
     "203.0.113.3": ("liar.example",),
-    f"mx.{VAULT}": ("10.3.0.0",),
+    f"mx.{VAULT}": (LIAR_IP,),
 }
 """What some names are answered with while the DNS lies."""
 

@@ -17,6 +17,8 @@ BOXES: Final = tuple(f"b{n}@box.ours.example" for n in range(4))
 """Whose mail goes into maildirs."""
 VAULT: Final = "vault.example"
 """A domain that gets its mail over TLS only, and only by a next hop that proves its name."""
+LIAR_IP: Final = "10.3.1.1"
+"""A machine that poses as the vault's when the DNS lies."""
 STRANGERS: Final = tuple(f"nobody{n}@ours.example" for n in range(4))
 PARTNERS: Final = tuple(f"p{n}@relay.example" for n in range(6))
 FAR_DOMAINS: Final = tuple(f"far{n}.example" for n in range(5))
@@ -219,6 +221,7 @@ def _hops(chance: Random, busy_s: float, *, heavy: bool) -> tuple[HopPlan, ...]:
         ("partner-b.example", "10.2.0.3", 25, False),
         *((f"mx.{domain}", f"10.3.0.{n}", 25, False) for n, domain in enumerate(FAR_DOMAINS)),
         (f"mx.{VAULT}", "10.3.1.0", 25, False),
+        ("mx.liar.example", LIAR_IP, 25, False),
     ]
     hops = tuple(_hop(chance, busy_s, name=n, ip=i, port=p, lmtp=lmtp) for n, i, p, lmtp in places)
     if heavy:  # and mail for our own users waits in memory

@@ -5,7 +5,7 @@ It costs nothing: it is read off what SPF and DKIM have found out by the end of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,8 @@ class Proofs:
             networks=IpRanges(settings.proven_networks),
         )
 
-    def find(self, mail: MailView, facts: Iterable[Any]) -> ReturnPathProof:
-        """facts: of the mail, unknown ones included."""
+    def find(self, mail: MailView, fact: Callable[[type[Any]], Any]) -> ReturnPathProof:
+        """fact: of the mail, by its type: itself, Unknown, or None."""
         domain = mail.sender.domain
         if not domain:
             return NOT_PROVEN  # nobody could be told anyway
@@ -44,24 +44,16 @@ class Proofs:
             return ReturnPathProof(by=ProvenBy.CLIENT, detail="it may relay")
         if self.networks and mail.session.origin_ip in self.networks:
             return ReturnPathProof(by=ProvenBy.CLIENT, detail=mail.session.origin_ip)
-        spf = dkim = unknown_spf = unknown_dkim = None
-        for fact in facts:
-            if isinstance(fact, SpfResult):
-                spf = fact
-            elif isinstance(fact, DkimResults):
-                dkim = fact
-            elif isinstance(fact, Unknown):
-                unknown_spf = fact if fact.fact == SpfResult.name else unknown_spf
-                unknown_dkim = fact if fact.fact == DkimResults.name else unknown_dkim
         why = []
         if self.spf:
-            if (without := _why_not_by_spf(spf or unknown_spf, domain)) is None:
+            if (without := _why_not_by_spf(fact(SpfResult), domain)) is None:
                 return ReturnPathProof(by=ProvenBy.SPF, detail=domain)
             why.append(without)
         if self.dkim:
-            if signed := _signed_by(dkim, domain):
+            dkim = fact(DkimResults)
+            if isinstance(dkim, DkimResults) and (signed := _signed_by(dkim, domain)):
                 return ReturnPathProof(by=ProvenBy.DKIM, detail=signed)
-            why.append(_why_not_by_dkim(dkim or unknown_dkim, domain))
+            why.append(_why_not_by_dkim(dkim, domain))
         return ReturnPathProof(detail=", ".join(why) or "nothing is to prove it (notices.proofs)")
 
 
@@ -78,9 +70,9 @@ def _why_not_by_spf(fact: SpfResult | Unknown | None, domain: str) -> str | None
     return f"SPF passes everybody ({fact.term})" if is_open(fact.term) else None
 
 
-def _signed_by(fact: DkimResults | None, domain: str) -> str:
+def _signed_by(fact: DkimResults, domain: str) -> str:
     """The domain of a signature that speaks for this one: itself, or one it stands below."""
-    for one in fact.signatures if fact is not None else ():
+    for one in fact.signatures:
         if one.result == "pass" and not one.testing and _speaks_for(one.domain, domain):
             return one.domain
     return ""

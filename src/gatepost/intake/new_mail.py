@@ -68,10 +68,13 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """The field's value, as records show it."""
     proof: ReturnPathProof = NOT_PROVEN
 
-    @property
-    def is_authenticated(self) -> bool:
-        """Its client logged in or is internal."""
-        return bool(self.session.user) or _INTERNAL in self.session.rights
+    is_authenticated: bool = False
+    """Its client logged in or is internal."""
+
+
+def is_authenticated(session: Session) -> bool:
+    """As Arrival says it."""
+    return bool(session.user) or _INTERNAL in session.rights
 
 
 def queued_mail(

@@ -21,6 +21,7 @@ from gatepost.intake.new_mail import (
     Arrival,
     content_with_trace,
     group_records,
+    is_authenticated,
     may_leave,
     message_id_of,
     opinion_records,
@@ -199,6 +200,7 @@ class TakingIn:
             content=content,
             index=index,
             message_id=message_id_of(index),
+            is_authenticated=is_authenticated(session),
         )
         decisions = hearing.decide(arrival.view)
         if isinstance(decisions, tuple):
@@ -239,7 +241,7 @@ class TakingIn:
         if (watch := arrival.transaction.watch) is not None:
             watch.judged(arrival.view.session, decisions, arrival.hearing.fact)
         if not arrival.is_authenticated:
-            proof = self._proofs.find(arrival.view, arrival.hearing.facts)
+            proof = self._proofs.find(arrival.view, arrival.hearing.fact)
             arrival = msgspec.structs.replace(arrival, proof=proof)
         result, notice = self._outcome(arrival, decisions)
         if self._dmarc_reports is not None:

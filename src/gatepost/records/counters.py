@@ -156,6 +156,7 @@ METRICS: Final = (
     Metric("directory_questions", "Questions to next hops about recipients", ("directory",)),
     Metric("directory_catch_all", "1 while a next hop takes every recipient", ("directory",), _GAUGE),
     Metric("agent_bugs", "Errors inside an agent; each is a bug to report", ("agent",)),
+    Metric("scan_deaths", "Scan workers that did not live to give the opinion of an agent", ("agent",)),
     Metric("fact_bugs", "Errors inside what gathers a fact; each is a bug to report", ("fact",)),
     Metric("bugs", "Errors of ours caught at an edge; each is a bug to report", ("place",)),
     Metric("clock_jumped", "Workers that do not believe the wall clock (gatepost clock)", (), _GAUGE),
