@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
 
+from gatepost.main.succession import STOPPING
 from gatepost.model.queued import QueuedMail
 from gatepost.ports.resolver import Mx
 from gatepost.ports.store import MailFilter
@@ -316,6 +317,8 @@ class Simulation:
         while not taking.done() and life.process.is_alive:
             await asyncio.sleep(0.01)
         if not life.process.is_alive:
+            return
+        if taking.exception() is None and taking.result() == STOPPING and self._restarting:
             return
         if (error := taking.exception()) is not None or taking.result():
             self.journal.find(f"the reload failed: {error!r} {'' if error else taking.result()}")

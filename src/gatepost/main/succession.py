@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gatepost.config.errors import ConfigurationErrors
 from gatepost.config.load import Configuration
@@ -21,6 +21,9 @@ from gatepost.model.fault import WorldFault
 if TYPE_CHECKING:
     from gatepost.intake.connection import Connection
     from gatepost.main.worker import Worker
+
+
+STOPPING: Final = "the worker is stopping"
 
 
 def freeze_again() -> None:
@@ -49,12 +52,15 @@ class Succession:
         self._build = build
         self._tidy = tidy
         self._one_at_a_time = asyncio.Lock()
+        self._is_stopping = False
         self._elders: dict[asyncio.Task[None], Worker] = {}
         lasting.take_configuration = self.take
 
     async def take(self, path: str, text: str) -> str:
         """Go on with the configuration in `text`. Why not, and nothing is changed; "" when it is done."""
         async with self._one_at_a_time:
+            if self._is_stopping:
+                return STOPPING  # what began now would not be waited for
             before = self.worker
             try:
                 configuration = await asyncio.to_thread(load_text, path, text)
@@ -77,6 +83,8 @@ class Succession:
 
     async def stop(self, timeout_s: float) -> None:
         """Stop the worker, with what older configurations still have in work."""
+        async with self._one_at_a_time:
+            self._is_stopping = True
         elders = tuple(self._elders.values())
         for task in self._elders:
             task.cancel()
