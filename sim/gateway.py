@@ -202,7 +202,7 @@ class Life:
     @property
     def workers(self) -> tuple[Worker, ...]:
         """Those in force, and those of older configurations that finish what they have."""
-        return (self.worker, *self.succession._elders.values())
+        return (self.worker, *self.succession.elders)
 
 
 @contextmanager

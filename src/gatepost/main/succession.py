@@ -54,7 +54,13 @@ class Succession:
         self._one_at_a_time = asyncio.Lock()
         self._is_stopping = False
         self._elders: dict[asyncio.Task[None], Worker] = {}
+        self._stopping: tuple[Worker, ...] = ()
         lasting.take_configuration = self.take
+
+    @property
+    def elders(self) -> tuple[Worker, ...]:
+        """The parts of older configurations that still have something in work."""
+        return (*self._elders.values(), *self._stopping)
 
     async def take(self, path: str, text: str) -> str:
         """Go on with the configuration in `text`. Why not, and nothing is changed; "" when it is done."""
@@ -85,9 +91,10 @@ class Succession:
         """Stop the worker, with what older configurations still have in work."""
         async with self._one_at_a_time:
             self._is_stopping = True
-        elders = tuple(self._elders.values())
+        elders = self._stopping = tuple(self._elders.values())
         for task in self._elders:
             task.cancel()
+        self._elders.clear()
         await self.worker.stop(timeout_s, elders=elders)
         for elder in elders:
             self._close(elder, in_use=(self.worker,))
