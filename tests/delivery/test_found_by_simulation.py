@@ -10,7 +10,7 @@ from tests.delivery.playing import internet, play, records_of, state_of, to
 from tests.delivery.scripted import scripted
 from tests.fakes import FakeClock
 
-from gatepost.delivery import taken
+from gatepost.delivery import owed, taken
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import MailState, Settle
@@ -208,5 +208,28 @@ def test_a_stop_forgets_no_transaction_that_was_answered() -> None:
             await made.settle(lambda: sum(heard.startswith(b"MAIL") for heard in server.heard) == 2)
             await made.scheduler.stop(0.0)
             assert [state for state, _ in state_of(made, 1)] == ["deferred"]
+
+    asyncio.run(run())
+
+
+def test_an_older_configuration_is_not_over_while_the_store_owes_it_a_settlement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reload, a disk that failed to note a delivery, a stop within seconds: the mail went out twice."""
+    monkeypatch.setattr(owed, "RETRY_S", 0.01)
+
+    async def run() -> None:
+        made, hosts = internet("b.example")
+        made.scheduler.start()
+        made.put(to("b@b.example", mail_id=1))
+        made.store.failure = WorldFault("the disk failed")
+        await made.settle(lambda: "settlement-waits" in made.log.events())
+        assert hosts["b.example"].taken == ["b@b.example"]
+        retiring = asyncio.ensure_future(made.scheduler.retire())
+        _, pending = await asyncio.wait([retiring], timeout=0.1)
+        assert pending
+        made.store.failure = None
+        await retiring
+        assert state_of(made, 1) == []
 
     asyncio.run(run())

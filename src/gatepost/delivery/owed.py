@@ -42,6 +42,11 @@ class OwedSettlements:
         self._owed[one] = None
         self._offer(one)
 
+    async def paid(self) -> None:
+        """Wait until the store has everything, however long that takes."""
+        while self._owed:
+            await asyncio.wait([self._payment()])
+
     async def finish(self, timeout_s: float) -> None:
         """Before a stop: offer what waits again and again, until all is durable or the time is over."""
         loop = asyncio.get_running_loop()
@@ -49,8 +54,13 @@ class OwedSettlements:
         while self._owed and (left_s := until - loop.time()) > 0:
             for one in [one for one in self._owed if one.timer is not None]:
                 self._offer(one)
-            self._all_paid = loop.create_future()
-            await asyncio.wait([self._all_paid], timeout=min(left_s, LAST_RETRY_S))
+            await asyncio.wait([self._payment()], timeout=min(left_s, LAST_RETRY_S))
+
+    def _payment(self) -> asyncio.Future[None]:
+        """Done when nothing is owed."""
+        if self._all_paid is None or self._all_paid.done():
+            self._all_paid = asyncio.get_running_loop().create_future()
+        return self._all_paid
 
     def _offer(self, one: _Owed) -> None:
         if one.timer is not None:

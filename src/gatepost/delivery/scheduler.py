@@ -139,6 +139,7 @@ class Scheduler:
             await asyncio.wait(tuple(self._tasks))
             self._let_go()
         self._attempts.courier.parked.close_all()
+        await self._ledger.owed.paid()  # a stop meanwhile must find us among those it waits for
 
     def _let_go(self) -> None:
         for hop in self._hops.values():
