@@ -39,7 +39,7 @@ peers: services ## The servers `make bench` compares with: rspamd from Debian, H
 	@tools/peers.sh
 
 slow: dev services peers ## The tests that take minutes
-	@$(PY) -m pytest -q -m slow $(ARGS)
+	@$(PY) -m pytest -q -n 2 -m slow $(ARGS)
 
 test-all: dev services ## All of them
 	@$(PY) -m pytest -q -n 4 $(ARGS)
