@@ -20,8 +20,12 @@ class ScriptedServer:
         self.heard: list[bytes] = []
         self.port = 0
         self.go = asyncio.Event()
+        self.talks: set[asyncio.Task[None]] = set()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.current_task()
+        assert talk is not None
+        self.talks.add(talk)
         script = self.scripts[min(self.connections, len(self.scripts) - 1)]
         self.connections += 1
         try:
@@ -60,3 +64,6 @@ async def scripted(*scripts: str) -> AsyncIterator[ScriptedServer]:
         yield server
     finally:
         listening.close()
+        for talk in server.talks:
+            talk.cancel()
+        await asyncio.gather(*server.talks, return_exceptions=True)
