@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from gatepost.lab.gateway import GatewayProcess
 
 PATIENCE_S: Final = 30.0
+LOOK_S: Final = 0.02
 _LOOK_S: Final = 0.2
 _RECORDS: Final = "1000"
 
@@ -47,9 +48,17 @@ class Witness:
         return await self._until(look, bool)
 
     async def violation(self, reply: str) -> str:
-        """What the log says about the protocol violation that was answered so."""
-        lines = (await asyncio.to_thread(self._gateway.log.read_text, "utf-8")).splitlines()
-        events = [json.loads(line) for line in lines if '"protocol-violation"' in line]
+        """What the log says about the protocol violation that was answered so: its line may come after the answer."""
+        until = asyncio.get_running_loop().time() + PATIENCE_S
+        while not (found := await asyncio.to_thread(self._violation, reply)):
+            if asyncio.get_running_loop().time() >= until:
+                return ""
+            await asyncio.sleep(LOOK_S)
+        return found
+
+    def _violation(self, reply: str) -> str:
+        whole, _, _ = self._gateway.log.read_text("utf-8").rpartition("\n")
+        events = [json.loads(line) for line in whole.splitlines() if '"protocol-violation"' in line]
         return next((f"protocol: {event['what']}" for event in events if event["reply"] == reply), "")
 
     async def queued(self) -> list[Record]:
