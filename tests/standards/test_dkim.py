@@ -68,6 +68,13 @@ CASES = [
     Case("expired", {"x": NOW - 7200}, "fail", "it has expired"),
     Case("just expired, clocks differ", {"x": NOW - 60}, "pass"),
     Case("dated in a year", {"t": NOW + YEAR_S}, "policy", "it is dated in the future"),
+    Case(
+        "dated tomorrow: one of two clocks is a day off",
+        {"t": NOW + 86400},
+        "policy",
+        "it is dated in the future",
+    ),
+    Case("ended a day ago: the same", {"x": NOW - 86400}, "fail", "it has expired"),
     Case("dated a minute ahead", {"t": NOW + 60}, "pass"),
     Case("expires before it was made", {"t": NOW, "x": NOW}, reason="x= is not later than t="),
     Case("a date that is no number", {"t": "soon"}, reason="t= is no number"),
@@ -83,7 +90,7 @@ CASES = [
 ]
 
 
-@pytest.mark.threat("J12", "J14", "J16", "J17", "J18", "J23")
+@pytest.mark.threat("J12", "J14", "J16", "J17", "J18", "J23", "J41")
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_a_signature(case: Case) -> None:
     content = signed(without=case.without, **case.tags)

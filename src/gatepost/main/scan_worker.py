@@ -118,16 +118,21 @@ def _serve(desk: _Desk, listening: socket.socket, line: socket.socket) -> None:
     while not desk.is_full:
         select.select([listening], [], [])
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            wire, _ = listening.accept()
-        except OSError:
-            pass  # another scan worker was quicker
-        else:
+        if (wire := _accepted(listening)) is not None:
             _say(line, BUSY)
-            with wire, contextlib.suppress(OSError, EOFError):  # whoever asked is gone
+            with wire, contextlib.suppress(OSError, EOFError):  # whoever asked may be gone
                 write_answer(wire, desk.answer(read_question(wire)))
             _say(line, ALIVE)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _accepted(listening: socket.socket) -> socket.socket | None:
+    """None when another scan worker was quicker."""
+    try:
+        wire, _ = listening.accept()
+    except OSError:
+        return None
+    return wire
 
 
 def _say(line: socket.socket, word: bytes) -> None:

@@ -229,7 +229,7 @@ class Supervisor:
                 self.orders.take(one)
         self._end_silence(now)
         self._reap()
-        self._fit_scan_workers()
+        self._refit_scan_workers()
         self._restart_due()
         self._lose_patience()
         self._tell_systemd(now)
@@ -343,6 +343,13 @@ class Supervisor:
         now = time.monotonic()
         for number in range(len(there), self._scan_wanted):
             self._children.append(Child(-2 - number, restart_at=now))
+
+    def _refit_scan_workers(self) -> None:
+        """After a reload: what fails now costs opinions of third parties, not the gateway."""
+        try:
+            self._fit_scan_workers()
+        except (WorldFault, ValueError) as error:
+            self.log.write("error", "scan-workers-failed", reason=str(error))
 
     def _open_scan_socket(self) -> socket.socket:
         path = scan_socket(self.configuration.settings)
