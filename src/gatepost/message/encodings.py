@@ -58,7 +58,7 @@ def decode(encoding: Encoding, encoded: bytes, limit_bytes: int) -> Decoded:
     if encoding is Encoding.SEVEN_BIT and not encoded.isascii():
         defects = frozenset({StructureDefect.EIGHT_BIT})
     if len(encoded) > limit_bytes:
-        return Decoded(encoded[:limit_bytes], defects, "leaf")
+        return Decoded(encoded[:limit_bytes], defects, "leaf_bytes")
     return Decoded(encoded, defects)
 
 
@@ -106,7 +106,7 @@ def _base64(encoded: bytes, limit_bytes: int) -> Decoded:
         kept.append(octets)
         size += len(octets)
         if size > limit_bytes:
-            passed = "leaf"
+            passed = "leaf_bytes"
             break
     if carried and not passed:
         defects.add(StructureDefect.BASE64_CUT)
@@ -151,5 +151,5 @@ def _quoted_printable(encoded: bytes, limit_bytes: int) -> Decoded:
     if b"=" in plain:
         # The library would drop text behind "=\r", and one of two "=": what is no escape is written as one.
         plain = binascii.a2b_qp(_BAD_ESCAPE.sub(b"=3D", plain))
-    passed = "leaf" if len(plain) > limit_bytes or len(cut) < len(encoded) else ""
+    passed = "leaf_bytes" if len(plain) > limit_bytes or len(cut) < len(encoded) else ""
     return Decoded(plain[:limit_bytes], frozenset(found), passed)

@@ -123,7 +123,7 @@ class HeaderIndex:
     @classmethod
     def parse_once(cls, head: bytes, *, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
         """The same for one of many that nobody reads again, such as a part's: nothing else is forgotten for it."""
-        return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
+        return _parsed.__wrapped__(head, fields_limit)
 
     @property
     def fields(self) -> tuple[HeaderField, ...]:
@@ -169,7 +169,7 @@ _WHOLE_DEFECTS: Final = (
 
 @lru_cache(maxsize=8)  # facts, records and notices of one mail read the same head, one after the other
 def _parsed(head: bytes, fields_limit: int) -> HeaderIndex:
-    return HeaderIndex.parse_once(head, fields_limit=fields_limit)
+    return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
 
 
 def _parse_tidy(head: bytes, fields_limit: int) -> HeaderIndex | None:

@@ -81,10 +81,9 @@ def read_head(
 
 
 def _body_at_of_mail(mail: bytes, start: int, end: int) -> int:
-    """Of a mail as it came: the one agreed split. Only a file with nothing but LF is read as one with CR LF."""
-    if mail.find(b"\r\n", start, end) < 0:
-        return _body_at(mail, start, end)
-    return headers.body_at(mail)
+    """Of a mail as it came: the one agreed split. Where that finds no body, one behind a bare LF is seen."""
+    agreed = headers.body_at(mail)
+    return agreed if agreed < end or mail.endswith(b"\r\n\r\n") else _body_at(mail, start, end)
 
 
 def _body_at(mail: bytes, start: int, end: int) -> int:
