@@ -72,7 +72,7 @@ def read_head(
     said = index.all(b"content-disposition")
     disposition = _disposition(said, limits, last_wins, start, seen) if said else EMPTY
     kind = _kind(content_type.main)
-    if content_type is not _DEFAULT:
+    if content_type is not _DEFAULT or disposition is not EMPTY:
         _look_at_values(content_type, disposition, kind, encoding, limits, start, seen)
     if (types or words) and is_mail and not index.count(b"mime-version"):
         seen[StructureDefect.NO_MIME_VERSION] = start

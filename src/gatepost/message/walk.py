@@ -172,7 +172,7 @@ class _Walk:
                 # Without quotes it ends at a blank, with one quote that is missing at a semicolon: for some.
                 may_be.setdefault(one.partition(b";")[0].rstrip(_BLANKS))
                 may_be.setdefault((one.split(None, 1) or [b""])[0].rstrip(b";"))
-            if not is_in_order(one):
+            if one and not is_in_order(one):
                 seen[StructureDefect.ODD_BOUNDARY] = at
         found = [one for one in may_be if one and len(one) <= self._limits.boundary_bytes][:_BOUNDARIES_LIMIT]
         if any(len(one) > self._limits.boundary_bytes for one in may_be):
