@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
+
 from gatepost.config.delivery_settings import Delivery
 from gatepost.config.settings import Queue
 from gatepost.delivery.delays import Delays
@@ -166,11 +168,11 @@ class Settling:
         """New keys, one a recipient, None for "no way": due at once, or waiting for a new configuration."""
         now = self.clock.now()
         settlements = tuple(
-            replace(
+            msgspec.structs.replace(
                 _settlement(r, MailState.UNREACHABLE), last_reply="451 4.4.4 No send connector carries it"
             )
             if key is None
-            else replace(_settlement(r, MailState.READY, due_at=now), next_hop=key)
+            else msgspec.structs.replace(_settlement(r, MailState.READY, due_at=now), next_hop=key)
             for r, key in zip(parcel.recipients, next_hops, strict=True)
         )
         return Settled(_changes(parcel.mail, settlements, ()))

@@ -56,10 +56,10 @@ def apply_edits(head: bytes, edits: Sequence[Edit]) -> bytes:
     """
     if not edits:
         return head
-    removed = frozenset(e.name.lower().encode() for e in edits if isinstance(e, RemoveHeader))
+    removed = frozenset([e.name.lower().encode() for e in edits if type(e) is RemoveHeader])
     if removed and any(name in head.lower() for name in removed):
         head = b"".join(raw for raw in raw_fields(head) if name_of(raw) not in removed) + _end_of(head)
-    return b"".join(field(e.name, e.value) for e in edits if isinstance(e, AddHeader)) + head
+    return b"".join([field(e.name, e.value) for e in edits if type(e) is AddHeader]) + head
 
 
 def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bool:

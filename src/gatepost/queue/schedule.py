@@ -93,7 +93,7 @@ class QueueTime:
         """Queue time for these readings of both clocks; never goes back while a jump is held off."""
         steady_at = self._base_at + (monotonic_s - self._base_s)
         difference_s = wall_at - steady_at
-        if abs(difference_s) > JUMP_LIMIT_S:
+        if not -JUMP_LIMIT_S <= difference_s <= JUMP_LIMIT_S:
             self.jump = Jump(difference_s)
             return steady_at
         self.jump = None
