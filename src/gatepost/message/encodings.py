@@ -1,0 +1,155 @@
+"""Transfer encodings (RFC 2045 §6) taken off: in slices, bounded, whatever the octets are."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final, NamedTuple
+
+from gatepost.message.structure_defects import StructureDefect
+
+
+class Encoding(Enum):
+    """How a body is written. UNKNOWN is taken as it stands."""
+
+    SEVEN_BIT = "7bit"
+    EIGHT_BIT = "8bit"
+    BINARY = "binary"
+    BASE64 = "base64"
+    QUOTED_PRINTABLE = "quoted-printable"
+    UNKNOWN = "unknown"
+
+
+IDENTITY: Final = frozenset((Encoding.SEVEN_BIT, Encoding.EIGHT_BIT, Encoding.BINARY, Encoding.UNKNOWN))
+BY_WORD: Final = {encoding.value: encoding for encoding in Encoding if encoding is not Encoding.UNKNOWN}
+_LINE_BYTES: Final = 1000
+SLICE_BYTES: Final = 64 << 10
+PADDINGS_LIMIT: Final = 1000
+"""Ends within one base64 body that are read on from; at the next the decoding stops."""
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NO_BASE64: Final = bytes(octet for octet in range(256) if octet not in _ALPHABET + b"=")
+_RUBBISH: Final = re.compile(rb"[^A-Za-z0-9+/=\r\n \t]")
+_PADDING: Final = re.compile(rb"=[=\s]*+")
+_TO_URL: Final = bytes.maketrans(b"-_", b"+/")
+_BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]{0,80}(?:\r?\n|\Z))")
+_SHORT_LINES: Final = re.compile(rb"(?:[^\n]{0,77}+\n)*+[^\n]{0,76}+\Z")
+_SOFT_END: Final = re.compile(rb"=[ \t]*\r?\n?\Z")
+_TRAILING: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
+_NONE: Final[frozenset[StructureDefect]] = frozenset()
+
+
+class Decoded(NamedTuple):
+    """Octets without their transfer encoding. passed: the limit that ended them, "" when none did."""
+
+    octets: bytes
+    defects: frozenset[StructureDefect]
+    passed: str = ""
+
+
+def decode(encoding: Encoding, encoded: bytes, limit_bytes: int) -> Decoded:
+    """At most limit_bytes of what it holds, and what is wrong with how it is written. Raises nothing."""
+    if encoding is Encoding.BASE64:
+        return _base64(encoded, limit_bytes)
+    if encoding is Encoding.QUOTED_PRINTABLE:
+        return _quoted_printable(encoded, limit_bytes)
+    defects = _NONE
+    if encoding is Encoding.SEVEN_BIT and not encoded.isascii():
+        defects = frozenset({StructureDefect.EIGHT_BIT})
+    if len(encoded) > limit_bytes:
+        return Decoded(encoded[:limit_bytes], defects, "leaf")
+    return Decoded(encoded, defects)
+
+
+def base64_readings(encoded: bytes, limit_bytes: int) -> tuple[bytes, ...]:
+    """Whatever readers take it for, each once: the first is decode()'s (threats H14).
+
+    Those who read on behind a padding, who stop there, who skip = as rubbish, and who know
+    the alphabet of URLs (- and _).
+    """
+    found = [_base64(encoded, limit_bytes).octets]
+    end = encoded.find(b"=")
+    if 0 <= end < len(encoded.rstrip(b"= \t\r\n")):
+        found.append(_base64(encoded[: end + 1], limit_bytes).octets)
+        found.append(_base64(encoded.replace(b"=", b""), limit_bytes).octets)
+    if b"-" in encoded or b"_" in encoded:
+        found.append(_base64(encoded.translate(_TO_URL), limit_bytes).octets)
+    return tuple(dict.fromkeys(found))
+
+
+def _base64(encoded: bytes, limit_bytes: int) -> Decoded:
+    defects = set()
+    if not encoded.isascii():
+        defects.add(StructureDefect.EIGHT_BIT)
+    if _RUBBISH.search(encoded):
+        defects.add(StructureDefect.BASE64_RUBBISH)
+    kept: list[bytes] = []
+    size, paddings, passed = 0, 0, ""
+    carried = b""
+    ended = False
+    for piece, is_end in _runs(encoded):
+        if piece and ended:
+            defects.add(StructureDefect.BASE64_PADDING)
+            paddings += 1
+            if paddings > PADDINGS_LIMIT:
+                passed = "base64-paddings"
+                break
+        ended = ended and not piece
+        group = carried + piece
+        whole = len(group) // 4 * 4
+        octets = binascii.a2b_base64(group[:whole])
+        carried = group[whole:]
+        if is_end:
+            octets += _rest(carried, defects)
+            carried, ended = b"", True
+        kept.append(octets)
+        size += len(octets)
+        if size > limit_bytes:
+            passed = "leaf"
+            break
+    if carried and not passed:
+        defects.add(StructureDefect.BASE64_CUT)
+        kept.append(_rest(carried, defects))
+    return Decoded(b"".join(kept)[:limit_bytes], frozenset(defects), passed)
+
+
+def _runs(encoded: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Characters of the alphabet, a slice at a time; True: padding stands behind them."""
+    for at in range(0, len(encoded), SLICE_BYTES):
+        clean = encoded[at : at + SLICE_BYTES].translate(None, _NO_BASE64)
+        begin = 0
+        while (end := clean.find(b"=", begin)) >= 0:
+            yield clean[begin:end], True
+            begin = _PADDING.match(clean, end).end()  # type: ignore[union-attr]  # it stands there
+        if begin < len(clean):
+            yield clean[begin:], False
+
+
+def _rest(carried: bytes, defects: set[StructureDefect]) -> bytes:
+    """The last group of a run: one, two or three characters."""
+    if len(carried) == 1:
+        defects.add(StructureDefect.BASE64_CUT)
+        return b""
+    return binascii.a2b_base64(carried + b"=" * (4 - len(carried))) if carried else b""
+
+
+def _quoted_printable(encoded: bytes, limit_bytes: int) -> Decoded:
+    found = set()
+    if not encoded.isascii():
+        found.add(StructureDefect.EIGHT_BIT)
+    if _SHORT_LINES.match(encoded) is None:
+        found.add(StructureDefect.QP_LONG_LINE)
+    if b"=" in encoded:
+        if _BAD_ESCAPE.search(encoded):
+            found.add(StructureDefect.QP_BAD_ESCAPE)
+        if _SOFT_END.search(encoded, max(0, len(encoded) - _LINE_BYTES)):
+            found.add(StructureDefect.QP_SOFT_END)
+    # Three characters are one octet at the least; what lies further back cannot come to stand before the limit.
+    cut = encoded if len(encoded) <= limit_bytes else encoded[: limit_bytes * 3 + _LINE_BYTES]
+    plain = _TRAILING.sub(b"", cut)
+    if b"=" in plain:
+        # The library would drop text behind "=\r", and one of two "=": what is no escape is written as one.
+        plain = binascii.a2b_qp(_BAD_ESCAPE.sub(b"=3D", plain))
+    passed = "leaf" if len(plain) > limit_bytes or len(cut) < len(encoded) else ""
+    return Decoded(plain[:limit_bytes], frozenset(found), passed)
