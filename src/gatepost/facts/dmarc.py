@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import msgspec
+from msgspec import structs
 
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.facts.arc import ArcResult
@@ -44,6 +45,8 @@ class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     testing: bool = False
     """The record says t=y: one step less is to be done."""
     reason: str = ""
+    unclear_author: bool = False
+    """Readers may disagree about who wrote it: it never passes, and a strict policy of each of them is heard."""
     spf_aligned: bool = False
     dkim_aligned: bool = False
     published: tuple[str, ...] = ()
@@ -86,13 +89,16 @@ async def find_dmarc(
 ) -> DmarcResult:
     """Never raises WorldFault: what the DNS does not say is temperror."""
     author = known.get(Author) or read_author(mail.head)
-    if author.problem:
-        domain = author.domains[0] if author.domains else ""
-        return DmarcResult(result="permerror", from_domain=domain, reason=author.problem)
     proven = proven_domains(mail, known)
-    found = decisive(await evaluate(author.domains, proven, dns, timeout_s=timeout_s))
+    domains = (*author.domains, *author.claimed) if author.problem else author.domains
+    found = decisive(await evaluate(domains, proven, dns, timeout_s=timeout_s)) if domains else None
+    if author.problem and (found is None or found.result != "fail" or found.policy is Policy.NONE):
+        domain = author.domains[0] if author.domains else ""
+        return DmarcResult(result="permerror", from_domain=domain, reason=author.problem, unclear_author=True)
+    assert found is not None, "an author without a problem has a domain"
     override = _override(mail, known, proven, excuses) if found.result == "fail" else ""
-    return _result(found, override)
+    result = _result(found, override)
+    return structs.replace(result, reason=author.problem, unclear_author=True) if author.problem else result
 
 
 def proven_domains(mail: MailView, known: Known) -> Proven:
