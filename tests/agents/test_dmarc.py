@@ -228,6 +228,17 @@ EXCUSES: list[tuple[str, dict[str, Any], tuple[Any, ...], str]] = [
         "local_policy",
     ),
     ("a trusted sealer saw it fail", {}, (sealed("list.test", "i=1; list.test; dmarc=fail"),), ""),
+    *(
+        (f"a trusted sealer, {name}", {}, (sealed("list.test", f"list.test; {said}"),), override)
+        for name, said, override in (
+            ("and the author it means", "dmarc=pass header.from=Legit.test", "local_policy"),
+            ("but of another author", "dmarc=pass header.from=evil.test", ""),
+            ("a result in a return path", 'spf=pass smtp.mailfrom="; dmarc=pass "@evil.test', ""),
+            ("a result in a comment", "spf=pass (domain of x; dmarc=pass ); dmarc=fail", ""),
+            ("a result in a reason", 'dmarc=fail reason="; dmarc=pass"', ""),
+            ("pass and fail", "dmarc=fail; dmarc=pass", ""),
+        )
+    ),
     ("a sealer nobody knows", {}, (sealed("", "i=1; list.test; dmarc=pass"),), ""),
     ("ARC is not trusted", {"trust-arc": False}, (sealed("list.test", "dmarc=pass"),), ""),
 ]

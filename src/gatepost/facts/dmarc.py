@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -22,8 +21,7 @@ from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.dmarc import Evaluation, Proven, decisive, evaluate
 from gatepost.standards.dmarc_record import Policy, ReportAddress
 from gatepost.standards.dmarc_walk import DnsTexts
-
-_DMARC_PASS: Final = re.compile(r"(?:\A|[;\s])dmarc\s*=\s*pass\b", re.IGNORECASE)
+from gatepost.standards.results_reading import read_results
 
 
 class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -96,7 +94,8 @@ async def find_dmarc(
         domain = author.domains[0] if author.domains else ""
         return DmarcResult(result="permerror", from_domain=domain, reason=author.problem, unclear_author=True)
     assert found is not None, "an author without a problem has a domain"
-    override = _override(mail, known, proven, excuses) if found.result == "fail" else ""
+    fails = found.result == "fail"
+    override = _override(mail, known, proven, excuses, found.from_domain) if fails else ""
     result = _result(found, override)
     return structs.replace(result, reason=author.problem, unclear_author=True) if author.problem else result
 
@@ -121,16 +120,23 @@ def proven_domains(mail: MailView, known: Known) -> Proven:
     )
 
 
-def _override(mail: MailView, known: Known, proven: Proven, excuses: Excuses) -> str:
+def _override(mail: MailView, known: Known, proven: Proven, excuses: Excuses, from_domain: str) -> str:
     if excuses.forwarders and mail.session.origin_ip in excuses.forwarders:
         return "trusted_forwarder"
     sender_domain = mail.sender.domain
     if sender_domain in excuses.mailing_lists and sender_domain in (proven.spf_domain, *proven.dkim_domains):
         return "mailing_list"
     arc = known.get(ArcResult) if excuses.trust_arc else None
-    if arc is not None and arc.result == "pass" and arc.trusted_by and _DMARC_PASS.search(arc.payload):
+    if arc is not None and arc.result == "pass" and arc.trusted_by and _saw_it_pass(arc.payload, from_domain):
         return "local_policy"
     return ""
+
+
+def _saw_it_pass(payload: str, from_domain: str) -> bool:
+    """Whether a sealer says that DMARC passed, of this author where it names one, and nothing else beside that."""
+    said = read_results(payload).of("dmarc")
+    authors = {one.value("header.from").lower().removesuffix(".") for one in said}
+    return bool(said) and all(one.result == "pass" for one in said) and authors <= {"", from_domain}
 
 
 def _result(found: Evaluation, override: str) -> DmarcResult:
