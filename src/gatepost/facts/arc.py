@@ -79,7 +79,8 @@ async def _find(mail: MailView, sources: Sources) -> ArcResult:
 def _intact(chain: tuple[ArcSet, ...], trusted: frozenset[str]) -> ArcResult:
     """Only the newest sealer's word is taken: whoever sealed above a trusted one could have changed the mail (§9.3)."""
     newest = chain[-1]
-    believed = newest.seal.domain in trusted
+    # With l= anybody can have written what stands behind (threats J14).
+    believed = newest.seal.domain in trusted and newest.message.body_wish.length is None
     return ArcResult(
         result="pass",
         sealers=_sealers(chain),

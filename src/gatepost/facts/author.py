@@ -10,8 +10,10 @@ import msgspec
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import Defect, HeaderIndex
 from gatepost.model.address import Address
+from gatepost.model.fault import PeerFault
 from gatepost.model.known import Scope
 from gatepost.model.verdict import Stage
+from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.mailboxes import read_mailboxes
 
 ADDRESSES_LIMIT: Final = 20
@@ -29,6 +31,8 @@ class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Theirs, each once, as A-labels."""
     display_names: tuple[str, ...] = ()
     """Names beside the addresses and of groups, decoded and printable; without the empty ones."""
+    claimed: tuple[str, ...] = ()
+    """Domains of what looks like an address where none is read, once each; some reader shows it as the author."""
     problem: str = ""
     """Why readers may disagree about who wrote it; "" for nearly all mail. Then nobody is to be believed."""
 
@@ -54,11 +58,13 @@ def read_sender(head: bytes) -> Author:
 def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
     addresses: list[Address] = []
     names: list[str] = []
+    claimed: list[str] = []
     for value in values[:FIELDS_READ]:
         found = read_mailboxes(value)
         problem = problem or found.problem
         names += [*found.groups, *[mailbox.name for mailbox in found.mailboxes]]
         addresses += [mailbox.address for mailbox in found.mailboxes if mailbox.address is not None]
+        claimed += [domain for domain in map(_canonical, found.claimed) if domain]
     if not addresses:
         problem = problem or f"no address in {name}"
     if len(addresses) > ADDRESSES_LIMIT:
@@ -68,8 +74,17 @@ def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
         addresses=kept,
         domains=tuple(dict.fromkeys([address.domain for address in kept])),
         display_names=tuple([name for name in names[:ADDRESSES_LIMIT] if name]),
+        claimed=tuple(dict.fromkeys(claimed))[:ADDRESSES_LIMIT],
         problem=problem,
     )
+
+
+def _canonical(domain: str) -> str:
+    """ "" for what is no domain."""
+    try:
+        return canonical_domain(domain)
+    except PeerFault:
+        return ""
 
 
 def _fields_problem(count: int, defects: frozenset[Defect]) -> str:
