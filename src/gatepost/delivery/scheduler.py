@@ -163,10 +163,8 @@ class Scheduler:
         """A mail that was just committed. Refused silently when there is no room: the store has it."""
         if self._stopping or mail.mail_id in self._withdrawn.until:
             return
-        if (
-            any(self._active.is_full_for(r.next_hop, mail.priority) for r in mail.recipients)
-            or not self._active.room
-        ):
+        is_full_for = self._active.is_full_for
+        if not self._active.room or any(is_full_for(r.next_hop, mail.priority) for r in mail.recipients):
             self._store_has_more = True
             return
         self._take_in(mail, content, put_off=frozenset())

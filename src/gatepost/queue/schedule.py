@@ -137,6 +137,6 @@ class QueueClock:
         """When a mail with this expiry is given up: later than that after a long outage."""
         return expires_at + self.time.credit_s
 
-    def has_expired(self, expires_at: float) -> bool:
-        """Whether a mail with this expiry is to be given up now."""
-        return self.time.has_expired(expires_at, self.now())
+    def has_expired(self, expires_at: float, now: float | None = None) -> bool:
+        """Whether a mail with this expiry is to be given up. now: what `now` has just told."""
+        return self.time.has_expired(expires_at, self.now() if now is None else now)

@@ -8,7 +8,6 @@ as it is after the attempt, else `reply`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
@@ -91,8 +90,7 @@ class Tracking(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     schema_version: str = SCHEMA_VERSION
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The other side of a delivery attempt, as far as there was one."""
 
     connector: str = ""
