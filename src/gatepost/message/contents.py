@@ -1,4 +1,4 @@
-"""What the parts of a mail hold, decoded when it is asked for, and what is wrong with it: the walk does not look at it."""
+"""What the parts of a mail hold, decoded when it is asked for, and what is wrong with that."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ def text(mail: bytes, part: Part, limits: StructureLimits = LIMITS) -> Text:
     return found._replace(defects=found.defects | decoded.defects)
 
 
-def defects_within(mail: bytes, part: Part, limits: StructureLimits = LIMITS) -> frozenset[StructureDefect]:
-    """Of a leaf: what only its contents tell. Linear in what it holds."""
+class Within(NamedTuple):
+    """What a leaf's contents tell: how large they are, what is wrong, and the limit that cut them, or ""."""
+
+    size_bytes: int
+    defects: frozenset[StructureDefect]
+    passed: str
+
+
+def looked_into(mail: bytes, part: Part, limits: StructureLimits = LIMITS) -> Within:
+    """A leaf, decoded and looked through once: linear in what it holds. Nothing of a container."""
     if part.is_opened:
-        return frozenset()
+        return Within(0, frozenset(), "")
     decoded = contents(mail, part, limits)
     found = set(decoded.defects)
     if part.kind in (Kind.TEXT, Kind.FIELDS) or part.charset:
@@ -42,7 +50,7 @@ def defects_within(mail: bytes, part: Part, limits: StructureLimits = LIMITS) ->
         found.add(label)
     if part.kind is Kind.TEXT:
         found |= embedded(decoded.octets)
-    return frozenset(found)
+    return Within(len(decoded.octets), frozenset(found), decoded.passed)
 
 
 def embedded(octets: bytes) -> frozenset[StructureDefect]:

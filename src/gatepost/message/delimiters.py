@@ -13,7 +13,7 @@ _CR: Final = 0x0D
 _LF: Final = 0x0A
 _BLANKS: Final = b" \t\r"
 _LIKE_PART: Final = re.compile(
-    rb"(?:\n|\A)[ \t]*+content-(?:type|disposition|transfer-encoding)[ \t]*+:", re.IGNORECASE
+    rb"\n[ \t]*+content-(?:type|disposition|transfer-encoding)[ \t]*+:", re.IGNORECASE
 )
 _ANYTHING: Final = re.compile(rb"\S")
 _IN_ORDER: Final = re.compile(rb"[0-9A-Za-z'()+_,./:=?-]+(?: +[0-9A-Za-z'()+_,./:=?-]+)*")
@@ -111,11 +111,11 @@ def _look_around(
     mail: bytes, start: int, preamble_end: int, epilogue_at: int, end: int, delimiter: bytes, seen: Seen
 ) -> None:
     """Before the first delimiter, and behind the last."""
-    if preamble_end > start and _LIKE_PART.search(mail, start, preamble_end):
+    if preamble_end > start and _LIKE_PART.search(mail, max(0, start - 1), preamble_end):
         seen.setdefault(StructureDefect.PART_IN_PREAMBLE, start)
     if epilogue_at < end and _ANYTHING.search(mail, epilogue_at, end):
         seen.setdefault(StructureDefect.TEXT_AFTER_END, epilogue_at)
         again = mail.find(delimiter, epilogue_at, end)
         begins_line = again >= 0 and (again == epilogue_at or mail[again - 1] == _LF)
-        if begins_line or _LIKE_PART.search(mail, epilogue_at, end):
+        if begins_line or _LIKE_PART.search(mail, epilogue_at - 1, end):
             seen.setdefault(StructureDefect.PART_AFTER_END, epilogue_at)

@@ -58,7 +58,7 @@ def decode(encoding: Encoding, encoded: bytes, limit_bytes: int) -> Decoded:
     if encoding is Encoding.SEVEN_BIT and not encoded.isascii():
         defects = frozenset({StructureDefect.EIGHT_BIT})
     if len(encoded) > limit_bytes:
-        return Decoded(encoded[:limit_bytes], defects, "leaf")
+        return Decoded(encoded[:limit_bytes], defects, "leaf_bytes")
     return Decoded(encoded, defects)
 
 
@@ -106,12 +106,14 @@ def _base64(encoded: bytes, limit_bytes: int) -> Decoded:
         kept.append(octets)
         size += len(octets)
         if size > limit_bytes:
-            passed = "leaf"
             break
-    if carried and not passed:
+    if carried and not passed and size <= limit_bytes:
         defects.add(StructureDefect.BASE64_CUT)
         kept.append(_rest(carried, defects))
-    return Decoded(b"".join(kept)[:limit_bytes], frozenset(defects), passed)
+    octets = b"".join(kept)
+    if len(octets) > limit_bytes:
+        octets, passed = octets[:limit_bytes], "leaf_bytes"
+    return Decoded(octets, frozenset(defects), passed)
 
 
 def _runs(encoded: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -145,11 +147,23 @@ def _quoted_printable(encoded: bytes, limit_bytes: int) -> Decoded:
             found.add(StructureDefect.QP_BAD_ESCAPE)
         if _SOFT_END.search(encoded, max(0, len(encoded) - _LINE_BYTES)):
             found.add(StructureDefect.QP_SOFT_END)
-    # Three characters are one octet at the least; what lies further back cannot come to stand before the limit.
-    cut = encoded if len(encoded) <= limit_bytes else encoded[: limit_bytes * 3 + _LINE_BYTES]
-    plain = _TRAILING.sub(b"", cut)
-    if b"=" in plain:
-        # The library would drop text behind "=\r", and one of two "=": what is no escape is written as one.
-        plain = binascii.a2b_qp(_BAD_ESCAPE.sub(b"=3D", plain))
-    passed = "leaf" if len(plain) > limit_bytes or len(cut) < len(encoded) else ""
-    return Decoded(plain[:limit_bytes], frozenset(found), passed)
+    kept: list[bytes] = []
+    size = at = 0
+    while at < len(encoded) and size <= limit_bytes:
+        end = encoded.find(b"\n", at + SLICE_BYTES) + 1 or len(encoded)
+        kept.append(_unescaped(encoded[at:end]))
+        size += len(kept[-1])
+        at = end
+    octets = b"".join(kept)
+    if len(octets) > limit_bytes:
+        return Decoded(octets[:limit_bytes], frozenset(found), "leaf_bytes")
+    return Decoded(octets, frozenset(found))
+
+
+def _unescaped(lines: bytes) -> bytes:
+    """Of whole lines."""
+    plain = _TRAILING.sub(b"", lines)
+    if b"=" not in plain:
+        return plain
+    # The library would drop text behind "=\r", and one of two "=": what is no escape is written as one.
+    return binascii.a2b_qp(_BAD_ESCAPE.sub(b"=3D", plain))

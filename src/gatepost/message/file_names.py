@@ -16,6 +16,8 @@ _UNSEEN: Final = re.compile(
     r"[\u200b-\u200f\u202a-\u202e\u2060-\u206f\u061c\u00ad\u180e\ufeff\u3164\U000e0000-\U000e007f]"
 )
 _PATH: Final = re.compile(r"[/\\\u2044\u2215\u29f5\u29f8\ufe68\uff0f\uff3c]|\A[A-Za-z]:")
+_DRIVE: Final = re.compile(r"\A(?:\s*[A-Za-z]:)+\s*")
+_TRAILING: Final = ". \t\r\n\u00a0\u3000"
 _TRAILS: Final = re.compile(r"[.\s\u3000]\Z")
 _ENDING_CHARS: Final = 40
 _CUT: Final = "\u2026"
@@ -30,7 +32,7 @@ def safe_name(name: str, limit_chars: int = NAME_LIMIT_CHARS) -> str:
     shown = _UNSEEN.sub("", _CONTROL.sub("", last))
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else REPLACEMENT for c in shown)
-    shown = shown.strip().rstrip(". \u3000\u00a0")
+    shown = _DRIVE.sub("", shown.strip()).rstrip(_TRAILING)
     if len(shown) > limit_chars:
         ending = min(_ENDING_CHARS, limit_chars // 2)
         shown = shown[: limit_chars - ending - 1] + _CUT + shown[-ending:]

@@ -101,7 +101,7 @@ def _valued(value: bytes, limit: int, last_wins: bool, is_type: bool) -> Valued:
     found = _once(without_comments(value).rstrip(_ENDS), limit, last_wins, is_type)
     if b"(" in value:
         found = _with_names_as_written(found, _once(value, limit, last_wins, is_type))
-    return found._replace(passed="field") if cut else found
+    return found._replace(passed=found.passed or "field") if cut else found
 
 
 def _with_names_as_written(found: Valued, raw: Valued) -> Valued:

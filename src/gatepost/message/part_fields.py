@@ -72,7 +72,7 @@ def read_head(
     said = index.all(b"content-disposition")
     disposition = _disposition(said, limits, last_wins, start, seen) if said else EMPTY
     kind = _kind(content_type.main)
-    if content_type is not _DEFAULT:
+    if content_type is not _DEFAULT or disposition is not EMPTY:
         _look_at_values(content_type, disposition, kind, encoding, limits, start, seen)
     if (types or words) and is_mail and not index.count(b"mime-version"):
         seen[StructureDefect.NO_MIME_VERSION] = start
@@ -81,10 +81,9 @@ def read_head(
 
 
 def _body_at_of_mail(mail: bytes, start: int, end: int) -> int:
-    """Of a mail as it came: the one agreed split. Only a file with nothing but LF is read as one with CR LF."""
-    if mail.find(b"\r\n", start, end) < 0:
-        return _body_at(mail, start, end)
-    return headers.body_at(mail)
+    """Of a mail as it came: the one agreed split. Where that finds no body, one behind a bare LF is seen."""
+    agreed = headers.body_at(mail)
+    return agreed if agreed < end or mail.endswith(b"\r\n\r\n") else _body_at(mail, start, end)
 
 
 def _body_at(mail: bytes, start: int, end: int) -> int:

@@ -78,9 +78,12 @@ class StructureDefect(Enum):
         "odd-boundary",
         "a boundary with a character that none may have, with a blank at its end, or encoded by RFC 2231",
     )
-    NO_DELIMITER = "no-delimiter", "the boundary never stands in the body: the multipart has no part"
+    NO_DELIMITER = (
+        "no-delimiter",
+        "the boundary never stands in the body: the multipart has no part, and is one",
+    )
     NOT_CLOSED = "not-closed", "the boundary is never closed; the last part goes on to the end"
-    EMPTY_MULTIPART = "empty-multipart", "a multipart that is closed before its first part"
+    EMPTY_MULTIPART = "empty-multipart", "a multipart that is closed before its first part; it is one itself"
     LIKE_DELIMITER = (
         "like-delimiter",
         "a line that begins like a delimiter and goes on; it is none to us, but to some readers",

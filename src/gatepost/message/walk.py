@@ -117,13 +117,13 @@ class _Walk:
         if not boundaries:
             return None
         pieces, boundary, seen = self._cut_at_first(boundaries, start, end)
-        if head.encoding in (Encoding.BASE64, Encoding.QUOTED_PRINTABLE) and not pieces.pieces:
-            return None  # it has to be decoded first
         for defect, at in seen.items():
             head.seen.setdefault(defect, at)
         if pieces.stopped_at >= 0:
             self._passed.append(Passed("delimiter_lines", pieces.stopped_at))
         _compare(boundary, place.boundaries, place.start, head.seen)
+        if not pieces.pieces:
+            return None
         number, around = len(self._parts), (*place.boundaries, boundary)
         in_digest = head.content_type.main == "multipart/digest"
         prefix = f"{place.path}." if place.path else ""
@@ -172,7 +172,7 @@ class _Walk:
                 # Without quotes it ends at a blank, with one quote that is missing at a semicolon: for some.
                 may_be.setdefault(one.partition(b";")[0].rstrip(_BLANKS))
                 may_be.setdefault((one.split(None, 1) or [b""])[0].rstrip(b";"))
-            if not is_in_order(one):
+            if one and not is_in_order(one):
                 seen[StructureDefect.ODD_BOUNDARY] = at
         found = [one for one in may_be if one and len(one) <= self._limits.boundary_bytes][:_BOUNDARIES_LIMIT]
         if any(len(one) > self._limits.boundary_bytes for one in may_be):
