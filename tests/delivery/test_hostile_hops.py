@@ -56,6 +56,7 @@ CASES = [
     Case("refuses RCPT", OPEN + "<\n> 250 ok\n<\n> 550 5.1.1 nobody\n", "failed", "550 5.1.1"),
     Case("552 to RCPT is 452", OPEN + "<\n> 250 ok\n<\n> 552 5.5.3 too many\n", "deferred", "552"),
     Case("551 is a no, not a new way", OPEN + "<\n> 250 ok\n<\n> 551 try <x@y>\n", "failed", "551"),
+    Case("571 to RCPT", OPEN + "<\n> 250 ok\n<\n> 571 5.7.1 blocked\n", "failed", "571 5.7.1 blocked"),
     Case("421 to RCPT", OPEN + "<\n> 250 ok\n<\n> 421 bye\n", "deferred", "421 bye"),
     Case("refuses DATA", OPEN + "<\n> 250 ok\n<\n> 250 ok\n<\n> 554 no\n", "failed", "554 no"),
     Case("250 to DATA", OPEN + "<\n> 250 ok\n<\n> 250 ok\n<\n> 250 ok\n", "deferred", "broke the protocol"),
@@ -64,19 +65,27 @@ CASES = [
     Case("code 000 to MAIL", OPEN + "<\n> 000 what\n", "deferred", "broke the protocol"),
     Case("mixed codes", OPEN + "<\n> 250-a\n> 550 b\n", "deferred", "broke the protocol"),
     Case("a line of 1 MB", OPEN + "<\nraw 250 " + "x" * 1_000_000 + "\\r\\n\n", "deferred", "too long"),
-    Case("closes after MAIL", OPEN + "<\n", "deferred", "closed the connection"),
-    Case("closes in RCPT", OPEN + "<\n> 250 ok\n<\nraw 25\n", "deferred", "closed the connection"),
+    Case("closes after MAIL", OPEN + "<\n", "deferred", "closed the connection (after MAIL)"),
+    Case(
+        "closes in RCPT", OPEN + "<\n> 250 ok\n<\nraw 25\n", "deferred", "closed the connection (after RCPT)"
+    ),
+    Case(
+        "no reply at all",
+        OPEN + "<\n> <html>\x1b[2J\n",
+        "deferred",
+        "malformed reply: <html>?[2J (after MAIL)",
+    ),
     Case(
         "lost after the end of the data",
         OPEN + "<\n> 250 ok\n<\n> 250 ok\n<\n> 354 go\n<.\n",
         "deferred",
-        "closed the connection",
+        "closed the connection (after the whole mail was sent: it may have arrived)",
     ),
     Case(
         "silent after the end of the data",
         OPEN + "<\n> 250 ok\n<\n> 250 ok\n<\n> 354 go\n<.\n~\n",
         "deferred",
-        "within 1 s",
+        "within 1 s (after the whole mail was sent: it may have arrived)",
     ),
     Case(
         "refuses the content",

@@ -349,9 +349,9 @@ class NextHopConnection:
                 if self.watch is not None:
                     self.watch.heard(data)
                 self.engine.receive(data)
-        except WorldFault:
+        except WorldFault as fault:
             self._break_off()
-            raise
+            raise WorldFault(f"{fault.reason} ({self.engine.place})", fault.reply, **fault.facts) from fault
 
     def _patience(self, patience_s: float) -> float:
         return max(0.0, min(patience_s, self.until - self.monotonic()))
