@@ -67,7 +67,10 @@ CASES = [
     Case("a line of 1 MB", OPEN + "<\nraw 250 " + "x" * 1_000_000 + "\\r\\n\n", "deferred", "too long"),
     Case("closes after MAIL", OPEN + "<\n", "deferred", "closed the connection (after MAIL)"),
     Case(
-        "closes in RCPT", OPEN + "<\n> 250 ok\n<\nraw 25\n", "deferred", "closed the connection (after RCPT)"
+        "closes in RCPT",
+        OPEN + "<\n> 250 ok\n<\nraw 25\n",
+        "deferred",
+        "closed the connection (after RCPT; what it said has no CR LF)",
     ),
     Case(
         "no reply at all",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -158,8 +159,9 @@ class NextHopConnection:
         )
         outcomes: list[Outcome] = []
         size = min(self.engine.offers.rcpt_max or RECIPIENTS_LIMIT, RECIPIENTS_LIMIT)
-        for first in range(0, len(recipients), size):
-            batch = recipients[first : first + size]
+        waiting = deque(recipients)
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]
             if outcomes and not self.engine.is_idle:
                 outcomes += outcomes_of(batch, (), unknown=f"connection to {self.host} was closed")
                 continue
@@ -168,8 +170,16 @@ class NextHopConnection:
                 for r in batch
             ]
             self.mails_sent += 1
-            outcomes += await self._transaction(command, rcpts, batch, load, so_far, is_first=not outcomes)
-            if so_far is not None and first + size < len(recipients):
+            done = await self._transaction(command, rcpts, batch, load, so_far, is_first=not outcomes)
+            taken = sum(outcome.fate is Fate.DELIVERED for outcome in done)
+            if 0 < taken < len(done) and self.engine.is_idle:
+                left = [outcome.recipient for outcome in done if outcome.is_one_too_many]
+                if left and left[-1] is batch[-1]:  # from one on everybody, not somebody in between
+                    waiting.extendleft(reversed(left))
+                    size = taken  # so that it ends: each transaction brings the mail to somebody
+                    done = tuple(outcome for outcome in done if not outcome.is_one_too_many)
+            outcomes += done
+            if so_far is not None and waiting:
                 so_far(outcomes)
         return tuple(outcomes)
 
