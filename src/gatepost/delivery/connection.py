@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from gatepost.config.settings import SendConnector
@@ -25,7 +26,7 @@ from gatepost.model.reply import Reply
 from gatepost.model.session import TlsInfo
 from gatepost.ports.bodies import BodyFiles
 from gatepost.ports.wire import OutgoingWire
-from gatepost.protocol.replies import PeerReply
+from gatepost.protocol.replies import PeerReply, safe_text
 from gatepost.protocol.smtp_client import (
     AuthAnswered,
     AuthChallenged,
@@ -46,6 +47,7 @@ TRANSACTION_LIMIT_S: Final = 1800.0
 """From MAIL to the end of the content; the reply to it has its own patience (threats N09)."""
 
 _STOPPED: Final = "4.3.2 the delivery was broken off by a stop"
+_WANTS_TLS: Final = re.compile(r"53[08] |5[0-9]{2} .*\b(?:START)?TLS\b", re.I)
 _E = TypeVar("_E")
 
 SoFar = Callable[[Sequence[Outcome]], None]
@@ -94,6 +96,8 @@ class NextHopConnection:
     """Writes down what is said."""
     partly: Callable[[], None] | None = None
     """Tells who has the mail under way already, by the answers so far."""
+    without_tls_because: str = ""
+    """Why TLS failed with this host a moment ago, when this conversation goes on in the clear."""
     broke_in_envelope: bool = False
     """It stumbled before any content was sent: a second try without pipelining is safe."""
 
@@ -312,7 +316,21 @@ class NextHopConnection:
             raise AssertionError(f"{type(event).__name__} cannot come here")
         if self.engine.closed and may_be_stale and not self.engine.mail_was_answered:
             raise StaleConnection("421 before the mail was looked at")
-        return outcomes_of(batch, event.answers, we_report=we_report)
+        outcomes = outcomes_of(batch, event.answers, we_report=we_report)
+        return self._but_for_tls(outcomes) if self.without_tls_because else outcomes
+
+    def _but_for_tls(self, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+        """Whoever wants TLS says no to the clear, not to the mail: the handshake may succeed the next time."""
+        return tuple(
+            replace(
+                o,
+                fate=Fate.DEFERRED,
+                reply=safe_text(f"451 4.7.5 {self.without_tls_because}; in the clear it says: {o.reply}"),
+            )
+            if o.fate is Fate.FAILED and _WANTS_TLS.match(o.reply)
+            else o
+            for o in outcomes
+        )
 
     async def _send_content(self, load: Load) -> ClientEvent:
         if load.binary:
