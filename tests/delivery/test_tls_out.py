@@ -139,9 +139,9 @@ def test_a_refused_starttls_is_no_reason_to_wait_when_opportunistic() -> None:
         (
             "530 5.7.0 Must issue a STARTTLS command first",
             Fate.DEFERRED,
-            "451 4.7.5 TLS with 127.0.0.1 failed",
+            "450 4.7.5 TLS with 127.0.0.1 failed",
         ),
-        ("550 5.7.10 TLS is required here", Fate.DEFERRED, "451 4.7.5 TLS with 127.0.0.1 failed"),
+        ("550 5.7.10 TLS is required here", Fate.DEFERRED, "450 4.7.5 TLS with 127.0.0.1 failed"),
         ("550 5.7.1 You are blocked", Fate.FAILED, "550 5.7.1 You are blocked"),
     ],
 )

@@ -325,7 +325,7 @@ class NextHopConnection:
             replace(
                 o,
                 fate=Fate.DEFERRED,
-                reply=safe_text(f"451 4.7.5 {self.without_tls_because}; in the clear it says: {o.reply}"),
+                reply=safe_text(f"450 4.7.5 {self.without_tls_because}; in the clear it says: {o.reply}"),
             )
             if o.fate is Fate.FAILED and _WANTS_TLS.match(o.reply)
             else o
