@@ -124,7 +124,7 @@ class HeaderIndex:
     @classmethod
     def parse_once(cls, head: bytes, *, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
         """The same for one of many that nobody reads again, such as a part's: nothing else is forgotten for it."""
-        return _parsed.__wrapped__(head, fields_limit)
+        return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
 
     @property
     def fields(self) -> tuple[HeaderField, ...]:
