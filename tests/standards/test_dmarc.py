@@ -32,7 +32,19 @@ RECORDS: list[tuple[str, str, dict[str, Any]]] = [
     ("a broken p, with reports", "v=DMARC1; p=rejct; rua=mailto:a@b.test", {"p": Policy.NONE, "problem": ""}),
     ("no p", "v=DMARC1", {"problem": "no usable p"}),
     ("a broken p", "v=DMARC1; p=rejct", {"problem": "no usable p"}),
-    ("a broken sp", "v=DMARC1; p=reject; sp=x", {"sp": Policy.REJECT}),
+    ("a broken sp", "v=DMARC1; p=reject; sp=x", {"p": Policy.NONE, "problem": "no usable sp"}),
+    ("an empty np", "v=DMARC1; p=reject; np=", {"p": Policy.NONE, "problem": "no usable np"}),
+    (
+        "a broken sp, with reports",
+        "v=DMARC1; p=reject; sp=x; np=reject; rua=mailto:a@b.test",
+        {"p": Policy.NONE, "sp": Policy.NONE, "np": Policy.NONE, "problem": ""},
+    ),
+    (
+        "a broken np, with reports by another way",
+        "v=DMARC1; p=reject; np=x; rua=https://b.test/",
+        {"p": Policy.NONE, "problem": "", "rua": ()},
+    ),
+    ("a broken p, with what is no URI", "v=DMARC1; p=x; rua=a@b.test", {"problem": "no usable p"}),
     (
         "a tag twice",
         "v=DMARC1; p=reject; p=none",
