@@ -30,7 +30,7 @@ _ROUTE: Final = re.compile(r'@(?:\[[^\]@,"]*+\]|[^\[\]:@,"]++)(?:,@(?:\[[^\]@,"]
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _IPV4: Final = re.compile(r"[0-9.]{7,15}")
-_IPV6: Final = re.compile(r"(?i:IPv6):([0-9A-Fa-f:.]{2,45})")
+_IPV6: Final = re.compile(r"[Ii][Pp][Vv]6:([0-9A-Fa-f:.]{2,45})")
 _ORDINARY: Final = re.compile(
     r"([A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*+)@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)++"
     r"[A-Za-z]{2,63})"
