@@ -65,6 +65,11 @@ RECORDS: list[tuple[str, str, dict[str, Any]]] = [
         "v=DMARC1; p=none; rua=mailto:a@b.test!10m , MAILTO:c@d.test!5,https://x.test/,mailto:@x.test",
         {"rua": (ReportAddress("a@b.test", 10 << 20), ReportAddress("c@d.test", 5))},
     ),
+    (
+        "addresses with fields behind them",
+        "v=DMARC1; p=none; rua=mailto:a@b.test?subject=x@y!1k,mailto:?to=a@b.test,mailto:a@?b@c.test",
+        {"rua": (ReportAddress("a@b.test", 1 << 10),)},
+    ),
     ("ten kilobytes", "v=DMARC1; p=reject; x=" + "y" * 11_000, {"p": Policy.NONE}),
 ]
 

@@ -177,9 +177,12 @@ def _addresses(tags: dict[str, str], name: str, notes: list[str]) -> tuple[Repor
     found: dict[str, ReportAddress] = {}
     for uri in tags[name].split(",")[: URIS_LIMIT * 2]:
         match = _MAILTO.fullmatch(uri.strip(" \t"))
-        if match is None or "@" not in match[1] or match[1].startswith("@") or match[1].endswith("@"):
+        mailbox = (
+            match[1].partition("?")[0] if match is not None else ""
+        )  # RFC 6068: fields of a mail stand behind it
+        if match is None or not 0 < mailbox.rfind("@") < len(mailbox) - 1:
             notes.append(f"{name}: an address that is no mailto is ignored")
             continue
         limit = int(match[2]) * _UNITS[match[3].lower()] if match[2] else 0
-        found.setdefault(match[1], ReportAddress(match[1], limit))
+        found.setdefault(mailbox, ReportAddress(mailbox, limit))
     return tuple(found.values())[:URIS_LIMIT]
