@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import msgspec
+from msgspec import structs
 
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.facts.arc import ArcResult
@@ -21,8 +21,7 @@ from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.dmarc import Evaluation, Proven, decisive, evaluate
 from gatepost.standards.dmarc_record import Policy, ReportAddress
 from gatepost.standards.dmarc_walk import DnsTexts
-
-_DMARC_PASS: Final = re.compile(r"(?:\A|[;\s])dmarc\s*=\s*pass\b", re.IGNORECASE)
+from gatepost.standards.results_reading import read_results
 
 
 class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -44,6 +43,8 @@ class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     testing: bool = False
     """The record says t=y: one step less is to be done."""
     reason: str = ""
+    unclear_author: bool = False
+    """Readers may disagree about who wrote it: it never passes, and a strict policy of each of them is heard."""
     spf_aligned: bool = False
     dkim_aligned: bool = False
     published: tuple[str, ...] = ()
@@ -86,13 +87,17 @@ async def find_dmarc(
 ) -> DmarcResult:
     """Never raises WorldFault: what the DNS does not say is temperror."""
     author = known.get(Author) or read_author(mail.head)
-    if author.problem:
-        domain = author.domains[0] if author.domains else ""
-        return DmarcResult(result="permerror", from_domain=domain, reason=author.problem)
     proven = proven_domains(mail, known)
-    found = decisive(await evaluate(author.domains, proven, dns, timeout_s=timeout_s))
-    override = _override(mail, known, proven, excuses) if found.result == "fail" else ""
-    return _result(found, override)
+    domains = (*author.domains, *author.claimed) if author.problem else author.domains
+    found = decisive(await evaluate(domains, proven, dns, timeout_s=timeout_s)) if domains else None
+    if author.problem and (found is None or found.result != "fail" or found.policy is Policy.NONE):
+        domain = author.domains[0] if author.domains else ""
+        return DmarcResult(result="permerror", from_domain=domain, reason=author.problem, unclear_author=True)
+    assert found is not None, "an author without a problem has a domain"
+    fails = found.result == "fail"
+    override = _override(mail, known, proven, excuses, found.from_domain) if fails else ""
+    result = _result(found, override)
+    return structs.replace(result, reason=author.problem, unclear_author=True) if author.problem else result
 
 
 def proven_domains(mail: MailView, known: Known) -> Proven:
@@ -115,16 +120,23 @@ def proven_domains(mail: MailView, known: Known) -> Proven:
     )
 
 
-def _override(mail: MailView, known: Known, proven: Proven, excuses: Excuses) -> str:
+def _override(mail: MailView, known: Known, proven: Proven, excuses: Excuses, from_domain: str) -> str:
     if excuses.forwarders and mail.session.origin_ip in excuses.forwarders:
         return "trusted_forwarder"
     sender_domain = mail.sender.domain
     if sender_domain in excuses.mailing_lists and sender_domain in (proven.spf_domain, *proven.dkim_domains):
         return "mailing_list"
     arc = known.get(ArcResult) if excuses.trust_arc else None
-    if arc is not None and arc.result == "pass" and arc.trusted_by and _DMARC_PASS.search(arc.payload):
+    if arc is not None and arc.result == "pass" and arc.trusted_by and _saw_it_pass(arc.payload, from_domain):
         return "local_policy"
     return ""
+
+
+def _saw_it_pass(payload: str, from_domain: str) -> bool:
+    """Whether a sealer says that DMARC passed, of this author where it names one, and nothing else beside that."""
+    said = read_results(payload).of("dmarc")
+    authors = {one.value("header.from").lower().removesuffix(".") for one in said}
+    return bool(said) and all(one.result == "pass" for one in said) and authors <= {"", from_domain}
 
 
 def _result(found: Evaluation, override: str) -> DmarcResult:

@@ -12,6 +12,8 @@ from gatepost.adapters.neighbours import WorkerCounts
 from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.config.settings import Settings
+from gatepost.intake.account_rates import RATES_SPACE
+from gatepost.intake.failed_logins import LOGIN_SPACES, TABLE_ENTRIES
 from gatepost.main.clock_watch import ClockWatch
 from gatepost.main.logs import ReopenedLog
 from gatepost.main.places import shared_state_file
@@ -129,7 +131,8 @@ class Lasting:
 
 def open_shared(settings: Settings, clock: Clock, log: Log) -> SharedStore:
     """What all workers know together; never fails: without its file it is memory."""
-    return SharedStore(shared_state_file(settings), now=clock.now, log=log, limits=SPACE_LIMITS)
+    limits = {**SPACE_LIMITS, **LOGIN_SPACES, RATES_SPACE: TABLE_ENTRIES}
+    return SharedStore(shared_state_file(settings), now=clock.now, log=log, limits=limits)
 
 
 _FIXED = ("state_directory", "workers", "user", "event_loop")

@@ -112,18 +112,19 @@ class HeaderIndex:
         self.defects = defects
         """What is wrong with the section; empty for nearly all mail."""
 
-    @classmethod
-    def parse(cls, head: bytes, *, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
+    @staticmethod
+    @lru_cache(maxsize=8)  # facts, records and notices of one mail read the same head, one after the other
+    def parse(head: bytes, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
         """Read a header section, with or without the empty line at its end. Takes any bytes, raises nothing.
 
         At most fields_limit fields are indexed.
         """
-        return _parsed(head, fields_limit)
+        return HeaderIndex.parse_once(head, fields_limit=fields_limit)
 
     @classmethod
     def parse_once(cls, head: bytes, *, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
         """The same for one of many that nobody reads again, such as a part's: nothing else is forgotten for it."""
-        return _parsed.__wrapped__(head, fields_limit)
+        return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
 
     @property
     def fields(self) -> tuple[HeaderField, ...]:
@@ -152,6 +153,10 @@ class HeaderIndex:
         """Some name stands more than once."""
         return len(set(self._names)) < len(self._names)
 
+    def has_none_of(self, names: frozenset[bytes]) -> bool:
+        """No field has one of these names (lower case)."""
+        return names.isdisjoint(self._names)
+
     def count(self, name: bytes) -> int:
         """How many fields have this name (lower case)."""
         return self._names.count(name)
@@ -165,11 +170,6 @@ _WHOLE_DEFECTS: Final = (
     (_OTHER_LINE_END, Defect.OTHER_LINE_END),
     (re.compile(rb"\0"), Defect.NUL),
 )
-
-
-@lru_cache(maxsize=8)  # facts, records and notices of one mail read the same head, one after the other
-def _parsed(head: bytes, fields_limit: int) -> HeaderIndex:
-    return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
 
 
 def _parse_tidy(head: bytes, fields_limit: int) -> HeaderIndex | None:
