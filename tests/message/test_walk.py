@@ -211,6 +211,8 @@ DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
      {D.UNKNOWN_MESSAGE}, ["image/png"]),
     ("contents elsewhere", part(b"Content-Type: message/external-body; access-type=url; url=x"), {D.EXTERNAL_BODY},
      ["message/external-body"]),
+    ("a charset nobody knows", part(b"Content-Type: text/plain; charset=x-none"), {D.UNKNOWN_CHARSET}, ["text/plain"]),
+    ("UTF-7", part(b"Content-Type: text/html; charset=UTF-7"), {D.DANGEROUS_CHARSET}, ["text/html"]),
     ("names that differ", part(b"Content-Type: image/png; name=a.png\r\nContent-Disposition: attachment; filename=a.exe"),
      {D.NAMES_DIFFER}, ["image/png"]),
     ("an encoded word in a name", part(b'Content-Type: image/png; name="=?utf-8?Q?a=2Eexe?="'), {D.WORD_IN_PARAMETER}, ["image/png"]),
@@ -222,7 +224,7 @@ DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.threat("H10", "H11", "H12", "H13", "H15", "H16", "H18", "H19", "H20")
+@pytest.mark.threat("H10", "H11", "H12", "H13", "H15", "H16", "H18", "H19", "H20", "H24")
 @pytest.mark.parametrize(
     ("mail", "defects", "types"), [row[1:] for row in DEFECTS], ids=[row[0] for row in DEFECTS]
 )
