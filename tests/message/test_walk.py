@@ -179,6 +179,14 @@ DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
     ("a multipart closed before its first part", mixed(b"--b--\r\n"), {D.EMPTY_MULTIPART}, ["multipart/mixed"]),
     ("text after the end", TWO + b"advertisement", {D.TEXT_AFTER_END}, ["text/plain", "image/png"]),
     ("a part after the end", TWO + b"--b" + P, {D.TEXT_AFTER_END, D.PART_AFTER_END}, ["text/plain", "image/png"]),
+    ("a part after the end, without a delimiter", TWO + b"Content-Type: image/png\r\n\r\nx", {D.TEXT_AFTER_END, D.PART_AFTER_END},
+     ["text/plain", "image/png"]),
+    ("a delimiter after one within a line", TWO + b"x --b\r\n--b", {D.TEXT_AFTER_END, D.PART_AFTER_END}, ["text/plain", "image/png"]),
+    ("a delimiter within a line after the end", TWO + b"x--b and Content-Type: y", {D.TEXT_AFTER_END}, ["text/plain", "image/png"]),
+    ("empty lines after the end", TWO + b"\r\n \r\n", set(), ["text/plain", "image/png"]),
+    ("a part before the first, and no end", mixed(b"Content-Type: application/zip\r\n\r\nPK\r\n--b" + P),
+     {D.PART_IN_PREAMBLE, D.NOT_CLOSED}, ["text/plain"]),
+    ("text before the first", mixed(b"This is MIME --b\r\n--b" + P + b"\r\n--b--"), set(), ["text/plain"]),
     ("a part before the first", mixed(b"content-type : application/zip\r\n\r\nPK\r\n--b" + P + b"\r\n--b--"),
      {D.PART_IN_PREAMBLE}, ["text/plain"]),
     ("a line like a delimiter", mixed(b"--b" + P + b"\r\n--bc\r\n--b--"), {D.LIKE_DELIMITER}, ["text/plain"]),
@@ -244,6 +252,14 @@ def test_both_readings_of_what_stands_twice_can_be_had() -> None:
     assert [part.media_type for _, part in first.leaves] == ["image/png"]
     assert [part.media_type for _, part in last.leaves] == ["text/plain"]
     assert len(readings(TWO)) == 1
+
+
+def test_lines_like_delimiters_at_the_limit_and_one_past() -> None:
+    mail = MIXED + b"--bb\r\n" * 3 + b"--b" + P + b"\r\n--b--"
+    within, past = (walk(mail, StructureLimits(delimiter_lines=limit)) for limit in (3, 2))
+    assert [part.path for part in within.parts] == ["TEXT", "1"]
+    assert [part.path for part in past.parts] == ["TEXT"]
+    assert past.passed == (Passed("delimiter_lines", mail.rindex(b"--bb")),)
 
 
 def test_a_name_has_every_reading() -> None:
