@@ -262,6 +262,24 @@ def test_lines_like_delimiters_at_the_limit_and_one_past() -> None:
     assert past.passed == (Passed("delimiter_lines", mail.rindex(b"--bb")),)
 
 
+@pytest.mark.parametrize(
+    "inner", [b"multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--", b"message/rfc822\r\n\r\n\r\nx"]
+)
+def test_depth_at_the_limit_and_one_past(inner: bytes) -> None:
+    mail = MIXED + b"--b\r\nContent-Type: " + inner + b"\r\n--b--"
+    within, past = (walk(mail, StructureLimits(depth=limit)) for limit in (2, 1))
+    assert [(part.depth, part.is_opened) for part in within.parts] == [(0, True), (1, True), (2, False)]
+    assert [(part.depth, part.is_opened) for part in past.parts] == [(0, True), (1, False)]
+    assert (within.passed, past.passed) == ((), (Passed("depth", past.parts[1].body_at),))
+
+
+def test_a_boundary_at_the_limit_and_one_past() -> None:
+    mail = mixed(b"--" + b"b" * 80 + P + b"\r\n--" + b"b" * 80 + b"--", b"b" * 80)
+    within, past = (walk(mail, StructureLimits(boundary_bytes=limit)) for limit in (80, 79))
+    assert (len(within.parts), within.passed) == (2, ())
+    assert (len(past.parts), past.passed) == (1, (Passed("boundary_bytes", 0),))
+
+
 def test_a_name_has_every_reading() -> None:
     fields = (
         b'Content-Type: x/y; name="one"; name=two\r\n'
