@@ -225,10 +225,9 @@ class Hearing:
         besides: facts that no agent asked for.
         """
         writer = DossierWriter()
-        writer.add_facts(self._knowledge.facts)
-        writer.add_facts(besides)
-        for address, facts in self._knowledge.of_recipients:
-            writer.add_facts_of(str(address), facts)
+        writer.add_facts((*self._knowledge.facts, *besides))
+        for address, facts in self._knowledge.of_recipients.items():
+            writer.add_facts_of(str(address), facts.values())
         for stage in self._said:
             writer.add_verdicts(stage, self._said[stage], self._scale)
         for address, verdicts in self._said_of.items():
