@@ -45,13 +45,17 @@ ENCODED = [
     ("blanks at the end of lines", Q, b"a \t\r\nb ", b"a\r\nb", set()),
     ("a bad escape", Q, b"a=zzb", b"a=zzb", {D.QP_BAD_ESCAPE}),
     ("two equals signs", Q, b"a==41", b"a=A", {D.QP_BAD_ESCAPE}),
-    ("an equals sign before a bare CR", Q, b"a=\rb\r\nc", b"a=\rb\r\nc", {D.QP_BAD_ESCAPE}),
+    ("an equals sign before a bare CR", Q, b"a=\rb\r\nc", b"a=\rb\r\nc", {D.QP_BAD_ESCAPE, D.QP_CONTROL}),
     ("a soft break at the end", Q, b"a=\r\n", b"a", {D.QP_SOFT_END}),
     ("an equals sign at the end", Q, b"a=", b"a", {D.QP_SOFT_END}),
     ("a long line", Q, b"a" * 77, b"a" * 77, {D.QP_LONG_LINE}),
     ("no long line", Q, b"a" * 76 + b"\r\n" + b"b" * 76, b"a" * 76 + b"\r\n" + b"b" * 76, set()),
     ("8-bit in quoted-printable", Q, b"\xe4", b"\xe4", {D.EIGHT_BIT}),
     ("8-bit in 7bit", Encoding.SEVEN_BIT, b"\xe4", b"\xe4", {D.EIGHT_BIT}),
+    ("NUL in quoted-printable", Q, b"a\0b", b"a\0b", {D.NUL_IN_BODY}),
+    ("a bell in quoted-printable", Q, b"a\ab", b"a\ab", {D.QP_CONTROL}),
+    ("NUL in 8bit", Encoding.EIGHT_BIT, b"a\0b", b"a\0b", {D.NUL_IN_BODY}),
+    ("NUL in binary", Encoding.BINARY, b"a\0b", b"a\0b", set()),
     ("8-bit in 8bit", Encoding.EIGHT_BIT, b"\xe4", b"\xe4", set()),
 ]
 

@@ -182,6 +182,7 @@ DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
     ("a part before the first", mixed(b"content-type : application/zip\r\n\r\nPK\r\n--b" + P + b"\r\n--b--"),
      {D.PART_IN_PREAMBLE}, ["text/plain"]),
     ("a line like a delimiter", mixed(b"--b" + P + b"\r\n--bc\r\n--b--"), {D.LIKE_DELIMITER}, ["text/plain"]),
+    ("a delimiter behind a bare CR", mixed(b"--b" + P + b"\r--b" + P + b"\r\n--b--"), {D.LIKE_DELIMITER}, ["text/plain"]),
     ("a delimiter between bare LF", mixed(b"--b" + P + b"\n--b" + P + b"\r\n--b--"), {D.BARE_DELIMITER},
      ["text/plain", "text/plain"]),
     ("the boundary of the multipart around it", mixed(b"--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b"
@@ -206,6 +207,8 @@ DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
     ("a type that is none", part(b"Content-Type: text"), {D.BAD_TYPE}, ["application/octet-stream"]),
     ("an empty type", part(b"Content-Type: "), {D.BAD_TYPE}, ["application/octet-stream"]),
     ("a piece of a mail", part(b"Content-Type: message/partial; id=a; number=1; total=2"), {D.PARTIAL}, ["message/partial"]),
+    ("a kind of message nobody knows", part(b"Content-Type: message/x-mail", b"Content-Type: image/png\r\nMIME-Version: 1.0\r\n\r\nx"),
+     {D.UNKNOWN_MESSAGE}, ["image/png"]),
     ("contents elsewhere", part(b"Content-Type: message/external-body; access-type=url; url=x"), {D.EXTERNAL_BODY},
      ["message/external-body"]),
     ("names that differ", part(b"Content-Type: image/png; name=a.png\r\nContent-Disposition: attachment; filename=a.exe"),

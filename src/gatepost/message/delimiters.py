@@ -94,6 +94,8 @@ def cut(
 def _is_delimiter(mail: bytes, at: int, behind: int, start: int, end: int, seen: Seen) -> tuple[int, bool]:
     """Where its line ends, -1 when it is none; and whether it closes."""
     if at != start and mail[at - 1] != _LF:
+        if mail[at - 1] == _CR:  # a line end for some
+            seen.setdefault(StructureDefect.LIKE_DELIMITER, at)
         return -1, False
     newline = mail.find(b"\n", behind, min(end, behind + _LINE_LIMIT_BYTES))
     line_end = newline + 1 if newline >= 0 else min(end, behind + _LINE_LIMIT_BYTES)

@@ -34,6 +34,7 @@ _RUBBISH: Final = re.compile(rb"[^A-Za-z0-9+/=\r\n \t]")
 _PADDING: Final = re.compile(rb"=[=\s]*+")
 _TO_URL: Final = bytes.maketrans(b"-_", b"+/")
 _BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]{0,80}(?:\r?\n|\Z))")
+_CONTROL: Final = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _SHORT_LINES: Final = re.compile(rb"(?:[^\n]{0,77}+\n)*+[^\n]{0,76}+\Z")
 _SOFT_END: Final = re.compile(rb"=[ \t]*\r?\n?\Z")
 _TRAILING: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
@@ -54,9 +55,12 @@ def decode(encoding: Encoding, encoded: bytes, limit_bytes: int) -> Decoded:
         return _base64(encoded, limit_bytes)
     if encoding is Encoding.QUOTED_PRINTABLE:
         return _quoted_printable(encoded, limit_bytes)
-    defects = _NONE
+    found = set()
     if encoding is Encoding.SEVEN_BIT and not encoded.isascii():
-        defects = frozenset({StructureDefect.EIGHT_BIT})
+        found.add(StructureDefect.EIGHT_BIT)
+    if encoding is not Encoding.BINARY and b"\0" in encoded:
+        found.add(StructureDefect.NUL_IN_BODY)
+    defects = frozenset(found) if found else _NONE
     if len(encoded) > limit_bytes:
         return Decoded(encoded[:limit_bytes], defects, "leaf_bytes")
     return Decoded(encoded, defects)
@@ -142,6 +146,10 @@ def _quoted_printable(encoded: bytes, limit_bytes: int) -> Decoded:
         found.add(StructureDefect.EIGHT_BIT)
     if _SHORT_LINES.match(encoded) is None:
         found.add(StructureDefect.QP_LONG_LINE)
+    if b"\0" in encoded:
+        found.add(StructureDefect.NUL_IN_BODY)
+    if _CONTROL.search(encoded):
+        found.add(StructureDefect.QP_CONTROL)
     if b"=" in encoded:
         if _BAD_ESCAPE.search(encoded):
             found.add(StructureDefect.QP_BAD_ESCAPE)

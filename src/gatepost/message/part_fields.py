@@ -15,13 +15,18 @@ from gatepost.message.structure import Kind, StructureLimits
 from gatepost.message.structure_defects import StructureDefect
 
 _NEWLINE: Final = re.compile(rb"\r?\n")
-_CONTAINERS: Final = ("multipart/", "message/rfc822", "message/global")
-_MESSAGES: Final = frozenset(("message/rfc822", "message/global"))
+_CONTAINERS: Final = (Kind.MULTIPART, Kind.MESSAGE)
+_MESSAGES: Final = frozenset(("message/rfc822", "message/global", "message/news"))
 _FIELDS: Final = frozenset(
     ("message/delivery-status", "message/global-delivery-status", "message/disposition-notification",
      "message/global-disposition-notification", "message/feedback-report", "message/tracking-status",
      "message/global-headers", "text/rfc822-headers", "message/rfc822-headers")
 )  # fmt: skip
+_OTHER_MESSAGES: Final = frozenset(
+    f"message/{name}"
+    for name in ("partial", "external-body", "http", "s-http", "sip", "sipfrag", "cpim", "imdn+xml", "mls")
+)
+"""No mail inside. A kind that nobody knows is opened, as some readers do."""
 _NAMED: Final = {
     "message/partial": StructureDefect.PARTIAL,
     "message/external-body": StructureDefect.EXTERNAL_BODY,
@@ -138,7 +143,7 @@ def _type(types: list[bytes], limits: StructureLimits, last_wins: bool, in_diges
     if last_wins:
         return read[-1]
     # Whoever reads a container sees more than who does not.
-    return next((one for one in read if one.main.startswith(_CONTAINERS)), read[0])
+    return next((one for one in read if _kind(one.main) in _CONTAINERS), read[0])
 
 
 _SAME_LIMIT: Final = 8
@@ -183,6 +188,8 @@ def _kind(media_type: str) -> Kind:
         return Kind.MESSAGE
     if media_type in _FIELDS:
         return Kind.FIELDS
+    if media_type.startswith("message/") and media_type not in _OTHER_MESSAGES:
+        return Kind.MESSAGE
     return Kind.TEXT if media_type.startswith("text/") else Kind.OTHER
 
 
@@ -192,11 +199,12 @@ def _look_at_values(
 ) -> None:  # fmt: skip
     for defect in (*content_type.defects, *disposition.defects):
         seen[defect] = start
+    if kind is Kind.MESSAGE and content_type.main not in _MESSAGES:
+        seen[StructureDefect.UNKNOWN_MESSAGE] = start
     named = _NAMED.get(content_type.main)
     if named is not None:
         seen[named] = start
-    is_container = kind in (Kind.MULTIPART, Kind.MESSAGE)
-    if is_container and encoding in (Encoding.BASE64, Encoding.QUOTED_PRINTABLE):
+    if kind in _CONTAINERS and encoding in (Encoding.BASE64, Encoding.QUOTED_PRINTABLE):
         seen[StructureDefect.ENCODED_CONTAINER] = start
     names = [
         name

@@ -129,7 +129,13 @@ class StructureDefect(Enum):
     )
     QP_SOFT_END = "qp-soft-end", "quoted-printable that ends in a soft line break"
     QP_LONG_LINE = "qp-long-line", "a line of quoted-printable of more than 76 characters"
+    QP_CONTROL = (
+        "qp-control",
+        "control characters in quoted-printable, or a CR alone: some readers drop them",
+    )
     EIGHT_BIT = "eight-bit", "octets above 127 in a body of base64, of quoted-printable or said to be 7bit"
+
+    NUL_IN_BODY = ("nul-in-body", "NUL in a body that is not binary: readers drop it, or stop there")
 
     # Names
     NAMES_DIFFER = (
@@ -161,5 +167,9 @@ class StructureDefect(Enum):
     YENC = "yenc", "a file in the text, by yEnc"
 
     # Kinds of messages
+    UNKNOWN_MESSAGE = (
+        "unknown-message",
+        "a kind of message nobody knows; it is opened as a mail, as by some readers",
+    )
     PARTIAL = "partial", "message/partial: a piece of a mail that is whole only with others (RFC 2046 §5.2.2)"
     EXTERNAL_BODY = "external-body", "message/external-body: contents that lie elsewhere; never fetched"
