@@ -338,7 +338,13 @@ def test_a_forwarder_is_known_by_the_origin_not_by_our_own_relay() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"trusted-forwarders": ["x"]}, {"mailing-lists": ["a b"]}, {"honour-policy": "on"}]
+    "given",
+    [
+        {"trusted-forwarders": ["x"]},
+        {"mailing-lists": ["a b"]},
+        {"mailing-lists": ["a.0x1F"]},
+        {"honour-policy": "on"},
+    ],
 )
 def test_wrong_settings_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
