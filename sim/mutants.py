@@ -256,14 +256,14 @@ MUTANTS: Final = (
         "main/stores.py",
         '        if number >= workers and (directory / "store.db").exists() and _may_hold_mail(directory)',
         '        if number > workers and (directory / "store.db").exists() and _may_hold_mail(directory)',
-        "is lost: no end, and not in the store",
+        "which is no more",
     ),
     Mutant(
         "a store that is still in use is thought to be empty",
         "main/stores.py",
         '    if is_in_use(directory / "lock"):',
         "    if not directory:",
-        "is lost: no end, and not in the store",
+        "which is no more",
     ),
     Mutant(
         "a store has two owners",
