@@ -149,7 +149,8 @@ class Client:
         for stream in streams:
             code, _ = await stream.reply()
             welcomed += code == 220 and not stream.at_end
-        allowed = self._allowed_at_once()
+        limits = self._world.limits_since(self._journal.now())
+        allowed = max(one.connections_per_source for one in limits)
         if welcomed > allowed and lives == self._lives():
             self._journal.find(f"{welcomed} sessions of {self._ip}, {allowed} are allowed")
         await asyncio.sleep(self._chance.uniform(0.1, 20.0))

@@ -8,13 +8,16 @@ gateway begins, and each store changes hands when it is let go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
 
 from gatepost.adapters.neighbours import MappedCounts
+from gatepost.adapters.sqlite_reader import open_reader
 from gatepost.config.load import Configuration
+from gatepost.main.places import store_directories
 from gatepost.main.sockets import bindings_of, split_binding
 from gatepost.main.stores import former_workers
 from gatepost.main.succession import STOPPING
@@ -29,6 +32,7 @@ from sim.shared import SimShared
 
 _OUTAGES_S: Final = (0.05, 1.0, 60.0, 7200.0)
 _GAPS_S: Final = (0.05, 0.5, 5.0)
+SHORT_GAPS_S: Final = (0.001, 0.01, 0.05)
 """Between the end of a supervisor and the next one."""
 _OTHER_CONFIGURATION: Final = 0.3
 
@@ -92,6 +96,7 @@ class House:
 
     def everything(self) -> list[QueuedMail]:
         """What the stores of the workers hold."""
+        self._look_for_orphans()
         return [mail for life in self.lives.values() for mail in life.store.find(MailFilter(), limit=100_000)]
 
     # -- beginning ------------------------------------------------------------------------------
@@ -145,7 +150,7 @@ class House:
         del self._beginning[birth.number]
         self.lives[birth.number] = life
         self._in_force[process.number] = (birth.revision,)
-        self._loop.call_later(1.0, self._spawn, self.look(life), context=WORLD)
+        self._loop.call_later(1.0, self._look_soon, life, context=WORLD)
         await life.worker.start()
 
     def _configuration(self) -> Configuration:
@@ -212,6 +217,7 @@ class House:
 
     def _ends(self) -> None:
         """The supervisor is no more."""
+        self._look_for_orphans()
         self._reign += 1
         self.workers, self._is_stopping = 0, False
 
@@ -225,10 +231,25 @@ class House:
 
         self._loop.call_later(delay_s, do, context=WORLD)
 
+    def _look_for_orphans(self) -> None:
+        """A store without a worker holds no mail: nobody would deliver it before the gateway's next start."""
+        owned = {*self._staff, *(life.number for life in self.finishing)}
+        for number, directory in store_directories(self._configuration().settings).items():
+            if number in owned:
+                continue
+            with contextlib.closing(open_reader(directory)) as reader:
+                for mail in reader.find(MailFilter(), limit=1):
+                    self._journal.find(
+                        f"{mail.mail_id} lies in the store of worker {number}, which is no more"
+                    )
+
     # -- stopping -------------------------------------------------------------------------------
 
-    def orphan(self) -> None:
-        """The supervisor is killed: its workers are told by the kernel to stop, and the next gateway begins."""
+    def orphan(self, gaps_s: Sequence[float] = _GAPS_S) -> None:
+        """The supervisor is killed: its workers are told by the kernel to stop, and the next gateway begins.
+
+        gaps_s: one of them is the time between.
+        """
         if not self.workers or self._is_stopping or self._beginning:
             return
         self._journal.count("restarts")
@@ -240,7 +261,7 @@ class House:
         for life in lives:
             self._spawn(self._stop_one(life))
         self._ends()
-        self._later(self._chance.choice(_GAPS_S), self.start)
+        self._later(self._chance.choice(gaps_s), self.start)
 
     async def restart(self) -> None:
         """The supervisor stops its workers and ends; the next one begins."""
@@ -332,6 +353,9 @@ class House:
         if answer not in (None, STOPPING) and "server.workers" not in answer:
             self._journal.find(f"a reload to fewer workers was answered {answer!r}")
         self._journal.count("reloads refused")
+
+    def _look_soon(self, life: Life) -> None:
+        self._spawn(self.look(life))
 
     async def look(self, life: Life) -> None:
         """At what is scarce, as the worker does every few seconds."""

@@ -170,8 +170,8 @@ MUTANTS: Final = (
     Mutant(
         "a maildir that cannot be written is delivered to",
         "delivery/maildir.py",
-        '            return Outcome(recipient, Fate.DEFERRED, safe_text(f"4.2.0 {fault.reason}"))',
-        '            return Outcome(recipient, Fate.DELIVERED, safe_text(f"4.2.0 {fault.reason}"))',
+        '                recipient, Fate.DEFERRED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")',
+        '                recipient, Fate.DELIVERED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")',
         "delivered, and no next hop said so",
     ),
     Mutant(
@@ -256,14 +256,14 @@ MUTANTS: Final = (
         "main/stores.py",
         '        if number >= workers and (directory / "store.db").exists() and _may_hold_mail(directory)',
         '        if number > workers and (directory / "store.db").exists() and _may_hold_mail(directory)',
-        "is lost: no end, and not in the store",
+        "which is no more",
     ),
     Mutant(
         "a store that is still in use is thought to be empty",
         "main/stores.py",
         '    if is_in_use(directory / "lock"):',
         "    if not directory:",
-        "is lost: no end, and not in the store",
+        "which is no more",
     ),
     Mutant(
         "a store has two owners",

@@ -217,10 +217,12 @@ def _limits(chance: Random, crash_limit: int, *, heavy: bool) -> Limits:
 def _house(chance: Random, busy_s: float) -> dict[str, Any]:
     if chance.random() < 0.6:
         return {"workers": (1,), "orphanings": (), "orphanings_in_content": 0}
+    in_content = chance.choice((0, 1, 1))
+    second = 1 if in_content else chance.choice((1, 2, 3))
     return {
-        "workers": (chance.choice((2, 2, 3)), *(chance.choice((1, 1, 2, 3)) for _ in range(3))),
+        "workers": (chance.choice((2, 2, 3)), second, *(chance.choice((1, 2, 3)) for _ in range(2))),
         "orphanings": _times(chance, chance.choice((0, 0, 1)), busy_s),
-        "orphanings_in_content": chance.choice((0, 1, 1)),
+        "orphanings_in_content": in_content,
     }
 
 

@@ -22,7 +22,7 @@ from sim.files import FILES, PLENTY_BYTES
 from sim.gateway import Place, simulated_surroundings
 from sim.guests import Harvester, Returning
 from sim.hops import Hop
-from sim.house import House
+from sim.house import SHORT_GAPS_S, House
 from sim.journal import Journal
 from sim.judge import judge
 from sim.loop import SimLoop, Stuck, bury, current_process
@@ -273,7 +273,9 @@ class Simulation:
         """A mail is on its way to a worker that will hear that its supervisor is gone."""
         if self._orphanings_left and self._chance.random() < _AT_CONTENT:
             self._orphanings_left -= 1
-            self.loop.call_later(self._chance.uniform(0.0, 0.1), self._house.orphan, context=WORLD)
+            self.loop.call_later(
+                self._chance.uniform(0.0, 0.1), self._house.orphan, SHORT_GAPS_S, context=WORLD
+            )
 
     def _reload_soon(self) -> None:
         self._spawn(self._house.reload())
@@ -316,8 +318,8 @@ class Simulation:
     def _limits_since(self, at: float) -> list[Limits]:
         """Of every configuration that was in force since then."""
         revisions = self.journal.revisions
-        first = max((n for n, (since, _) in enumerate(revisions) if since <= at), default=0)
-        return [self.plan.limits_at(revision) for _, revision in revisions[first:]]
+        latest = max((since for since, _ in revisions if since <= at), default=0.0)
+        return [self.plan.limits_at(revision) for since, revision in revisions if since >= latest]
 
     def _world(self) -> World:
         return World(

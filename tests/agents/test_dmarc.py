@@ -163,7 +163,7 @@ PROOF: list[tuple[str, MailView, tuple[Any, ...], str]] = [
         (spf("evil.test"), signed("legit.test", result="temperror")),
         "temperror",
     ),
-    ("SPF unknown", mail(), (Unknown("spf", "late"), DkimResults()), "temperror"),
+    ("SPF unknown", mail("x@legit.test"), (Unknown("spf", "late"), DkimResults()), "temperror"),
     ("SPF unknown, but signed", mail(), (Unknown("spf", "late"), signed("legit.test")), "pass"),
     ("no policy", mail(author="a@nobody.test"), (spf("nobody.test"), DkimResults()), "none"),
 ]
@@ -209,6 +209,47 @@ def test_an_unclear_author_does_not_get_round_a_strict_policy() -> None:
 def test_an_unclear_author_does_not_pass_though_all_is_proved() -> None:
     answer = found(mail(author="<@evil.test:ceo@legit.test>"), spf("legit.test"), signed("legit.test"))
     assert (answer.result, answer.unclear_author) == ("permerror", True)
+
+
+SIGNED_BY = "v=1; a=rsa-sha256; d={}; s=s; h=from; bh=YQ==; b=YQ=="
+SILENT: list[tuple[str, MailView, tuple[Any, ...], str]] = [
+    ("SPF of his own", mail(), (spf("evil.test", "temperror"), DkimResults()), "fail"),
+    ("SPF of HELO, his own", mail(""), (spf("evil.test", "temperror", "helo"), DkimResults()), "fail"),
+    (
+        "SPF of HELO beside a return path",
+        mail(),
+        (spf("legit.test", "temperror", "helo"), DkimResults()),
+        "fail",
+    ),
+    ("his own key", mail(), (spf("evil.test"), signed("evil.test", result="temperror")), "fail"),
+    ("SPF unknown, of his own", mail(), (Unknown("spf", "late"), DkimResults()), "fail"),
+    ("SPF unknown, of nobody", mail(""), (Unknown("spf", "late"), DkimResults()), "fail"),
+    ("DKIM unknown, unsigned", mail(), (spf("evil.test"), Unknown("dkim", "late")), "fail"),
+    (
+        "DKIM unknown, signed by himself",
+        mail(**{"DKIM-Signature": SIGNED_BY.format("evil.test")}),
+        (spf("evil.test"), Unknown("dkim", "late")),
+        "fail",
+    ),
+    (
+        "DKIM unknown, signed by the author",
+        mail(**{"DKIM-Signature": SIGNED_BY.format("m.legit.test")}),
+        (spf("evil.test"), Unknown("dkim", "late")),
+        "temperror",
+    ),
+    ("SPF of the author", mail("x@legit.test"), (spf("legit.test", "temperror"), DkimResults()), "temperror"),
+    ("below the author", mail(), (spf("m.legit.test", "temperror"), DkimResults()), "temperror"),
+    ("the author's key", mail(), (spf("evil.test"), signed("legit.test", result="temperror")), "temperror"),
+]
+
+
+@pytest.mark.threat("J24")
+@pytest.mark.threat("J31")
+@pytest.mark.parametrize(("name", "about", "facts", "result"), SILENT, ids=[s[0] for s in SILENT])
+def test_nobody_gets_round_a_policy_by_name_servers_of_his_own_that_are_silent(
+    name: str, about: MailView, facts: tuple[Any, ...], result: str
+) -> None:
+    assert found(about, *facts).result == result
 
 
 def sealed(trusted_by: str, payload: str) -> ArcResult:
@@ -338,7 +379,13 @@ def test_a_forwarder_is_known_by_the_origin_not_by_our_own_relay() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"trusted-forwarders": ["x"]}, {"mailing-lists": ["a b"]}, {"honour-policy": "on"}]
+    "given",
+    [
+        {"trusted-forwarders": ["x"]},
+        {"mailing-lists": ["a b"]},
+        {"mailing-lists": ["a.0x1F"]},
+        {"honour-policy": "on"},
+    ],
 )
 def test_wrong_settings_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError):

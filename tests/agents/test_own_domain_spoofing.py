@@ -65,6 +65,13 @@ CASES: list[tuple[str, str, tuple[Any, ...], str, list[str]]] = [
     ("beside a stranger", "x@evil.test, ceo@paypal.test", (), "550 5.7.1", FORGED),
     ("two readings", "<x@evil.test>ceo@paypal.test", (spf("paypal.test"),), "550 5.7.1", FORGED),
     ("excused", "a@paypal.test", (DmarcResult(result="fail", override="mailing_list"),), "pass", FORGED),
+    (
+        "a stranger's name servers are silent",
+        "a@paypal.test",
+        (spf("evil.test", "temperror"),),
+        "550 5.7.1",
+        FORGED,
+    ),
     ("nobody knows", "a@paypal.test", (spf("paypal.test", "temperror"),), "pass", []),
     ("our address as a name", '"ceo@paypal.test" <x@evil.test>', (), "pass", NAMED),
     ("our domain in a name", "PayPal www.paypal.test <x@evil.test>", (), "pass", NAMED),

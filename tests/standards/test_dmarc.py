@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.standards.dmarc_zone import Zone
 
-from gatepost.standards.dmarc import Evaluation, Proven, decisive, evaluate
+from gatepost.standards.dmarc import Evaluation, Proven, Unchecked, decisive, evaluate
 from gatepost.standards.dmarc_record import Policy, ReportAddress, is_dmarc, parse_record
 from gatepost.standards.dmarc_walk import TreeWalker, Walk, names_to_ask
 
@@ -276,11 +276,23 @@ CASES = [
         ("temperror", "a.test", Policy.REJECT),
         silent=frozenset({"m.a.test"}),
     ),
-    Case("SPF left open", REJECT, Proven(unanswered="SPF"), ("temperror", "a.test", Policy.REJECT)),
+    *(
+        Case(
+            f"{method} of {domain} left open", records, Proven(unchecked=(Unchecked(method, domain),)), wanted
+        )
+        for method in ("SPF", "DKIM")
+        for domain, records, wanted in (
+            ("a.test", REJECT, ("temperror", "a.test", Policy.REJECT)),
+            ("m.a.test", REJECT, ("temperror", "a.test", Policy.REJECT)),
+            ("m.a.test", {"a.test": "p=reject; adkim=s; aspf=s"}, ("fail", "a.test", Policy.REJECT)),
+            ("e.test", REJECT, ("fail", "a.test", Policy.REJECT)),
+            ("a.test.e.test", REJECT, ("fail", "a.test", Policy.REJECT)),
+        )
+    ),
     Case(
         "SPF left open, DKIM proved",
         REJECT,
-        Proven(unanswered="SPF", dkim_domains=("a.test",)),
+        Proven(unchecked=(Unchecked("SPF", "m.a.test"),), dkim_domains=("a.test",)),
         ("pass", "a.test", Policy.REJECT),
     ),
 ]

@@ -194,7 +194,7 @@ class Settling:
         written = self.write_notice(mail, failed, content())
         why = f"no notice: {written.value}" if isinstance(written, Silence) else _NO_NOTICE
         notice = written if isinstance(written, Accept) else None
-        buried = [r for r in failed if notice is None and wants_grave(r)]
+        buried = [r for r in failed if notice is None and wants_grave(mail, r)]
         told = [r for r in failed if r not in buried]
         settlements = [_settlement(r, MailState.DEAD) for r in buried]
         settlements += [_settlement(r, MailState.FAILED) for r in told]

@@ -73,7 +73,7 @@ async def _find(mail: MailView, sources: Sources) -> ArcResult:
         raise WorldFault(str(unanswered)) from None
     except BrokenChain as broken:
         return ArcResult(result="fail", sealers=_sealers(chain), reason=str(broken)[:REASON_LIMIT_CHARS])
-    return _intact(chain, frozenset(domain.lower() for domain in sources.arc.trusted_sealers))
+    return _intact(chain, frozenset(name.lower() for name in sources.arc.trusted_sealers))
 
 
 def _intact(chain: tuple[ArcSet, ...], trusted: frozenset[str]) -> ArcResult:

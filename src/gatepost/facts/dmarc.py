@@ -13,12 +13,15 @@ from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author, read_author
 from gatepost.facts.dkim import DkimResults
 from gatepost.facts.gathering import Gathering, Sources
-from gatepost.facts.spf import SpfResult
+from gatepost.facts.signed_content import author_domains
+from gatepost.facts.spf import SpfResult, host_name
+from gatepost.message.headers import HeaderIndex
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.verdict import Stage
 from gatepost.protocol.addresses import canonical_domain
-from gatepost.standards.dmarc import Evaluation, Proven, decisive, evaluate
+from gatepost.standards.dkim_signature import considered, fields_of
+from gatepost.standards.dmarc import UNCHECKED_LIMIT, Evaluation, Proven, Unchecked, decisive, evaluate
 from gatepost.standards.dmarc_record import Policy, ReportAddress
 from gatepost.standards.dmarc_walk import DnsTexts
 from gatepost.standards.results_reading import read_results
@@ -105,19 +108,33 @@ def proven_domains(mail: MailView, known: Known) -> Proven:
     spf, dkim = known.get(SpfResult), known.get(DkimResults)
     counts = spf is not None and (spf.identity == "mailfrom" or mail.sender.is_null)
     signatures = dkim.signatures if dkim is not None else ()
-    unanswered = [word for word, fact in (("SPF", spf), ("DKIM", dkim)) if fact is None]
-    if spf is not None and spf.result == "temperror":
-        unanswered.append("SPF")
-    if signatures and any(signature.result == "temperror" for signature in signatures):
-        unanswered.append("DKIM")
     good = [one for one in signatures if one.result == "pass" and one.covers_whole_body] if signatures else ()
     return Proven(
         spf_domain=spf.domain if spf is not None and counts and spf.result == "pass" else "",
         dkim_domains=tuple(
             [one.domain.lower() for one in good if "from" in [field.lower() for field in one.signed_fields]]
         ),
-        unanswered=f"{' and '.join(unanswered)} could not be checked" if unanswered else "",
+        unchecked=(*_unchecked_spf(mail, spf, counts=counts), *_unchecked_dkim(mail, dkim)),
     )
+
+
+def _unchecked_spf(mail: MailView, spf: SpfResult | None, *, counts: bool) -> tuple[Unchecked, ...]:
+    if spf is None:
+        domain = host_name(mail.session.helo) if mail.sender.is_null else mail.sender.domain
+        return (Unchecked("SPF", domain),) if domain else ()
+    return (Unchecked("SPF", spf.domain),) if counts and spf.result == "temperror" else ()
+
+
+def _unchecked_dkim(mail: MailView, dkim: DkimResults | None) -> tuple[Unchecked, ...]:
+    if dkim is not None:
+        if not dkim.signatures:
+            return ()
+        return tuple([Unchecked("DKIM", one.domain) for one in dkim.signatures if one.result == "temperror"])
+    if not HeaderIndex.parse(mail.head).count(b"dkim-signature"):
+        return ()
+    authors = author_domains(mail.head)
+    claimed, _ = considered(fields_of(mail.head), author_domains=authors, limit=UNCHECKED_LIMIT)
+    return tuple(Unchecked("DKIM", one.domain) for one in claimed if one.domain)
 
 
 def _override(mail: MailView, known: Known, proven: Proven, excuses: Excuses, from_domain: str) -> str:

@@ -146,7 +146,7 @@ class Conversation:
         except Fault as fault:
             reply = fault.reply
         if type(reply) is Reply:
-            return self._weighed(reply)
+            return self._weighed(reply) if self._ended or reply.code >= POSITIVE_BELOW else reply
         if isinstance(reply, ReplyToCome):
             return reply.weighed_by(self._weighed)
         return self._weighed_later(reply)

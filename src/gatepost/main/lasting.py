@@ -22,6 +22,8 @@ from gatepost.main.world import KeptCounters, World
 from gatepost.model.content import Content
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import QueuedMail
+from gatepost.policy.fuses import FUSE_SPACES
+from gatepost.ports.blame import Blame
 from gatepost.ports.log import Log
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.world import Clock
@@ -67,6 +69,8 @@ class Lasting:
     """IP block and allow lists."""
     neighbours: WorkerCounts | None = None
     """What workers count together of clients; None: there is one."""
+    blame: Blame | None = None
+    """Which plug-in the worker is in; None: nobody will ask."""
     deliveries: DeliveriesInForce = field(default_factory=DeliveriesInForce)
     commands: WorkerCommands | None = None
     """Of the configuration in force."""
@@ -131,7 +135,7 @@ class Lasting:
 
 def open_shared(settings: Settings, clock: Clock, log: Log) -> SharedStore:
     """What all workers know together; never fails: without its file it is memory."""
-    limits = {**SPACE_LIMITS, **LOGIN_SPACES, RATES_SPACE: TABLE_ENTRIES}
+    limits = {**SPACE_LIMITS, **FUSE_SPACES, **LOGIN_SPACES, RATES_SPACE: TABLE_ENTRIES}
     return SharedStore(shared_state_file(settings), now=clock.now, log=log, limits=limits)
 
 

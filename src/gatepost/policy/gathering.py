@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, Final
@@ -193,9 +193,9 @@ class Knowledge:
         return self._facts.values()
 
     @property
-    def of_recipients(self) -> Iterable[tuple[Address, Iterable[Any]]]:
+    def of_recipients(self) -> Mapping[Address, Mapping[type[Any], Any]]:
         """Of each recipient asked about."""
-        return ((address, facts.values()) for address, facts in self._of_recipient.items())
+        return self._of_recipient
 
     def _place_of(self, recipient: Address) -> dict[type[Any], Any]:
         place = self._of_recipient.get(recipient)
