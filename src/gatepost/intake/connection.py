@@ -328,7 +328,7 @@ class Connection(asyncio.Protocol):
                 return
             if type(answer) is Reply:
                 self._say(answer)
-            elif isinstance(answer, ReplyToCome):
+            elif type(answer) is ReplyToCome:
                 self._waiting = answer
                 answer.then(self._come)
             else:
