@@ -13,6 +13,7 @@ from gatepost.model.reply import Reply
 from gatepost.protocol.replies import safe_text
 from gatepost.protocol.smtp_client import Answer, Step
 
+_ONE_TOO_MANY: Final = (452, 552)
 _TOO_MANY_RECIPIENTS: Final = 552  # RFC 5321 §4.5.3.1.10: after RCPT it counts as 452
 
 
@@ -36,6 +37,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     we_report: bool = False
     is_glitch: bool = False
     """The conversation broke off before the content: trying again soon repeats nothing."""
+    is_one_too_many: bool = False
+    """The next hop takes no more recipients in one transaction: another may take this one."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -59,6 +62,12 @@ def fate_of(answer: Answer) -> Fate:
     return Fate.FAILED if answer.reply.is_permanent else Fate.DEFERRED
 
 
+def _is_one_too_many(answer: Answer) -> bool:
+    """452, or 552 from servers before RFC 5321, to RCPT; a full mailbox says so by its enhanced code."""
+    is_one = answer.step is Step.RCPT and answer.reply.code in _ONE_TOO_MANY
+    return is_one and answer.reply.enhanced in ("", "4.5.3", "5.5.3")
+
+
 def outcomes_of(
     recipients: Sequence[QueuedRecipient],
     answers: Sequence[Answer | None],
@@ -78,7 +87,13 @@ def outcomes_of(
         [
             Outcome(recipient, Fate.DEFERRED, safe_text(unknown), is_glitch=is_glitch)
             if answer is None
-            else Outcome(recipient, fate_of(answer), answer.reply.text, we_report)
+            else Outcome(
+                recipient,
+                fate_of(answer),
+                answer.reply.text,
+                we_report,
+                is_one_too_many=_is_one_too_many(answer),
+            )
             for recipient, answer in zip(recipients, padded, strict=True)
         ]
     )

@@ -21,7 +21,7 @@ from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.owed import OwedSettlements
-from gatepost.delivery.settling import Settling
+from gatepost.delivery.settling import OWN_CODES, Settling
 from gatepost.delivery.taken import Taken
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
@@ -348,7 +348,7 @@ class Scheduler:
 
     def _no_host(self, hop: Hop, parcel: Parcel, fault: NoHost) -> None:
         """One lane among others just ends; the last one sends the whole hop to rest, with all its mail."""
-        reply = safe_text(f"451 4.4.1 {fault.reason}")
+        reply = safe_text(fault.reason if fault.reason.startswith(OWN_CODES) else f"451 4.4.1 {fault.reason}")
         if hop.lanes > 1:
             hop.lane_failed(reply)
             hop.add(parcel)

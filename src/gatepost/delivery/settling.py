@@ -35,7 +35,9 @@ from gatepost.queue.schedule import QueueClock, next_attempt_at, rest_delay_s, r
 from gatepost.records import tracking
 from gatepost.records.tracking import NOBODY, Peer
 
-_UNHEARD: Final = ("451 4.4.1 ", "4.4.2 ")
+OWN_CODES: Final = ("451 4.4.3 ", "451 4.4.4 ", "451 4.7.5 ")
+"""How our own words about a next hop that was not reached begin, when they say more than 4.4.1 does."""
+_UNHEARD: Final = ("451 4.4.1 ", "4.4.2 ", *OWN_CODES)
 """How the last reply of a recipient begins when no peer has said it: no host was reached, or the wire broke."""
 _NO_NOTICE: Final = "no notice: nobody is to be told"
 
@@ -192,7 +194,7 @@ class Settling:
         written = self.write_notice(mail, failed, content())
         why = f"no notice: {written.value}" if isinstance(written, Silence) else _NO_NOTICE
         notice = written if isinstance(written, Accept) else None
-        buried = [r for r in failed if notice is None and wants_grave(r)]
+        buried = [r for r in failed if notice is None and wants_grave(mail, r)]
         told = [r for r in failed if r not in buried]
         settlements = [_settlement(r, MailState.DEAD) for r in buried]
         settlements += [_settlement(r, MailState.FAILED) for r in told]

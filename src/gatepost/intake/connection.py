@@ -106,8 +106,7 @@ class Connection(asyncio.Protocol):
         self._started = self._loop.time()
         self._deadline = self._started + limits.command_timeout_s
         self._deadline_of = _COMMAND
-        self._content_since = 0.0
-        self._content_bytes = 0
+        self._content_since, self._content_bytes = 0.0, 0  # of the content that comes now; 0.0: none does
         self._eof = self._stopping = self._write_blocked = self._greeted = self._encrypted = False
 
     # What the event loop tells us.
@@ -289,8 +288,10 @@ class Connection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         engine = self._engine
         if engine.in_content:
-            self._content_bytes += len(data)
             self._expect(_DATA)
+            if not self._content_since:
+                self._content_since, self._content_bytes = self._loop.time(), 0
+            self._content_bytes += len(data)
         engine.receive(data)
         if not self._greeted:
             self._greet()  # it did not wait: it is told so at once
@@ -364,6 +365,7 @@ class Connection(asyncio.Protocol):
             self._content_since, self._content_bytes = self._loop.time(), 0
             self._expect(_DATA)
         else:
+            self._content_since = 0.0
             self._expect(_COMMAND)
         if reply.code in _OTHER_OFFER:
             engine.offer = self._conversation.offer
@@ -485,10 +487,9 @@ class Connection(asyncio.Protocol):
         if lasted_s >= limits.session_timeout_s:
             return LimitHit("session-timeout", limits.session_timeout_s, round(lasted_s, 1), TOO_LONG)
         elapsed_s = now - self._content_since
-        if not self._engine.in_content or elapsed_s <= RATE_GRACE_S:
+        if not (self._content_since and self._engine.in_content) or elapsed_s <= RATE_GRACE_S:
             return None
-        if self._content_bytes >= elapsed_s * limits.data_rate_bytes:
+        rate_bytes = self._content_bytes / elapsed_s
+        if rate_bytes >= limits.data_rate_bytes:
             return None
-        return LimitHit(
-            "data-rate", limits.data_rate_bytes, round(self._content_bytes / elapsed_s, 1), TOO_SLOW
-        )
+        return LimitHit("data-rate", limits.data_rate_bytes, round(rate_bytes, 1), TOO_SLOW)

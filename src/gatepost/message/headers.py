@@ -64,15 +64,21 @@ class HeaderField(NamedTuple):
 
 
 def split(content: bytes) -> tuple[bytes, bytes]:
-    """Header section (with the empty line that ends it) and body: the one agreed split (RFC 5322 §2.1).
+    """Header section (with the empty line that ends it) and body, at body_at()."""
+    at = body_at(content)
+    return content[:at], content[at:]
 
-    At the first CR LF CR LF; a message that begins with CR LF has no fields. Without an
+
+def body_at(content: bytes) -> int:
+    """Where the body begins: the one agreed split (RFC 5322 §2.1).
+
+    Behind the first CR LF CR LF; a message that begins with CR LF has no fields. Without an
     empty line everything is header section.
     """
     if content.startswith(b"\r\n"):
-        return b"\r\n", content[2:]
+        return 2
     at = content.find(b"\r\n\r\n")
-    return (content, b"") if at < 0 else (content[: at + 4], content[at + 4 :])
+    return len(content) if at < 0 else at + 4
 
 
 def raw_fields(head: bytes) -> list[bytes]:
@@ -113,6 +119,11 @@ class HeaderIndex:
 
         At most fields_limit fields are indexed.
         """
+        return HeaderIndex.parse_once(head, fields_limit=fields_limit)
+
+    @classmethod
+    def parse_once(cls, head: bytes, *, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
+        """The same for one of many that nobody reads again, such as a part's: nothing else is forgotten for it."""
         return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
 
     @property
@@ -132,6 +143,8 @@ class HeaderIndex:
 
     def all(self, name: bytes) -> list[bytes]:
         """The unfolded values of every field of this name (lower case), topmost first."""
+        if name not in self._names:
+            return []
         pairs = zip(self._names, self._values, strict=True)
         return [value.strip(_BLANKS) for found, value in pairs if found == name]
 

@@ -14,7 +14,7 @@ from gatepost.model.known import MailView, Unknown
 from gatepost.model.reply import OUR_FAULT
 from gatepost.model.session import Session
 from gatepost.model.verdict import PASSED, Action, Disposition, SkipFilters, Stage, Verdict
-from gatepost.policy.agent import Agent, unknown_reply_of
+from gatepost.policy.agent import without
 from gatepost.policy.alarm import Alarm
 from gatepost.policy.behind_relays import BehindRelays
 from gatepost.policy.docket import Docket
@@ -316,7 +316,7 @@ class Hearing:
         ]
         said = await asyncio.gather(*(agent.opinion(view, self._knowledge.known) for agent in asked))
         return {
-            agent.name: _without(agent, (opinion,)) if isinstance(opinion, Unknown) else opinion
+            agent.name: without(agent, (opinion,)) if isinstance(opinion, Unknown) else opinion
             for agent, opinion in zip(asked, said, strict=True)
         }
 
@@ -350,7 +350,7 @@ class Hearing:
                 if elsewhere and name in elsewhere:
                     verdict = elsewhere[name]
                 elif knowledge.has_unknowns and (unknown := self._unknown_of(needs, view)):
-                    verdict = _without(agent, unknown)
+                    verdict = without(agent, unknown)
                 else:
                     verdict = agent.examine(view, known)
                     if type(verdict) is not Verdict or verdict.agent != name:
@@ -482,11 +482,3 @@ def _at_end_of_headers(view: MailView) -> MailView:
         size_bytes=view.size_bytes,
         content=view.content,
     )
-
-
-def _without(agent: Agent, unknown: tuple[Unknown, ...]) -> Verdict:
-    """The opinion of an agent that lacks a fact: what it said beforehand that this should mean."""
-    reason = "; ".join(f"{fact.fact} is unknown: {fact.reason}" for fact in unknown)
-    if agent.when_unknown is Action.DEFER:
-        return Verdict.defer(agent.name, unknown_reply_of(agent), reason, because=unknown)
-    return Verdict(agent=agent.name, reason=reason, because=unknown)

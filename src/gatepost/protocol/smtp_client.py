@@ -42,6 +42,15 @@ class Step(Enum):
     QUIT = auto()
 
 
+_PLACES: Final = {
+    Step.GREETING: "before its greeting",
+    Step.HELLO: "after our EHLO",
+    Step.HELO_AFTER_EHLO: "after our HELO",
+    Step.CHUNK: "after BDAT",
+    Step.END_OF_DATA: "after the whole mail was sent: it may have arrived",
+    Step.VOID_DATA: "after an empty text",
+}
+"""Words for whoever reads why a conversation ended; other steps are after their command."""
 COMMAND_LIMIT_BYTES: Final = 510  # RFC 5321 §4.5.3.1.4, without CR LF
 AUTH_CHALLENGES_LIMIT: Final = 8
 _POSITIVE: Final = {Step.DATA: 3, Step.AUTH: 0}
@@ -279,6 +288,15 @@ class ClientEngine:
         return not self.closed and not self._awaited and not self._in_transaction and self._reader.is_empty
 
     @property
+    def place(self) -> str:
+        """Where the conversation is, in words."""
+        if not self._awaited:
+            return "while the content was sent" if self._in_transaction else "between two commands"
+        step = self._awaited[0]
+        half = "; what it said has no CR LF" if self._reader.has_half_a_line else ""
+        return (_PLACES.get(step) or f"after {step.name}") + half
+
+    @property
     def mail_was_answered(self) -> bool:
         """The next hop took note of the transaction at all."""
         return self._mail_was_answered
@@ -298,7 +316,7 @@ class ClientEngine:
     def _take(self, step: Step, reply: PeerReply) -> ClientEvent | None:
         if reply.bare and step is not Step.END_OF_DATA and not (step is Step.AUTH and reply.code == 334):
             # After the text a lone 250 is believed: the mail was taken, and trying again doubles it.
-            raise broken("a code without a text")
+            raise broken(f"a code without a text in answer to {step.name}")
         if reply.code == 421:
             self.closed = True
             return self._over(self._all(step, reply)) if self._in_transaction else HungUp(reply)
