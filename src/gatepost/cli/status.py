@@ -102,6 +102,8 @@ def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:
             )
         if worker.shared_problem:
             yield f"worker {worker.worker}: works from memory, shares nothing: {worker.shared_problem}"
+    for next_hop in sorted({hop.next_hop for worker in workers for hop in worker.hops if hop.suspended}):
+        yield f"next hop {next_hop} is suspended until `gatepost queue resume-hop {next_hop}`"
     for name, found in states.items():
         if found != {ConnectorState.RUNNING}:
             yield f"receive connector {name} is {'/'.join(sorted(found))}: new clients are answered 421"

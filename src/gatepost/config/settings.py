@@ -27,6 +27,7 @@ from gatepost.config.rights import Right
 from gatepost.config.scan_settings import Faults, ScanWorkers
 from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
+from gatepost.config.structure_settings import MailStructure
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
 from gatepost.model.ip_ranges import IpRanges
 
@@ -464,6 +465,7 @@ class Settings(Table):
     srs: Srs = setting("Return paths of forwarded mail", default=Srs())
     batv: Batv = setting("Tags in return paths of our own", default=Batv())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
+    structure: MailStructure = setting("How far a mail's parts are read", default=MailStructure())
     dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
     scan_workers: ScanWorkers = setting("Processes for agents of your own", default=ScanWorkers())
     policy: Policy = setting("From findings to actions", default=Policy())

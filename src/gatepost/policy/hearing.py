@@ -71,6 +71,7 @@ class Hearing:
         "_scale",
         "_session",
         "_skipped_of",
+        "fact",
     )
 
     def __init__(
@@ -101,6 +102,8 @@ class Hearing:
         self._knowledge = Knowledge(
             alarm, docket.kept, deadline_s=deadline_s, questions_per_mail=questions_per_mail
         )
+        self.fact = self._knowledge.fact
+        """A fact about the connection or the mail, if it is known by now: itself, Unknown, or None."""
         self._asked: dict[Stage, Panel] = {}
         self._said: dict[Stage, Verdicts] = {}
         self._said_of: dict[Address, Verdicts] = {}
@@ -204,10 +207,6 @@ class Hearing:
         """The session is over."""
         self._knowledge.close()
 
-    def fact(self, kind: type[Any]) -> Any:
-        """A fact about the connection or the mail, if it is known by now: itself, Unknown, or None."""
-        return self._knowledge.fact(kind)
-
     @property
     def facts(self) -> Iterable[Any]:
         """What is known of connection and mail, unknown facts included."""
@@ -226,10 +225,9 @@ class Hearing:
         besides: facts that no agent asked for.
         """
         writer = DossierWriter()
-        writer.add_facts(self._knowledge.facts)
-        writer.add_facts(besides)
-        for address, facts in self._knowledge.of_recipients:
-            writer.add_facts_of(str(address), facts)
+        writer.add_facts((*self._knowledge.facts, *besides))
+        for address, facts in self._knowledge.of_recipients.items():
+            writer.add_facts_of(str(address), facts.values())
         for stage in self._said:
             writer.add_verdicts(stage, self._said[stage], self._scale)
         for address, verdicts in self._said_of.items():
@@ -407,8 +405,9 @@ class Hearing:
 
     def _refuses_all(self, stage: Stage) -> bool:
         """Somebody refuses or defers the mail for every recipient: nobody else needs to look."""
-        said = self._said.get(stage)
-        return said is not None and any(v.action >= _DEFER and v.recipients is None for v in said)
+        if stage not in self._said:
+            return False
+        return any(v.action >= _DEFER and v.recipients is None for v in self._said[stage])
 
     def _decisions(self, view: MailView) -> tuple[Decision, ...]:
         recipients = view.envelope.recipients if view.envelope is not None else ()
@@ -446,11 +445,14 @@ class Hearing:
         """Before RCPT and behind it, in the order of the stages."""
         before: Verdicts = ()
         behind: Verdicts = ()
-        if self._said:
+        said = self._said
+        if said:
             for stage in _BEFORE_RCPT:
-                before += self._said.get(stage, ())
+                if stage in said:
+                    before += said[stage]
             for stage in _BEHIND_RCPT:
-                behind += self._said.get(stage, ())
+                if stage in said:
+                    behind += said[stage]
         return before, behind
 
     def _fold(self, verdicts: Verdicts, scale: Scale, *, answered: int) -> Disposition:
@@ -461,10 +463,11 @@ class Hearing:
     def _log_end(self, view: MailView, decisions: Sequence[Decision]) -> None:
         """One entry for all recipients that came to the same."""
         log = self._log
-        for decision in {id(d.disposition): d for d in decisions}.values():
+        several = len(decisions) > 1
+        for decision in {id(d.disposition): d for d in decisions}.values() if several else decisions:
             said = decision.disposition
             if said is not PASSED and said is not _EXEMPT and len(log) < LOG_LIMIT:
-                log.append((view.stage, decision.recipient if len(decisions) == 1 else None, said))
+                log.append((view.stage, None if several else decision.recipient, said))
 
 
 def _at_end_of_headers(view: MailView) -> MailView:
