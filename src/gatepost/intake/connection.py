@@ -457,7 +457,8 @@ class Connection(asyncio.Protocol):
         return self._limits.handshake_timeout_s if limit is _HANDSHAKE else _CLOSING_LINGER_S
 
     def _patience(self) -> float:
-        return max(0.05, min(TIMER_S, self._deadline - self._loop.time()))
+        ends_at = min(self._deadline, self._started + self._limits.session_timeout_s)
+        return max(0.05, min(TIMER_S, ends_at - self._loop.time()))
 
     def _look_at_the_clock(self) -> None:
         if self._transport is None:
