@@ -121,15 +121,19 @@ class ServerEngine:
         "_state",
         "_then",
         "_tls",
+        "broke_off",
         "offer",
     )
 
     offer: Offer
     """Set a new one after STARTTLS, AUTH or a change of the connector."""
+    broke_off: bool
+    """We hung up inside of content: the client still sends, and looks for a reply when it is done."""
 
     def __init__(self, offer: Offer, limits: EngineLimits, *, tls: bool = False) -> None:
         """tls: the connection began with TLS (implicit TLS, RFC 8314)."""
         self.offer = offer
+        self.broke_off = False
         self._limits = limits
         self._tls = tls
         self._buffer = b""
@@ -341,11 +345,11 @@ class ServerEngine:
         limit_bytes = FAR_TOO_LARGE_FACTOR * self.offer.size_bytes
         if refusal is not None and not limit_bytes:
             limit_bytes = DRAIN_LIMIT_BYTES
+        self._chunk = _Chunk(size.size_bytes, size.size_bytes, size.is_last, refusal)
         if limit_bytes and before + size.size_bytes > limit_bytes:
             return _violation(
                 refusals.FAR_TOO_LARGE, "a chunk of more than twice the size limit", closes=True
             )
-        self._chunk = _Chunk(size.size_bytes, size.size_bytes, size.is_last, refusal)
         return self._read_chunk(self._chunk)
 
     def _read_chunk(self, chunk: _Chunk) -> Event | None:
@@ -460,6 +464,7 @@ class ServerEngine:
         self._meter, self._framer = _NO_CONTENT, _NO_DATA
 
     def _close(self) -> None:
+        self.broke_off = self._state is _IN_DATA or self._chunk is not None
         self._state = _CLOSED
         self._buffer, self._at = b"", 0
         self._next = None
