@@ -275,11 +275,9 @@ class Connection(asyncio.Protocol):
             self._conversation.spoke_early(EARLY)
             reply = EARLY
         self._out.append(self._engine.greet(reply))
-        if not reply.is_positive:
-            self._flush()
-            self._close()
-            return
         self._flush()
+        if not reply.is_positive:
+            self._close()
 
     def _take(self, data: bytes) -> None:
         engine = self._engine
@@ -323,14 +321,12 @@ class Connection(asyncio.Protocol):
             if type(event) is StartTls:
                 self._start_tls(answer)
                 return
-            if isinstance(answer, Reply):
+            if type(answer) is Reply:
                 self._say(answer)
             elif isinstance(answer, ReplyToCome):
-                self._flush()
                 self._waiting = answer
                 answer.then(self._come)
             else:
-                self._flush()
                 self._wait_for(answer, self._say)
         self._flush()
 
@@ -344,7 +340,7 @@ class Connection(asyncio.Protocol):
     def _come(self, answer: Answer) -> None:
         """The reply of which we knew that it would come, without a task."""
         self._waiting = None
-        if not isinstance(answer, Reply):
+        if type(answer) is not Reply:
             self._wait_for(answer, self._say)
         elif self._transport is not None:
             self._say(answer)
@@ -356,7 +352,7 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     def _say(self, reply: object) -> None:
-        assert isinstance(reply, Reply)
+        assert type(reply) is Reply
         engine = self._engine
         self._out.append(engine.send(reply))
         if reply.code == _CONTENT_FOLLOWS and engine.in_content:
@@ -447,16 +443,15 @@ class Connection(asyncio.Protocol):
     def _expect(self, limit: str) -> None:
         """Set the deadline by a limit; the timer is moved only when it would come too late for it."""
         self._deadline_of = limit
-        self._deadline = self._loop.time() + self._patience_with(limit)
-        if self._timer is not None and self._timer.when() > self._deadline:
+        patience_s = self._limits.command_timeout_s if limit is _COMMAND else self._patience_with(limit)
+        self._deadline = self._loop.time() + patience_s
+        if patience_s < TIMER_S and self._timer is not None and self._timer.when() > self._deadline:
             self._timer.cancel()
             self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
 
     def _patience_with(self, limit: str) -> float:
-        if limit is _COMMAND:
-            return self._limits.command_timeout_s
-        if limit is _DATA:
-            return self._limits.data_timeout_s
+        if limit in (_COMMAND, _DATA):
+            return self._limits.command_timeout_s if limit is _COMMAND else self._limits.data_timeout_s
         return self._limits.handshake_timeout_s if limit is _HANDSHAKE else _CLOSING_LINGER_S
 
     def _patience(self) -> float:
