@@ -72,6 +72,7 @@ _EHLO: Final = Verb.EHLO
 _QUIT: Final = Verb.QUIT
 _AUTH: Final = Verb.AUTH
 _STARTTLS: Final = Verb.STARTTLS
+_VRFY: Final = Verb.VRFY
 _XCLIENT: Final = Verb.XCLIENT
 _HELLOS: Final = frozenset({Verb.EHLO, Verb.HELO})
 _NEED_DATA: Final = Pause.NEED_DATA
@@ -299,6 +300,8 @@ class ServerEngine:
             return read_auth(argument, self.offer)
         if verb is _XCLIENT:
             return read_xclient(argument, self.offer)
+        if verb is _VRFY and not argument:
+            return _violation(refusals.VRFY_SYNTAX, "VRFY without a name")
         return StartTls() if verb is _STARTTLS else Other(verb, argument)
 
     def _read_recipient(self, argument: str) -> Event:
@@ -402,7 +405,7 @@ class ServerEngine:
             case Verb.AUTH if self._authenticated:
                 return refusals.AUTH_ALREADY
             case Verb.AUTH if not offer.auth:
-                in_clear = offer.starttls and not self._tls
+                in_clear = offer.auth_under_tls and not self._tls
                 return refusals.AUTH_NEEDS_TLS if in_clear else refusals.NOT_IMPLEMENTED
             case Verb.XCLIENT if not offer.xclient:
                 return refusals.NOT_PERMITTED
