@@ -109,6 +109,21 @@ class StoreLock:
         self._descriptor = -1
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether somebody owns the store of this lock file now."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 class DiskRoom:
     """Watches free space and inodes; keeps the reserve (O05-O07)."""
 

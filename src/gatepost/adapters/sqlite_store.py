@@ -97,7 +97,7 @@ class SqliteStore(SqliteReader, Owner):
     def commit(self, changes: Sequence[Change], done: Done | None = None) -> None:
         """As ports.store.Store.commit."""
         for change in changes:
-            if isinstance(change, Accept):
+            if type(change) is Accept:
                 self._last_mail_id = max(self._last_mail_id, change.mail.mail_id)
         self._groups.ask(changes, done)
 

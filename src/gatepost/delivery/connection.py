@@ -7,8 +7,10 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from gatepost.config.settings import SendConnector
 from gatepost.delivery.authentication import Credentials, choose, exchange_for

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from gatepost.model.queued import QueuedRecipient
 from gatepost.model.reply import Reply
@@ -24,8 +25,7 @@ class Fate(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One recipient after one attempt. reply: one safe line.
 
     we_report: nobody behind us sends reports (RFC 3461 §5.2.3): who asked for one gets ours.
@@ -41,8 +41,7 @@ class Outcome:
     """The next hop takes no more recipients in one transaction: another may take this one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt to deliver a parcel: an outcome for each of its recipients, and where it went."""
 
     outcomes: tuple[Outcome, ...]
@@ -83,14 +82,20 @@ def outcomes_of(
 
     Fewer answers than recipients (a peer that lost count) leave the rest unknown.
     """
-    padded = (*answers, *(None for _ in range(len(recipients) - len(answers))))
+    padded = (*answers, *[None] * (len(recipients) - len(answers)))
     return tuple(
-        Outcome(recipient, Fate.DEFERRED, safe_text(unknown), is_glitch=is_glitch)
-        if answer is None
-        else Outcome(
-            recipient, fate_of(answer), answer.reply.text, we_report, False, _is_one_too_many(answer)
-        )
-        for recipient, answer in zip(recipients, padded, strict=True)
+        [
+            Outcome(recipient, Fate.DEFERRED, safe_text(unknown), is_glitch=is_glitch)
+            if answer is None
+            else Outcome(
+                recipient,
+                fate_of(answer),
+                answer.reply.text,
+                we_report,
+                is_one_too_many=_is_one_too_many(answer),
+            )
+            for recipient, answer in zip(recipients, padded, strict=True)
+        ]
     )
 
 

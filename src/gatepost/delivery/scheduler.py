@@ -163,10 +163,8 @@ class Scheduler:
         """A mail that was just committed. Refused silently when there is no room: the store has it."""
         if self._stopping or mail.mail_id in self._withdrawn.until:
             return
-        if (
-            any(self._active.is_full_for(r.next_hop, mail.priority) for r in mail.recipients)
-            or not self._active.room
-        ):
+        is_full_for = self._active.is_full_for
+        if not self._active.room or any(is_full_for(r.next_hop, mail.priority) for r in mail.recipients):
             self._store_has_more = True
             return
         self._take_in(mail, content, put_off=frozenset())
@@ -227,9 +225,9 @@ class Scheduler:
                 hop.connections, hop.pace.per_minute = limits.connections, limits.per_minute
         return hop
 
-    def _held(self, hop: Hop, next_hop: NextHop) -> Held | None:
+    def _held(self, hop: Hop | None, next_hop: NextHop) -> Held | None:
         now = self._clock.now()
-        if hop.suspended or next_hop.settings.suspended:
+        if hop is None or hop.suspended or next_hop.settings.suspended:
             return Held(_SUSPENDED, now + PUT_OFF_SUSPENDED_S)
         if hop.rests(now):
             return Held(hop.resting_because, hop.backing_off_until_at)
@@ -246,7 +244,7 @@ class Scheduler:
         hop = self._hops.get(next_hop)
         if way.kind is HopKind.UNREACHABLE or (hop is None and not way.settings.suspended):
             return None
-        return self._held(hop or Hop(next_hop), way)
+        return self._held(hop, way)  # without a hop it is suspended
 
     def _reroute(self, parcel: Parcel, slot: int | None = None, *, was_read: bool = False) -> None:
         """The configuration changed under the mail, or it was read for reports: ask routing again."""

@@ -154,9 +154,11 @@ def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
         recipient=only,
         unverified=_is_unverified(arrival),
     )
-    completed = completing_fields(
-        arrival.index, arrival.session, hostname=arrival.hostname, mail_id=name, now=arrival.view.now
-    )
+    completed = b""
+    if arrival.is_authenticated:
+        completed = completing_fields(
+            arrival.index, arrival.session, hostname=arrival.hostname, mail_id=name, now=arrival.view.now
+        )
     brought = arrival.content.head
     if _ROUTING not in arrival.session.rights:
         brought = firewalled(brought, arrival.session.rights, authserv_id=arrival.authserv_id)

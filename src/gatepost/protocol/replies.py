@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gatepost.model.fault import WorldFault
 
@@ -22,8 +23,7 @@ _ENHANCED: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?= |$)")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 
-@dataclass(frozen=True, slots=True)
-class PeerReply:
+class PeerReply(msgspec.Struct, frozen=True, gc=False):
     """One complete reply of the other side. Its text is a stranger's: use `text`, never `lines`, outside.
 
     lines: what stood behind code and mark, as it came.  bare: the code stood alone, without a text.
@@ -108,7 +108,7 @@ class ReplyReader:
 
     def next_reply(self) -> PeerReply | None:
         """The next complete reply; None: more bytes are needed. Raises WorldFault."""
-        while (line := self._next_line()) is not None:
+        while self._buffer and (line := self._next_line()) is not None:
             match = _REPLY_LINE.fullmatch(line)
             if match is None:
                 raise broken(f"malformed reply: {safe_text(line[:_SHOWN_BYTES].decode('ascii', 'replace'))}")

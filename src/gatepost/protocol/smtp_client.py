@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+import msgspec
+
 from gatepost.protocol.replies import PeerReply, ReplyReader, broken
 from gatepost.protocol.smtp_client_commands import PeerOffers, parse_offers
 
@@ -92,8 +94,7 @@ class AuthChallenged:
     challenge: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ContentWanted:
+class ContentWanted(msgspec.Struct, frozen=True, gc=False):
     """Send the content now, then call `content_sent` (DATA), or send it by `chunk` (BDAT).
 
     accepted: positions of the recipients that were agreed to; never empty.
@@ -107,16 +108,14 @@ class ChunkTaken:
     """A BDAT chunk that was not the last arrived."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The last word about one recipient, and at which step it was said."""
 
     step: Step
     reply: PeerReply
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionOver:
+class TransactionOver(msgspec.Struct, frozen=True, gc=False):
     """One answer a recipient, in the order of the RCPT commands."""
 
     answers: tuple[Answer, ...]
@@ -253,7 +252,7 @@ class ClientEngine:
         if self._left_open:
             self._later.append((Step.RSET, b"RSET\r\n"))
         self._later.append((Step.MAIL, mail))
-        self._later.extend((Step.RCPT, rcpt) for rcpt in rcpts)
+        self._later.extend([(Step.RCPT, rcpt) for rcpt in rcpts])
         if not chunked:
             self._later.append((Step.DATA, b"DATA\r\n"))
         self._say(*self._later.popleft())
@@ -426,7 +425,7 @@ class ClientEngine:
         answer = Answer(Step.END_OF_DATA, reply)
         self._left_open = False
         if not self._lmtp:
-            return self._over(tuple(a or answer for a in self._answers))
+            return self._over(tuple([a or answer for a in self._answers]))
         self._answers[self._ends.pop(0)] = answer
         return None if self._ends else self._over(self._decided())
 
@@ -444,7 +443,7 @@ class ClientEngine:
         return ContentWanted(accepted) if accepted else self._over(self._decided())
 
     def _accepted(self) -> tuple[int, ...]:
-        return tuple(n for n, answer in enumerate(self._answers) if answer is None)
+        return tuple([n for n, answer in enumerate(self._answers) if answer is None])
 
     def _await_ends(self) -> None:
         self._ends = list(self._accepted()) if self._lmtp else []
