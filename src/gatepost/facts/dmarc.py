@@ -21,7 +21,15 @@ from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.verdict import Stage
 from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.dkim_signature import considered, fields_of
-from gatepost.standards.dmarc import UNCHECKED_LIMIT, Evaluation, Proven, Unchecked, decisive, evaluate
+from gatepost.standards.dmarc import (
+    QUESTIONS_LIMIT,
+    UNCHECKED_LIMIT,
+    Evaluation,
+    Proven,
+    Unchecked,
+    decisive,
+    evaluate,
+)
 from gatepost.standards.dmarc_record import Policy, ReportAddress
 from gatepost.standards.dmarc_walk import DnsTexts
 from gatepost.standards.results_reading import read_results
@@ -197,4 +205,5 @@ def gatherer(sources: Sources) -> Gathering:
         find_from=find,
         stands_on=(Author, SpfResult, DkimResults, ArcResult),
         waits=True,
+        own_questions=QUESTIONS_LIMIT,
     )
