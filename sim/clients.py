@@ -46,6 +46,9 @@ class Gone(Exception):
     """The conversation is over."""
 
 
+_CHANGES: Final = ("deaths", "reloads", "reloads over", "restarts")
+
+
 @dataclass(kw_only=True)
 class World:
     """What a client needs to know."""
@@ -73,6 +76,8 @@ class World:
     """The disk had no room all the time."""
     state_of: Callable[[int], str] = lambda _: ""
     """What is left of a transaction in the session of this client port; "" when nothing is."""
+    on_content: Callable[[], None] = lambda: None
+    """Somebody begins to send a message."""
     _names: int = field(default=0)
 
     @property
@@ -144,7 +149,8 @@ class Client:
         for stream in streams:
             code, _ = await stream.reply()
             welcomed += code == 220 and not stream.at_end
-        allowed = self._allowed_at_once()
+        limits = self._world.limits_since(self._journal.now())
+        allowed = max(one.connections_per_source for one in limits)
         if welcomed > allowed and lives == self._lives():
             self._journal.find(f"{welcomed} sessions of {self._ip}, {allowed} are allowed")
         await asyncio.sleep(self._chance.uniform(0.1, 20.0))
@@ -156,7 +162,7 @@ class Client:
 
     def _lives(self) -> int:
         """How often the gateway has died, changed or begun to stop: sessions of two lives are not counted together."""
-        return sum(self._journal.counts.get(what, 0) for what in ("deaths", "reloads", "restarts"))
+        return sum(self._journal.counts.get(what, 0) for what in _CHANGES)
 
     # -- one message ----------------------------------------------------------------------------
 
@@ -244,6 +250,7 @@ class Client:
         return False
 
     async def _content(self, sent: Sent) -> None:
+        self._world.on_content()
         text = sent.part
         if self.manner is Manner.SMUGGLING:
             text = self._smuggled(text)

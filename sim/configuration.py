@@ -19,12 +19,12 @@ INSIDE_RIGHTS: Final = ["submit", "relay", "any-sender", "own-domain-sender", "r
 
 
 @lru_cache(maxsize=8)
-def configuration(plan: Plan, revision: int, place: Path) -> Configuration:
+def configuration(plan: Plan, revision: int, place: Path, workers: int = 1) -> Configuration:
     """As a worker gets it at its start."""
-    return load_text(FILE, text_of(plan, revision, place))
+    return load_text(FILE, text_of(plan, revision, place, workers))
 
 
-def text_of(plan: Plan, revision: int, place: Path) -> str:
+def text_of(plan: Plan, revision: int, place: Path, workers: int = 1) -> str:
     """place: of everything that is on disk."""
     limits = plan.limits_at(revision)
     return toml(
@@ -33,7 +33,7 @@ def text_of(plan: Plan, revision: int, place: Path) -> str:
                 "hostname": "mx.ours.example",
                 "stop-timeout": "20s",
                 "state-directory": str(place / "state"),
-                "workers": 1,
+                "workers": workers,
             },
             "accepted-domains": {
                 "ours.example": {},

@@ -1,4 +1,4 @@
-"""The store's disk: commits take time and sometimes fail, and what is on it survives a death.
+"""The stores' disk: commits take time and sometimes fail, and what is on it survives a death.
 
 The store is the real one, on a file system in memory. Only the thread that waits for the disk is another: it commits
 at a later moment of virtual time, so that the process may die before the commit, or between it and its answer.
@@ -18,21 +18,16 @@ import apsw
 
 from gatepost.adapters.sqlite_groups import CommitGroups
 from gatepost.adapters.sqlite_store import SqliteStore, open_store
-from gatepost.config.settings import Settings
-from gatepost.ports.log import Log
-from gatepost.ports.world import Clock
-from gatepost.queue.states import settled
 from sim.boxes import Boxes
 from sim.durable import Durable
 from sim.files import ERRORS
 from sim.journal import Journal
-from sim.loop import SimLoop
 
 _FILES_FAIL: Final = 0.2
 
 
 class Disk:
-    """One store's place, and what is watched there."""
+    """The place of every worker's store, and what is watched there."""
 
     def __init__(
         self, place: Path, chance: Random, journal: Journal, boxes: Boxes, now: Callable[[], float]
@@ -46,31 +41,25 @@ class Disk:
         self.slow = 1.0
         self._is_opening = False
         self.at_commit: Callable[[], bool] = lambda: False
-        """Called before and after each commit; True: the process has died of it."""
-        self.watch = Durable(journal, self.body, boxes)
+        """Called before and after each commit, in its process; True: that has died of it."""
+        self._boxes = boxes
+        self._watches: dict[Path, Durable] = {}
 
-    @property
-    def directory(self) -> Path:
-        """Where the store is."""
-        return self.place / "state" / "worker-0"
+    def watch(self, directory: Path) -> Durable:
+        """Who looks at what becomes durable in this store."""
+        if directory not in self._watches:
+            bodies = directory / "bodies"
+            self._watches[directory] = Durable(
+                self.journal, lambda path: (bodies / path).read_bytes(), self._boxes
+            )
+        return self._watches[directory]
 
-    def body(self, path: str) -> bytes:
-        """A body file as it lies there."""
-        return (self.directory / "bodies" / path).read_bytes()
-
-    def open(self, settings: Settings, clock: Clock, log: Log, loop: SimLoop) -> SqliteStore:
-        """The store as the worker opens it."""
+    def open(self, directory: Path, *args: Any, **wishes: Any) -> SqliteStore:
+        """As open_store."""
         self._is_opening = True
         try:
             return open_store(
-                self.directory,
-                settings.queue,
-                clock,
-                log,
-                loop=loop,
-                settled=settled,
-                allow_volatile=True,
-                groups=partial(SimGroups, self),
+                directory, *args, groups=partial(SimGroups, self, self.watch(directory)), **wishes
             )
         finally:
             self._is_opening = False
@@ -82,10 +71,10 @@ class Disk:
         self.journal.count("file failures")
         return self.chance.choice(ERRORS)
 
-    def survive(self, store: SqliteStore) -> None:
+    def survive(self, store: SqliteStore, directory: Path) -> None:
         """The process has died: what the kernel has of its files is the next life's disk."""
         fresh = self.place / "next-life"
-        shutil.copytree(self.directory, fresh, ignore=shutil.ignore_patterns("*-shm", "reserve"))
+        shutil.copytree(directory, fresh, ignore=shutil.ignore_patterns("*-shm", "reserve"))
         torn: Any = store
         with contextlib.suppress(apsw.Error):
             torn._groups._database.close(True)
@@ -93,15 +82,15 @@ class Disk:
             torn._database.close(True)
         torn.in_flight.torn()
         torn._lock.release(clean=False)
-        shutil.rmtree(self.directory)
-        fresh.rename(self.directory)
+        shutil.rmtree(directory)
+        fresh.rename(directory)
 
 
 class SimGroups(CommitGroups):
     """The real groups; jobs run at a later moment instead of in a thread, and the moment of their answer is another."""
 
-    def __init__(self, disk: Disk, *args: Any, **wishes: Any) -> None:
-        self._disk = disk
+    def __init__(self, disk: Disk, watch: Durable, *args: Any, **wishes: Any) -> None:
+        self._disk, self._watch = disk, watch
         self._job: Callable[[], None] | None = None
         super().__init__(*args, **wishes)
 
@@ -149,4 +138,4 @@ class SimGroups(CommitGroups):
             return
         if job == self._commit:
             for changes in asked:
-                self._disk.watch.durable(changes)
+                self._watch.durable(changes)

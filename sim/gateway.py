@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableSequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, Final, cast
 
@@ -13,14 +15,16 @@ from gatepost.adapters import accounts as accounts_module
 from gatepost.adapters import sqlite_store as store_module
 from gatepost.adapters.counters import Sample
 from gatepost.adapters.dialer import LoopDialer
+from gatepost.adapters.neighbours import WorkerCounts
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.config.load import Configuration
+from gatepost.config.settings import Settings
 from gatepost.delivery import scheduler as scheduler_module
 from gatepost.main import pressure_watch as pressure_module
 from gatepost.main.joining import build as join
 from gatepost.main.lasting import Lasting
-from gatepost.main.places import shared_state_file
-from gatepost.main.sockets import bindings_of, split_binding
+from gatepost.main.own_store import own_store
+from gatepost.main.places import shared_state_file, store_directory
 from gatepost.main.succession import Succession
 from gatepost.main.worker import Worker
 from gatepost.main.world import World
@@ -31,7 +35,7 @@ from sim.files import simulated_files
 from sim.journal import Journal
 from sim.loop import EPOCH_AT, Process, SimLoop
 from sim.names import Names
-from sim.network import Network
+from sim.network import Network, SimSocket
 from sim.pressure import Strain
 from sim.shared import SimShared
 from sim.submission import CHEAP
@@ -183,16 +187,51 @@ class Place:
     strain: Strain
     journal: Journal
     chance: Random
+    sharing: list[SimShared] = field(default_factory=list)
+    """What every live worker has of what all share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Birth:
+    """What the supervisor gives a worker: as main/children.py."""
+
+    number: int
+    revision: int
+    configuration: Configuration
+    sockets: dict[str, SimSocket]
+    """None for a worker there is no more, which only delivers."""
+    neighbours: WorkerCounts | None
+
+    @property
+    def settings(self) -> Settings:
+        """Of the configuration in force at its birth."""
+        return self.configuration.settings
+
+    @property
+    def directory(self) -> Path:
+        """Of its store."""
+        return store_directory(self.settings, self.number)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
     """One process: the worker, and what the world looks at or takes away."""
 
+    birth: Birth
     process: Process
     succession: Succession
     lasting: Lasting
     slots: Slots
+
+    @property
+    def number(self) -> int:
+        """Of the worker."""
+        return self.birth.number
+
+    @property
+    def store(self) -> SqliteStore:
+        """Its own."""
+        return self.lasting.store
 
     @property
     def worker(self) -> Worker:
@@ -234,19 +273,26 @@ def _seldom(every: Callable[..., None]) -> Callable[..., None]:
     return seldom
 
 
-def build(place: Place, process: Process, configuration: Configuration) -> Life:
-    """One worker, as main/worker_life.py begins one. Called in the context of its process."""
-    settings, watcher = configuration.settings, Watcher(place.journal)
+async def begin(place: Place, process: Process, birth: Birth) -> Life:
+    """One worker, as main/worker_life.py begins one, in the context of its process. Raises WorldFault."""
+    settings, watcher = birth.settings, Watcher(place.journal)
     world = _world(place, watcher)
-    store = place.disk.open(settings, world.clock, watcher, place.loop)
+    store = await own_store(
+        settings, birth.number, world.clock, watcher, place.loop, asyncio.Event(), opening=place.disk.open
+    )
+    assert store is not None
     slots = Slots(store, process)
     cast(Any, store).in_flight = slots
-    bindings = bindings_of(settings.receive_connectors)
-    sockets = {binding: place.network.listen(split_binding(binding)) for binding in bindings}
-    shared = SimShared(shared_state_file(settings), now=world.clock.now, log=watcher, loop=place.loop)
-    lasting = Lasting.around(store, 0, cast(Any, sockets), watcher, world, shared)
-    succession = Succession(join(configuration, lasting, None), lasting, join, tidy=_nothing)
-    return Life(process=process, succession=succession, lasting=lasting, slots=slots)
+    shared = SimShared(
+        shared_state_file(settings), now=world.clock.now, log=watcher, loop=place.loop, sharing=place.sharing
+    )
+    lasting = Lasting.around(
+        store, birth.number, cast(Any, birth.sockets), watcher, world, shared, birth.neighbours
+    )
+    succession = Succession(join(birth.configuration, lasting, None), lasting, join, tidy=_nothing)
+    watch = place.disk.watch(birth.directory)
+    watch.credit_s = max(watch.credit_s, succession.worker.clock.time.credit_s)
+    return Life(birth=birth, process=process, succession=succession, lasting=lasting, slots=slots)
 
 
 def _world(place: Place, watcher: Watcher) -> World:

@@ -67,10 +67,11 @@ class Hop:
     expects_signatures: bool = False
     """What the gateway has been told to ask of it: required or verified; "": nothing."""
     connections_limit: Callable[[], int] = lambda: 1000
-    on_taken: Callable[[], None] = lambda: None
+    on_taken: Callable[[Transport | None], None] = lambda _: None
+    """A mail was taken, and nothing is said yet; with the hop's end of the connection."""
     silent_after_one: float = 0.0
     """LMTP: how often it answers one recipient, and then nobody for minutes."""
-    on_silence: Callable[[], None] = lambda: None
+    on_silence: Callable[[Transport | None], None] = lambda _: None
     open_to: Callable[[], int] = lambda: 0
     """How many connections the gateway holds to this place."""
     connections: int = 0
@@ -261,7 +262,7 @@ class _Talk:
             for number, recipient in enumerate(list(self._taken)):
                 if number == 1 and self._hop.chance.random() < self._hop.silent_after_one:
                     self._journal.count("hop is silent after one")
-                    self._hop.on_silence()
+                    self._hop.on_silence(self._stream.transport)
                     await asyncio.sleep(self._hop.chance.uniform(60.0, 500.0))
                 await self._one_end(digest, recipient, fault)
                 fault = fault if fault in ("hang", "cut") else self._fault("dot")
@@ -302,7 +303,7 @@ class _Talk:
             self._journal.copy(copy)
             self._journal.tell(f"{self._hop.name} took {digest[:12]} for {recipient} {token}")
         self._journal.count("copies", len(whose))
-        self._hop.on_taken()
+        self._hop.on_taken(self._stream.transport)
 
     def _look_at_the_link(self) -> None:
         demands = self._hop.demands

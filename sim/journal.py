@@ -104,7 +104,8 @@ class Journal:
         self.said: dict[str, Said] = {}
         self.settled: dict[str, float] = {}
         """Tokens in durable settlements, and when that became so."""
-        self.deaths: list[float] = []
+        self.deaths: list[tuple[float, int]] = []
+        """When a worker died, and its number."""
         self.revisions: list[tuple[float, int]] = []
         """When which revision of the configuration may have come into force."""
         self.listed: frozenset[str] = frozenset()
@@ -126,6 +127,10 @@ class Journal:
         self._hash.update(line.encode("utf-8", "backslashreplace") + b"\n")
         if len(self.lines) < LINES_KEPT:
             self.lines.append(line)
+
+    def died(self, first: float, last: float, worker: int | None = None) -> bool:
+        """Whether this worker, or anyone, died in this time."""
+        return any(first <= at <= last and worker in (None, number) for at, number in self.deaths)
 
     def wall_at(self) -> float:
         """Seconds since the epoch."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from gatepost.model.envelope import Notify
+from gatepost.model.mail_id import worker_of
 from gatepost.model.queued import MailState, QueuedMail
 from sim.journal import Answer, Copy, Journal, Kept, Sent
 from sim.plan import BOXES, Plan
@@ -67,16 +68,19 @@ def _judge_copies(journal: Journal, plan: Plan, copies: Sequence[Copy]) -> None:
     if mail_id is None:
         journal.find(f"invented or altered: {first.recipient} got {first.digest[:12]}, which was never kept")
         return
-    kept = journal.kept[mail_id]
+    kept, worker = journal.kept[mail_id], worker_of(mail_id)
     who = f"{mail_id} {kept.name or 'notice'} for {first.recipient}"
     if first.recipient.lower() not in {address.lower() for address in kept.addresses}:
         journal.find(f"invented: {who} is not a recipient of it")
     for earlier, later in pairwise(copies):
         journal.count("duplicates")
-        if fault := _why_forbidden(journal, earlier, later, _settled_within_s(plan, kept, earlier)):
+        if fault := _why_forbidden(journal, earlier, later, worker, _settled_within_s(plan, kept, earlier)):
             journal.find(f"duplicate of {who}: {fault}")
     last = copies[-1]
-    if _should_be_settled(journal, last, _settled_within_s(plan, kept, last)) and not kept.held_for_crashes:
+    if (
+        _should_be_settled(journal, last, worker, _settled_within_s(plan, kept, last))
+        and not kept.held_for_crashes
+    ):
         journal.find(f"{who}: the 2xx {last.token} was heard and never settled")
 
 
@@ -95,7 +99,7 @@ def _settled_within_s(plan: Plan, kept: Kept, copy: Copy) -> float:
     return SETTLE_LATE_S if trouble else SETTLE_WITHIN_S
 
 
-def _why_forbidden(journal: Journal, earlier: Copy, later: Copy, within_s: float) -> str:
+def _why_forbidden(journal: Journal, earlier: Copy, later: Copy, worker: int, within_s: float) -> str:
     if not later.was_answered and later.wire is not None and later.wire.opened_at < earlier.at:
         return ""  # the next hop read late what an attempt before had left there
     settled_at = journal.settled.get(earlier.token)
@@ -104,15 +108,15 @@ def _why_forbidden(journal: Journal, earlier: Copy, later: Copy, within_s: float
     if not earlier.was_answered:
         return ""
     until = min(later.at, earlier.at + within_s)
-    if any(earlier.at <= death <= until for death in journal.deaths):
+    if journal.died(earlier.at, until, worker):
         return ""
     return f"{earlier.token} was heard at {earlier.at:.3f}, and nobody died before {later.at:.3f}"
 
 
-def _should_be_settled(journal: Journal, copy: Copy, within_s: float) -> bool:
+def _should_be_settled(journal: Journal, copy: Copy, worker: int, within_s: float) -> bool:
     if not copy.was_answered or copy.token in journal.settled:
         return False
-    return not any(copy.at <= death <= copy.at + within_s for death in journal.deaths)
+    return not journal.died(copy.at, copy.at + within_s, worker)
 
 
 def _judge_sent(journal: Journal, sent: Sent, kept: Sequence[Kept]) -> None:

@@ -170,8 +170,8 @@ MUTANTS: Final = (
     Mutant(
         "a maildir that cannot be written is delivered to",
         "delivery/maildir.py",
-        '            return Outcome(recipient, Fate.DEFERRED, safe_text(f"4.2.0 {fault.reason}"))',
-        '            return Outcome(recipient, Fate.DELIVERED, safe_text(f"4.2.0 {fault.reason}"))',
+        '                recipient, Fate.DEFERRED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")',
+        '                recipient, Fate.DELIVERED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")',
         "delivered, and no next hop said so",
     ),
     Mutant(
@@ -250,6 +250,62 @@ MUTANTS: Final = (
         "                body,",
         "                body._replace(digest=body.digest[::-1]),",
         "its signature is fail",
+    ),
+    Mutant(
+        "the store of a worker there is no more is left lying",
+        "main/stores.py",
+        '        if number >= workers and (directory / "store.db").exists() and _may_hold_mail(directory)',
+        '        if number > workers and (directory / "store.db").exists() and _may_hold_mail(directory)',
+        "which is no more",
+    ),
+    Mutant(
+        "a store that is still in use is thought to be empty",
+        "main/stores.py",
+        '    if is_in_use(directory / "lock"):',
+        "    if not directory:",
+        "which is no more",
+    ),
+    Mutant(
+        "a store has two owners",
+        "adapters/disk.py",
+        "            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        "",
+    ),
+    Mutant(
+        "nobody waits for a worker that finishes",
+        "main/own_store.py",
+        '            if not fault.facts.get("locked") or clock.monotonic() > until:',
+        '            if fault.facts.get("locked") or clock.monotonic() > until:',
+        "cannot begin",
+    ),
+    Mutant(
+        "all workers have the same mail ids",
+        "main/lasting.py",
+        "            ids=MailIds(number, after=store.last_mail_id),",
+        "            ids=MailIds(0, after=store.last_mail_id),",
+        "",
+    ),
+    Mutant(
+        "a reload takes workers away",
+        "main/lasting.py",
+        '_FIXED = ("state_directory", "workers", "user", "event_loop")',
+        '_FIXED = ("state_directory", "user", "event_loop")',
+        "a reload to fewer workers",
+    ),
+    Mutant(
+        "a worker hears nothing of what others share",
+        "adapters/shared_store.py",
+        "        self._take_in(found.changed, whole=found.whole)",
+        "        self._take_in({}, whole=False)",
+        "put off",
+    ),
+    Mutant(
+        "each worker counts sessions for itself",
+        "adapters/neighbours.py",
+        "            sum(cells[first : first + workers].tolist()), sum(cells[second : second + workers].tolist())",
+        "            cells[first + self._number], cells[second + self._number]",
+        "are allowed",
     ),
 )
 

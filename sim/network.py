@@ -37,11 +37,12 @@ class SimServer:
     """What create_server returns."""
 
     def __init__(self, sock: SimSocket) -> None:
-        self._sock = sock
+        self._sock, self._owner = sock, sock.owner
 
     def close(self) -> None:
         """Accept no more; the socket stays."""
-        self._sock.factory = None
+        if self._sock.owner is self._owner:
+            self._sock.factory = None
 
 
 class Transport(asyncio.Transport):
@@ -237,7 +238,8 @@ class Network:
     loop: SimLoop
     chance: Random
     told: Callable[[str], None]
-    sockets: dict[Place, SimSocket] = field(default_factory=dict)
+    sockets: dict[Place, list[SimSocket]] = field(default_factory=dict)
+    """For each worker one: the kernel chooses, whether anybody accepts there or not."""
     hosts: dict[Place, Callable[[Transport], None]] = field(default_factory=dict)
     """Next hops: what takes a connection; may raise ConnectionRefusedError."""
     silent: set[Place] = field(default_factory=set)
@@ -264,9 +266,15 @@ class Network:
         local, remote = sender.get_extra_info("sockname"), sender.get_extra_info("peername")
         self.told(f"{local[0]}:{local[1]}>{remote[0]}:{remote[1]} {len(piece)} {piece[:60]!r}")
 
-    def listen(self, place: Place) -> SimSocket:
-        """A socket for the gateway's door."""
-        return self.sockets.setdefault(place, SimSocket(place))
+    def bind(self, place: Place, copies: int) -> list[SimSocket]:
+        """The gateway's door: as many sockets as it has workers. Who waited at one that is no more hears a reset."""
+        socks = self.sockets.setdefault(place, [])
+        for gone in socks[copies:]:
+            for transport in gone.waiting:
+                transport.abort()
+        del socks[copies:]
+        socks += [SimSocket(place) for _ in range(copies - len(socks))]
+        return socks
 
     def serve(self, factory: Callable[[], asyncio.BaseProtocol], sock: SimSocket) -> SimServer:
         """Called by create_server, in the process that serves."""
@@ -284,7 +292,7 @@ class Network:
         await asyncio.sleep(self.chance.uniform(0.0005, 0.03))
         if place in self.silent:
             await self.loop.create_future()
-        sock, host = self.sockets.get(place), self.hosts.get(place)
+        sock, host = self._one_of(self.sockets.get(place, [])), self.hosts.get(place)
         if (sock is None and host is None) or (sock is not None and len(sock.waiting) >= BACKLOG):
             raise ConnectionRefusedError(111, "Connection refused")
         self._ports += 1
@@ -308,6 +316,11 @@ class Network:
         self.transports.add(far)
         protocol.connection_made(near)
         return near, protocol
+
+    def _one_of(self, socks: list[SimSocket]) -> SimSocket | None:
+        if len(socks) > 1:
+            return self.chance.choice(socks)
+        return socks[0] if socks else None
 
     def held_to(self, place: Place) -> int:
         """How many connections to a place are open on the side of a live process."""

@@ -99,6 +99,12 @@ class Plan:
     """The configuration changes under the running worker."""
     restarts: tuple[float, ...]
     """A clean stop, and the next life."""
+    workers: tuple[int, ...]
+    """At each start of the gateway, one after another, and from the first again."""
+    orphanings: tuple[float, ...]
+    """The supervisor is killed: its workers finish while the next gateway starts."""
+    orphanings_in_content: int
+    """Besides those: when a client has begun to send a message."""
     deaths_at_a_point: int
     """Besides those: at a commit, or when a next hop has taken a mail."""
     disk_troubles: tuple[tuple[float, float, float], ...]
@@ -142,8 +148,10 @@ def plan_of(seed: int) -> Plan:
     at_restart = tuple((at - 5.0, 12.0, 1.0) for at in restarts if chance.random() < 0.4)
     crash_limit = chance.choice((2, 3, 10))
     limits, other_limits = (_limits(chance, crash_limit, heavy=heavy) for _ in range(2))
+    house = _house(Random(f"house {seed}"), busy_s)
     return Plan(
         seed=seed,
+        **house,
         limits=limits,
         other_limits=other_limits,
         hops=_hops(chance, busy_s, heavy=heavy),
@@ -204,6 +212,18 @@ def _limits(chance: Random, crash_limit: int, *, heavy: bool) -> Limits:
             found, connections=40, active_mails=1000, active_memory_bytes=1 << 20, hop_connections=1
         )
     return found
+
+
+def _house(chance: Random, busy_s: float) -> dict[str, Any]:
+    if chance.random() < 0.6:
+        return {"workers": (1,), "orphanings": (), "orphanings_in_content": 0}
+    in_content = chance.choice((0, 1, 1))
+    second = 1 if in_content else chance.choice((1, 2, 3))
+    return {
+        "workers": (chance.choice((2, 2, 3)), second, *(chance.choice((1, 2, 3)) for _ in range(2))),
+        "orphanings": _times(chance, chance.choice((0, 0, 1)), busy_s),
+        "orphanings_in_content": in_content,
+    }
 
 
 def _times(chance: Random, count: int, busy_s: float) -> tuple[float, ...]:

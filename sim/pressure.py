@@ -18,6 +18,7 @@ _PLENTY: Final = {Resource.MEMORY: 20.0, Resource.DISK: 100 * _GIB}
 
 UNSURE: Final = ""
 """The gateway is looking, or has not looked yet."""
+GONE: Final = "gone"
 _LIMITS: Final = {
     Resource.MEMORY: (70.0, 75.0, 85.0),
     Resource.DISK: (-3 * _GIB, -2 * _GIB, -1 * _GIB),
@@ -49,8 +50,9 @@ class Strain:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._readings = dict(_PLENTY)
-        self._by_resource = dict.fromkeys(_PLENTY, NORMAL)
-        self._levels = [(0.0, NORMAL)]
+        self._by_resource = {0: dict.fromkeys(_PLENTY, NORMAL)}
+        self._levels: dict[int, list[tuple[float, str]]] = {0: [(0.0, NORMAL)]}
+        """Of each process; GONE: it is no more."""
 
     def read(self) -> Mapping[Resource, float]:
         """As Resources."""
@@ -60,21 +62,31 @@ class Strain:
         """From now on; not looked at yet."""
         resource, value = step
         self._readings[resource] = value
-        self._levels.append((self._now(), UNSURE))
+        for levels in self._levels.values():
+            if levels[-1][1] != GONE:
+                levels.append((self._now(), UNSURE))
 
-    def begin(self) -> None:
+    def begin(self, process: int) -> None:
         """A life that has not looked yet."""
-        self._by_resource = dict.fromkeys(_PLENTY, NORMAL)
-        self._levels.append((self._now(), UNSURE))
+        self._by_resource[process] = dict.fromkeys(_PLENTY, NORMAL)
+        self._levels.setdefault(process, [(0.0, GONE)]).append((self._now(), UNSURE))
 
-    def looked(self) -> None:
+    def looked(self, process: int) -> None:
         """It has."""
-        for resource, before in self._by_resource.items():
-            self._by_resource[resource] = level_after(before, resource, self._readings[resource])
-        worst = max(self._by_resource.values(), key=(NORMAL, MEDIUM, HIGH).index)
-        self._levels.append((self._now(), worst))
+        mine = self._by_resource[process]
+        for resource, before in mine.items():
+            mine[resource] = level_after(before, resource, self._readings[resource])
+        worst = max(mine.values(), key=(NORMAL, MEDIUM, HIGH).index)
+        self._levels[process].append((self._now(), worst))
+
+    def gone(self, process: int) -> None:
+        """It takes no mail any more."""
+        self._levels[process].append((self._now(), GONE))
 
     def since(self, at: float) -> frozenset[str]:
-        """Every level from then on."""
-        first = max(n for n, (since, _) in enumerate(self._levels) if since <= at)
-        return frozenset(level for _, level in self._levels[first:])
+        """Every level that any had from then on."""
+        found: set[str] = set()
+        for levels in self._levels.values():
+            first = max(n for n, (since, _) in enumerate(levels) if since <= at)
+            found.update(level for _, level in levels[first:])
+        return frozenset(found - {GONE}) or frozenset((UNSURE,))

@@ -12,25 +12,22 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from random import Random
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from gatepost.main.succession import STOPPING
-from gatepost.model.queued import QueuedMail
 from gatepost.ports.resolver import Mx
-from gatepost.ports.store import MailFilter
 from sim.boxes import Boxes
 from sim.clients import Client, Manner, World
-from sim.configuration import FILE, configuration, text_of
 from sim.disk import Disk
 from sim.files import FILES, PLENTY_BYTES
-from sim.gateway import Life, Place, build, simulated_surroundings
+from sim.gateway import Place, simulated_surroundings
 from sim.guests import Harvester, Returning
 from sim.hops import Hop
+from sim.house import SHORT_GAPS_S, House
 from sim.journal import Journal
 from sim.judge import judge
-from sim.loop import Process, SimLoop, Stuck, bury
+from sim.loop import SimLoop, Stuck, bury, current_process
 from sim.names import Names
-from sim.network import WORLD, Network
+from sim.network import WORLD, Network, Transport
 from sim.plan import (
     BOXES,
     DOOR,
@@ -47,7 +44,6 @@ from sim.plan import (
     plan_of,
 )
 from sim.pressure import Step, Strain
-from sim.shared import SimShared
 from sim.signing import OURS_PEM, THEIRS
 from sim.submission import Submitter, write_accounts
 
@@ -55,6 +51,7 @@ _STEP_S: Final = 600.0
 _AT_COMMIT: Final = 0.01
 _AT_COPY: Final = 0.05
 _AT_SILENCE: Final = 0.5
+_AT_CONTENT: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def _run(seed: int) -> Result:
         simulation.end()
         asyncio.set_event_loop(None)
         loop.close()
-        bury(simulation.dead)
+        simulation.bury()
         if collecting:
             gc.enable()
         shutil.rmtree(place, ignore_errors=True)
@@ -108,15 +105,8 @@ class Simulation:
         journal.srs = plan.srs
         journal.listed = frozenset((*USERS, *BOXES))
         self._chance = Random(f"world {plan.seed}")
-        self.dead: list[Process] = []
-        self._life: Life | None = None
-        self._lives = 0
-        self._revision = 0
-        self._restarting = False
         self._full_since_s = inf
         """The disk has had no room since then."""
-        self._sessions_left_over = 0
-        """Of the revision before, when that allowed more."""
         self._directory = place
         (place / "recipients").write_text("\n".join((*USERS, *BOXES, "")))
         (place / "srs.key").write_text("a secret of many characters\n")
@@ -125,6 +115,7 @@ class Simulation:
         (place / "ours.pem").chmod(0o600)
         write_accounts(place / "users", USERS)
         self._points_left = plan.deaths_at_a_point
+        self._orphanings_left = plan.orphanings_in_content
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients = 0
         network = Network(loop, Random(f"network {plan.seed}"), journal.tell)
@@ -141,6 +132,7 @@ class Simulation:
             chance=Random(f"gateway {plan.seed}"),
         )
         self._place.disk.at_commit = self._at_commit
+        self._house = House(plan, self._place, self._chance, place, self._spawn)
         FILES.fails, FILES.free_bytes = self._place.disk.file_error, PLENTY_BYTES
         self._clients_world = self._world()
         self._hops = [self._hop(number) for number in range(len(plan.hops))]
@@ -161,7 +153,7 @@ class Simulation:
     async def live(self) -> None:
         """From the first start to the last mail's end."""
         plan = self.plan
-        self._boot()
+        self._house.start()
         self._arrange()
         await asyncio.sleep(plan.busy_s)
         while not self._is_over():
@@ -174,9 +166,10 @@ class Simulation:
         """When who comes and what goes wrong."""
         plan, loop = self.plan, self.loop
         events: list[tuple[float, Callable[[], None]]] = [
-            *((at, self._die) for at in plan.deaths),
+            *((at, self._house.die) for at in plan.deaths),
             *((at, self._reload_soon) for at in plan.reloads),
             *((at, self._restart_soon) for at in plan.restarts),
+            *((at, self._house.orphan) for at in plan.orphanings),
             *((max(0.0, at), partial(self._trouble_disk, *how)) for at, *how in plan.disk_troubles),
             *((at, partial(self._fill_disk, length_s)) for at, length_s in plan.full_disks),
             *((at, partial(self._trouble_dns, s, name, how)) for at, s, name, how in plan.dns_troubles),
@@ -197,25 +190,24 @@ class Simulation:
             self._come_later(partial(Submitter, self._clients_world))
 
     def _is_over(self) -> bool:
-        life = self._life
-        if life is None or self._clients:
+        plan = self.plan
+        if self._clients or not self._house.is_idle:
             return False
-        if any(at > self.loop.time() for at in (*self.plan.deaths, *self.plan.reloads, *self.plan.restarts)):
-            return False
-        idle = not any(len(worker.scheduler._active) for worker in life.workers)
-        return idle and life.lasting.store.next_due_at() is None
+        to_come = (*plan.deaths, *plan.reloads, *plan.restarts, *plan.orphanings)
+        return not any(at > self.loop.time() for at in to_come)
 
     async def _judge(self) -> None:
-        while self._life is None:
+        while not (self._house.is_settled or self.journal.findings):
             await asyncio.sleep(1.0)
-        left = everything(self._life)
+        left = self._house.everything()
         for copy in self._place.boxes.copies():
             self.journal.copy(copy)
         if not self.journal.findings:
             judge(self.journal, self.plan, left)
         for complaint in self.loop.complaints:
             self.journal.find(complaint)
-        await self._stop_life(self._life)
+        if self._house.is_settled:
+            await self._house.stop()
 
     def result(self) -> Result:
         """What came of it."""
@@ -233,10 +225,7 @@ class Simulation:
     def end(self) -> None:
         """Let go of everything."""
         self.loop.allow_the_end()
-        if self._life is not None:
-            life, self._life = self._life, None
-            self._bury(life)
-            self._place.disk.survive(life.lasting.store)
+        self._house.end()
         for hop in self._hops:
             hop.stop()
         for task in list(self._tasks):
@@ -247,138 +236,52 @@ class Simulation:
         if tasks:
             self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
+    def bury(self) -> None:
+        """After the loop is closed."""
+        bury(self._house.dead)
+
     def _of_the_dead(self) -> set[asyncio.Task[Any]]:
-        return {task for process in self.dead for task in process.tasks}
+        return {task for process in self._house.dead for task in process.tasks}
 
-    # -- lives ----------------------------------------------------------------------------------
-
-    def _boot(self) -> None:
-        process = Process(self._lives)
-        self._lives += 1
-        self.journal.tell(f"start {process.number}")
-        if process.number and self._chance.random() < 0.3:
-            self._revision += 1
-        life = process.context.run(
-            build, self._place, process, configuration(self.plan, self._revision, self._directory)
-        )
-        watch = self._place.disk.watch
-        watch.credit_s = max(watch.credit_s, life.worker.clock.time.credit_s)
-        process.context.run(self.loop.create_task, life.worker.start())
-        self._life = life
-        self._now_in_force()
-        self._place.strain.begin()
-        self.loop.call_later(1.0, self._spawn_look)
-
-    def _now_in_force(self) -> None:
-        self.journal.revisions.append((self.loop.time(), self._revision))
-
-    def _die(self) -> None:
-        """The process is gone, in the middle of whatever it was doing."""
-        life, self._life = self._life, None
-        if life is None:
-            return
-        journal = self.journal
-        journal.tell(f"death of {life.process.number}")
-        journal.count("deaths")
-        journal.deaths.append(self.loop.time())
-        for mail_id in set(life.slots.inside.values()):
-            if mail_id in journal.kept:
-                journal.kept[mail_id].held_for_crashes += 1
-        self._bury(life)
-        self._place.disk.survive(life.lasting.store)
-        self.loop.call_later(self._chance.choice((0.05, 1.0, 60.0, 7200.0)), self._boot, context=WORLD)
-
-    def _bury(self, life: Life) -> None:
-        self.loop.kill(life.process)
-        self._place.network.kill(life.process)
-        cast(SimShared, life.lasting.shared).let_go()
-        self.dead.append(life.process)
-        for worker in life.workers:
-            worker.scheduler._stopping = True
-        for connection in life.worker.listener._sessions:
-            transaction = connection._conversation._transaction
-            if transaction is not None:
-                transaction.reception.discard()
-
-    def _reload_soon(self) -> None:
-        self._spawn(self._reload())
-
-    async def _reload(self) -> None:
-        """As the supervisor asks for it: the worker goes on with another configuration."""
-        self._revision += 1
-        life = self._life
-        if life is None:
-            return
-        self.journal.count("reloads")
-        self.journal.tell(f"reload of {life.process.number} to {self._revision}")
-        text = text_of(self.plan, self._revision, self._directory)
-        taking = life.process.context.run(self.loop.create_task, life.lasting.take(FILE, text))
-        self._now_in_force()
-        while not taking.done() and life.process.is_alive:
-            await asyncio.sleep(0.01)
-        if not life.process.is_alive:
-            return
-        if taking.exception() is None and taking.result() == STOPPING and self._restarting:
-            return
-        if (error := taking.exception()) is not None or taking.result():
-            self.journal.find(f"the reload failed: {error!r} {'' if error else taking.result()}")
-        self._sessions_left_over = life.worker.listener.session_count
-        self._now_in_force()
-
-    def _restart_soon(self) -> None:
-        if self._life is not None and not self._restarting:
-            self._restarting = True
-            self._spawn(self._restart(self._life))
-
-    async def _restart(self, life: Life) -> None:
-        """The old worker stops, a new one begins."""
-        self.journal.count("restarts")
-        self.journal.tell(f"restart of {life.process.number}")
-        stopped = self._life is life and await self._stop_life(life)
-        self._restarting = False
-        if stopped:
-            self._boot()
-
-    async def _stop_life(self, life: Life) -> bool:
-        """A clean stop. False when it died meanwhile."""
-        timeout_s = life.worker.settings.server.stop_timeout_s
-        stopping = life.process.context.run(self.loop.create_task, life.succession.stop(timeout_s))
-        while not stopping.done() and life.process.is_alive:
-            await asyncio.sleep(0.01)
-        if not life.process.is_alive or self._life is not life:
-            return False
-        self._life = None
-        life.process.context.run(cast(SimShared, life.lasting.shared).close)
-        if error := stopping.exception():
-            self.journal.find(f"the stop failed: {error!r}")
-        self._bury(life)
-        return True
+    # -- what goes wrong ------------------------------------------------------------------------
 
     def _at_commit(self) -> bool:
         """A transaction is about to be made durable, or just was: True when the process died of it."""
-        self._check_limits()
-        return self._dies_at_a_point(_AT_COMMIT)
+        self._house.check_limits()
+        process = current_process()
+        if process is None or not self._points_left or self._chance.random() >= _AT_COMMIT:
+            return False
+        self._points_left -= 1
+        self._house.die(process)
+        return not process.is_alive
 
-    def _taken(self) -> None:
+    def _taken(self, wire: Transport | None) -> None:
         """A next hop has a mail and has not said so yet."""
         if self._points_left and self._chance.random() < _AT_COPY:
             self._points_left -= 1
-            self.loop.call_later(
-                self._chance.choice((0.0, 0.005, 0.02, 0.03, 0.05, 2.5, 40.0)), self._die, context=WORLD
-            )
+            after_s = self._chance.choice((0.0, 0.005, 0.02, 0.03, 0.05, 2.5, 40.0))
+            self.loop.call_later(after_s, self._house.die, wire.peer.owner if wire else None, context=WORLD)
 
-    def _silence(self) -> None:
+    def _silence(self, wire: Transport | None) -> None:
         """A next hop has answered for one recipient, and the others have to wait for minutes."""
         if self._points_left and self._chance.random() < _AT_SILENCE:
             self._points_left -= 1
-            self.loop.call_later(self._chance.uniform(8.0, 50.0), self._die, context=WORLD)
+            after_s = self._chance.uniform(8.0, 50.0)
+            self.loop.call_later(after_s, self._house.die, wire.peer.owner if wire else None, context=WORLD)
 
-    def _dies_at_a_point(self, likelihood: float) -> bool:
-        if self._life is None or not self._points_left or self._chance.random() >= likelihood:
-            return False
-        self._points_left -= 1
-        self._die()
-        return True
+    def _in_content(self) -> None:
+        """A mail is on its way to a worker that will hear that its supervisor is gone."""
+        if self._orphanings_left and self._chance.random() < _AT_CONTENT:
+            self._orphanings_left -= 1
+            self.loop.call_later(
+                self._chance.uniform(0.0, 0.1), self._house.orphan, SHORT_GAPS_S, context=WORLD
+            )
+
+    def _reload_soon(self) -> None:
+        self._spawn(self._house.reload())
+
+    def _restart_soon(self) -> None:
+        self._spawn(self._house.restart())
 
     # -- the world ------------------------------------------------------------------------------
 
@@ -399,7 +302,7 @@ class Simulation:
             demands=plan.demands,
             expects_signatures=self.plan.signs,
             pipelining=plan.pipelining,
-            connections_limit=(lambda: 1000) if plan.lmtp else self._hop_connections,
+            connections_limit=(lambda: 1000) if plan.lmtp else self._house.hop_connections,
             on_taken=self._taken,
             silent_after_one=plan.silent_after_one,
             on_silence=self._silence,
@@ -412,19 +315,11 @@ class Simulation:
             self.loop.call_at(plan.bad_until_s, network.silent.discard, hop.place)
         return hop
 
-    def _hop_connections(self) -> int:
-        """Each configuration that still delivers may have so many of its own."""
-        workers = self._life.workers if self._life is not None else ()
-        return sum(
-            max(way.connections for way in worker.settings.send_connectors.values() if way.delivery == "smtp")
-            for worker in workers
-        )
-
     def _limits_since(self, at: float) -> list[Limits]:
         """Of every configuration that was in force since then."""
         revisions = self.journal.revisions
-        first = max((n for n, (since, _) in enumerate(revisions) if since <= at), default=0)
-        return [self.plan.limits_at(revision) for _, revision in revisions[first:]]
+        latest = max((since for since, _ in revisions if since <= at), default=0.0)
+        return [self.plan.limits_at(revision) for since, revision in revisions if since >= latest]
 
     def _world(self) -> World:
         return World(
@@ -442,7 +337,8 @@ class Simulation:
             heavy=self.plan.heavy,
             levels_since=self._place.strain.since,
             is_full_since=lambda at: self._full_since_s <= at,
-            state_of=self._state_of,
+            state_of=self._house.state_of,
+            on_content=self._in_content,
         )
 
     def _come_later(self, client: Callable[[], Client]) -> None:
@@ -480,65 +376,16 @@ class Simulation:
 
     def _look_at_disk(self) -> None:
         """As the store does every few seconds."""
-        if self._life is not None:
-            self._life.process.context.run(self._life.lasting.store._sample)
+        for life in self._house.all:
+            life.process.context.run(life.store._sample)
 
     def _strain(self, step: Step) -> None:
         self._place.strain.set(step)
-        self._spawn_look()
-
-    def _spawn_look(self) -> None:
-        self._spawn(self._look())
-
-    async def _look(self) -> None:
-        """As the worker does every few seconds."""
-        life = self._life
-        if life is None:
-            return
-        looking = life.process.context.run(self.loop.create_task, life.worker.watch.look())
-        while not looking.done() and life.process.is_alive:
-            await asyncio.sleep(0.001)
-        if life.process.is_alive and self._life is life:
-            self._place.strain.looked()
+        for life in self._house.lives.values():
+            self._spawn(self._house.look(life))
 
     def _trouble_dns(self, length_s: float, name: str, how: str) -> None:
         self._place.names.trouble[name] = (self.loop.time() + length_s, how)
-
-    # -- looking inside -------------------------------------------------------------------------
-
-    def _state_of(self, client_port: int) -> str:
-        """What the session of this client still holds of a transaction."""
-        if self._life is None:
-            return ""
-        for connection in self._life.worker.listener._sessions:
-            conversation = connection._conversation
-            if conversation.session.client_port == client_port:
-                if conversation._transaction is not None:
-                    return "a transaction"
-                engine = connection._engine
-                return f"{engine._recipients} recipients" if engine._recipients else ""
-        return ""
-
-    def _check_limits(self) -> None:
-        life = self._life
-        if life is None:
-            return
-        for worker in life.workers:
-            active, queue = worker.scheduler._active, worker.settings.queue
-            if len(active) > queue.active_mails:
-                self.journal.find(f"{len(active)} active mails, {queue.active_mails} are allowed")
-            if active.content_bytes > queue.active_memory_bytes:
-                self.journal.find(f"{active.content_bytes} octets of active mail")
-        count, allowed = life.worker.listener.session_count, self.plan.limits_at(self._revision).connections
-        self._sessions_left_over = min(self._sessions_left_over, count)
-        doors = len(life.worker.settings.receive_connectors)
-        if count > max(allowed * doors, self._sessions_left_over):
-            self.journal.find(f"{count} sessions, {allowed} are allowed")
-
-
-def everything(life: Life) -> list[QueuedMail]:
-    """What the store holds."""
-    return life.lasting.store.find(MailFilter(), limit=100_000)
 
 
 def _memory() -> str | None:

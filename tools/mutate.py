@@ -51,15 +51,19 @@ _SCRAM = "intake/test_scram_and_tokens"
 
 # The tests that must notice, close ones first.
 TESTS = {
-    "addresses": ("test_addresses", "test_commands"),
+    "address_patterns": ("test_address_patterns",),
+    "addresses": ("test_addresses", "test_commands", "test_entries"),
     "announcement": ("test_announcement", "test_order", "test_xclient"),
     "data": ("test_values", "test_data", "test_end_of_data_exhaustive", "test_chunks"),
+    "domain_entries": ("test_entries",),
     "esmtp_parameters": ("test_parameters", "test_commands"),
     "events": ("test_values", *_SERVER, "test_data", "test_parameters"),
     "http_client": ("test_values", "test_http_client"),
+    "list_formats": ("test_list_formats",),
     "ntlm": ("test_values", "test_ntlm"),
     "outgoing": ("test_client_outgoing",),
     "proxy": ("test_proxy", "test_values"),
+    "recipient_entry": ("test_entries",),
     "refusals": (*_SERVER, "test_addresses", "test_data", "test_parameters"),
     "replies": ("test_values", "test_client_replies", "test_client_engine"),
     "sasl_client": ("test_sasl_client", _SCRAM),

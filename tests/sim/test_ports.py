@@ -96,7 +96,7 @@ def test_a_level_counts_from_the_gateways_next_look() -> None:
     strain.set(COURSES[1][0])
     assert strain.since(10.0) == {UNSURE}
     clock[0] = 11.0
-    strain.looked()
+    strain.looked(0)
     assert strain.since(11.0) == {HIGH}
     assert strain.since(5.0) == {NORMAL, UNSURE, HIGH}
 

@@ -114,7 +114,7 @@ def test_nobody_listens() -> None:
     with_network(story)
 
 
-def said_of_two_copies(*, settled_at: float | None, deaths: tuple[float, ...]) -> list[str]:
+def said_of_two_copies(*, settled_at: float | None, deaths: tuple[tuple[float, int], ...]) -> list[str]:
     """What the judge says when a mail was delivered at 10 and at 20, and both times the 2xx was heard."""
     network = Network(SimLoop(Random(1)), Random(1), lambda _: None)
     try:
@@ -144,11 +144,12 @@ def said_of_two_copies(*, settled_at: float | None, deaths: tuple[float, ...]) -
         network.loop.close()
 
 
-DUPLICATES: dict[str, tuple[float | None, tuple[float, ...], str]] = {
-    "a death before the settlement excuses it": (None, (15.0,), ""),
+DUPLICATES: dict[str, tuple[float | None, tuple[tuple[float, int], ...], str]] = {
+    "a death before the settlement excuses it": (None, ((15.0, 0),), ""),
     "nobody died": (None, (), "nobody died"),
-    "a death after the second copy excuses nothing": (None, (30.0,), "nobody died"),
-    "the first was settled, whoever died": (12.0, (15.0,), "was settled"),
+    "a death after the second copy excuses nothing": (None, ((30.0, 0),), "nobody died"),
+    "the death of another worker excuses nothing": (None, ((15.0, 1),), "nobody died"),
+    "the first was settled, whoever died": (12.0, ((15.0, 0),), "was settled"),
 }
 
 

@@ -71,6 +71,13 @@ _NEXT_DUE: Final = "SELECT min(due_at) FROM recipient WHERE state < 3"
 _LIKE: Final = " LIKE ? ESCAPE '~'"
 
 
+GREATEST_MAIL_ID: Final = (
+    "SELECT max(coalesce((SELECT max(mail_id) FROM mail), 0), "
+    "coalesce((SELECT max(mail_id) FROM dossier), 0), coalesce((SELECT max(mail_id) FROM record), 0), "
+    "coalesce((SELECT value FROM note WHERE name = 'last-mail-id'), 0))"
+)
+
+
 class SqliteReader:
     """Keeps the promise of ports.store.StoreReader over one connection, used from one thread."""
 
@@ -167,12 +174,7 @@ class SqliteReader:
 
     def greatest_mail_id(self) -> int:
         """Of everything that was ever stored, as far as it is known: mails, dossiers and records."""
-        sql = (
-            "SELECT max(coalesce((SELECT max(mail_id) FROM mail), 0), "
-            "coalesce((SELECT max(mail_id) FROM dossier), 0), coalesce((SELECT max(mail_id) FROM record), 0), "
-            "coalesce((SELECT value FROM note WHERE name = 'last-mail-id'), 0))"
-        )
-        return int(next(self._rows(sql, ()))[0])
+        return int(next(self._rows(GREATEST_MAIL_ID, ()))[0])
 
     def close(self) -> None:
         """Give the connection back."""
@@ -209,7 +211,12 @@ class SqliteReader:
         try:
             yield from self._database.execute(sql, tuple(values))
         except apsw.Error as error:
+            if isinstance(error, apsw.CorruptError):
+                self._pages_damaged()
             raise WorldFault(f"the store cannot be read: {error}") from error
+
+    def _pages_damaged(self) -> None:
+        """The file itself is damaged; only its owner can do something about it."""
 
 
 def open_reader(directory: Path | str) -> SqliteReader:

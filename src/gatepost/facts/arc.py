@@ -50,8 +50,7 @@ NO_CHAIN: Final = ArcResult()
 
 def find_arc(mail: MailView, sources: Sources) -> ArcResult | Coroutine[Any, Any, ArcResult]:
     """At once for mail without a chain; else a coroutine, which raises WorldFault when body or keys are silent."""
-    index = HeaderIndex.parse(mail.head)
-    if not any(index.count(name) for name in NAMES):
+    if HeaderIndex.parse(mail.head).has_none_of(NAMES):
         return NO_CHAIN
     return _find(mail, sources)
 

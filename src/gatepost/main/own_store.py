@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from gatepost.adapters.sqlite_store import SqliteStore, open_store
@@ -28,12 +29,17 @@ async def own_store(
     log: Log,
     loop: asyncio.AbstractEventLoop,
     stop: asyncio.Event,
+    *,
+    opening: Callable[..., SqliteStore] = open_store,
 ) -> SqliteStore | None:
-    """Open the store; wait a while for a worker that is still finishing with it. Raises WorldFault."""
+    """Open the store; wait a while for a worker that is still finishing with it. Raises WorldFault.
+
+    opening: the simulation has a disk of its own.
+    """
     until = clock.monotonic() + LOCK_PATIENCE_S
     while not stop.is_set():
         try:
-            return open_store(
+            return opening(
                 store_directory(settings, number),
                 settings.queue,
                 clock,

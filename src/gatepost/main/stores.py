@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gatepost.adapters.control_socket import ask, is_answered
+from gatepost.adapters.disk import is_in_use
 from gatepost.adapters.log import DirectLog
 from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.sqlite_reader import open_reader
@@ -50,17 +52,27 @@ def readers(settings: Settings) -> Iterator[Sequence[StoreReader]]:
 
 
 def former_workers(settings: Settings, workers: int) -> tuple[int, ...]:
-    """Numbers from `workers` on whose stores still hold mail. Raises WorldFault when one cannot be read."""
-    found = []
-    for number, directory in store_directories(settings).items():
-        if number >= workers and (directory / "store.db").exists():
-            reader = open_reader(directory)
-            try:
-                if reader.find(MailFilter(), limit=1):
-                    found.append(number)
-            finally:
-                reader.close()
-    return tuple(found)
+    """Numbers from `workers` on whose stores hold mail, or may hold some: those get a worker that delivers.
+
+    A supervisor that was killed leaves workers that finish, and take mail until their sessions are over; a store that
+    this process cannot read may be mended by its worker, which says so if it cannot.
+    """
+    directories = store_directories(settings).items()
+    return tuple(
+        number
+        for number, directory in directories
+        if number >= workers and (directory / "store.db").exists() and _may_hold_mail(directory)
+    )
+
+
+def _may_hold_mail(directory: Path) -> bool:
+    if is_in_use(directory / "lock"):
+        return True
+    try:
+        with contextlib.closing(open_reader(directory)) as reader:
+            return bool(reader.find(MailFilter(), limit=1))
+    except WorldFault:
+        return True
 
 
 @contextmanager

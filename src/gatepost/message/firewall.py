@@ -17,8 +17,9 @@ _ROUTING: Final = (b"received", b"resent-")
 _AUTHENTICATION_RESULTS: Final = b"authentication-results"
 # Whatever some reader may take for the end of a line: a bare LF becomes CR LF on its way out.
 _ANY_LINE_END: Final = re.compile(rb"(?:[\r\n\x0b\x0c\x1c-\x1e\x85]|\xe2\x80[\xa8\xa9])+")
-_NOT_IN_NAMES: Final = bytes([*range(0x21), *range(0x7F, 0x100)])
-"""Of a name, one reader stops at these, another leaves them out, a third wants the name to be another."""
+_NOT_IN_NAMES: Final = bytes((*range(0x21), *range(0x7F, 0x100)))
+"""Of a name, one reader stops at these, another drops or never shows them: a name is compared without them."""
+_LOWER: Final = bytes(range(256)).lower()
 _COMMENT: Final = re.compile(rb"\([^()]*\)")
 _COMMENT_DEPTH_LIMIT: Final = 20
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
@@ -34,9 +35,10 @@ def firewalled(head: bytes, rights: Rights, *, authserv_id: str) -> bytes:
     X-Gatepost-*, X-MS-Exchange-Organization-* and -Forest-* need ORGANIZATION_HEADERS; Received and
     Resent-* need ROUTING_HEADERS; Authentication-Results of our own authserv_id (our host name) nobody
     may bring (RFC 8601 §5). A field in which any line could be read as one of these goes as a whole.
+    So does one whose name becomes one of these when blanks, control and 8-bit octets are left out of it.
     Returns `head` itself when nothing is found, which is nearly always.
     """
-    lower = head.lower()
+    lower = head.translate(_LOWER, _NOT_IN_NAMES)
     forbidden = tuple([name for name in _forbidden_to(rights) if name in lower])
     own_id = authserv_id.lower().encode("ascii", "replace") if _AUTHENTICATION_RESULTS in lower else b""
     if not forbidden and not own_id:
@@ -60,14 +62,14 @@ def apply_edits(head: bytes, edits: Sequence[Edit]) -> bytes:
     """
     if not edits:
         return head
-    removed = frozenset(e.name.lower().encode() for e in edits if isinstance(e, RemoveHeader))
+    removed = frozenset([e.name.lower().encode() for e in edits if type(e) is RemoveHeader])
     if removed and any(name in head.lower() for name in removed):
         head = b"".join(raw for raw in raw_fields(head) if name_of(raw) not in removed) + _end_of(head)
-    return b"".join(field(e.name, e.value) for e in edits if isinstance(e, AddHeader)) + head
+    return b"".join([field(e.name, e.value) for e in edits if type(e) is AddHeader]) + head
 
 
 def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bool:
-    lower = raw.lower()
+    lower = raw.translate(_LOWER, _NOT_IN_NAMES)
     sought = (*forbidden, _AUTHENTICATION_RESULTS) if own_id else forbidden
     if not any(name in lower for name in sought):  # most fields hold none of the names anywhere
         return False
@@ -88,7 +90,7 @@ def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bo
 
 def _name_at(line: bytes) -> bytes:
     """What could be a field's name at the beginning of a line; the colon may come on the next (a folded name)."""
-    return line.partition(b":")[0].translate(None, _NOT_IN_NAMES).lower()
+    return line.partition(b":")[0].translate(_LOWER, _NOT_IN_NAMES)
 
 
 def _matches(name: bytes, forbidden: tuple[bytes, ...]) -> bool:

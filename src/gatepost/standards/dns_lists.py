@@ -18,7 +18,8 @@ def question_for(address: str, zone: str) -> str:
     parsed = ip_address(address)
     if parsed.version == 4:
         return ".".join(reversed(str(parsed).split("."))) + f".{zone}"
-    return ".".join(reversed(parsed.exploded.replace(":", ""))) + f".{zone}"
+    nibbles = f"{int(parsed):032x}"  # .exploded has dots in it for ::ffff:192.0.2.1 in Python 3.13
+    return ".".join(reversed(nibbles)) + f".{zone}"
 
 
 def question_for_name(name: str, zone: str) -> str:

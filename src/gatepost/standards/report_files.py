@@ -28,7 +28,7 @@ _COMMENT_LIMIT_BYTES: Final = 0xFFFF
 _UNPACKED_KINDS: Final = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 """Others want memory as their maker likes."""
 _FOR_PEOPLE: Final = ("text/", "image/", "audio/", "video/", "message/")
-_NAMED_AS_REPORT: Final = re.compile(rb"\.(?:xml|json|gz|gzip|zip)\b", re.IGNORECASE)
+_NAMED_AS_REPORT: Final = re.compile(r"\.(?:xml|json|gz|gzip|zip)\b", re.IGNORECASE)
 
 Pause = Callable[[], None]
 """Called between pieces of work; raises UnreadableReport when there was enough."""
@@ -79,7 +79,7 @@ def _may_be(part: Leaf, data: bytes) -> bool:
     is_data = not kind.startswith(_FOR_PEOPLE) or kind in ("text/xml", "text/json")
     return (
         is_data
-        or _NAMED_AS_REPORT.search(part.named) is not None
+        or any(_NAMED_AS_REPORT.search(name) for name in part.names)
         or data[:64].lstrip(_BLANKS).startswith(b"<?xml")
     )
 
