@@ -117,12 +117,15 @@ def proven_domains(mail: MailView, known: Known) -> Proven:
     counts = spf is not None and (spf.identity == "mailfrom" or mail.sender.is_null)
     signatures = dkim.signatures if dkim is not None else ()
     good = [one for one in signatures if one.result == "pass" and one.covers_whole_body] if signatures else ()
+    has_all = spf is not None and spf.result != "temperror" and dkim is not None and not signatures
     return Proven(
         spf_domain=spf.domain if spf is not None and counts and spf.result == "pass" else "",
         dkim_domains=tuple(
             [one.domain.lower() for one in good if "from" in [field.lower() for field in one.signed_fields]]
         ),
-        unchecked=(*_unchecked_spf(mail, spf, counts=counts), *_unchecked_dkim(mail, dkim)),
+        unchecked=()
+        if has_all
+        else (*_unchecked_spf(mail, spf, counts=counts), *_unchecked_dkim(mail, dkim)),
     )
 
 
