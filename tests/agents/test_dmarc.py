@@ -190,6 +190,12 @@ EVADING: list[tuple[str, str, str]] = [
     ("a trial", "<@evil.test:ceo@trial.test>", "fail"),
     ("a domain that asks for nothing", "<@evil.test:ceo@watch.test>", "permerror"),
     ("a domain without a policy", "<@evil.test:ceo@nobody.test>", "permerror"),
+    ("an address behind sixteen kilobytes", f"({'x' * 17_000}) <ceo@legit.test>", "fail"),
+    ("a field with a hard blank", "<x@evil.test>\r\nFrom\xa0: <ceo@legit.test>", "fail"),
+    ("a field behind a vertical tab", "<x@evil.test>\r\nA: b\x0bFrom: <ceo@legit.test>", "fail"),
+    ("a field behind a bare CR", "<x@evil.test>\r\nA: b\rFrom: <ceo@legit.test>", "fail"),
+    ("Sender beside an empty From", "\r\nSender: <ceo@legit.test>", "fail"),
+    ("Sender beside an empty group", "nobody:;\r\nSender: <ceo@legit.test>", "fail"),
     ("a name with an address, unquoted", "ceo@legit.test <x@evil.test>", "permerror"),
 ]
 
@@ -203,6 +209,19 @@ def test_an_unclear_author_does_not_get_round_a_strict_policy() -> None:
         # Then who seems to have written it is asked for the policy
         assert (answer.result, answer.unclear_author) == (result, True), name
         assert answer.reason, name
+
+
+@pytest.mark.threat("J28")
+def test_who_shows_sender_for_want_of_from_is_shown_nobody_s_domain_but_his_own() -> None:
+    for head in (
+        b"Sender: <ceo@legit.test>",
+        b"Resent-From: <ceo@legit.test>",
+        b"From\r\n : <x@evil.test>\r\nSender: <ceo@legit.test>",
+    ):
+        about = view(Stage.END_OF_DATA, sender="x@evil.test", head=head + b"\r\n\r\n")
+        assert found(about, spf("evil.test"), DkimResults()).result == "fail", head
+    about = mail("x@evil.test", "x@evil.test", Sender="ceo@legit.test")
+    assert found(about, spf("evil.test"), DkimResults()).result == "none"
 
 
 @pytest.mark.threat("J26")

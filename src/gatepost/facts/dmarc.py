@@ -99,7 +99,7 @@ async def find_dmarc(
     """Never raises WorldFault: what the DNS does not say is temperror."""
     author = known.get(Author) or read_author(mail.head)
     proven = proven_domains(mail, known)
-    domains = (*author.domains, *author.claimed) if author.problem else author.domains
+    domains = author.all_domains if author.problem else author.domains
     found = decisive(await evaluate(domains, proven, dns, timeout_s=timeout_s)) if domains else None
     if author.problem and (found is None or found.result != "fail" or found.policy is Policy.NONE):
         domain = author.domains[0] if author.domains else ""
