@@ -83,9 +83,9 @@ def _read(values: Sequence[bytes], name: str, problem: str, shown: Sequence[byte
         problem = problem or found.problem
         names += [*found.groups, *[mailbox.name for mailbox in found.mailboxes]]
         addresses += [mailbox.address for mailbox in found.mailboxes if mailbox.address is not None]
-        claimed += [domain for domain in map(_canonical, found.claimed) if domain]
-        if len(value) > VALUE_LIMIT_BYTES:
-            claimed += _domains_behind(value)
+        if found.problem:
+            claimed += [domain for domain in map(_canonical, found.claimed) if domain]
+            claimed += _domains_behind(value) if len(value) > VALUE_LIMIT_BYTES else ()
     for value in shown[:FIELDS_READ]:
         claimed += _read((value,), name, "").all_domains
     if not addresses:
@@ -97,7 +97,7 @@ def _read(values: Sequence[bytes], name: str, problem: str, shown: Sequence[byte
         addresses=kept,
         domains=tuple(dict.fromkeys([address.domain for address in kept])),
         display_names=tuple([name for name in names[:ADDRESSES_LIMIT] if name]),
-        claimed=tuple(dict.fromkeys(claimed))[:ADDRESSES_LIMIT],
+        claimed=tuple(dict.fromkeys(claimed))[:ADDRESSES_LIMIT] if claimed else (),
         problem=problem,
     )
 
