@@ -109,11 +109,13 @@ class StoreLock:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether somebody owns the store of this lock file now."""
+    """Whether somebody owns the store of this lock file now, or may own it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
