@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import msgspec
+
 from crash import moments
 from crash.judge import Finding
 from crash.notes import NoteFinding
@@ -193,14 +195,16 @@ MUTANTS: Final = {
 def _all_delivered(change: Change) -> Change:
     if not isinstance(change, Settle):
         return change
-    delivered = (replace(s, state=MailState.DELIVERED, due_at=0.0) for s in change.settlements)
-    return replace(change, settlements=tuple(delivered))
+    delivered = (
+        msgspec.structs.replace(s, state=MailState.DELIVERED, due_at=0.0) for s in change.settlements
+    )
+    return msgspec.structs.replace(change, settlements=tuple(delivered))
 
 
 def _altered(change: Change) -> Change:
     if not isinstance(change, Accept) or not isinstance(change.content.body, bytes):
         return change
-    return replace(change, content=_with_other_octet(change.content, change.content.body))
+    return msgspec.structs.replace(change, content=_with_other_octet(change.content, change.content.body))
 
 
 def _with_other_octet(content: Content, body: bytes) -> Content:

@@ -139,6 +139,32 @@ def seeds() -> dict[str, tuple[bytes, ...]]:
             b"Content-Transfer-Encoding: quoted-printable\n\n=41\n",
             b"Subject: plain\r\n\r\ntext\r\n",
         ),
+        "mail-structure": (
+            b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\nbefore\r\n--x\r\n\r\nhi\r\n--x\r\n"
+            b"Content-Type: multipart/alternative; boundary=y\r\n\r\n--y\r\n\r\n1\r\n--y--\r\nafter\r\n--x--\r\nbehind",
+            b"Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=x; boundary=y\r\n"
+            b"\r\n--y\r\n\r\n1\r\n--y--",
+            b"Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\nSubject: a\r\n\r\n1\r\n--x--",
+            b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            + base64.b64encode(
+                b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nQTogYg0KDQpj"
+            ),
+            b'Content-Type: image/png; name*0=a; name*2=c; name="=?utf-8?q?a?="\r\n'
+            b"Content-Disposition: attachment; filename=..\\a.exe.\r\n\r\n",
+        ),
+        "transfer-encodings": (b"QUI=QUJD\r\nQ!Q=\r\n=", b"a=3D=\r\nb=  \r\n=zz \r\n", b"\xe4-_"),
+        "mime-parameters": (
+            b'text/plain; charset="utf-8" (comment (in it)); name=a b (1).pdf',
+            b"a/b; n*0*=utf-8'de'%C3%A4; n*1=x; n=y; N=z",
+            b'inline; filename="=?utf-8?B?w6Q=?="; x="\\"',
+        ),
+        "charsets": (
+            b"utf-8\x1e\xc3\xa4",
+            b"utf-16\x1e\xff\xfea\0",
+            b"iso-2022-jp\x1e\x1b$B\x46\x7c\x1b(B",
+            b"utf-7\x1e+ADw-",
+            b"\x05\x1e\x81\x30\x84\x36",
+        ),
         "mailboxes": (
             b'Ann Archer <ann@a.example>, "Bob, the" <bob@b.example> (a comment)',
             b"undisclosed: ;, team: c@c.example, =?utf-8?Q?D=C3=B6?= <d@[192.0.2.1]>;",

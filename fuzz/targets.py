@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from fuzz import content_targets, more_targets, peer_targets, reference, sender_targets
+from fuzz import content_targets, more_targets, peer_targets, reference, sender_targets, structure_targets
 from fuzz.oracles import cuts, holds
 from gatepost.message import headers
 from gatepost.message.firewall import firewalled
@@ -274,6 +274,7 @@ TARGETS: Final = (
             *sender_targets.TARGETS,
             *peer_targets.TARGETS,
             *content_targets.TARGETS,
+            *structure_targets.TARGETS,
         )
     ),
 )

@@ -170,8 +170,8 @@ MUTANTS: Final = (
     Mutant(
         "a maildir that cannot be written is delivered to",
         "delivery/maildir.py",
-        '            return Outcome(recipient, Fate.DEFERRED, safe_text(f"4.2.0 {fault.reason}"))',
-        '            return Outcome(recipient, Fate.DELIVERED, safe_text(f"4.2.0 {fault.reason}"))',
+        '                recipient, Fate.DEFERRED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")',
+        '                recipient, Fate.DELIVERED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")',
         "delivered, and no next hop said so",
     ),
     Mutant(

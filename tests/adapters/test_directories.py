@@ -286,7 +286,7 @@ def test_a_source_answers_for_its_own_domains_only() -> None:
 
 def test_recipients_of_a_file_and_of_sqlite(tmp_path: Path) -> None:
     file = tmp_path / "list"
-    file.write_text("# ours\nann@ours.example # the boss\n\n@whole.example\n")
+    file.write_text("\ufeffann@ours.example # the boss\n\n@whole.example\n")
     found = list(read_source(directory(type="file", file=str(file))))
     assert found == [Listed("ann@ours.example"), Listed("@whole.example")]
     database = tmp_path / "mail.db"

@@ -88,6 +88,13 @@ def test_who_is_known(tmp_path: Path, name: str, local: str, domain: str, known:
     assert recipients.knows(Address(local, domain)) is known
 
 
+def test_a_list_saved_by_windows_has_no_odd_first_line(tmp_path: Path) -> None:
+    recipients, log, _ = directory(tmp_path / "list", "\ufeffann@example.com\r\nbob@example.com\r\n")
+    assert recipients.refresh()
+    assert [recipients.knows(Address(who, "example.com")) for who in ("ann", "bob")] == [True, True]
+    assert [event for level, event in log.events if level != "info"] == []
+
+
 def test_lines_that_are_no_address_are_named_by_their_number(tmp_path: Path) -> None:
     recipients, log, _ = directory(tmp_path / "list")
     recipients.refresh()

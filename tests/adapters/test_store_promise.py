@@ -276,6 +276,7 @@ FILTERS: dict[str, tuple[MailFilter, list[int]]] = {
     "recipient with a part": (MailFilter(recipient="a*@*.com"), [1, 3]),
     "a star is nothing special to the database": (MailFilter(recipient="100%_~x@*"), [3]),
     "a percent sign is no wildcard": (MailFilter(recipient="%"), []),
+    "a domain beyond ASCII": (MailFilter(recipient="*@bücher.example"), []),
     "a quoted recipient": (MailFilter(recipient='"two words"@example.com'), [4]),
     "by state": (MailFilter(state=MailState.DEFERRED), [3]),
     "one recipient must fulfil all": (MailFilter(recipient="anna*", next_hop="hop-b"), []),
@@ -344,7 +345,7 @@ def record(number: int, **fields: Any) -> StoredRecord:
 
 RECORDS = (
     record(1, event="RECEIVE", recipients="Anna@example.com;b@example.net"),
-    record(2, sender=""),
+    record(2, sender="", recipients="jörg@xn--bcher-kva.example"),
     record(3, kind="agent"),
     record(4, recipients="ab@example.net;c@example.com"),
 )
@@ -357,6 +358,8 @@ RECORD_FILTERS: dict[str, tuple[RecordFilter, list[int]]] = {
     "event": (RecordFilter(event="rec*"), [1]),
     "null sender": (RecordFilter(sender="<>"), [2]),
     "one of the recipients": (RecordFilter(recipient="anna@example.com"), [1]),
+    "a recipient beyond ASCII": (RecordFilter(recipient="jörg@bücher.example"), [2]),
+    "a domain beyond ASCII": (RecordFilter(recipient="*@BÜCHER.example"), [2]),
     "a recipient is whole": (RecordFilter(recipient="b@example.net"), [1]),
     "a pattern stays within one recipient": (RecordFilter(recipient="ab@*.com"), []),
     "message id": (RecordFilter(message_id="<4@*"), [4]),

@@ -11,12 +11,14 @@ from tests.agents.asking import said, settings
 from tests.policy.fakes import session, site, view
 
 from gatepost.agents.connection_control import ConnectionControl
+from gatepost.agents.sender_reputation import SenderReputation
 from gatepost.facts.reverse_dns import ReverseDns
 from gatepost.model.known import Known, Unknown
 from gatepost.model.verdict import Stage
 
 CLIENT = "192.0.2.7"
 NAMED = ReverseDns(address=CLIENT, names=("a.pool.test",), confirmed=("a.pool.test",))
+ABROAD = ReverseDns(address=CLIENT, names=("a.xn--bcher-kva.test",), confirmed=("a.xn--bcher-kva.test",))
 UNCONFIRMED = ReverseDns(address=CLIENT, names=("a.pool.test",))
 UNANSWERED = ReverseDns(address=CLIENT, names=("a.pool.test",), unanswered=("a.pool.test",))
 NAMELESS = ReverseDns(address=CLIENT)
@@ -50,6 +52,7 @@ CASES = [
     Case("no name", POOL, "pass", NAMELESS),
     Case("a name that only ends alike", {"domains": ["ool.test"]}, "pass", NAMED),
     Case("the host itself", {"domains": ["A.Pool.test."]}, "554 5.7.1", NAMED),
+    Case("a domain beyond ASCII", {"domains": ["BÜCHER.test"]}, "554 5.7.1", ABROAD),
     Case("allow only a domain", ONLY | POOL, "pass", NAMED),
     Case("allow only a domain, forged name", ONLY | POOL, "554 5.7.1", UNCONFIRMED),
     Case("the DNS is silent", POOL, "421 4.7.1", SILENT),
@@ -80,3 +83,11 @@ def test_names_are_asked_for_only_when_domains_are_listed() -> None:
 def test_host_bits_in_a_network_are_a_mistake_of_the_configuration() -> None:
     with pytest.raises(ValidationError):
         settings(ConnectionControl, {"addresses": ["192.0.2.7/24"]})
+
+
+@pytest.mark.threat("K07")
+@pytest.mark.parametrize("domain", ["*.pool.test", "pool test", "", "."])
+def test_a_domain_that_could_never_fit_is_a_mistake_of_the_configuration(domain: str) -> None:
+    for agent, name in ((ConnectionControl, "domains"), (SenderReputation, "exempt-domains")):
+        with pytest.raises(ValidationError, match="is no domain"):
+            settings(agent, {name: [domain]})

@@ -82,13 +82,14 @@ MATRIX_RECORDS = {"legit.test": "v=DMARC1; p=reject", "evil.test": "v=DMARC1; p=
 
 
 def expected(author: str, sender: str, signer: str, way: str) -> str:
-    """The rule in words: unclear authors never pass; else every author's organisation must have been proved."""
+    """The rule in words: every author's organisation must have been proved; an unclear author never passes."""
     domains = {
         AUTHORS[0]: ["legit.test"],
         AUTHORS[1]: ["mail.legit.test"],
         AUTHORS[2]: ["legit.test.evil.test"],
         AUTHORS[3]: ["evil.test"],
         AUTHORS[4]: ["legit.test", "evil.test"],
+        AUTHORS[5]: ["evil.test", "legit.test"],
     }.get(author)
     if domains is None:
         return "permerror"
@@ -97,6 +98,8 @@ def expected(author: str, sender: str, signer: str, way: str) -> str:
         proved.add(ORGANIZATION[sender.partition("@")[2]])
     if way != WAYS[2] and signer:
         proved.add(ORGANIZATION[signer])
+    if author == AUTHORS[5]:  # unclear: a strict policy is heard, and nothing else
+        return "permerror" if "legit.test" in proved else "fail"
     return "pass" if all(ORGANIZATION[domain] in proved for domain in domains) else "fail"
 
 
@@ -160,7 +163,7 @@ PROOF: list[tuple[str, MailView, tuple[Any, ...], str]] = [
         (spf("evil.test"), signed("legit.test", result="temperror")),
         "temperror",
     ),
-    ("SPF unknown", mail(), (Unknown("spf", "late"), DkimResults()), "temperror"),
+    ("SPF unknown", mail("x@legit.test"), (Unknown("spf", "late"), DkimResults()), "temperror"),
     ("SPF unknown, but signed", mail(), (Unknown("spf", "late"), signed("legit.test")), "pass"),
     ("no policy", mail(author="a@nobody.test"), (spf("nobody.test"), DkimResults()), "none"),
 ]
@@ -171,6 +174,81 @@ PROOF: list[tuple[str, MailView, tuple[Any, ...], str]] = [
 @pytest.mark.threat("J32")
 @pytest.mark.parametrize(("name", "about", "facts", "result"), PROOF, ids=[p[0] for p in PROOF])
 def test_what_counts_as_proof(name: str, about: MailView, facts: tuple[Any, ...], result: str) -> None:
+    assert found(about, *facts).result == result
+
+
+EVADING: list[tuple[str, str, str]] = [
+    ("a source route", "<@evil.test:ceo@legit.test>", "fail"),
+    ("text behind the address", "<ceo@legit.test> x", "fail"),
+    ("an address behind the address", "<x@evil.test> ceo@legit.test", "fail"),
+    ("a comment inside", "<ceo(x)@legit.test>", "fail"),
+    ("two brackets", "<x@evil.test><ceo@legit.test>", "fail"),
+    ("a second field", "<x@evil.test>\r\nFrom: <ceo@legit.test>", "fail"),
+    ("an encoded address", "=?utf-8?q?=3Cceo=40legit.test=3E?=, <x@evil.test>", "fail"),
+    ("two at signs", "<ceo@legit.test@evil.test>", "fail"),
+    ("a scheme", "<mailto:ceo@legit.test>", "fail"),
+    ("a trial", "<@evil.test:ceo@trial.test>", "fail"),
+    ("a domain that asks for nothing", "<@evil.test:ceo@watch.test>", "permerror"),
+    ("a domain without a policy", "<@evil.test:ceo@nobody.test>", "permerror"),
+    ("a name with an address, unquoted", "ceo@legit.test <x@evil.test>", "permerror"),
+]
+
+
+@pytest.mark.threat("J25")
+@pytest.mark.threat("J26")
+def test_an_unclear_author_does_not_get_round_a_strict_policy() -> None:
+    for name, author, result in EVADING:
+        # Given a From that two readers read differently, and a return path that is proved
+        answer = found(mail(author=author), spf("evil.test"), DkimResults())
+        # Then who seems to have written it is asked for the policy
+        assert (answer.result, answer.unclear_author) == (result, True), name
+        assert answer.reason, name
+
+
+@pytest.mark.threat("J26")
+def test_an_unclear_author_does_not_pass_though_all_is_proved() -> None:
+    answer = found(mail(author="<@evil.test:ceo@legit.test>"), spf("legit.test"), signed("legit.test"))
+    assert (answer.result, answer.unclear_author) == ("permerror", True)
+
+
+SIGNED_BY = "v=1; a=rsa-sha256; d={}; s=s; h=from; bh=YQ==; b=YQ=="
+SILENT: list[tuple[str, MailView, tuple[Any, ...], str]] = [
+    ("SPF of his own", mail(), (spf("evil.test", "temperror"), DkimResults()), "fail"),
+    ("SPF of HELO, his own", mail(""), (spf("evil.test", "temperror", "helo"), DkimResults()), "fail"),
+    (
+        "SPF of HELO beside a return path",
+        mail(),
+        (spf("legit.test", "temperror", "helo"), DkimResults()),
+        "fail",
+    ),
+    ("his own key", mail(), (spf("evil.test"), signed("evil.test", result="temperror")), "fail"),
+    ("SPF unknown, of his own", mail(), (Unknown("spf", "late"), DkimResults()), "fail"),
+    ("SPF unknown, of nobody", mail(""), (Unknown("spf", "late"), DkimResults()), "fail"),
+    ("DKIM unknown, unsigned", mail(), (spf("evil.test"), Unknown("dkim", "late")), "fail"),
+    (
+        "DKIM unknown, signed by himself",
+        mail(**{"DKIM-Signature": SIGNED_BY.format("evil.test")}),
+        (spf("evil.test"), Unknown("dkim", "late")),
+        "fail",
+    ),
+    (
+        "DKIM unknown, signed by the author",
+        mail(**{"DKIM-Signature": SIGNED_BY.format("m.legit.test")}),
+        (spf("evil.test"), Unknown("dkim", "late")),
+        "temperror",
+    ),
+    ("SPF of the author", mail("x@legit.test"), (spf("legit.test", "temperror"), DkimResults()), "temperror"),
+    ("below the author", mail(), (spf("m.legit.test", "temperror"), DkimResults()), "temperror"),
+    ("the author's key", mail(), (spf("evil.test"), signed("legit.test", result="temperror")), "temperror"),
+]
+
+
+@pytest.mark.threat("J24")
+@pytest.mark.threat("J31")
+@pytest.mark.parametrize(("name", "about", "facts", "result"), SILENT, ids=[s[0] for s in SILENT])
+def test_nobody_gets_round_a_policy_by_name_servers_of_his_own_that_are_silent(
+    name: str, about: MailView, facts: tuple[Any, ...], result: str
+) -> None:
     assert found(about, *facts).result == result
 
 
@@ -191,6 +269,17 @@ EXCUSES: list[tuple[str, dict[str, Any], tuple[Any, ...], str]] = [
         "local_policy",
     ),
     ("a trusted sealer saw it fail", {}, (sealed("list.test", "i=1; list.test; dmarc=fail"),), ""),
+    *(
+        (f"a trusted sealer, {name}", {}, (sealed("list.test", f"list.test; {said}"),), override)
+        for name, said, override in (
+            ("and the author it means", "dmarc=pass header.from=Legit.test", "local_policy"),
+            ("but of another author", "dmarc=pass header.from=evil.test", ""),
+            ("a result in a return path", 'spf=pass smtp.mailfrom="; dmarc=pass "@evil.test', ""),
+            ("a result in a comment", "spf=pass (domain of x; dmarc=pass ); dmarc=fail", ""),
+            ("a result in a reason", 'dmarc=fail reason="; dmarc=pass"', ""),
+            ("pass and fail", "dmarc=fail; dmarc=pass", ""),
+        )
+    ),
     ("a sealer nobody knows", {}, (sealed("", "i=1; list.test; dmarc=pass"),), ""),
     ("ARC is not trusted", {"trust-arc": False}, (sealed("list.test", "dmarc=pass"),), ""),
 ]
@@ -246,10 +335,17 @@ JUDGED: list[tuple[str, str, dict[str, Any], str, str]] = [
     ),
     (
         "two readings of From",
-        "<x@evil.test>a@legit.test",
+        "<x@evil.test>a@watch.test",
         {"honour-policy": "as-published"},
         "pass",
         "dmarc-no-author",
+    ),
+    (
+        "two readings of From, one of them p=reject",
+        "<x@evil.test>a@legit.test",
+        {"honour-policy": "as-published"},
+        "550 5.7.26",
+        "dmarc-fail-reject dmarc-no-author",
     ),
     ("no policy", "a@nobody.test", {"honour-policy": "as-published"}, "pass", ""),
     ("it passes", "a@evil.test", {"honour-policy": "as-published"}, "pass", "dmarc-pass"),
@@ -268,7 +364,7 @@ def test_verdicts(name: str, author: str, given: dict[str, Any], answer: str, fi
     result = found(mail(author=author), spf("evil.test"), DkimResults(), table=table, zone=zone)
     verdict = ask(Dmarc(table, site()), mail(author=author), result)
     assert said(verdict) == answer
-    assert [f.name for f in verdict.findings] == ([finding] if finding else [])
+    assert [f.name for f in verdict.findings] == finding.split()
     if verdict.reply is not None and verdict.reply.code == 550:
         assert str(verdict.reply).endswith(
             "legit.test is not authenticated, as the DMARC policy of legit.test asks"
@@ -283,7 +379,13 @@ def test_a_forwarder_is_known_by_the_origin_not_by_our_own_relay() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"trusted-forwarders": ["x"]}, {"mailing-lists": ["a b"]}, {"honour-policy": "on"}]
+    "given",
+    [
+        {"trusted-forwarders": ["x"]},
+        {"mailing-lists": ["a b"]},
+        {"mailing-lists": ["a.0x1F"]},
+        {"honour-policy": "on"},
+    ],
 )
 def test_wrong_settings_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError):

@@ -237,7 +237,12 @@ def test_a_next_hop_is_retried_as_a_whole(terminal: Terminal, words: list[str], 
 
 
 def test_a_next_hop_is_suspended_and_resumed(terminal: Terminal) -> None:
-    assert terminal.type("queue", "suspend-hop", "old:example.org").exit_code == 0
+    terminal.workers[0].put("bob@example.org")
+    said = terminal.type("queue", "suspend-hop", "old:example.org")
+    assert (said.exit_code, said.output) == (0, "old:example.org is suspended, 1 recipients wait for it\n")
+    assert "next hop old:example.org is suspended until" in terminal.type("status").output
+    assert "check the name" in terminal.type("queue", "suspend-hop", "odl:example.org").output
+    assert terminal.type("queue", "resume-hop", "odl:example.org").exit_code == 0
     assert all(w.deliveries.suspended == {"old:example.org"} for w in terminal.workers)
     assert terminal.type("queue", "resume-hop", "old:example.org").exit_code == 0
     assert not any(w.deliveries.suspended for w in terminal.workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import dns.rdata
 import pytest
@@ -20,6 +21,8 @@ from gatepost.control.dns_wizard import (
     strings_of,
     zone_line,
 )
+from gatepost.protocol.addresses import parse_mailbox
+from gatepost.standards.dmarc_record import parse_record
 
 D = "example.com"
 
@@ -55,6 +58,16 @@ SPF = [
         },
         "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 ip6:2001:db8::1 a mx a:out.example.com "
         "include:spf.provider.example ~all",
+    ),
+    (
+        "IPv4 mapped into IPv6",
+        {"mx_sends": False, "addresses": ("::ffff:192.0.2.7", "::ffff:198.51.100.0/120", "::/0")},
+        "v=spf1 ip4:192.0.2.7 ip4:198.51.100.0/24 ip6:::/0 -all",
+    ),
+    (
+        "names beyond ASCII",
+        {"mx_sends": False, "hosts": ("Außen.bücher.example",), "providers": ("xn--bcher-kva.example.",)},
+        "v=spf1 a:xn--auen-wna.xn--bcher-kva.example include:xn--bcher-kva.example -all",
     ),
     (
         "the same twice",
@@ -133,11 +146,36 @@ def test_contradictions_are_explained(answers: dict[str, Any], survey: dict[str,
 
 REFUSED = [
     ({"addresses": ("192.0.2.300",)}, "not an IP address"),
+    ({"addresses": ("fe80::1%eth0",)}, "has a zone"),
     ({"hosts": ("nodot",)}, "not a host"),
+    ({"hosts": ("-a.example",)}, "not a host"),
+    ({"hosts": ("a..example",)}, "not a host"),
+    ({"hosts": ("192.0.2.7",)}, "not a host"),
+    ({"hosts": ("[192.0.2.7]",)}, "not a host"),
+    ({"providers": ("a." * 127 + "b",)}, "not a host"),
     ({"providers": ("a b.example",)}, "not a host"),
     ({"dmarc": "none", "dmarc_to": "a,b@example.com"}, "not a mail address"),
     ({"tls_reports_to": "nobody"}, "not a mail address"),
 ]
+
+
+@pytest.mark.threat("K07")
+@pytest.mark.parametrize(
+    ("mailbox", "written"),
+    [
+        ("ann@example.com", "ann@example.com"),
+        ("a.b+c=d@example.com", "a.b+c=d@example.com"),
+        ("50%off@example.com", "50%25off@example.com"),
+        ("what?#&@example.com", "what%3F%23%26@example.com"),
+        ("jörg@bücher.example", "j%C3%B6rg@xn--bcher-kva.example"),
+    ],
+)
+def test_an_address_for_reports_is_written_as_in_a_uri_and_read_back(mailbox: str, written: str) -> None:
+    made = plan(Survey(domain=D), Answers(dmarc="none", dmarc_to=mailbox), today="20261127").records
+    (record,) = [one.data for one in made if one.name == f"_dmarc.{D}"]
+    assert record == f"v=DMARC1; p=none; rua=mailto:{written}"
+    (read,) = parse_record(record.encode()).rua
+    assert parse_mailbox(unquote(read.mailbox)) == parse_mailbox(mailbox)
 
 
 @pytest.mark.parametrize(("answers", "why"), REFUSED)

@@ -428,6 +428,7 @@ def yard(
         body_path=store.body_path,
         clock=_as_clock(clock),
         hostname=OUR_NAME,
+        log=log,
     )
     queue_clock = QueueClock(clock)
     attempts = Attempts(store=store, courier=courier, maildir=maildir)

@@ -178,3 +178,39 @@ def test_a_mail_larger_than_the_connector_takes_is_returned_without_a_try() -> N
     # But not a notice of ours: nobody would hear of it
     done, _ = run(replace(mail, size_bytes=limit + 1, is_notice=True), **limited)
     assert done.outcomes[0].fate is Fate.DELIVERED
+
+
+@pytest.mark.parametrize("lmtp", [False, True], ids=["SMTP", "LMTP"])
+@pytest.mark.parametrize("too_many", ["452 4.5.3 Too many", "452 Too many", "552 5.5.3 Too many"])
+def test_who_was_too_many_has_the_next_transaction(too_many: str, lmtp: bool) -> None:
+    """RFC 5321 4.5.3.1.10: what is left goes in further transactions, not hours later."""
+    mail = mail_to(*(f"u{n}@b.example" for n in range(25)))
+    done, sink = run(mail, behaviour=Behaviour(lmtp=lmtp, recipients_limit=10, too_many=too_many))
+    assert {o.fate for o in done.outcomes} == {Fate.DELIVERED}
+    assert sorted(o.recipient.number for o in done.outcomes) == list(range(25))
+    assert [len(m.recipients) for m in sink.mails] == [10, 10, 5]
+    assert sink.connections == 1
+
+
+def test_a_full_mailbox_is_not_one_too_many() -> None:
+    mail = mail_to("a@b.example", "full@b.example", "c@b.example")
+    behaviour = Behaviour(recipients={"full@b.example": "452 4.2.2 Mailbox full"})
+    done, sink = run(mail, behaviour=behaviour)
+    assert [o.fate for o in done.outcomes] == [Fate.DELIVERED, Fate.DEFERRED, Fate.DELIVERED]
+    assert len(sink.mails) == 1
+
+
+def test_somebody_who_is_always_too_many_waits() -> None:
+    mail = mail_to("a@b.example", "b@b.example", "c@b.example")
+    done, sink = run(mail, behaviour=Behaviour(recipients={"b@b.example": "452 no"}))
+    assert {o.recipient.number: o.fate for o in done.outcomes} == {
+        0: Fate.DELIVERED, 1: Fate.DEFERRED, 2: Fate.DELIVERED
+    }  # fmt: skip
+    assert len(sink.mails) == 1
+
+
+def test_a_next_hop_that_takes_one_at_a_time() -> None:
+    mail = mail_to(*(f"u{n}@b.example" for n in range(20)))
+    done, sink = run(mail, behaviour=Behaviour(recipients_limit=1))
+    assert {o.fate for o in done.outcomes} == {Fate.DELIVERED}
+    assert [len(m.recipients) for m in sink.mails] == [1] * 20

@@ -62,6 +62,8 @@ def test_a_box_that_cannot_be_written_defers_its_owner_only(tmp_path: Path) -> N
     (tmp_path / "b.example" / "bob").write_text("a file, no directory")
     done = deliver(tmp_path, "bob@b.example", "ann@b.example")
     assert [o.fate for o in done.outcomes] == [Fate.DEFERRED, Fate.DELIVERED]
+    # What the sender may read in a notice names no path of ours
+    assert done.outcomes[0].reply == "451 4.2.0 The mailbox cannot be written: Not a directory"
 
 
 @pytest.mark.parametrize(

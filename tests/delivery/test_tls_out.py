@@ -130,3 +130,41 @@ def test_a_refused_starttls_is_no_reason_to_wait_when_opportunistic() -> None:
             return await deliver(to_port(server.port, tls="opportunistic"))
 
     assert asyncio.run(run()).outcomes[0].fate is Fate.DELIVERED
+
+
+@pytest.mark.threat("D23")
+@pytest.mark.parametrize(
+    ("refusal", "fate", "reply"),
+    [
+        (
+            "530 5.7.0 Must issue a STARTTLS command first",
+            Fate.DEFERRED,
+            "450 4.7.5 TLS with 127.0.0.1 failed",
+        ),
+        ("550 5.7.10 TLS is required here", Fate.DEFERRED, "450 4.7.5 TLS with 127.0.0.1 failed"),
+        ("550 5.7.1 You are blocked", Fate.FAILED, "550 5.7.1 You are blocked"),
+    ],
+)
+def test_a_host_that_wants_tls_bounces_nothing_because_a_handshake_failed(
+    refusal: str, fate: Fate, reply: str
+) -> None:
+    """We went on in the clear because TLS broke: what the host says of that is no word about the mail."""
+
+    async def run() -> Attempt:
+        async with scripted(OPEN_TLS, f"{OPEN}<\n> {refusal}\n<\n") as server:
+            return await deliver(to_port(server.port, tls="opportunistic", **SHORT))
+
+    (outcome,) = asyncio.run(run()).outcomes
+    assert outcome.fate is fate
+    assert outcome.reply.startswith(reply)
+    assert refusal in outcome.reply
+
+
+def test_without_a_failure_of_tls_the_same_refusal_counts() -> None:
+    async def run() -> Attempt:
+        async with scripted(
+            "> 220 x\n<\n> 250 x\n<\n> 530 5.7.0 Must issue a STARTTLS command first\n<\n"
+        ) as server:
+            return await deliver(to_port(server.port, tls="opportunistic", **SHORT))
+
+    assert asyncio.run(run()).outcomes[0].fate is Fate.FAILED

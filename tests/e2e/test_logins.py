@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import smtplib
 import ssl
 import subprocess
@@ -20,11 +22,14 @@ PASSWORD = "correct horse battery"
 TLS = {"optional": "-tls", "required": "-tls", "implicit": "--tls-on-connect"}
 
 
-def with_ann(gateway: Gateways, sink: Sink, *lines: str, more: str = "") -> GatewayUnderTest:
+def with_ann(
+    gateway: Gateways, sink: Sink, *lines: str, more: str = "", workers: int = 1
+) -> GatewayUnderTest:
     running = gateway(
         smart_host=f"[127.0.0.1]:{sink.port}",
         connector=("auth = true", 'auth-tarpit = "0s"', *lines),
         more=more,
+        workers=workers,
     )
     made = running.cli("user", "add", "ann", text_in=f"{PASSWORD}\n")
     assert made.returncode == 0, made.stderr
@@ -98,6 +103,28 @@ def test_guessing_ends_for_the_account_and_not_for_its_owner(gateway: Gateways, 
     # Then the right password is not even looked at
     assert log_in(PASSWORD) == 421
     assert wait_until(lambda: '"limit":"account-failures"' in running.process.log_end())
+
+
+@pytest.mark.slow  # some twenty guesses, each with its hash
+@pytest.mark.threat("E06")
+def test_a_guesser_gains_nothing_by_meeting_two_workers(gateway: Gateways, sink: Sink) -> None:
+    more = "[users.lockout]\naccount-failures = 20\nclient-failures = 1000\n"
+    running = with_ann(gateway, sink, more=more, workers=2)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def are_both_closed() -> bool:
+        with contextlib.suppress(smtplib.SMTPException), smtplib.SMTP(running.host, running.port) as client:
+            client.starttls(context=context)
+            client.login("ann", "wrong", initial_response_ok=True)
+        lines = [json.loads(line) for line in running.process.log.read_text("utf-8").splitlines()]
+        return {"worker-0", "worker-1"} == {
+            line["process"] for line in lines if line["event"] == "login-stopped"
+        }
+
+    wait_until(are_both_closed)
+    failures = running.process.log.read_text("utf-8").count('"authentication-failed"')
+    assert 20 <= failures < 40  # each for itself would have come to forty
 
 
 @pytest.mark.threat("E11")

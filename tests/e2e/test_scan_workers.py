@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import re
 import shutil
 import smtplib
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,7 +21,10 @@ from tests.services.gateway import GatewayUnderTest, gateway_in, wait_until
 from gatepost.lab.sink import Behaviour, Sink
 
 HOSTILE = Path(__file__).with_name("hostile_agent.py")
-LIMITS = '[scan-workers]\nprocesses = 2\ntime = "1s"\ncpu-time = "1s"\nmemory = "64MiB"\n'
+HOSTILE_FACT = Path(__file__).with_name("hostile_fact.py")
+FAULTS = 20
+LIMITS = f"[policy.faults]\nlimit = {FAULTS}\n"
+LIMITS += '[scan-workers]\nprocesses = 2\ntime = "1s"\ncpu-time = "1s"\nmemory = "64MiB"\n'
 DEFERRED = (451, b"4.3.0")
 
 
@@ -40,22 +47,37 @@ def sink(mailbox_server: Sink) -> Sink:
 
 @pytest.fixture(scope="module")
 def running(mailbox_server: Sink) -> Iterator[GatewayUnderTest]:
+    with a_gateway(mailbox_server, workers=1) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def two_workers(mailbox_server: Sink) -> Iterator[GatewayUnderTest]:
+    with a_gateway(mailbox_server, workers=2) as gateway:
+        yield gateway
+
+
+@contextmanager
+def a_gateway(mailbox_server: Sink, *, workers: int) -> Iterator[GatewayUnderTest]:
+    """With the hostile agent and the hostile fact."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)  # for the account that the gateway becomes
         agents = folder / "agents"
         agents.mkdir(mode=0o755)
         shutil.copy(HOSTILE, agents / "obedient.py")
+        shutil.copy(HOSTILE_FACT, agents / "mood.py")
         more = (
             f'[policy]\nagents-directory = "{agents}"\n{LIMITS}'
             f'[agents.obedient]\nsecret = "{folder / "state" / "secret"}"\n'
         )
-        gateway = gateway_in(folder, smart_host=f"[127.0.0.1]:{mailbox_server.port}", more=more)
+        smart_host = f"[127.0.0.1]:{mailbox_server.port}"
+        gateway = gateway_in(folder, smart_host=smart_host, more=more, workers=workers)
         gateway.state.mkdir(mode=0o700)
         (gateway.state / "secret").write_text("the key", "ascii")
         if os.geteuid() == 0:  # agents of third parties are not run as root
             file = gateway.process.configuration
-            text = file.read_text("utf-8").replace("workers = 1", 'workers = 1\nuser = "nobody"')
+            text = file.read_text("utf-8").replace("[server]", '[server]\nuser = "nobody"')
             file.write_text(text, "utf-8")
             for place in (gateway.state, gateway.state / "secret"):
                 shutil.chown(place, "nobody")
@@ -66,12 +88,12 @@ def running(mailbox_server: Sink) -> Iterator[GatewayUnderTest]:
             gateway.stop()
 
 
-def send(gateway: GatewayUnderTest, subject: str) -> tuple[int, bytes]:
+def send(gateway: GatewayUnderTest, subject: str, body: str = "hi") -> tuple[int, bytes]:
     with smtplib.SMTP(gateway.host, gateway.port, timeout=60) as client:
         client.ehlo("client.example")
         client.mail("ann@client.example")
         client.rcpt("bob@ours.example")
-        return client.data(f"From: ann@client.example\r\nSubject: {subject}\r\n\r\nhi\r\n".encode())
+        return client.data(f"From: ann@client.example\r\nSubject: {subject}\r\n\r\n{body}\r\n".encode())
 
 
 def scan_workers(gateway: GatewayUnderTest) -> set[int]:
@@ -151,3 +173,64 @@ def test_a_reload_gives_scan_workers_the_new_file(running: GatewayUnderTest, sin
     wait_until(lambda: len(scan_workers(running) - before) == 3 and not scan_workers(running) & before)
     assert send(running, "hello")[0] == 250
     assert seen(sink).endswith("possible")
+
+
+def off(gateway: GatewayUnderTest) -> list[str]:
+    """What `gatepost status` says is switched off."""
+    return [one["plug_in"] for one in gateway.ask("status")["plug_ins_off"]]
+
+
+@pytest.mark.slow  # twenty mails, and a reload
+@pytest.mark.threat("P03")
+def test_an_agent_that_fails_again_and_again_is_switched_off_in_every_worker(
+    two_workers: GatewayUnderTest, sink: Sink
+) -> None:
+    numbers = itertools.count()
+
+    def until_off() -> None:
+        wait_until(lambda: send(two_workers, "raise", f"mail {next(numbers)}")[0] == 250)
+
+    until_off()
+    assert next(numbers) > FAULTS
+    # In each worker its mail is taken without it, as its when_unknown says; all others hear it as ever
+    wait_until(lambda: all(send(two_workers, "raise", "again")[0] == 250 for _ in range(8)))
+    lines = [json.loads(line) for line in two_workers.process.log.read_text("utf-8").splitlines()]
+    assert {line["level"] for line in lines if line["event"] == "plug-in-off"} == {"error"}
+    assert [one["plug_in"] for one in two_workers.ask("plug-ins", "list")] == ["agent obedient"]
+    said = two_workers.cli("status").stdout
+    assert re.search(r"agent obedient is switched off after 2\d faults \(ValueError\), until", said)
+    # It comes back when somebody says so,
+    assert two_workers.cli("plug-ins", "resume", "obedient").stdout == "agent obedient: asked again\n"
+    wait_until(lambda: all(send(two_workers, "raise", "again")[0] == 451 for _ in range(8)))
+    # and by a reload
+    until_off()
+    assert two_workers.cli("reload").returncode == 0
+    wait_until(lambda: all(send(two_workers, "refuse")[0] == 550 for _ in range(8)))
+    assert off(two_workers) == []
+    assert two_workers.cli("plug-ins", "resume", "obedient").returncode == 1
+
+
+@pytest.mark.slow  # two deaths
+@pytest.mark.threat("P03")
+def test_a_fact_in_which_workers_die_is_switched_off(two_workers: GatewayUnderTest, sink: Sink) -> None:
+    def ends_it() -> bool:
+        try:
+            return send(two_workers, "end the worker")[0] != 250
+        except (OSError, smtplib.SMTPException):
+            return True
+
+    deaths = 0
+    while ends_it():
+        deaths += 1
+        assert deaths < 20, "it is never switched off"
+    assert deaths >= 2
+    assert off(two_workers) == ["fact mood"]
+    wait_until(lambda: sink.mails)
+    assert b"X-Mood" not in sink.mails.pop().content
+    assert two_workers.cli("plug-ins", "resume", "fact mood").returncode == 0
+    wait_until(lambda: send(two_workers, "hello")[0] == 250 and b"X-Mood" in arrived(sink))
+
+
+def arrived(sink: Sink) -> bytes:
+    wait_until(lambda: sink.mails)
+    return sink.mails.pop().content

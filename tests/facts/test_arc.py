@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from gatepost.message.headers import split
 from gatepost.model.fault import WorldFault
 from gatepost.standards.arc import read_sets
 from gatepost.standards.arc_seal import sealed_set
-from gatepost.standards.dkim_canon import BodyHasher, BodyWish, SignedFields
+from gatepost.standards.dkim_canon import BodyHasher, BodyWish, SignedFields, relaxed_field
 from gatepost.standards.dkim_sign import SigningKey
 from gatepost.standards.dkim_signature import fields_of
 
@@ -76,6 +77,40 @@ def test_whoever_seals_above_a_trusted_list_is_not_believed() -> None:
     result = found(twice, "lists.test")
     assert (result.result, result.sealers, result.trusted_by) == ("pass", ("stranger.test", "lists.test"), "")
     assert found(twice, "stranger.test").trusted_by == "stranger.test"
+
+
+def sealed_over(content: bytes, key: SigningKey, names: str, length: int | None = None) -> bytes:
+    """One set whose message signature has these h= and l=."""
+    head, body = split(content)
+    wish = BodyWish(relaxed=True, length=length)
+    hasher = BodyHasher([wish])
+    hasher.feed(body)
+    digest = base64.b64encode(hasher.finish()[wish].digest).decode()
+    common = f"i=1; a={key.algorithm}; d={key.domain}; s={key.selector}"
+    results = f"ARC-Authentication-Results: i=1; {key.domain}; dmarc=pass\r\n".encode()
+    part = f"; l={length}" if length is not None else ""
+    empty = f"ARC-Message-Signature: {common}; c=relaxed/relaxed; h={names}; bh={digest}{part}; b=".encode()
+    picked = SignedFields(fields_of(head)).picked([name.encode() for name in names.split(":")], relaxed=True)
+    message = (
+        empty + base64.b64encode(key.sign(picked + relaxed_field(empty).removesuffix(b"\r\n"))) + b"\r\n"
+    )
+    empty = f"ARC-Seal: {common}; cv=none; b=".encode()
+    before = relaxed_field(results) + relaxed_field(message) + relaxed_field(empty).removesuffix(b"\r\n")
+    return empty + base64.b64encode(key.sign(before)) + b"\r\n" + message + results + content
+
+
+@pytest.mark.threat("J14")
+@pytest.mark.threat("J36")
+def test_a_trusted_set_covers_author_and_body() -> None:
+    whole = found(sealed_over(MAIL, LIST, "from:to"), "lists.test")
+    assert (whole.result, whole.trusted_by) == ("pass", "lists.test")
+    # Given a set without From in h=, or a second From on top: anybody can change who wrote it
+    assert found(sealed_over(MAIL, LIST, "to:subject"), "lists.test").result == "fail"
+    twice = b"From: ceo@bank.test\r\n" + sealed_over(MAIL, LIST, "from:to")
+    assert found(twice, "lists.test").result == "fail"
+    # Given l=: anybody can write behind it
+    part = found(sealed_over(MAIL, LIST, "from:to", 4) + b"Pay here\r\n", "lists.test")
+    assert (part.result, part.trusted_by, part.payload) == ("pass", "", "")
 
 
 @pytest.mark.threat("J36")

@@ -100,6 +100,26 @@ def test_fields(head: bytes, addresses: tuple[str, ...], problem: str) -> None:
     assert (tuple(map(str, author.addresses)), author.problem) == (addresses, problem)
 
 
+@pytest.mark.threat("J28")
+@pytest.mark.parametrize(
+    ("line", "is_clear"),
+    [
+        (b"From\xa0: b@b.test", False),
+        (b"\xc2\xa0From: b@b.test", False),
+        (b"Fro\x01m: b@b.test", False),
+        (b"Subject: x\x0bFrom: b@b.test", False),
+        (b"Subject: x\xe2\x80\xa8From: b@b.test", False),
+        (b"X From: b@b.test", True),
+        (b"Subject: from: x", True),
+        (b"Subj\xa0ect: x\r\n From: y", True),
+        (b"Subject: x\x0bTo: y", True),
+    ],
+)
+def test_a_line_that_some_read_as_one_more_from_field(line: bytes, is_clear: bool) -> None:
+    author = read_author(line + b"\r\nFrom: a@a.test\r\n\r\n")
+    assert (tuple(map(str, author.addresses)), author.problem == "") == (("a@a.test",), is_clear)
+
+
 def test_as_many_addresses_as_the_limit_and_one_more() -> None:
     many = [f"a{n}@d{n}.test" for n in range(ADDRESSES_LIMIT)]
     assert not read_author(f"From: {', '.join(many)}\r\n\r\n".encode()).problem

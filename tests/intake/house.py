@@ -264,8 +264,8 @@ async def open_house(
     )
     log_in = LogInDesk(
         accounts=accounts,
-        failures=FailedLogins(settings.users.lockout, monotonic=clock.monotonic),
-        rates=AccountRates(settings.users.recipients_per_hour, monotonic=clock.monotonic),
+        failures=FailedLogins(settings.users.lockout, shared=shared, now=clock.now),
+        rates=AccountRates(settings.users.recipients_per_hour, shared=shared, now=clock.now),
         randomness=SystemRandomness(),
         counters=lines,
         log=lines,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.fakes import FakeClock
+from tests.intake.house import Lines
 
+from gatepost.adapters.shared_store import SharedStore
 from gatepost.config.login_settings import Lockout
 from gatepost.intake import failed_logins as module
-from gatepost.intake.failed_logins import Attempt, FailedLogins, FailureTable, Limit, Stopped
+from gatepost.intake.account_rates import AccountRates
+from gatepost.intake.failed_logins import LOGIN_SPACES, Attempt, FailedLogins, Limit, Stopped
+from gatepost.ports.memory_shared import MemoryShared
 
 HERE, NEXT_DOOR, ELSEWHERE = "192.0.2.1", "192.0.2.77", "198.51.100.9"
 
@@ -18,7 +24,8 @@ class Guesser:
     def __init__(self, **settings: object) -> None:
         self.clock = FakeClock()
         table = {name.replace("_", "-"): value for name, value in settings.items()}
-        self.logins = FailedLogins(Lockout.model_validate(table), monotonic=self.clock.monotonic)
+        self.shared = MemoryShared(self.clock.now, limits=LOGIN_SPACES)
+        self.logins = FailedLogins(Lockout.model_validate(table), shared=self.shared, now=self.clock.now)
 
     def guess(self, user: str, ip: str) -> float:
         attempt = self.logins.begin(user, ip)
@@ -147,21 +154,86 @@ def test_an_attack_on_everybody_slows_strangers_down_and_is_told_once() -> None:
     assert guesser.guess("ann", HERE) == 1
 
 
+def test_an_attack_that_lasts_is_told_once_a_window() -> None:
+    guesser = Guesser(all_failures=2)
+    told = []
+    for number in range(4):
+        guesser.guess(f"user{number}", address(number << 8))
+        told.append(guesser.logins.attack_began)
+        guesser.clock.advance(300)
+    assert told == [False, True, False, False]
+    guesser.guess("user9", address(9 << 8))  # in the next window
+    assert guesser.logins.attack_began
+
+
 @pytest.mark.threat("E06")
 def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TABLE_ENTRIES", 5)
-    monkeypatch.setattr(module, "KNOWN_ACCOUNTS", 5)
-    clock = FakeClock()
-    table = FailureTable(900, clock.monotonic)
-    for number in range(20):
-        table.add(str(number))
-    assert len(table) == 5
+    monkeypatch.setitem(LOGIN_SPACES, "login-accounts", 5)
+    monkeypatch.setitem(LOGIN_SPACES, "login-came-from", 5)
     guesser = Guesser()
-    for number in range(20):
+    for number in range(40):
+        guesser.guess(f"guessed{number}", address(number << 8))
         guesser.enter(f"user{number}", address(number << 8))
         guesser.enter("ann", address(number << 8))
-    assert len(guesser.logins._came_from) == 5
-    assert len(guesser.logins._came_from["ann"]) == module.KNOWN_NETWORKS_AN_ACCOUNT
+        guesser.clock.advance(1)
+    for space in ("login-accounts", "login-came-from"):
+        assert len(guesser.shared.items(space)) <= 6
+    assert len(guesser.logins._came_from(module._hashed("ann"))) == module.KNOWN_NETWORKS_AN_ACCOUNT
+
+
+@pytest.mark.threat("E15")
+def test_what_was_typed_for_a_name_is_not_kept() -> None:
+    guesser = Guesser()
+    guesser.guess("my secret password", HERE)
+    guesser.enter("ann", HERE)
+    kept = str([guesser.shared.items(space) for space in LOGIN_SPACES])
+    assert "secret" not in kept
+    assert "ann" not in kept
+
+
+@pytest.mark.threat("E06", "E12")
+def test_workers_count_together(tmp_path: Path) -> None:
+    clock = FakeClock()
+    states = [SharedStore(tmp_path / "state.db", now=clock.now, log=Lines()) for _ in range(2)]
+    one, other = (FailedLogins(Lockout(), shared=state, now=clock.now) for state in states)
+
+    def exchanged() -> None:
+        for state in (*states, *states):
+            assert not state.flush()
+
+    def failed(logins: FailedLogins, ip: str) -> float:
+        attempt = logins.begin("ann", ip)
+        assert isinstance(attempt, Attempt)
+        return logins.failed(attempt, 1.0)
+
+    known = one.begin("ann", HERE)
+    assert isinstance(known, Attempt)
+    one.succeeded(known)
+    for number in range(5):
+        failed(one, address(number << 8))
+    exchanged()
+    # The delay goes on growing in the other worker, and the limit is that of both
+    assert failed(other, address(99 << 8)) == 32
+    for number in range(10, 14):
+        failed(other, address(number << 8))
+    exchanged()
+    stopped = one.begin("ann", ELSEWHERE)
+    assert stopped == Stopped(Limit.ACCOUNT, 10, 10)
+    # The owner is known to the worker it had not met
+    assert isinstance(other.begin("ann", HERE), Attempt)
+    # What one account sends counts together, and is told once
+    rates = [AccountRates(3, shared=state, now=clock.now) for state in states]
+    assert [rates[0].count("ann"), rates[0].count("Ann")] == [1, 2]
+    exchanged()
+    assert [rates[1].count("ann"), rates[1].count("ann")] == [3, 4]
+    exchanged()
+    assert [rates[0].is_news("ann"), rates[0].is_news("ann")] == [True, False]
+    exchanged()
+    assert not rates[1].is_news("ann")
+    clock.advance(3600)
+    assert rates[1].count("ann") == 1
+    for state in states:
+        state.close()
 
 
 def test_no_delay_is_no_delay() -> None:

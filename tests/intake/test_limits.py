@@ -476,6 +476,39 @@ def test_content_has_to_come_at_some_rate(octets: int, alive: bool) -> None:
     in_house_that_jumps(scenario, {})
 
 
+@pytest.mark.threat("G05", "B34")
+@pytest.mark.parametrize(
+    ("octets", "alive"), [(500 * 41, True), (400 * 40, False)], ids=["fast enough", "too slow"]
+)
+def test_a_chunk_has_to_come_at_some_rate_since_it_began(octets: int, alive: bool) -> None:
+    async def scenario(house: House, loop: JumpLoop) -> None:
+        client = await greeted(house)
+        await loop.jump(250)  # what came before it is no time that it took
+        client.writer.write(MAIL + b"BDAT 12\r\nSubject: x\r\n")
+        for _ in range(3):
+            await client.reply()
+        await loop.jump(250)  # nor is the time between two
+        for piece, pause_s in (
+            (b"BDAT 1000000 LAST\r\n", 5),
+            (b"\r\n", 15),
+            (b"text\r\n" * (octets // 6), 25),
+        ):
+            assert told(house, "session-closed") == []
+            client.writer.write(piece)
+            await client.writer.drain()
+            await loop.jump(0)  # it is read before time goes on
+            await loop.jump(pause_s)
+        if alive:
+            assert told(house, "session-closed") == []
+        else:
+            assert (await client.reply()).startswith("421 4.4.2")
+            ((name, _, _),) = told(house, "session-closed")
+            assert name == "data-rate"
+        await client.close()
+
+    in_house_that_jumps(scenario, {})
+
+
 # -- the greeting -------------------------------------------------------------------------------------
 
 

@@ -322,15 +322,23 @@ def test_mail_for_a_next_hop_that_takes_nothing_now_is_stored_as_waiting() -> No
     async def scenario() -> None:
         async with open_house() as house:
             first = await send(house)
-            key = house.accepted[0].mail.recipients[0].next_hop
-            house.parcels.holding[key] = Held("451 4.3.2 Suspended by the administrator", 1_900_000_000.0)
+            key, soon = (
+                house.accepted[0].mail.recipients[0].next_hop,
+                house.accepted[0].mail.received_at + 600,
+            )
+            house.parcels.holding[key] = Held("451 4.3.2 Suspended by the administrator", soon)
             second = await send(house)
             assert first[-1].startswith(b"250")
             assert second[-1].startswith(b"250")
             waiting = house.accepted[1].mail.recipients[0]
-            assert (waiting.state, waiting.due_at) == (MailState.DEFERRED, 1_900_000_000.0)
+            assert (waiting.state, waiting.due_at) == (MailState.DEFERRED, soon)
             assert waiting.last_reply == "451 4.3.2 Suspended by the administrator"
             assert len(house.parcels.offered) == 1
+            # And not past the time at which it is given up
+            house.parcels.holding[key] = Held("451 4.3.2 Suspended by the administrator", soon + 10_000_000)
+            await send(house)
+            mail = house.accepted[2].mail
+            assert mail.recipients[0].due_at == mail.expires_at
 
     asyncio.run(scenario())
 

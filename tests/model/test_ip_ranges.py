@@ -33,6 +33,22 @@ def test_what_is_no_range_is_refused(text: str) -> None:
         IpRange.parse(text)
 
 
+@pytest.mark.threat("F36")
+@pytest.mark.parametrize(
+    ("text", "address", "held"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1", True),
+        ("::ffff:192.0.2.0/120", "192.0.2.77", True),
+        ("::ffff:192.0.2.0/120", "192.0.3.1", False),
+        ("::ffff:0:0/96", "203.0.113.9", True),
+        ("::ffff:192.0.2.1-::ffff:192.0.2.9", "192.0.2.9", True),
+    ],
+)
+def test_mapped_addresses_in_a_setting_mean_those_they_map(text: str, address: str, held: bool) -> None:
+    assert (address in IpRanges([text])) is held
+
+
 def test_the_most_specific_range_wins() -> None:
     ranges = IpRanges(["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16"])
     assert ranges.most_specific("10.1.2.3") == IpRange.parse("10.1.0.0/16")

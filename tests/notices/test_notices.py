@@ -251,7 +251,18 @@ def test_who_hears(
 )
 def test_a_bounce_is_never_answered_by_a_bounce(mail: QueuedMail) -> None:
     assert failure(mail) is None
-    assert wants_grave(mail.recipients[0])
+
+
+def test_what_fails_of_our_own_mail_is_a_dead_letter_when_it_told_of_a_failure() -> None:
+    """Else nobody would know that a mail was lost; that a success was not told is no loss."""
+    told = failure(MAIL)
+    assert told is not None
+    assert all(wants_grave(told.mail, r) for r in told.mail.recipients)
+    for other in (
+        replace(told.mail, subject="Your mail is not delivered yet"),
+        replace(told.mail, source="DMARC-REPORT"),
+    ):
+        assert not any(wants_grave(other, r) for r in other.recipients)
 
 
 @pytest.mark.threat("F33")
@@ -259,7 +270,7 @@ def test_a_recipient_that_the_next_hop_refuses_later_is_told_to_senders_we_know_
     # Given recipients of a domain that is not ours to check, refused when we tried to deliver
     assert failure(MAIL) is not None
     assert failure(STRANGER) is None
-    assert wants_grave(STRANGER.recipients[0])
+    assert wants_grave(STRANGER, STRANGER.recipients[0])
 
 
 @pytest.mark.threat("L05")
@@ -273,7 +284,7 @@ def test_undeliverable_spam_of_a_stranger_is_not_thrown_at_its_sender() -> None:
 def test_notify_never_is_silence_without_a_grave() -> None:
     bob = recipient(notify=NEVER)
     assert failure(failed=((bob, NO_USER),)) is None
-    assert not wants_grave(bob)
+    assert not wants_grave(MAIL, bob)
 
 
 @pytest.mark.threat("L11")

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from tests.policy.fakes import World, settings_of, view
+from tests.policy.fakes import World, settings_of, site, view
 
 from gatepost.config.agent_table import AgentTable
+from gatepost.facts.gathering import Sources
 from gatepost.model.fault import WorldFault
 from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
 from gatepost.model.verdict import Action, Disposition, Stage, Verdict
 from gatepost.policy.folding import Decision
 from gatepost.policy.order import build, third_party_agents
-from gatepost.policy.scan_question import decode_question, encode_bug, encode_verdict
-from gatepost.policy.third_party import ThirdParty
+from gatepost.policy.scan_question import (
+    Question,
+    decode_question,
+    encode_bug,
+    encode_question,
+    encode_verdict,
+)
+from gatepost.policy.third_party import ThirdParty, find_third_party
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.scanning import ScanDied
 from gatepost.routing.accepted import accepted_domains
@@ -166,3 +174,32 @@ def test_a_bug_and_nonsense_put_the_mail_off(name: str, answer: bytes) -> None: 
     put_off = place.decide().disposition
     assert put_off.action is Action.DEFER
     assert "agent-bug" in place.events
+
+
+def test_facts_from_files_are_known_by_name_on_both_sides(tmp_path: Path) -> None:
+    """The worker may have read the file earlier than the scan worker: with a reload that was refused, say."""
+    (tmp_path / "their_mood.py").write_text(MOOD, "utf-8")
+    sources = Sources(site=site(), resolver=World().names, directory=World().mailboxes)
+    before, after = (find_third_party(str(tmp_path)).gatherers[0](sources).fact for _ in range(2))
+    assert before is not after
+    asked = Question.of("theirs", (before,), view(Stage.MAIL), Known({before: before(how="good")}))
+    heard = decode_question(encode_question(asked))
+    assert heard.known[after].how == "good"
+
+
+MOOD = """
+from __future__ import annotations
+from dataclasses import dataclass
+from typing import ClassVar
+from gatepost.facts.gathering import Gathering
+from gatepost.model.known import Scope
+from gatepost.model.verdict import Stage
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mood:
+    name: ClassVar[str] = "their-mood"
+    how: str
+
+def gatherer(_sources):
+    return Gathering(fact=Mood, scope=Scope.MAIL, earliest=Stage.MAIL, find=lambda _: Mood(how="good"))
+"""

@@ -154,6 +154,7 @@ BAD = [
     ("a literal without end", "u@[192.0.2.1"),
     ("a literal with text behind", "u@[192.0.2.1]x"),
     ("an IPv6 literal without tag", "u@[2001:db8::1]"),
+    ("an IPv6 literal with a dotless i", "u@[\u0131Pv6:2001:db8::1]"),
     ("an IPv6 literal with zone", "u@[IPv6:fe80::1%eth0]"),
     ("an IPv6 literal that is none", "u@[IPv6:1::2::3]"),
     ("an unknown literal", "u@[X-new:abc]"),

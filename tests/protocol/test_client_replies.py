@@ -39,6 +39,8 @@ GOOD = [
     Case("half a line end is none yet", b"250 a\r", []),
     Case("a bare LF is text", b"250 a\n550 b\r\n", [(250, "250 a?550 b")]),
     Case("a bare CR is text", b"250 a\r550 b\r\n", [(250, "250 a?550 b")]),
+    Case("a no of a number nobody knows", b"571 5.7.1 blocked\r\n", [(571, "571 5.7.1 blocked")]),
+    Case("a later of a number nobody knows", b"499-a\r\n499 b\r\n", [(499, "499 a b")]),
     Case("NUL, ANSI and 8-bit are no text", b"550 \x00\x1b[2J\xc3\xa4\r\n", [(550, "550 ??[2J??")]),
 ]
 
@@ -66,6 +68,8 @@ BAD = {
     "code 199": b"199 no\r\n",
     "code 2x0": b"2x0 no\r\n",
     "code 260": b"260 no\r\n",
+    "code 360": b"360 no\r\n",
+    "code 600": b"600 no\r\n",
     "four digits": b"2500 no\r\n",
     "two digits": b"25 no\r\n",
     "a blank first": b" 250 no\r\n",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import msgspec
 import pytest
 from tests.adapters.store_mails import NOW, accept, mail, mail_id, recipient
 from tests.fakes import FakeStore
@@ -41,7 +40,7 @@ def test_what_a_quarantined_mail_is() -> None:
 def test_a_release_frees_every_copy_in_one_commit() -> None:
     store = FakeStore()
     held = mail(1, suspect(0), recipient(1), suspect(2))
-    store.commit([replace(accept(1), mail=held)])
+    store.commit([msgspec.structs.replace(accept(1), mail=held)])
     store.commit(release(held, now=NOW + 1, queue=QUEUE, records=(RECORD,)))
     freed = store.mail(mail_id(1))
     assert freed is not None
@@ -69,7 +68,7 @@ def test_a_released_mail_has_a_life_before_it(name: str) -> None:
 def test_one_copy_can_be_released_and_another_deleted() -> None:
     store = FakeStore()
     held = mail(1, suspect(0), suspect(1))
-    store.commit([replace(accept(1), mail=held)])
+    store.commit([msgspec.structs.replace(accept(1), mail=held)])
     store.commit(release(held, now=NOW, queue=QUEUE, numbers=frozenset({1})))
     store.commit(delete(held, records=(RECORD,), numbers=frozenset({0})))
     left = store.mail(mail_id(1))
@@ -80,7 +79,7 @@ def test_one_copy_can_be_released_and_another_deleted() -> None:
 def test_a_deleted_mail_leaves_nothing_but_its_record() -> None:
     store = FakeStore()
     held = mail(1, suspect(0))
-    store.commit([replace(accept(1), mail=held)])
+    store.commit([msgspec.structs.replace(accept(1), mail=held)])
     changes = delete(held, records=(RECORD,))
     assert changes[1] == KeepRecords(records=(RECORD,))
     store.commit(changes)

@@ -132,6 +132,21 @@ def test_a_field_that_is_signed_once_too_often_cannot_be_added() -> None:
 
 
 @pytest.mark.threat("J14")
+@pytest.mark.threat("J19")
+def test_a_signature_over_signatures_does_not_sign_itself() -> None:
+    keys = dns_of(rsa_key(), ed25519_key())
+    # Given signatures that no other may be put beside unnoticed: over those there were, and over one more
+    alone = signed(h="from:dkim-signature")
+    above = signed(signed(), ed25519_key(), h="from:dkim-signature:dkim-signature")
+    assert [one.result for one in results(alone, keys, now=NOW)] == ["pass"]
+    assert [one.result for one in results(above, keys, now=NOW)] == ["pass", "pass"]
+    # When one is put beside them, below and then above
+    below = alone.replace(b"From:", b"DKIM-Signature: v=1; a=x\r\nFrom:", 1)
+    assert results(below, keys, now=NOW)[0].result == "fail"
+    found = results(b"DKIM-Signature: v=1; a=x\r\n" + above, keys, now=NOW)
+    assert [one.result for one in found] == ["neutral", "fail", "pass"]
+
+
 @pytest.mark.parametrize("length", [0, 4, 15])
 def test_a_signature_of_a_part_covers_a_part(length: int) -> None:
     content = signed(l=length)

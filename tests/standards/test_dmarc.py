@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.standards.dmarc_zone import Zone
 
-from gatepost.standards.dmarc import Evaluation, Proven, decisive, evaluate
+from gatepost.standards.dmarc import Evaluation, Proven, Unchecked, decisive, evaluate
 from gatepost.standards.dmarc_record import Policy, ReportAddress, is_dmarc, parse_record
 from gatepost.standards.dmarc_walk import TreeWalker, Walk, names_to_ask
 
@@ -32,7 +32,19 @@ RECORDS: list[tuple[str, str, dict[str, Any]]] = [
     ("a broken p, with reports", "v=DMARC1; p=rejct; rua=mailto:a@b.test", {"p": Policy.NONE, "problem": ""}),
     ("no p", "v=DMARC1", {"problem": "no usable p"}),
     ("a broken p", "v=DMARC1; p=rejct", {"problem": "no usable p"}),
-    ("a broken sp", "v=DMARC1; p=reject; sp=x", {"sp": Policy.REJECT}),
+    ("a broken sp", "v=DMARC1; p=reject; sp=x", {"p": Policy.NONE, "problem": "no usable sp"}),
+    ("an empty np", "v=DMARC1; p=reject; np=", {"p": Policy.NONE, "problem": "no usable np"}),
+    (
+        "a broken sp, with reports",
+        "v=DMARC1; p=reject; sp=x; np=reject; rua=mailto:a@b.test",
+        {"p": Policy.NONE, "sp": Policy.NONE, "np": Policy.NONE, "problem": ""},
+    ),
+    (
+        "a broken np, with reports by another way",
+        "v=DMARC1; p=reject; np=x; rua=https://b.test/",
+        {"p": Policy.NONE, "problem": "", "rua": ()},
+    ),
+    ("a broken p, with what is no URI", "v=DMARC1; p=x; rua=a@b.test", {"problem": "no usable p"}),
     (
         "a tag twice",
         "v=DMARC1; p=reject; p=none",
@@ -52,6 +64,11 @@ RECORDS: list[tuple[str, str, dict[str, Any]]] = [
         "addresses with limits",
         "v=DMARC1; p=none; rua=mailto:a@b.test!10m , MAILTO:c@d.test!5,https://x.test/,mailto:@x.test",
         {"rua": (ReportAddress("a@b.test", 10 << 20), ReportAddress("c@d.test", 5))},
+    ),
+    (
+        "addresses with fields behind them",
+        "v=DMARC1; p=none; rua=mailto:a@b.test?subject=x@y!1k,mailto:?to=a@b.test,mailto:a@?b@c.test",
+        {"rua": (ReportAddress("a@b.test", 1 << 10),)},
     ),
     ("ten kilobytes", "v=DMARC1; p=reject; x=" + "y" * 11_000, {"p": Policy.NONE}),
 ]
@@ -259,11 +276,23 @@ CASES = [
         ("temperror", "a.test", Policy.REJECT),
         silent=frozenset({"m.a.test"}),
     ),
-    Case("SPF left open", REJECT, Proven(unanswered="SPF"), ("temperror", "a.test", Policy.REJECT)),
+    *(
+        Case(
+            f"{method} of {domain} left open", records, Proven(unchecked=(Unchecked(method, domain),)), wanted
+        )
+        for method in ("SPF", "DKIM")
+        for domain, records, wanted in (
+            ("a.test", REJECT, ("temperror", "a.test", Policy.REJECT)),
+            ("m.a.test", REJECT, ("temperror", "a.test", Policy.REJECT)),
+            ("m.a.test", {"a.test": "p=reject; adkim=s; aspf=s"}, ("fail", "a.test", Policy.REJECT)),
+            ("e.test", REJECT, ("fail", "a.test", Policy.REJECT)),
+            ("a.test.e.test", REJECT, ("fail", "a.test", Policy.REJECT)),
+        )
+    ),
     Case(
         "SPF left open, DKIM proved",
         REJECT,
-        Proven(unanswered="SPF", dkim_domains=("a.test",)),
+        Proven(unchecked=(Unchecked("SPF", "m.a.test"),), dkim_domains=("a.test",)),
         ("pass", "a.test", Policy.REJECT),
     ),
 ]

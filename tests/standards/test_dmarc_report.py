@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import struct
 import zipfile
 from contextlib import suppress
 
@@ -117,6 +118,19 @@ def test_a_mail_of_endless_parts_is_refused() -> None:
 def test_odd_numbers_are_bounded() -> None:
     assert read_aggregate(REPORT.replace(b">3<", b">-3<")).mails == 2
     assert read_aggregate(REPORT.replace(b">3<", b">" + b"9" * 19 + b"<")).mails == 10**12 + 2
+
+
+@pytest.mark.threat("J39")
+def test_a_zip_cannot_name_more_entries_in_64_bits_than_in_16() -> None:
+    # Given a zip whose own end names one entry, and whose 64-bit end names twenty thousand
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 0, 20, *[0] * 8, 1, *[0] * 6) + b"a"
+    directory, local = entry * 20_000, b"PK\3\4" + bytes(26)
+    end64 = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 20_000, 20_000, len(directory), len(local))
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(local) + len(directory), 1)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), len(local), 0)
+    # Then its directory is not read
+    with pytest.raises(UnreadableReport, match="64-bit"):
+        documents(local + directory + end64 + locator + end)
 
 
 @given(st.binary(max_size=300) | st.sampled_from([REPORT, gzip.compress(REPORT)]).flatmap(

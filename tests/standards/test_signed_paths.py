@@ -55,6 +55,9 @@ def test_a_hash_shorter_than_wanted_is_not_believed(made: int, wanted: int, good
         (lambda s: "SRS0=AAAA=AA=a.test=x", PathProblem.MALFORMED),
         (lambda s: "SRS1=AAAAAAAA=a.test==x", PathProblem.FORGED),
         (lambda s: "SRS0=", PathProblem.MALFORMED),
+        (lambda s: "SRS0=ABCDEFG\u212a=AA=a.test=x", PathProblem.MALFORMED),
+        (lambda s: "SRS0=ABCDEFGH=A\u212a=a.test=x", PathProblem.MALFORMED),
+        (lambda s: "SRS1=ABCDEFG\u017f=a.test==x", PathProblem.MALFORMED),
     ],
 )
 def test_no_open_bounce_relay(change: object, problem: PathProblem) -> None:
@@ -146,3 +149,11 @@ def test_nothing_unsigned_is_believed(local: str, start: str) -> None:
     address = Address(start + local, SRS.domain)
     assert isinstance(SRS.original(address, NOW), PathProblem)
     assert TAGS.problem(address, NOW) is not None
+
+
+@pytest.mark.threat("K06")
+@pytest.mark.threat("L14")
+def test_letters_that_fold_to_ascii_make_no_signed_address() -> None:
+    # Given letters that are k and s to a reader who folds case by Unicode: the Kelvin sign, the long s
+    assert not SRS.claims(Address("\u017fRS0=ABCDEFGH=AA=a.test=x", SRS.domain))
+    assert TAGS.problem(Address("prv\u017f=0123abcdef=bob", "gate.test"), NOW) is PathProblem.MALFORMED

@@ -170,14 +170,11 @@ class SharedAddressLists:
 
 
 def list_range(text: str) -> IpRange:
-    """What a list may hold. An IPv4-mapped IPv6 address is one of IPv4. Raises ValueError."""
+    """What a list may hold. Raises ValueError."""
     try:
         found = IpRange.parse(text)
     except ValueError as error:
         raise ValueError(f"{text[:100]!r} is not an address, a network or a range a-b: {error}") from None
-    mapped = 0xFFFF << 32
-    if found.version == 6 and found.low >> 32 == 0xFFFF and found.high >> 32 == 0xFFFF:
-        found = IpRange(4, found.low - mapped, found.high - mapped)
     if found.size == 1 << BITS[found.version]:
         raise ValueError(f"{text!r} is everybody: a list is for some")
     return found

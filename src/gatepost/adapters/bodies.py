@@ -18,6 +18,8 @@ from gatepost.model.reply import Reply
 DISK_FULL: Final = Reply(452, "4.3.1", "Insufficient system storage")
 FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 READ_BYTES: Final = 256 * 1024
+DAMAGED_BODIES: Final = "bodies.damaged"
+"""Beside `bodies`: what nobody names after a salvage."""
 
 
 def disk_fault(error: OSError, what: str) -> WorldFault:
@@ -153,8 +155,9 @@ class BodyDirectory:
         self._durable_places.update(place.name for place in os.scandir(self.directory))
         removed = 0
         for entry in os.scandir(temporary):
-            os.unlink(entry.path)
-            removed += 1
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                removed += 1
         return removed
 
     def path(self, body: SpooledBody) -> Path:
@@ -170,15 +173,35 @@ class BodyDirectory:
             with contextlib.suppress(OSError):
                 (self.directory / path).unlink(missing_ok=True)
 
+    def set_aside(self, paths: list[str]) -> None:
+        """Move bodies that nobody names any more out of the way: a mail that was lost may have had them."""
+        aside = self.directory.with_name(DAMAGED_BODIES)
+        aside.mkdir(mode=0o700, exist_ok=True)
+        for path in paths:
+            with contextlib.suppress(OSError):
+                os.rename(self.directory / path, aside / path.rpartition("/")[2])
+
+    def everything(self) -> Iterator[str]:
+        """The relative path of every kept file. Raises OSError."""
+        for place in self.places():
+            yield from self.stored(place)
+
     def places(self) -> set[str]:
-        """The directories of kept files. Raises OSError."""
-        return {place.name for place in os.scandir(self.directory) if place.name != "tmp" and place.is_dir()}
+        """The directories of kept files; what somebody else put beside them is none. Raises OSError."""
+        try:
+            return {
+                place.name for place in os.scandir(self.directory) if _is_hex(place.name) and place.is_dir()
+            }
+        except FileNotFoundError:
+            return set()
 
     def stored(self, place: str) -> dict[str, int]:
         """Relative path -> size of each file kept there; empty when there is no such place. Raises OSError."""
         try:
             return {
-                f"{place}/{file.name}": file.stat().st_size for file in os.scandir(self.directory / place)
+                f"{place}/{file.name}": file.stat(follow_symlinks=False).st_size
+                for file in os.scandir(self.directory / place)
+                if _is_hex(file.name)
             }
         except (FileNotFoundError, NotADirectoryError):
             return {}

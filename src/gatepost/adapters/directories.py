@@ -116,12 +116,19 @@ class Directories:
         self._sources = tuple(sources)
         self._callers = tuple(callers)
         self._accepted = accepted
+        self._of_domain: dict[str, tuple[list[Source], list[Caller]]] = {}
+        """By accepted domain ("" for all others): worked out once."""
+
+    def _responsible(self, name: str) -> tuple[list[Source], list[Caller]]:
+        sources = [s.source for s in self._sources if not s.domains or name in s.domains]
+        callers = [c.caller for c in self._callers if not c.domains or name in c.domains]
+        self._of_domain[name] = sources, callers
+        return sources, callers
 
     def look_up(self, recipient: Address) -> Entry | Coroutine[Any, Any, Entry]:
         """Raises WorldFault, at once or when awaited."""
         name = self._accepted.name_for(recipient.domain) or ""
-        sources = [s.source for s in self._sources if not s.domains or name in s.domains]
-        callers = [c.caller for c in self._callers if not c.domains or name in c.domains]
+        sources, callers = self._of_domain.get(name) or self._responsible(name)
         if not sources and not callers:
             raise WorldFault("no directory answers for this domain", domain=recipient.domain)
         fault: WorldFault | None = None

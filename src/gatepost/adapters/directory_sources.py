@@ -45,7 +45,7 @@ def read_source(directory: Directory) -> Iterator[Listed]:
 
 def _file(path: str) -> Iterator[Listed]:
     try:
-        with open(path, encoding="utf-8", newline="\n") as file:
+        with open(path, encoding="utf-8-sig", newline="\n") as file:
             while line := file.readline(_LINE_LIMIT_CHARACTERS):
                 text = line.partition("#")[0].strip()
                 if text:

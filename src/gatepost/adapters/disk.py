@@ -75,7 +75,8 @@ class StoreLock:
         """It was closed all the same: there need be no log."""
         self.was_damaged = said.startswith(b"damaged")
         """The last owner met damaged pages: the store is to be salvaged."""
-        self._damaged = False
+        self.is_damaged = False
+        """Damaged pages were met since it was opened."""
 
     def mark_open(self) -> None:
         """From now on a death is an unclean stop. Raises OSError."""
@@ -83,12 +84,12 @@ class StoreLock:
 
     def mark_damaged(self) -> None:
         """The next start salvages what can be read. Raises OSError."""
-        self._damaged = True
+        self.is_damaged = True
         self._write(b"damaged\n")
 
     def mark_closed(self) -> None:
         """The store was closed and its log brought in, but not everything could be written. Raises OSError."""
-        if not self._damaged:
+        if not self.is_damaged:
             self._write(b"trouble\n")
 
     def _write(self, word: bytes) -> None:
@@ -100,7 +101,7 @@ class StoreLock:
         """Give the store up; clean: everything was written and checkpointed."""
         if self._descriptor < 0:
             return
-        if clean and not self._damaged:
+        if clean and not self.is_damaged:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
                 os.fsync(self._descriptor)

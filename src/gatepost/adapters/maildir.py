@@ -35,7 +35,9 @@ class LocalMaildirs:
                 path.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise WorldFault(f"{directory}: {error.strerror}", directory=directory) from error
+            raise WorldFault(
+                f"{directory}: {error.strerror}", directory=directory, why=error.strerror
+            ) from error
 
     def _create(self, box: Path, path: Path) -> IO[bytes]:
         if box not in self._durable_boxes or not (box / "tmp").is_dir():

@@ -143,7 +143,7 @@ def read_recipients(path: str, parse_mailbox: ParseMailbox) -> RecipientList:
     """The file's list. Raises OSError, or ValueError when the file is too large or not UTF-8."""
     if os.path.getsize(path) > FILE_LIMIT_BYTES:
         raise ValueError(f"the list is larger than {FILE_LIMIT_BYTES >> 20} MiB")
-    with open(path, encoding="utf-8", newline="\n") as file:
+    with open(path, encoding="utf-8-sig", newline="\n") as file:
         return parse_recipients(file, parse_mailbox)
 
 

@@ -23,7 +23,7 @@ from gatepost.adapters.sqlite_rows import (
     record_number,
 )
 from gatepost.adapters.sqlite_schema import HELD, SCHEMA_VERSION, open_for_reading
-from gatepost.adapters.store_filters import like, mail_matches, record_matches, sender_text
+from gatepost.adapters.store_filters import address_text, like, mail_matches, record_matches, sender_text
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import MailState, QueuedMail, QueuedRecipient, StoredRecord
@@ -69,6 +69,13 @@ _DUE_RECIPIENTS: Final = (
 )
 _NEXT_DUE: Final = "SELECT min(due_at) FROM recipient WHERE state < 3"
 _LIKE: Final = " LIKE ? ESCAPE '~'"
+
+
+GREATEST_MAIL_ID: Final = (
+    "SELECT max(coalesce((SELECT max(mail_id) FROM mail), 0), "
+    "coalesce((SELECT max(mail_id) FROM dossier), 0), coalesce((SELECT max(mail_id) FROM record), 0), "
+    "coalesce((SELECT value FROM note WHERE name = 'last-mail-id'), 0))"
+)
 
 
 class SqliteReader:
@@ -167,12 +174,7 @@ class SqliteReader:
 
     def greatest_mail_id(self) -> int:
         """Of everything that was ever stored, as far as it is known: mails, dossiers and records."""
-        sql = (
-            "SELECT max(coalesce((SELECT max(mail_id) FROM mail), 0), "
-            "coalesce((SELECT max(mail_id) FROM dossier), 0), coalesce((SELECT max(mail_id) FROM record), 0), "
-            "coalesce((SELECT value FROM note WHERE name = 'last-mail-id'), 0))"
-        )
-        return int(next(self._rows(sql, ()))[0])
+        return int(next(self._rows(GREATEST_MAIL_ID, ()))[0])
 
     def close(self) -> None:
         """Give the connection back."""
@@ -209,7 +211,12 @@ class SqliteReader:
         try:
             yield from self._database.execute(sql, tuple(values))
         except apsw.Error as error:
+            if isinstance(error, apsw.CorruptError):
+                self._pages_damaged()
             raise WorldFault(f"the store cannot be read: {error}") from error
+
+    def _pages_damaged(self) -> None:
+        """The file itself is damaged; only its owner can do something about it."""
 
 
 def open_reader(directory: Path | str) -> SqliteReader:
@@ -238,9 +245,9 @@ def _find_sql(wanted: MailFilter, after: int) -> tuple[str, list[Any]]:
         mail_parts.append((" AND client_ip" + _LIKE, like(wanted.client_ip)))
     parts: list[tuple[str, Any]] = []
     if wanted.next_hop:
-        parts.append((" AND r.next_hop" + _LIKE, like(wanted.next_hop)))
+        parts.append((" AND r.next_hop" + _LIKE, like(address_text(wanted.next_hop))))
     if wanted.recipient:
-        parts.append((" AND r.address" + _LIKE, like(wanted.recipient)))
+        parts.append((" AND r.address" + _LIKE, like(address_text(wanted.recipient))))
     mail_sql, recipient_sql = ("".join(part for part, _ in some) for some in (mail_parts, parts))
     values = [after, *(value for _, value in (*mail_parts, *parts))]
     if wanted.state in _HELD_STATES:
@@ -269,7 +276,7 @@ def _records_sql(wanted: RecordFilter) -> tuple[str, list[Any]]:
     if wanted.sender is not None:
         parts.append((" AND sender" + _LIKE, like(sender_text(wanted.sender))))
     if wanted.recipient:
-        parts.append((" AND recipients" + _LIKE, like(f"*{wanted.recipient}*")))
+        parts.append((" AND recipients" + _LIKE, like(f"*{address_text(wanted.recipient)}*")))
     if wanted.message_id:
         parts.append((" AND message_id" + _LIKE, like(wanted.message_id)))
     conditions = "".join(part for part, _ in parts)

@@ -63,7 +63,7 @@ class Recovered:
     isolated: tuple[int, ...] = ()
     """Mails with a part missing or damaged (O09, O10)."""
     orphan_bodies: int = 0
-    """Body files nobody named, removed."""
+    """Body files nobody named, removed (after a salvage: set aside)."""
     log_missing: bool = False
     """After an unclean stop there was no write-ahead log: the last transactions may be gone."""
 
@@ -118,13 +118,17 @@ def isolate_incomplete(database: apsw.Connection) -> tuple[int, ...]:
     return tuple(sorted(isolated))
 
 
-def match_bodies(database: apsw.Connection, bodies: BodyDirectory) -> tuple[int, tuple[int, ...]]:
+def match_bodies(
+    database: apsw.Connection, bodies: BodyDirectory, *, salvaged: bool = False
+) -> tuple[int, tuple[int, ...]]:
     """Remove body files nobody names, hold mails whose file is missing or has another size.
 
+    salvaged: rows were lost, so a file nobody names may be the only part of a mail that is left: set aside.
     Returns (files removed, mails held). What is inside a file is checked when it is read. In memory is one
     directory of bodies at a time, of 256.
     """
     removed = 0
+    put_away = _set_aside if salvaged else _remove
     held: list[int] = []
     unnamed = bodies.places()
     rows: Iterator[tuple[str, int, int]] = database.cursor().execute(_BODIES)
@@ -137,9 +141,9 @@ def match_bodies(database: apsw.Connection, bodies: BodyDirectory) -> tuple[int,
             named.add(path)
             if stored.get(path) != size_bytes:
                 held.append(mail_id)
-        removed += _remove(bodies, stored.keys() - named)
+        removed += put_away(bodies, stored.keys() - named)
     for place in unnamed:
-        removed += _remove(bodies, bodies.stored(place).keys())
+        removed += put_away(bodies, bodies.stored(place).keys())
     for mail_id in held:
         put_aside(database, mail_id, "the body file is missing or damaged")
     return removed, tuple(held)
@@ -149,6 +153,13 @@ def _remove(bodies: BodyDirectory, paths: Iterable[str]) -> int:
     gone = list(paths)
     bodies.remove(gone)
     return len(gone)
+
+
+def _set_aside(bodies: BodyDirectory, paths: Iterable[str]) -> int:
+    found = list(paths)
+    if found:
+        bodies.set_aside(found)
+    return len(found)
 
 
 def _readable(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from gatepost.adapters.bodies import BodyDirectory, BodyFile, make_directory, re
 from gatepost.adapters.disk import DiskRoom, StoreLock, refuse_unsafe
 from gatepost.adapters.inflight import MappedInFlight
 from gatepost.adapters.sqlite_groups import CHECKPOINT_BYTES, CommitGroups, Owner, Phase
-from gatepost.adapters.sqlite_reader import SqliteReader
+from gatepost.adapters.sqlite_reader import GREATEST_MAIL_ID, SqliteReader
 from gatepost.adapters.sqlite_recovery import (
     Recovered,
     blame,
@@ -24,11 +25,11 @@ from gatepost.adapters.sqlite_recovery import (
     put_aside,
 )
 from gatepost.adapters.sqlite_rows import Settled, record_number
-from gatepost.adapters.sqlite_salvage import salvage
+from gatepost.adapters.sqlite_salvage import ADVICE, advised, refuse_emptied, salvage
 from gatepost.adapters.sqlite_schema import migrate, open_for_reading, open_writer, quick_check
 from gatepost.config.log_settings import Records
 from gatepost.config.settings import Queue
-from gatepost.model.content import Content, SpooledBody
+from gatepost.model.content import SpooledBody
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept, Change
@@ -71,6 +72,8 @@ class SqliteStore(SqliteReader, Owner):
         self._put_aside: set[int] = set()
         self._purging = False
         self._closed = False
+        self._cannot_be_written = False
+        """Damaged pages were met in writing: the next mail may meet them, too."""
         self.in_flight = MappedInFlight(directory / "in-flight")
         self.recovered = self._recover(queue.crash_limit)
         self._groups = groups(
@@ -94,7 +97,7 @@ class SqliteStore(SqliteReader, Owner):
     def commit(self, changes: Sequence[Change], done: Done | None = None) -> None:
         """As ports.store.Store.commit."""
         for change in changes:
-            if isinstance(change, Accept):
+            if type(change) is Accept:
                 self._last_mail_id = max(self._last_mail_id, change.mail.mail_id)
         self._groups.ask(changes, done)
 
@@ -106,6 +109,8 @@ class SqliteStore(SqliteReader, Owner):
 
     def why_not_accepting(self) -> str:
         """ "" while new mail is taken; else the reason."""
+        if self._cannot_be_written:
+            return "the store is damaged: restart the gateway to salvage it"
         broken = self._groups.broken_by
         return broken.reason if broken else self._room.why_low
 
@@ -133,15 +138,6 @@ class SqliteStore(SqliteReader, Owner):
             with contextlib.suppress(OSError):  # then the next start misses the log, which is safe
                 self._lock.mark_closed()
         self._lock.release(clean=clean)
-
-    def content(self, mail_id: int) -> Content:
-        """As ports.store.StoreReader.content; damaged pages are remembered for the next start."""
-        try:
-            return super().content(mail_id)
-        except WorldFault as fault:
-            if isinstance(fault.__cause__, apsw.CorruptError):
-                self._pages_damaged()
-            raise
 
     # -- beyond the port ------------------------------------------------------------------------
 
@@ -201,6 +197,7 @@ class SqliteStore(SqliteReader, Owner):
         self._log.write("error", "store-failed", reason=fault.reason)
         if isinstance(error, apsw.CorruptError):
             self._pages_damaged()
+            self._cannot_be_written = True
         if isinstance(error, apsw.FullError):
             gave = self._room.give_up_reserve()
             self._log.write("error", "disk-full", reserve_given_up=gave, free_bytes=self._room.free_bytes)
@@ -217,53 +214,72 @@ class SqliteStore(SqliteReader, Owner):
 
     def _recover(self, crash_limit: int) -> Recovered:
         """Before anything else: migrations, and after an unclean stop checks and blame."""
+        refuse_emptied(self._path, was_unclean=self._lock.was_unclean)
         unclean = self._lock.was_unclean and self._path.exists()
         log_missing = (
             unclean and not self._lock.was_closed and not self._path.with_name("store.db-wal").exists()
         )
         removed = self._files.prepare()
-        self._salvage_if_needed(unclean=unclean)
+        problem = ("damaged pages were met" if self._lock.was_damaged else self._problem()) if unclean else ""
+        if problem:
+            self._salvage(problem)
+        try:
+            found = self._mend(crash_limit, unclean=unclean, salvaged=bool(problem))
+        except _Damaged as damage:  # an orderly stop does not keep a disk from going bad
+            self._salvage(str(damage))
+            found = self._mend(crash_limit, unclean=True, salvaged=True)
+        self._lock.mark_open()
+        found = replace(
+            found, was_unclean=unclean, orphan_bodies=found.orphan_bodies + removed, log_missing=log_missing
+        )
+        self._report(found)
+        return found
+
+    def _mend(self, crash_limit: int, *, unclean: bool, salvaged: bool) -> Recovered:
+        """What one transaction brings in order. Raises _Damaged, WorldFault."""
         if unclean and (log := self._path.with_name("store.db-wal")).exists():
             # What the last owner wrote and was killed before it synced is believed from here on, and bodies are
             # removed because of it: a power cut must not take it back.
             sync_file(log)
-        database = open_writer(self._path)
+        try:
+            database = open_writer(self._path)
+        except WorldFault as fault:
+            if isinstance(fault.__cause__, apsw.CorruptError) and not salvaged:
+                raise _Damaged(str(fault.__cause__)) from fault
+            raise advised(fault) from fault
         try:
             migrate(database)
             database.execute("BEGIN IMMEDIATE")
             poisoned = blame(database, self.in_flight.left_over(), crash_limit)
             isolated = isolate_incomplete(database) if unclean else ()
-            orphans, held = match_bodies(database, self._files)
+            orphans, held = match_bodies(database, self._files, salvaged=salvaged)
             seen = database.execute("SELECT value FROM note WHERE name = 'last-seen-at'").fetchone()
+            database.execute(GREATEST_MAIL_ID).fetchall()  # so that what follows the start can be read, too
             database.execute("COMMIT")
+        except apsw.CorruptError as error:
+            if salvaged:
+                raise WorldFault(f"{self._path} cannot be recovered: {error}: {ADVICE}") from error
+            raise _Damaged(str(error)) from error
         except apsw.Error as error:
             raise WorldFault(f"{self._path} cannot be recovered: {error}", file=str(self._path)) from error
         finally:
             database.close()
         self._last_seen_at = None if seen is None else float(str(seen[0]))
-        self._lock.mark_open()
-        found = Recovered(
-            was_unclean=unclean,
-            poisoned=poisoned,
-            isolated=tuple(sorted({*isolated, *held})),
-            orphan_bodies=orphans + removed,
-            log_missing=log_missing,
-        )
-        self._report(found)
-        return found
+        return Recovered(poisoned=poisoned, isolated=tuple(sorted({*isolated, *held})), orphan_bodies=orphans)
 
-    def _salvage_if_needed(self, *, unclean: bool) -> None:
-        if not unclean:
-            return
-        problem = "damaged pages were met" if self._lock.was_damaged else self._problem()
-        if problem:
-            self._log.write("error", "store-damaged", file=str(self._path), problem=problem)
-            rows = salvage(self._path)
-            self._log.write("warning", "store-salvaged", rows=rows, old=f"{self._path}.damaged")
+    def _salvage(self, problem: str) -> None:
+        self._log.write("error", "store-damaged", file=str(self._path), problem=problem)
+        rows = salvage(self._path)
+        self._log.write("warning", "store-salvaged", rows=rows, old=f"{self._path}.damaged")
 
     def _problem(self) -> str:
-        """What the check of the queue's tables finds."""
-        database = open_writer(self._path)
+        """What the check of the queue's tables finds. Raises WorldFault for what is no database."""
+        try:
+            database = open_writer(self._path)
+        except WorldFault as fault:
+            if isinstance(fault.__cause__, apsw.CorruptError):
+                return str(fault.__cause__)
+            raise advised(fault) from fault
         try:
             migrate(database)
             return quick_check(database)
@@ -296,6 +312,8 @@ class SqliteStore(SqliteReader, Owner):
 
     def _pages_damaged(self) -> None:
         """The file itself is damaged: other mail goes on as far as it can; a restart salvages."""
+        if self._lock.is_damaged:
+            return
         self._log.write("error", "store-damaged", file=str(self._path), advice="restart to salvage it")
         with contextlib.suppress(OSError):  # the check at the next start may find it as well
             self._lock.mark_damaged()
@@ -349,6 +367,10 @@ class SqliteStore(SqliteReader, Owner):
                 self._loop.call_later(0.05, self._purge_some, now, ages)
 
         self._groups.ask((), None, delete)
+
+
+class _Damaged(Exception):
+    """The file is a store and pages of it are not: it can be salvaged."""
 
 
 def _log_limit_bytes(queue: Queue) -> int:

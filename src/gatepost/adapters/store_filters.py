@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from gatepost.model.queued import QueuedMail, QueuedRecipient, StoredRecord
 from gatepost.ports.store import MailFilter, RecordFilter
+from gatepost.protocol.addresses import searched_address
 
 PATTERN_LIMIT_CHARACTERS: Final = 1000
 _FOLD: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -30,7 +32,13 @@ def matches(text: str, pattern: str) -> bool:
 
 def sender_text(pattern: str) -> str:
     """A sender as an administrator writes it: "<>" is the null sender, which is stored as ""."""
-    return "" if pattern == "<>" else pattern
+    return "" if pattern == "<>" else address_text(pattern)
+
+
+@lru_cache(maxsize=64)  # one search asks for it once a mail
+def address_text(pattern: str) -> str:
+    """An address, a domain or a part of one as an administrator writes it; domains are stored as A-labels."""
+    return searched_address(pattern)
 
 
 def like(pattern: str) -> str:
@@ -58,10 +66,17 @@ def mail_matches(mail: QueuedMail, wanted: MailFilter) -> bool:
 
 def _recipient_matches(recipient: QueuedRecipient, wanted: MailFilter) -> bool:
     return (
-        (not wanted.next_hop or matches(recipient.next_hop, wanted.next_hop))
-        and (not wanted.recipient or matches(str(recipient.recipient.address), wanted.recipient))
+        (not wanted.next_hop or matches(recipient.next_hop, address_text(wanted.next_hop)))
+        and (
+            not wanted.recipient or matches(str(recipient.recipient.address), address_text(wanted.recipient))
+        )
         and (wanted.state is None or recipient.state is wanted.state)
     )
+
+
+def _any_matches(recipients: str, pattern: str) -> bool:
+    wanted = address_text(pattern)
+    return any(matches(one, wanted) for one in recipients.split(";"))
 
 
 def record_matches(record: StoredRecord, wanted: RecordFilter) -> bool:
@@ -73,6 +88,6 @@ def record_matches(record: StoredRecord, wanted: RecordFilter) -> bool:
         and (wanted.mail_id is None or record.mail_id == wanted.mail_id)
         and (not wanted.event or matches(record.event, wanted.event))
         and (wanted.sender is None or matches(record.sender, sender_text(wanted.sender)))
-        and (not wanted.recipient or any(matches(r, wanted.recipient) for r in record.recipients.split(";")))
+        and (not wanted.recipient or _any_matches(record.recipients, wanted.recipient))
         and (not wanted.message_id or matches(record.message_id, wanted.message_id))
     )

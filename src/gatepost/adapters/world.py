@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import MutableSequence
@@ -29,7 +30,7 @@ class SystemRandomness:
 
     def token_hex(self, size_bytes: int) -> str:
         """2 * size_bytes lower-case hex digits."""
-        return secrets.token_hex(size_bytes)
+        return os.urandom(size_bytes).hex()
 
     def shuffle(self, items: MutableSequence[Any]) -> None:
         """In place, every order equally likely."""

@@ -15,6 +15,7 @@ from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage, Verdict
+from gatepost.protocol.domain_entries import host_domains
 
 REFUSED: Final = Reply(554, "5.7.1", "Connection not accepted from your address")
 NOT_VERIFIED: Final = Reply(421, "4.7.1", "Your host name cannot be verified now, try again later")
@@ -49,6 +50,12 @@ class Settings(AgentTable):
         IpRanges(entries)
         return entries
 
+    @field_validator("domains")
+    @classmethod
+    def _are_domains(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        host_domains(entries)
+        return entries
+
 
 class _Match(Enum):
     LISTED = "listed"
@@ -69,7 +76,7 @@ class ConnectionControl:
     def __init__(self, settings: Settings, _site: Site) -> None:
         self._settings = settings
         self._addresses = IpRanges(settings.addresses)
-        self._domains = tuple(domain.lower().strip(".") for domain in settings.domains)
+        self._domains = host_domains(settings.domains)
         # An address may decide without any name, so the name is wanted and not needed.
         self.wants: dict[Stage, tuple[type, ...]] = {Stage.CONNECT: (ReverseDns,) if self._domains else ()}
         self._idle = settings.mode == "all-except" and not self._addresses and not self._domains

@@ -97,10 +97,13 @@ class Dmarc:
     def _judge_failed(self, result: DmarcResult) -> Verdict:
         if result.override:
             return Verdict(agent=self.name, findings=(EXCUSED,), because=(result,))
-        finding, honour = _FAILS[result.policy], self._settings.honour_policy
+        findings: tuple[Finding, ...] = (_FAILS[result.policy],)
+        if result.unclear_author:
+            findings = (*findings, NO_AUTHOR)
+        honour = self._settings.honour_policy
         asked = result.asks_for
         if honour == "off" or asked == "none":
-            return Verdict(agent=self.name, findings=(finding,), because=(result,))
+            return Verdict(agent=self.name, findings=findings, because=(result,))
         reason = f"DMARC failed for {result.from_domain}, {result.policy_domain} asks for {asked}"
         unless = "SPF or DKIM had proved the domain in From, or honour-policy were off"
         if asked == "reject" and honour == "as-published":
@@ -108,7 +111,7 @@ class Dmarc:
                 agent=self.name,
                 action=Action.REJECT,
                 reply=refusal(result),
-                findings=(finding,),
+                findings=findings,
                 reason=reason,
                 because=(result,),
                 unless=unless,
@@ -116,7 +119,7 @@ class Dmarc:
         return Verdict(
             agent=self.name,
             action=Action.QUARANTINE,
-            findings=(finding,),
+            findings=findings,
             reason=reason,
             because=(result,),
             unless=unless,

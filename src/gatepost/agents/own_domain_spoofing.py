@@ -70,7 +70,7 @@ class OwnDomainSpoofing:
         author = known[Author]
         if mail.session.user or not self._names:
             return self._silent
-        claimed = [domain for domain in author.domains if self._is_ours_or_below(domain)]
+        claimed = [one for one in (*author.domains, *author.claimed) if self._is_ours_or_below(one)]
         if claimed:
             return self._judge_claim(mail, known, author, claimed)
         found: list[Finding] = []
@@ -89,8 +89,14 @@ class OwnDomainSpoofing:
         by_us = [d for d in (proven.spf_domain, *proven.dkim_domains) if d and self._is_ours_or_below(d)]
         if dmarc.result == "pass" or (by_us and not author.problem):
             return self._silent
-        if (proven.unanswered or dmarc.result == "temperror") and not author.problem:
-            return Verdict(agent=self.name, reason="not known: " + (proven.unanswered or dmarc.reason)[:300])
+        silent = next((one for one in proven.unchecked if self._is_ours_or_below(one.domain)), None)
+        if (silent is not None or dmarc.result == "temperror") and not author.problem:
+            why = (
+                f"{silent.method} of {silent.domain} could not be checked"
+                if silent is not None
+                else dmarc.reason
+            )
+            return Verdict(agent=self.name, reason=f"not known: {why[:300]}")
         because = (author, dmarc)
         is_exact = any(self._accepted.holds_own(domain) for domain in claimed)
         if dmarc.override or not is_exact or self._settings.forged == "mark":

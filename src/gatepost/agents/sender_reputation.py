@@ -16,6 +16,7 @@ from gatepost.model.origin import origin_of
 from gatepost.model.reply import Reply
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, BlockClient, Effect, Finding, HangUp, Stage, Verdict
+from gatepost.protocol.domain_entries import host_domains
 from gatepost.protocol.recipient_entry import RecipientEntries
 
 REFUSED: Final = Reply(550, "5.7.1", "Too much unwanted mail came from your address lately")
@@ -35,6 +36,12 @@ class Settings(guard_settings.SenderReputation):
         RecipientEntries(entries)
         return entries
 
+    @field_validator("exempt_domains")
+    @classmethod
+    def _are_domains(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        host_domains(entries)
+        return entries
+
 
 class SenderReputation:
     """Refuse and block clients that sent mostly what nobody wanted."""
@@ -50,7 +57,7 @@ class SenderReputation:
     def __init__(self, settings: Settings, _site: Site) -> None:
         self._settings = settings
         self._exempt = IpRanges(settings.exempt_networks)
-        self._domains = tuple(domain.lower().strip(".") for domain in settings.exempt_domains)
+        self._domains = host_domains(settings.exempt_domains)
         self.wants: dict[Stage, tuple[type, ...]] = {Stage.MAIL: (IpListing,)}
         self._silent = Verdict(agent=self.name)
 

@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "agent-log": ("gatepost.cli.agent_log", "See what the agents objected to."),
     "explain": ("gatepost.cli.explain", "Show why a mail was treated as it was."),
     "agents": ("gatepost.cli.agents", "List the agents in the order in which they are asked."),
+    "plug-ins": ("gatepost.cli.plug_ins", "See and switch on agents and facts of your own that failed."),
     "reputation": ("gatepost.cli.reputation", "See what a client's address is thought of, and why."),
     "greylist": ("gatepost.cli.greylist", "See and forget what greylisting remembers, and what it bought."),
     "list": ("gatepost.cli.list", "See and change the IP block list and allow list."),

@@ -232,7 +232,15 @@ def suspend_hop(face: Face, next_hop: str, as_json: bool) -> None:
     It lasts over reloads, until the worker restarts; a send connector with `suspended = true` lasts longer.
     """
     with face.world.links(face.configuration) as links:
-        answer(tell_all(links, SuspendHop(next_hop=next_hop, by=who())), as_json=as_json)
+        done = tell_all(links, SuspendHop(next_hop=next_hop, by=who()))
+    if as_json:
+        answer(done, as_json=True)
+        return
+    with face.world.readers(face.configuration.settings) as readers:
+        waiting = sum(hop.recipients for hop in summary_of(readers) if hop.next_hop == next_hop)
+    say(f"{next_hop} is suspended, {waiting} recipients wait for it")
+    if not waiting:
+        say("check the name if that is unexpected: `gatepost queue list --summary` has those of today")
 
 
 @command.command("resume-hop")

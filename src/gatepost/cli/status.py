@@ -9,6 +9,7 @@ import click
 from gatepost.cli.certificate_status import certificate_json, certificates_of, say_certificates
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table, span
+from gatepost.cli.plug_ins import plug_in_json, plug_in_lines
 from gatepost.cli.provider_status import provider_lines
 from gatepost.cli.report_status import report_lines
 from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
@@ -48,13 +49,20 @@ def command(face: Face, as_json: bool) -> None:
                 "workers": [_json(w) for w in workers],
                 "certificates": [certificate_json(one, face.world.now()) for one in certificates_of(workers)],
                 "missing": [life.worker for life in missing],
+                "plug_ins_off": plug_in_json(workers),
             }
         )
     elif workers:
         now = face.world.now()
         rows = [_row(w, now) for w in workers]
         say_table(_HEADS, rows, empty="")
-        for line in (*_troubles(workers), *_pressed(workers), *provider_lines(face), *report_lines(face)):
+        for line in (
+            *_troubles(workers),
+            *_pressed(workers),
+            *plug_in_lines(workers),
+            *provider_lines(face),
+            *report_lines(face),
+        ):
             say(line)
         for life in missing:
             often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""
@@ -94,6 +102,8 @@ def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:
             )
         if worker.shared_problem:
             yield f"worker {worker.worker}: works from memory, shares nothing: {worker.shared_problem}"
+    for next_hop in sorted({hop.next_hop for worker in workers for hop in worker.hops if hop.suspended}):
+        yield f"next hop {next_hop} is suspended until `gatepost queue resume-hop {next_hop}`"
     for name, found in states.items():
         if found != {ConnectorState.RUNNING}:
             yield f"receive connector {name} is {'/'.join(sorted(found))}: new clients are answered 421"

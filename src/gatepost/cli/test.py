@@ -10,6 +10,7 @@ from gatepost.cli.dmarc_check import dmarc
 from gatepost.cli.front import EXIT_NO, EXIT_WORLD, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
 from gatepost.cli.test_mail import mail
+from gatepost.cli.test_structure import structure
 from gatepost.cli.zone_option import asked, zone_option
 from gatepost.config.networks import is_ip
 from gatepost.standards.dns_lists import is_domain_asked
@@ -105,6 +106,7 @@ def _domain(text: str) -> str:
 
 command.add_command(dmarc)
 command.add_command(mail)
+command.add_command(structure)
 
 
 @command.command()

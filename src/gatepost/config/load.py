@@ -289,6 +289,9 @@ def _names(
     for number, name in enumerate(settings.policy.disabled):
         if name not in tables:
             yield _unknown_agent(("policy", "disabled", number), name, tables)
+    for name in settings.policy.faults.meanwhile_of:
+        if name not in tables:
+            yield _unknown_agent(("policy", "faults", "meanwhile-of", name), name, tables)
     for number, name in enumerate(getattr(agents.get("ip-lists"), "allow_skips", ())):
         if name != "exchange" and name not in tables:
             yield _unknown_agent(("agents", "ip-lists", "allow-skips", number), name, tables)

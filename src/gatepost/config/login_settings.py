@@ -23,7 +23,7 @@ TokenAlgorithm = Literal[
 
 
 class Lockout(Table):
-    """[users.lockout]: failed AUTH after which nobody is asked again for a while. Each worker counts for itself."""
+    """[users.lockout]: failed AUTH after which nobody is asked again for a while, over all workers."""
 
     account_failures: int = setting(
         "Failures of one account in the window after which it is closed to clients it did not come from before",
@@ -223,7 +223,7 @@ class Users(Table):
         default={},
     )
     recipients_per_hour: int = setting(
-        "Recipients of one account in an hour after which more are answered 450, in one worker; 0: no limit",
+        "Recipients of one account in an hour after which more are answered 450; 0: no limit",
         default=2000,
         low=0,
     )

@@ -15,6 +15,7 @@ IpAddress = IPv4Address | IPv6Address
 NAME_LIMIT: Final = 253  # RFC 1035 §2.3.4
 UNIX_PATH_LIMIT_BYTES: Final = 107  # sun_path of Linux, with its NUL
 _MAILBOX: Final = re.compile(r"[^\s@<>\"\x00-\x1f]{1,64}@([^\s@]{1,253})")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _BITS: Final = {4: 32, 6: 128}
 _INTERNAL: Final = {
@@ -173,7 +174,7 @@ def name_problem(name: str) -> str:
     labels = plain.removesuffix(".").split(".")
     if len(plain) > NAME_LIMIT or not all(_LABEL.fullmatch(label) for label in labels):
         return "not a domain name: labels of letters, digits and hyphens, joined by dots"
-    if labels[-1].isdigit():
+    if _NUMBER.fullmatch(labels[-1]):  # as some resolvers read it, too (threats F19)
         return "a domain name does not end in a number"
     return ""
 

@@ -24,9 +24,10 @@ from gatepost.config.profiles import DomainKind, Profile, with_profile
 from gatepost.config.report_settings import Reports
 from gatepost.config.return_path_settings import Batv, Srs, SrsRule
 from gatepost.config.rights import Right
-from gatepost.config.scan_settings import ScanWorkers
+from gatepost.config.scan_settings import Faults, ScanWorkers
 from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
+from gatepost.config.structure_settings import MailStructure
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
 from gatepost.model.ip_ranges import IpRanges
 
@@ -427,6 +428,7 @@ class Policy(Table):
     deadline_s: Duration = setting("Patience with all facts of one stage", default=20.0, low=0.1, high=120)
     disabled: tuple[str, ...] = setting("Agents that are not asked", default=())
     agents_directory: str = setting("Folder with agents and facts of your own, one file each", default="")
+    faults: Faults = setting("When an agent or fact of your own is switched off", default=Faults())
 
 
 class Settings(Table):
@@ -463,6 +465,7 @@ class Settings(Table):
     srs: Srs = setting("Return paths of forwarded mail", default=Srs())
     batv: Batv = setting("Tags in return paths of our own", default=Batv())
     spf: Spf = setting("Evaluation of SPF records", default=Spf())
+    structure: MailStructure = setting("How far a mail's parts are read", default=MailStructure())
     dns_monitor: DnsMonitor = setting("Own records, looked at daily", default=DnsMonitor())
     scan_workers: ScanWorkers = setting("Processes for agents of your own", default=ScanWorkers())
     policy: Policy = setting("From findings to actions", default=Policy())

@@ -206,6 +206,16 @@ class CertificateState(Struct, frozen=True, array_like=True):
     expires_at: float = 0.0
 
 
+class PlugInOff(Struct, frozen=True, array_like=True):
+    """An agent or fact of a third party that is switched off, as in policy.fuses.OffPlugIn."""
+
+    plug_in: str
+    since: float
+    faults: int
+    error: str
+    until: float = 0.0
+
+
 LEVELS: Final = ("normal", "medium", "high")
 """Of a resource's back pressure."""
 
@@ -243,6 +253,7 @@ class WorkerStatus(Struct, frozen=True, tag="status"):
     shared_problem: str = ""
     """Why it knows nothing of what other workers count and list; "" while it does."""
     certificates: tuple[CertificateState, ...] = ()
+    plug_ins_off: tuple[PlugInOff, ...] = ()
 
 
 class Samples(Struct, frozen=True, tag="metrics"):

@@ -6,14 +6,19 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
+from urllib.parse import quote
 
 from gatepost.control.dns_survey import Survey, is_spf, spf_problems
+from gatepost.model.fault import PeerFault
+from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.mta_sts import StsMode, StsPolicy
 
 STRING_LIMIT_BYTES: Final = 255
 """Of one string of a TXT record (RFC 1035 §3.3)."""
 KEYS_BELOW: Final = "._domainkey."
 """Every TXT record of such a name is a key, whatever it begins with."""
+NAME_LIMIT_CHARS: Final = 253
+_PLAIN_IN_URIS: Final = "$'*+=._~-"
 POLICY_AGE_S: Final = 604_800
 _ALL: Final = {"fail": "-all", "softfail": "~all", "neutral": "?all"}
 
@@ -123,20 +128,27 @@ def _network(text: str) -> str:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError as error:
         raise ValueError(f"{text!r} is not an IP address or a network such as 192.0.2.0/24") from error
-    whole = network.prefixlen == network.max_prefixlen
-    return f"ip{network.version}:{network.network_address if whole else network}"
+    first, bits = network.network_address, network.prefixlen
+    if isinstance(first, ipaddress.IPv6Address):
+        if first.scope_id is not None:
+            raise ValueError(f"{text!r} has a zone, which means nothing to others")
+        if (
+            first.ipv4_mapped is not None and bits >= 96
+        ):  # a client that comes so is one of IPv4 (RFC 7208 §5)
+            first, bits = first.ipv4_mapped, bits - 96
+    whole = bits == first.max_prefixlen
+    return f"ip{first.version}:{first}" + ("" if whole else f"/{bits}")
 
 
 def _name(text: str) -> str:
-    bare = text.lower().rstrip(".")
-    labels = bare.split(".")
-    if len(labels) < 2 or len(bare) > 253 or not all(_is_label(label) for label in labels):
+    """As A-labels."""
+    try:
+        name = canonical_domain(text.strip("."))
+    except PeerFault:
+        name = ""
+    if "." not in name or len(name) > NAME_LIMIT_CHARS or name.startswith("["):
         raise ValueError(f"{text!r} is not a host or domain name")
-    return bare
-
-
-def _is_label(label: str) -> bool:
-    return 0 < len(label) <= 63 and label.isascii() and label.replace("-", "").replace("_", "").isalnum()
+    return name
 
 
 def _null_mx(found: Survey, answers: Answers) -> Iterator[Record]:
@@ -232,10 +244,11 @@ def _tlsa(found: Survey, answers: Answers) -> Iterator[Record]:
 
 
 def _mailbox(text: str) -> str:
+    """As a mailto: URI has it, in which commas and exclamation marks would begin something else (RFC 9989 §4.7)."""
     local, at, domain = text.rpartition("@")
-    if not at or not local or not text.isascii() or any(c in ' ;,!<>"\\' for c in text):
+    if not at or not local or not text.isprintable() or any(c in ' ;,!<>"\\' for c in text):
         raise ValueError(f"{text!r} is not a mail address that can stand in a record")
-    return f"{local}@{_name(domain)}"
+    return f"{quote(local, safe=_PLAIN_IN_URIS)}@{_name(domain)}"
 
 
 def contradictions(found: Survey, answers: Answers) -> Iterator[str]:

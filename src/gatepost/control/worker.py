@@ -19,6 +19,7 @@ from gatepost.control.commands import (
     ConnectorStatus,
     DeleteQuarantine,
     HopState,
+    PlugInOff,
     Refused,
     ReleaseQuarantine,
     RemoveMail,
@@ -54,6 +55,7 @@ from gatepost.model.queued import (
     Settle,
     Settlement,
 )
+from gatepost.policy.fuses import OffPlugIn
 from gatepost.ports.store import MailFilter, Store
 from gatepost.ports.world import Clock
 from gatepost.quarantine import waiting
@@ -119,6 +121,7 @@ class WorkerFace:
     """Besides the store's reasons."""
     shared_problem: Callable[[], str] = str
     certificates: Callable[[], tuple[OwnCertificate, ...]] = tuple
+    plug_ins_off: Callable[[], tuple[OffPlugIn, ...]] = tuple
 
 
 @dataclass(slots=True)
@@ -231,6 +234,7 @@ class WorkerCommands:
             clock_jump_s=self._face.clock_jump_s(),
             shared_problem=self._face.shared_problem(),
             certificates=tuple(_certificate(one) for one in self._face.certificates()),
+            plug_ins_off=tuple(PlugInOff(*one) for one in self._face.plug_ins_off()),
         )
 
     async def _hop(self, command: SuspendHop | ResumeHop) -> AnyReply:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from gatepost.config.settings import SendConnector
 from gatepost.delivery.authentication import Credentials, choose, exchange_for
@@ -24,7 +28,7 @@ from gatepost.model.reply import Reply
 from gatepost.model.session import TlsInfo
 from gatepost.ports.bodies import BodyFiles
 from gatepost.ports.wire import OutgoingWire
-from gatepost.protocol.replies import PeerReply
+from gatepost.protocol.replies import PeerReply, safe_text
 from gatepost.protocol.smtp_client import (
     AuthAnswered,
     AuthChallenged,
@@ -45,6 +49,7 @@ TRANSACTION_LIMIT_S: Final = 1800.0
 """From MAIL to the end of the content; the reply to it has its own patience (threats N09)."""
 
 _STOPPED: Final = "4.3.2 the delivery was broken off by a stop"
+_WANTS_TLS: Final = re.compile(r"53[08] |5[0-9]{2} .*\b(?:START)?TLS\b", re.I)
 _E = TypeVar("_E")
 
 SoFar = Callable[[Sequence[Outcome]], None]
@@ -93,6 +98,8 @@ class NextHopConnection:
     """Writes down what is said."""
     partly: Callable[[], None] | None = None
     """Tells who has the mail under way already, by the answers so far."""
+    without_tls_because: str = ""
+    """Why TLS failed with this host a moment ago, when this conversation goes on in the clear."""
     broke_in_envelope: bool = False
     """It stumbled before any content was sent: a second try without pipelining is safe."""
 
@@ -158,8 +165,9 @@ class NextHopConnection:
         )
         outcomes: list[Outcome] = []
         size = min(self.engine.offers.rcpt_max or RECIPIENTS_LIMIT, RECIPIENTS_LIMIT)
-        for first in range(0, len(recipients), size):
-            batch = recipients[first : first + size]
+        waiting = deque(recipients)
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]
             if outcomes and not self.engine.is_idle:
                 outcomes += outcomes_of(batch, (), unknown=f"connection to {self.host} was closed")
                 continue
@@ -168,8 +176,16 @@ class NextHopConnection:
                 for r in batch
             ]
             self.mails_sent += 1
-            outcomes += await self._transaction(command, rcpts, batch, load, so_far, is_first=not outcomes)
-            if so_far is not None and first + size < len(recipients):
+            done = await self._transaction(command, rcpts, batch, load, so_far, is_first=not outcomes)
+            taken = sum(outcome.fate is Fate.DELIVERED for outcome in done)
+            if 0 < taken < len(done) and self.engine.is_idle:
+                left = [outcome.recipient for outcome in done if outcome.is_one_too_many]
+                if left and left[-1] is batch[-1]:  # from one on everybody, not somebody in between
+                    waiting.extendleft(reversed(left))
+                    size = taken  # so that it ends: each transaction brings the mail to somebody
+                    done = tuple(outcome for outcome in done if not outcome.is_one_too_many)
+            outcomes += done
+            if so_far is not None and waiting:
                 so_far(outcomes)
         return tuple(outcomes)
 
@@ -302,7 +318,21 @@ class NextHopConnection:
             raise AssertionError(f"{type(event).__name__} cannot come here")
         if self.engine.closed and may_be_stale and not self.engine.mail_was_answered:
             raise StaleConnection("421 before the mail was looked at")
-        return outcomes_of(batch, event.answers, we_report=we_report)
+        outcomes = outcomes_of(batch, event.answers, we_report=we_report)
+        return self._but_for_tls(outcomes) if self.without_tls_because else outcomes
+
+    def _but_for_tls(self, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+        """Whoever wants TLS says no to the clear, not to the mail: the handshake may succeed the next time."""
+        return tuple(
+            replace(
+                o,
+                fate=Fate.DEFERRED,
+                reply=safe_text(f"450 4.7.5 {self.without_tls_because}; in the clear it says: {o.reply}"),
+            )
+            if o.fate is Fate.FAILED and _WANTS_TLS.match(o.reply)
+            else o
+            for o in outcomes
+        )
 
     async def _send_content(self, load: Load) -> ClientEvent:
         if load.binary:
@@ -349,9 +379,9 @@ class NextHopConnection:
                 if self.watch is not None:
                     self.watch.heard(data)
                 self.engine.receive(data)
-        except WorldFault:
+        except WorldFault as fault:
             self._break_off()
-            raise
+            raise WorldFault(f"{fault.reason} ({self.engine.place})", fault.reply, **fault.facts) from fault
 
     def _patience(self, patience_s: float) -> float:
         return max(0.0, min(patience_s, self.until - self.monotonic()))

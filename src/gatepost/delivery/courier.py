@@ -347,7 +347,9 @@ class Courier:
             self._log.write(
                 "warning", "tls-fallback", next_hop=next_hop.key, host=host.name, why=fault.reason
             )
-            return await self._open_once(next_hop, host, sources, until, link, in_the_clear=True)
+            connection = await self._open_once(next_hop, host, sources, until, link, in_the_clear=True)
+            connection.without_tls_because = fault.reason
+            return connection
 
     async def _tried(
         self,

@@ -16,6 +16,7 @@ from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import QueuedMail, QueuedRecipient
 from gatepost.model.reply import Reply
 from gatepost.ports.bodies import BodyFiles
+from gatepost.ports.log import Log
 from gatepost.ports.maildir import Maildirs
 from gatepost.ports.world import Clock
 from gatepost.protocol.replies import safe_text
@@ -36,6 +37,7 @@ class MaildirCourier:
     body_path: Callable[[SpooledBody], str]
     clock: Clock
     hostname: str
+    log: Log
 
     async def carry(self, parcel: Parcel, content: Content, template: str) -> Attempt:
         """One file for each recipient; each stands or falls alone."""
@@ -55,7 +57,12 @@ class MaildirCourier:
         try:
             await self.maildirs.deliver(directory, name, _file_of(mail, recipient.recipient.address, load))
         except WorldFault as fault:
-            return Outcome(recipient, Fate.DEFERRED, safe_text(f"4.2.0 {fault.reason}"))
+            self.log.write("warning", "maildir-failed", directory=directory, why=fault.reason)
+            # A path of ours is nothing for the sender, who may read this in a notice.
+            why = fault.facts.get("why", fault.reason)
+            return Outcome(
+                recipient, Fate.DEFERRED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")
+            )
         return Outcome(recipient, Fate.DELIVERED, "250 2.0.0 Laid down in the maildir", we_report=True)
 
 

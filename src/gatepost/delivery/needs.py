@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from gatepost.model.content import Content
 from gatepost.model.envelope import BodyType, Recipient
@@ -21,8 +22,7 @@ NO_REQUIRETLS: Final = Reply(554, "5.7.30", "REQUIRETLS was asked for, and the n
 TOO_LARGE: Final = Reply(552, "5.3.4", "Message is larger than the next hop announces to take")
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(msgspec.Struct, frozen=True, gc=False):
     """What the mail is, whoever carries it."""
 
     size_bytes: int

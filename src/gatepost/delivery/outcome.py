@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from gatepost.model.queued import QueuedRecipient
 from gatepost.model.reply import Reply
 from gatepost.protocol.replies import safe_text
 from gatepost.protocol.smtp_client import Answer, Step
 
+_ONE_TOO_MANY: Final = (452, 552)
 _TOO_MANY_RECIPIENTS: Final = 552  # RFC 5321 §4.5.3.1.10: after RCPT it counts as 452
 
 
@@ -23,8 +25,7 @@ class Fate(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One recipient after one attempt. reply: one safe line.
 
     we_report: nobody behind us sends reports (RFC 3461 §5.2.3): who asked for one gets ours.
@@ -36,10 +37,11 @@ class Outcome:
     we_report: bool = False
     is_glitch: bool = False
     """The conversation broke off before the content: trying again soon repeats nothing."""
+    is_one_too_many: bool = False
+    """The next hop takes no more recipients in one transaction: another may take this one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt to deliver a parcel: an outcome for each of its recipients, and where it went."""
 
     outcomes: tuple[Outcome, ...]
@@ -60,6 +62,12 @@ def fate_of(answer: Answer) -> Fate:
     return Fate.FAILED if answer.reply.is_permanent else Fate.DEFERRED
 
 
+def _is_one_too_many(answer: Answer) -> bool:
+    """452, or 552 from servers before RFC 5321, to RCPT; a full mailbox says so by its enhanced code."""
+    is_one = answer.step is Step.RCPT and answer.reply.code in _ONE_TOO_MANY
+    return is_one and answer.reply.enhanced in ("", "4.5.3", "5.5.3")
+
+
 def outcomes_of(
     recipients: Sequence[QueuedRecipient],
     answers: Sequence[Answer | None],
@@ -74,12 +82,20 @@ def outcomes_of(
 
     Fewer answers than recipients (a peer that lost count) leave the rest unknown.
     """
-    padded = (*answers, *(None for _ in range(len(recipients) - len(answers))))
+    padded = (*answers, *[None] * (len(recipients) - len(answers)))
     return tuple(
-        Outcome(recipient, Fate.DEFERRED, safe_text(unknown), is_glitch=is_glitch)
-        if answer is None
-        else Outcome(recipient, fate_of(answer), answer.reply.text, we_report)
-        for recipient, answer in zip(recipients, padded, strict=True)
+        [
+            Outcome(recipient, Fate.DEFERRED, safe_text(unknown), is_glitch=is_glitch)
+            if answer is None
+            else Outcome(
+                recipient,
+                fate_of(answer),
+                answer.reply.text,
+                we_report,
+                is_one_too_many=_is_one_too_many(answer),
+            )
+            for recipient, answer in zip(recipients, padded, strict=True)
+        ]
     )
 
 

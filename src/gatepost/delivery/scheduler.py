@@ -21,7 +21,7 @@ from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.owed import OwedSettlements
-from gatepost.delivery.settling import Settling
+from gatepost.delivery.settling import OWN_CODES, Settling
 from gatepost.delivery.taken import Taken
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
@@ -163,10 +163,8 @@ class Scheduler:
         """A mail that was just committed. Refused silently when there is no room: the store has it."""
         if self._stopping or mail.mail_id in self._withdrawn.until:
             return
-        if (
-            any(self._active.is_full_for(r.next_hop, mail.priority) for r in mail.recipients)
-            or not self._active.room
-        ):
+        is_full_for = self._active.is_full_for
+        if not self._active.room or any(is_full_for(r.next_hop, mail.priority) for r in mail.recipients):
             self._store_has_more = True
             return
         self._take_in(mail, content, put_off=frozenset())
@@ -227,9 +225,9 @@ class Scheduler:
                 hop.connections, hop.pace.per_minute = limits.connections, limits.per_minute
         return hop
 
-    def _held(self, hop: Hop, next_hop: NextHop) -> Held | None:
+    def _held(self, hop: Hop | None, next_hop: NextHop) -> Held | None:
         now = self._clock.now()
-        if hop.suspended or next_hop.settings.suspended:
+        if hop is None or hop.suspended or next_hop.settings.suspended:
             return Held(_SUSPENDED, now + PUT_OFF_SUSPENDED_S)
         if hop.rests(now):
             return Held(hop.resting_because, hop.backing_off_until_at)
@@ -246,7 +244,7 @@ class Scheduler:
         hop = self._hops.get(next_hop)
         if way.kind is HopKind.UNREACHABLE or (hop is None and not way.settings.suspended):
             return None
-        return self._held(hop or Hop(next_hop), way)
+        return self._held(hop, way)  # without a hop it is suspended
 
     def _reroute(self, parcel: Parcel, slot: int | None = None, *, was_read: bool = False) -> None:
         """The configuration changed under the mail, or it was read for reports: ask routing again."""
@@ -350,7 +348,7 @@ class Scheduler:
 
     def _no_host(self, hop: Hop, parcel: Parcel, fault: NoHost) -> None:
         """One lane among others just ends; the last one sends the whole hop to rest, with all its mail."""
-        reply = safe_text(f"451 4.4.1 {fault.reason}")
+        reply = safe_text(fault.reason if fault.reason.startswith(OWN_CODES) else f"451 4.4.1 {fault.reason}")
         if hop.lanes > 1:
             hop.lane_failed(reply)
             hop.add(parcel)

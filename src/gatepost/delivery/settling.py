@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
+
 from gatepost.config.delivery_settings import Delivery
 from gatepost.config.settings import Queue
 from gatepost.delivery.delays import Delays
@@ -33,7 +35,9 @@ from gatepost.queue.schedule import QueueClock, next_attempt_at, rest_delay_s, r
 from gatepost.records import tracking
 from gatepost.records.tracking import NOBODY, Peer
 
-_UNHEARD: Final = ("451 4.4.1 ", "4.4.2 ")
+OWN_CODES: Final = ("451 4.4.3 ", "451 4.4.4 ", "451 4.7.5 ")
+"""How our own words about a next hop that was not reached begin, when they say more than 4.4.1 does."""
+_UNHEARD: Final = ("451 4.4.1 ", "4.4.2 ", *OWN_CODES)
 """How the last reply of a recipient begins when no peer has said it: no host was reached, or the wire broke."""
 _NO_NOTICE: Final = "no notice: nobody is to be told"
 
@@ -43,10 +47,10 @@ WriteNotice = Callable[[QueuedMail, Sequence[QueuedRecipient], Content], Accept 
 
 WriteReport = Callable[[QueuedMail, Sequence[QueuedRecipient], Content, bool], Accept | None]
 """The report NOTIFY=SUCCESS asked for about these recipients; the last argument: only relayed, not delivered."""
+_DEFERRED: Final = MailState.DEFERRED
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """changes: to commit now.  failed: recipients that are to be given up, with their last reply.
 
     peer:      where that happened.  waiting: recipients to be tried again.
@@ -89,7 +93,7 @@ class Settling:
         due_at: when the next hop may be tried again; None: as the mail's own attempts say.
         """
         now = self.clock.now()
-        expired = self.clock.has_expired(parcel.mail.expires_at)
+        expired = self.clock.has_expired(parcel.mail.expires_at, now)
         peer = Peer(connector=connector, host=attempt.host, ip=attempt.ip)
         sent = [_told(o) for o in attempt.outcomes if o.fate is Fate.DELIVERED]
         waiting = [_told(o) for o in attempt.outcomes if o.fate is Fate.DEFERRED]
@@ -166,11 +170,11 @@ class Settling:
         """New keys, one a recipient, None for "no way": due at once, or waiting for a new configuration."""
         now = self.clock.now()
         settlements = tuple(
-            replace(
+            msgspec.structs.replace(
                 _settlement(r, MailState.UNREACHABLE), last_reply="451 4.4.4 No send connector carries it"
             )
             if key is None
-            else replace(_settlement(r, MailState.READY, due_at=now), next_hop=key)
+            else msgspec.structs.replace(_settlement(r, MailState.READY, due_at=now), next_hop=key)
             for r, key in zip(parcel.recipients, next_hops, strict=True)
         )
         return Settled(_changes(parcel.mail, settlements, ()))
@@ -190,7 +194,7 @@ class Settling:
         written = self.write_notice(mail, failed, content())
         why = f"no notice: {written.value}" if isinstance(written, Silence) else _NO_NOTICE
         notice = written if isinstance(written, Accept) else None
-        buried = [r for r in failed if notice is None and wants_grave(r)]
+        buried = [r for r in failed if notice is None and wants_grave(mail, r)]
         told = [r for r in failed if r not in buried]
         settlements = [_settlement(r, MailState.DEAD) for r in buried]
         settlements += [_settlement(r, MailState.FAILED) for r in told]
@@ -246,7 +250,7 @@ class FailuresTogether:
         self, mail_id: int, failed: Sequence[QueuedRecipient], peer: Peer = NOBODY
     ) -> tuple[tuple[QueuedRecipient, Peer], ...]:
         """One parcel is decided. Everybody who failed, and where, when it was the last; before that nobody."""
-        there = tuple((recipient, peer) for recipient in failed)
+        there = tuple([(recipient, peer) for recipient in failed]) if failed else ()
         if mail_id not in self._open:
             return there
         self._failed.setdefault(mail_id, []).extend(there)
@@ -259,23 +263,23 @@ class FailuresTogether:
 
 def first_due_at(changes: Sequence[Change]) -> float:
     """When the first of the recipients that these changes put off is due; infinity when they put nobody off."""
-    return min(
-        (
-            settlement.due_at
-            for change in changes
-            if isinstance(change, Settle)
-            for settlement in change.settlements
-            if settlement.state is MailState.DEFERRED
-        ),
-        default=math.inf,
-    )
+    due_at = [
+        settlement.due_at
+        for change in changes
+        if type(change) is Settle
+        for settlement in change.settlements
+        if settlement.state is _DEFERRED
+    ]
+    return min(due_at) if due_at else math.inf
 
 
 def _asked_for_report(outcomes: Sequence[Outcome]) -> tuple[QueuedRecipient, ...]:
     return tuple(
-        _told(o)
-        for o in outcomes
-        if o.we_report and o.fate is Fate.DELIVERED and Notify.SUCCESS in o.recipient.recipient.notify
+        [
+            _told(o)
+            for o in outcomes
+            if o.we_report and o.fate is Fate.DELIVERED and Notify.SUCCESS in o.recipient.recipient.notify
+        ]
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from gatepost.delivery.outcome import Attempt, Fate, Outcome
 from gatepost.model.envelope import Notify

@@ -50,8 +50,7 @@ NO_CHAIN: Final = ArcResult()
 
 def find_arc(mail: MailView, sources: Sources) -> ArcResult | Coroutine[Any, Any, ArcResult]:
     """At once for mail without a chain; else a coroutine, which raises WorldFault when body or keys are silent."""
-    index = HeaderIndex.parse(mail.head)
-    if not any(index.count(name) for name in NAMES):
+    if HeaderIndex.parse(mail.head).has_none_of(NAMES):
         return NO_CHAIN
     return _find(mail, sources)
 
@@ -74,13 +73,14 @@ async def _find(mail: MailView, sources: Sources) -> ArcResult:
         raise WorldFault(str(unanswered)) from None
     except BrokenChain as broken:
         return ArcResult(result="fail", sealers=_sealers(chain), reason=str(broken)[:REASON_LIMIT_CHARS])
-    return _intact(chain, frozenset(domain.lower() for domain in sources.arc.trusted_sealers))
+    return _intact(chain, frozenset(name.lower() for name in sources.arc.trusted_sealers))
 
 
 def _intact(chain: tuple[ArcSet, ...], trusted: frozenset[str]) -> ArcResult:
     """Only the newest sealer's word is taken: whoever sealed above a trusted one could have changed the mail (§9.3)."""
     newest = chain[-1]
-    believed = newest.seal.domain in trusted
+    # With l= anybody can have written what stands behind (threats J14).
+    believed = newest.seal.domain in trusted and newest.message.body_wish.length is None
     return ArcResult(
         result="pass",
         sealers=_sealers(chain),

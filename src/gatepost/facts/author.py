@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
@@ -10,12 +11,15 @@ import msgspec
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.message.headers import Defect, HeaderIndex
 from gatepost.model.address import Address
+from gatepost.model.fault import PeerFault
 from gatepost.model.known import Scope
 from gatepost.model.verdict import Stage
+from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.mailboxes import read_mailboxes
 
 ADDRESSES_LIMIT: Final = 20
 FIELDS_READ: Final = 5
+NAME_LIMIT_BYTES: Final = 80
 
 
 class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -29,6 +33,8 @@ class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Theirs, each once, as A-labels."""
     display_names: tuple[str, ...] = ()
     """Names beside the addresses and of groups, decoded and printable; without the empty ones."""
+    claimed: tuple[str, ...] = ()
+    """Domains of what looks like an address where none is read, once each; some reader shows it as the author."""
     problem: str = ""
     """Why readers may disagree about who wrote it; "" for nearly all mail. Then nobody is to be believed."""
 
@@ -40,7 +46,10 @@ def read_author(head: bytes) -> Author:
     """head: the header section. Takes any bytes, raises nothing."""
     index = HeaderIndex.parse(head)
     values = index.all(b"from")
-    return _read(values, "From", _fields_problem(len(values), index.defects))
+    problem = _fields_problem(len(values), index.defects)
+    if not problem and index.defects & _HIDING and _lines_like_from(head) > len(values):
+        problem = "a line that some read as one more From field"
+    return _read(values, "From", problem)
 
 
 def read_sender(head: bytes) -> Author:
@@ -54,11 +63,13 @@ def read_sender(head: bytes) -> Author:
 def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
     addresses: list[Address] = []
     names: list[str] = []
+    claimed: list[str] = []
     for value in values[:FIELDS_READ]:
         found = read_mailboxes(value)
         problem = problem or found.problem
         names += [*found.groups, *[mailbox.name for mailbox in found.mailboxes]]
         addresses += [mailbox.address for mailbox in found.mailboxes if mailbox.address is not None]
+        claimed += [domain for domain in map(_canonical, found.claimed) if domain]
     if not addresses:
         problem = problem or f"no address in {name}"
     if len(addresses) > ADDRESSES_LIMIT:
@@ -68,8 +79,17 @@ def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
         addresses=kept,
         domains=tuple(dict.fromkeys([address.domain for address in kept])),
         display_names=tuple([name for name in names[:ADDRESSES_LIMIT] if name]),
+        claimed=tuple(dict.fromkeys(claimed))[:ADDRESSES_LIMIT],
         problem=problem,
     )
+
+
+def _canonical(domain: str) -> str:
+    """ "" for what is no domain."""
+    try:
+        return canonical_domain(domain)
+    except PeerFault:
+        return ""
 
 
 def _fields_problem(count: int, defects: frozenset[Defect]) -> str:
@@ -83,6 +103,20 @@ def _fields_problem(count: int, defects: frozenset[Defect]) -> str:
     return f"header section with {min(defect.value for defect in odd)}" if odd else ""
 
 
+def _lines_like_from(head: bytes) -> int:
+    """Lines that begin with From for a reader who stops at, or leaves out, what is in no name."""
+    lines = _LINE_END.split(head.replace(b"\r\n ", b"  ").replace(b"\r\n\t", b"  "))
+    names = [line[:NAME_LIMIT_BYTES].partition(b":") for line in lines]
+    return sum(
+        1 for name, colon, _ in names if colon and name.translate(None, _NOT_IN_NAMES).lower() == b"from"
+    )
+
+
+_HIDING: Final = frozenset({Defect.ODD_NAME, Defect.OTHER_LINE_END})
+_LINE_END: Final = re.compile(
+    rb"\r\n|[\r\n\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]|(?<![\x80-\xff])\x85"
+)
+_NOT_IN_NAMES: Final = bytes([*range(0x21), *range(0x7F, 0x100)])
 _MISLEADING: Final = frozenset(
     {Defect.BLANK_BEFORE_COLON, Defect.LEADING_BLANK, Defect.NUL, Defect.BARE_CR, Defect.BARE_LF}
 )

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import msgspec
+from msgspec import structs
 
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.facts.arc import ArcResult
 from gatepost.facts.author import Author, read_author
 from gatepost.facts.dkim import DkimResults
 from gatepost.facts.gathering import Gathering, Sources
-from gatepost.facts.spf import SpfResult
+from gatepost.facts.signed_content import author_domains
+from gatepost.facts.spf import SpfResult, host_name
+from gatepost.message.headers import HeaderIndex
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.verdict import Stage
 from gatepost.protocol.addresses import canonical_domain
-from gatepost.standards.dmarc import Evaluation, Proven, decisive, evaluate
+from gatepost.standards.dkim_signature import considered, fields_of
+from gatepost.standards.dmarc import UNCHECKED_LIMIT, Evaluation, Proven, Unchecked, decisive, evaluate
 from gatepost.standards.dmarc_record import Policy, ReportAddress
 from gatepost.standards.dmarc_walk import DnsTexts
-
-_DMARC_PASS: Final = re.compile(r"(?:\A|[;\s])dmarc\s*=\s*pass\b", re.IGNORECASE)
+from gatepost.standards.results_reading import read_results
 
 
 class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -44,6 +46,8 @@ class DmarcResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     testing: bool = False
     """The record says t=y: one step less is to be done."""
     reason: str = ""
+    unclear_author: bool = False
+    """Readers may disagree about who wrote it: it never passes, and a strict policy of each of them is heard."""
     spf_aligned: bool = False
     dkim_aligned: bool = False
     published: tuple[str, ...] = ()
@@ -86,13 +90,17 @@ async def find_dmarc(
 ) -> DmarcResult:
     """Never raises WorldFault: what the DNS does not say is temperror."""
     author = known.get(Author) or read_author(mail.head)
-    if author.problem:
-        domain = author.domains[0] if author.domains else ""
-        return DmarcResult(result="permerror", from_domain=domain, reason=author.problem)
     proven = proven_domains(mail, known)
-    found = decisive(await evaluate(author.domains, proven, dns, timeout_s=timeout_s))
-    override = _override(mail, known, proven, excuses) if found.result == "fail" else ""
-    return _result(found, override)
+    domains = (*author.domains, *author.claimed) if author.problem else author.domains
+    found = decisive(await evaluate(domains, proven, dns, timeout_s=timeout_s)) if domains else None
+    if author.problem and (found is None or found.result != "fail" or found.policy is Policy.NONE):
+        domain = author.domains[0] if author.domains else ""
+        return DmarcResult(result="permerror", from_domain=domain, reason=author.problem, unclear_author=True)
+    assert found is not None, "an author without a problem has a domain"
+    fails = found.result == "fail"
+    override = _override(mail, known, proven, excuses, found.from_domain) if fails else ""
+    result = _result(found, override)
+    return structs.replace(result, reason=author.problem, unclear_author=True) if author.problem else result
 
 
 def proven_domains(mail: MailView, known: Known) -> Proven:
@@ -100,31 +108,52 @@ def proven_domains(mail: MailView, known: Known) -> Proven:
     spf, dkim = known.get(SpfResult), known.get(DkimResults)
     counts = spf is not None and (spf.identity == "mailfrom" or mail.sender.is_null)
     signatures = dkim.signatures if dkim is not None else ()
-    unanswered = [word for word, fact in (("SPF", spf), ("DKIM", dkim)) if fact is None]
-    if spf is not None and spf.result == "temperror":
-        unanswered.append("SPF")
-    if signatures and any(signature.result == "temperror" for signature in signatures):
-        unanswered.append("DKIM")
     good = [one for one in signatures if one.result == "pass" and one.covers_whole_body] if signatures else ()
     return Proven(
         spf_domain=spf.domain if spf is not None and counts and spf.result == "pass" else "",
         dkim_domains=tuple(
             [one.domain.lower() for one in good if "from" in [field.lower() for field in one.signed_fields]]
         ),
-        unanswered=f"{' and '.join(unanswered)} could not be checked" if unanswered else "",
+        unchecked=(*_unchecked_spf(mail, spf, counts=counts), *_unchecked_dkim(mail, dkim)),
     )
 
 
-def _override(mail: MailView, known: Known, proven: Proven, excuses: Excuses) -> str:
+def _unchecked_spf(mail: MailView, spf: SpfResult | None, *, counts: bool) -> tuple[Unchecked, ...]:
+    if spf is None:
+        domain = host_name(mail.session.helo) if mail.sender.is_null else mail.sender.domain
+        return (Unchecked("SPF", domain),) if domain else ()
+    return (Unchecked("SPF", spf.domain),) if counts and spf.result == "temperror" else ()
+
+
+def _unchecked_dkim(mail: MailView, dkim: DkimResults | None) -> tuple[Unchecked, ...]:
+    if dkim is not None:
+        if not dkim.signatures:
+            return ()
+        return tuple([Unchecked("DKIM", one.domain) for one in dkim.signatures if one.result == "temperror"])
+    if not HeaderIndex.parse(mail.head).count(b"dkim-signature"):
+        return ()
+    authors = author_domains(mail.head)
+    claimed, _ = considered(fields_of(mail.head), author_domains=authors, limit=UNCHECKED_LIMIT)
+    return tuple(Unchecked("DKIM", one.domain) for one in claimed if one.domain)
+
+
+def _override(mail: MailView, known: Known, proven: Proven, excuses: Excuses, from_domain: str) -> str:
     if excuses.forwarders and mail.session.origin_ip in excuses.forwarders:
         return "trusted_forwarder"
     sender_domain = mail.sender.domain
     if sender_domain in excuses.mailing_lists and sender_domain in (proven.spf_domain, *proven.dkim_domains):
         return "mailing_list"
     arc = known.get(ArcResult) if excuses.trust_arc else None
-    if arc is not None and arc.result == "pass" and arc.trusted_by and _DMARC_PASS.search(arc.payload):
+    if arc is not None and arc.result == "pass" and arc.trusted_by and _saw_it_pass(arc.payload, from_domain):
         return "local_policy"
     return ""
+
+
+def _saw_it_pass(payload: str, from_domain: str) -> bool:
+    """Whether a sealer says that DMARC passed, of this author where it names one, and nothing else beside that."""
+    said = read_results(payload).of("dmarc")
+    authors = {one.value("header.from").lower().removesuffix(".") for one in said}
+    return bool(said) and all(one.result == "pass" for one in said) and authors <= {"", from_domain}
 
 
 def _result(found: Evaluation, override: str) -> DmarcResult:

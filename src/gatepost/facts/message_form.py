@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from gatepost.facts.gathering import Gathering, Sources
-from gatepost.message.headers import Defect, HeaderIndex
+from gatepost.message.headers import FIELDS_LIMIT, Defect, HeaderIndex
 from gatepost.message.words import turns_writing
 from gatepost.model.envelope import BodyType
 from gatepost.model.known import MailView, Scope
@@ -62,7 +62,9 @@ class MessageForm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def read_message_form(mail: MailView, fields_limit: int) -> MessageForm:
     """fields_limit: header fields beyond it are not read, and `too-many-fields` is among the defects."""
     head, form = mail.head, mail.form
-    index = HeaderIndex.parse(head, fields_limit=fields_limit)
+    # With the usual limit it is the index that every other fact has read.
+    index = HeaderIndex.parse(head) if fields_limit == FIELDS_LIMIT else HeaderIndex.parse(head, fields_limit)
+    is_ascii = head.isascii()
     body_type = mail.envelope.body if mail.envelope is not None else BodyType.SEVEN_BIT
     smtputf8 = mail.envelope is not None and mail.envelope.smtputf8
     nul_in_head = b"\0" in head
@@ -77,14 +79,19 @@ def read_message_form(mail: MailView, fields_limit: int) -> MessageForm:
         nul_in_head=nul_in_head,
         nul_in_body=form.has_nul and not nul_in_head,
         eight_bit_undeclared=form.has_8bit and body_type is BodyType.SEVEN_BIT and not smtputf8,
-        eight_bit_head_undeclared=not smtputf8 and not head.isascii(),
+        eight_bit_head_undeclared=not smtputf8 and not is_ascii,
         bare_newlines=form.bare_newlines,
         longest_line_bytes=form.longest_line_bytes,
-        turned_fields=tuple(
-            name.decode("ascii")
-            for name in READ_BY_PEOPLE
-            if any(map(turns_writing, index.all(name)[:FIELDS_READ]))
-        ),
+        turned_fields=() if is_ascii and b"=?" not in head else _turned(index),
+    )
+
+
+def _turned(index: HeaderIndex) -> tuple[str, ...]:
+    """Of a head with octets above 127 or encoded words: no other can hold what turns the direction."""
+    return tuple(
+        name.decode("ascii")
+        for name in READ_BY_PEOPLE
+        if any(map(turns_writing, index.all(name)[:FIELDS_READ]))
     )
 
 

@@ -30,9 +30,15 @@ class ReceivedTrace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Values of Delivered-To, lower case, at most a hundred."""
 
 
+_MARKS: Final = frozenset({b"received", b"delivered-to"})
+_UNMARKED: Final = ReceivedTrace(received=0, own=0)
+
+
 def read_received_trace(head: bytes, own_names: frozenset[str]) -> ReceivedTrace:
     """head: the header section. own_names: lower case."""
     index = HeaderIndex.parse(head)
+    if index.has_none_of(_MARKS):
+        return _UNMARKED
     received, delivered_to = index.count(b"received"), index.count(b"delivered-to")
     return ReceivedTrace(
         received=received,

@@ -106,8 +106,7 @@ class Connection(asyncio.Protocol):
         self._started = self._loop.time()
         self._deadline = self._started + limits.command_timeout_s
         self._deadline_of = _COMMAND
-        self._content_since = 0.0
-        self._content_bytes = 0
+        self._content_since, self._content_bytes = 0.0, 0  # of the content that comes now; 0.0: none does
         self._eof = self._stopping = self._write_blocked = self._greeted = self._encrypted = False
 
     # What the event loop tells us.
@@ -282,17 +281,17 @@ class Connection(asyncio.Protocol):
             self._conversation.spoke_early(EARLY)
             reply = EARLY
         self._out.append(self._engine.greet(reply))
-        if not reply.is_positive:
-            self._flush()
-            self._close()
-            return
         self._flush()
+        if not reply.is_positive:
+            self._close()
 
     def _take(self, data: bytes) -> None:
         engine = self._engine
         if engine.in_content:
-            self._content_bytes += len(data)
             self._expect(_DATA)
+            if not self._content_since:
+                self._content_since, self._content_bytes = self._loop.time(), 0
+            self._content_bytes += len(data)
         engine.receive(data)
         if not self._greeted:
             self._greet()  # it did not wait: it is told so at once
@@ -328,14 +327,12 @@ class Connection(asyncio.Protocol):
             if type(event) is StartTls:
                 self._start_tls(answer)
                 return
-            if isinstance(answer, Reply):
+            if type(answer) is Reply:
                 self._say(answer)
             elif isinstance(answer, ReplyToCome):
-                self._flush()
                 self._waiting = answer
                 answer.then(self._come)
             else:
-                self._flush()
                 self._wait_for(answer, self._say)
         self._flush()
 
@@ -349,7 +346,7 @@ class Connection(asyncio.Protocol):
     def _come(self, answer: Answer) -> None:
         """The reply of which we knew that it would come, without a task."""
         self._waiting = None
-        if not isinstance(answer, Reply):
+        if type(answer) is not Reply:
             self._wait_for(answer, self._say)
         elif self._transport is not None:
             self._say(answer)
@@ -361,13 +358,14 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     def _say(self, reply: object) -> None:
-        assert isinstance(reply, Reply)
+        assert type(reply) is Reply
         engine = self._engine
         self._out.append(engine.send(reply))
         if reply.code == _CONTENT_FOLLOWS and engine.in_content:
             self._content_since, self._content_bytes = self._loop.time(), 0
             self._expect(_DATA)
         else:
+            self._content_since = 0.0
             self._expect(_COMMAND)
         if reply.code in _OTHER_OFFER:
             engine.offer = self._conversation.offer
@@ -447,16 +445,15 @@ class Connection(asyncio.Protocol):
     def _expect(self, limit: str) -> None:
         """Set the deadline by a limit; the timer is moved only when it would come too late for it."""
         self._deadline_of = limit
-        self._deadline = self._loop.time() + self._patience_with(limit)
-        if self._timer is not None and self._timer.when() > self._deadline:
+        patience_s = self._limits.command_timeout_s if limit is _COMMAND else self._patience_with(limit)
+        self._deadline = self._loop.time() + patience_s
+        if patience_s < TIMER_S and self._timer is not None and self._timer.when() > self._deadline:
             self._timer.cancel()
             self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
 
     def _patience_with(self, limit: str) -> float:
-        if limit is _COMMAND:
-            return self._limits.command_timeout_s
-        if limit is _DATA:
-            return self._limits.data_timeout_s
+        if limit in (_COMMAND, _DATA):
+            return self._limits.command_timeout_s if limit is _COMMAND else self._limits.data_timeout_s
         return self._limits.handshake_timeout_s if limit is _HANDSHAKE else _CLOSING_LINGER_S
 
     def _patience(self) -> float:
@@ -490,10 +487,9 @@ class Connection(asyncio.Protocol):
         if lasted_s >= limits.session_timeout_s:
             return LimitHit("session-timeout", limits.session_timeout_s, round(lasted_s, 1), TOO_LONG)
         elapsed_s = now - self._content_since
-        if not self._engine.in_content or elapsed_s <= RATE_GRACE_S:
+        if not (self._content_since and self._engine.in_content) or elapsed_s <= RATE_GRACE_S:
             return None
-        if self._content_bytes >= elapsed_s * limits.data_rate_bytes:
+        rate_bytes = self._content_bytes / elapsed_s
+        if rate_bytes >= limits.data_rate_bytes:
             return None
-        return LimitHit(
-            "data-rate", limits.data_rate_bytes, round(self._content_bytes / elapsed_s, 1), TOO_SLOW
-        )
+        return LimitHit("data-rate", limits.data_rate_bytes, round(rate_bytes, 1), TOO_SLOW)

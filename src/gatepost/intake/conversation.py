@@ -74,6 +74,8 @@ VIOLATIONS_LIMIT: Final = 20
 
 _UNKNOWN_RECIPIENT: Final = "5.1.1"
 
+Opinion = Disposition | Awaitable[Disposition]
+
 
 class Conversation:
     """One session's answers. `session` and `offer` change with STARTTLS and AUTH."""
@@ -143,8 +145,8 @@ class Conversation:
             reply = _ANSWERS[type(event)](self, event)
         except Fault as fault:
             reply = fault.reply
-        if isinstance(reply, Reply):
-            return self._weighed(reply)
+        if type(reply) is Reply:
+            return self._weighed(reply) if self._ended or reply.code >= POSITIVE_BELOW else reply
         if isinstance(reply, ReplyToCome):
             return reply.weighed_by(self._weighed)
         return self._weighed_later(reply)
@@ -283,7 +285,7 @@ class Conversation:
         if hit := self.limits.at_mail(event.size_declared or 0, self._counter.clock.monotonic()):
             return self._over(hit, closes=True)
         self._watch.mail_begun()
-        taking_in = self._counter.taking_in
+        taking_in, now = self._counter.taking_in, self._counter.clock.now()
         if reason := taking_in.why_not():
             self._counter.counters.add("mails_not_accepted")
             self._counter.log.write(
@@ -291,7 +293,7 @@ class Conversation:
             )
             return NOT_ACCEPTING
         self._transaction = Transaction(
-            mail_id=taking_in.next_mail_id(),
+            mail_id=taking_in.next_mail_id(now),
             mail=event,
             watch=self._watch,
             reception=Reception(
@@ -301,7 +303,7 @@ class Conversation:
                 field_bytes=self._door.settings.limits.header_field_bytes,
             ),
         )
-        return self._after(self._ask(_MAIL), self._sender_said)
+        return self._after(self._ask(_MAIL, now=now), self._sender_said)
 
     def _sender_said(self, disposition: Disposition) -> Reply:
         refusal = self._refusal(disposition, _MAIL)
@@ -377,30 +379,27 @@ class Conversation:
             self.limits.junk()
         return SIMPLE[event.verb]
 
-    def _ask(self, stage: Stage, recipient: Recipient | None = None) -> Disposition | Awaitable[Disposition]:
+    def _ask(self, stage: Stage, recipient: Recipient | None = None, now: float = 0.0) -> Opinion:
         if self._hearing.has_nobody_to_ask(stage, self.session):
             return PASSED
         transaction = self._transaction
-        view = MailView(
-            stage=stage,
-            session=self.session,
-            now=self._counter.clock.now(),
-            envelope=transaction.envelope if transaction is not None else None,
-            recipient=recipient,
+        return self._hearing.ask(
+            MailView(
+                stage=stage,
+                session=self.session,
+                now=now or self._counter.clock.now(),
+                envelope=transaction.envelope if transaction is not None else None,
+                recipient=recipient,
+            )
         )
-        return self._hearing.ask(view)
 
-    def _after(
-        self, opinion: Disposition | Awaitable[Disposition], said: Callable[[Disposition], Reply]
-    ) -> Answer:
+    def _after(self, opinion: Opinion, said: Callable[[Disposition], Reply]) -> Answer:
         """The reply to an opinion, with the delay the opinion asks for."""
-        if isinstance(opinion, Disposition) and not opinion.effects:
+        if type(opinion) is Disposition and not opinion.effects:
             return said(opinion)
         return self._after_waiting(opinion, said)
 
-    async def _after_waiting(
-        self, opinion: Disposition | Awaitable[Disposition], said: Callable[[Disposition], Reply]
-    ) -> Reply:
+    async def _after_waiting(self, opinion: Opinion, said: Callable[[Disposition], Reply]) -> Reply:
         disposition = opinion if isinstance(opinion, Disposition) else await opinion
         self._watch.perform(disposition, self.session)
         delay_s = max((e.delay_s for e in disposition.effects if isinstance(e, DelayReply)), default=0.0)

@@ -75,7 +75,7 @@ class Door:
             (readable_matches(known.match), Identity(name, _grant_of(known), known.user))
             for name, known in settings.client_certificates.identities.items()
         )
-        self._offers: dict[tuple[Grant, bool, tuple[str, ...], bool], Offer] = {}
+        self._offers: dict[tuple[Grant, bool, tuple[str, ...], bool, bool], Offer] = {}
         """One for each kind of client we know, in the clear and under TLS: as many as the file makes."""
         limits = settings.limits
         self.limits = limits
@@ -155,10 +155,10 @@ class Door:
     def offer(self, session: Session, grant: Grant, *, xclient: bool = False) -> Offer:
         """What is announced and accepted at this moment of a session. xclient: its peer may say who the client is."""
         mechanisms = self.mechanisms(session)
-        key = (grant, session.tls is not None, mechanisms, xclient)
+        key = (grant, session.tls is not None, mechanisms, session.user != "", xclient)
         offer = self._offers.get(key)
         if offer is None:
-            offer = self._offer(grant, mechanisms, encrypted=session.tls is not None)
+            offer = self._offer(grant, mechanisms, session)
             if xclient:
                 offer = replace(offer, xclient=self._xclient_attributes())
             self._offers[key] = offer
@@ -168,8 +168,8 @@ class Door:
         """A login is believed where one could log in, and nowhere else."""
         return tuple(name for name in ATTRIBUTES if name != "LOGIN" or self.settings.auth)
 
-    def _offer(self, grant: Grant, mechanisms: tuple[str, ...], *, encrypted: bool) -> Offer:
-        settings, limits = self.settings, self.settings.limits
+    def _offer(self, grant: Grant, mechanisms: tuple[str, ...], session: Session) -> Offer:
+        settings, limits, encrypted = self.settings, self.settings.limits, session.tls is not None
         return Offer(
             hostname=self.hostname,
             size_bytes=0 if Rights.BYPASS_SIZE in grant.rights else limits.message_size_bytes,
@@ -183,6 +183,7 @@ class Door:
             starttls=self.tls is not None and not encrypted and settings.tls in ("optional", "required"),
             require_tls=settings.require_tls_extension and encrypted,
             auth=mechanisms,
+            is_logged_in=session.user != "",
             tls_needed=settings.tls == "required" and not encrypted,
             helo_needed=settings.require_helo,
             blank_after_colon=settings.blank_after_colon,

@@ -1,8 +1,7 @@
-"""Failed AUTH by account, client and network: who has to wait, and who is not asked again for a while (E06)."""
+"""Failed AUTH by account, client and network, over all workers: who has to wait, who is not asked for a while (E06)."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -12,10 +11,19 @@ from gatepost.config.login_settings import Lockout
 from gatepost.model.account import folded_user
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.origin import origin_of
+from gatepost.ports.shared import SharedState
+from gatepost.ports.shared_windows import SharedWindows
 
 TABLE_ENTRIES: Final = 50_000
 KNOWN_ACCOUNTS: Final = 20_000
 KNOWN_NETWORKS_AN_ACCOUNT: Final = 8
+KNOWN_FOR_S: Final = 30 * 86400.0
+"""How long a network is remembered from which nobody logs in any more."""
+_DAY_S: Final = 86400.0
+_SPACES: Final = ("login-accounts", "login-clients", "login-networks", "login-failures")
+_CAME_FROM: Final = "login-came-from"
+LOGIN_SPACES: Final = {**dict.fromkeys(_SPACES, TABLE_ENTRIES), _CAME_FROM: KNOWN_ACCOUNTS}
+"""Spaces of the shared state, with their bounds."""
 DELAY_LIMIT_S: Final = 60.0
 _DOUBLINGS_LIMIT: Final = 10
 
@@ -37,41 +45,6 @@ class Stopped:
     actual: int
 
 
-class FailureTable:
-    """Failures in a window of seconds that begins with the first one. Bounded: the longest unused go first."""
-
-    def __init__(self, window_s: float, monotonic: Callable[[], float]) -> None:
-        self._window_s = window_s
-        self._monotonic = monotonic
-        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
-
-    def count(self, key: str) -> int:
-        """Failures of this key that still count."""
-        began_at, count = self._counts.get(key, (0.0, 0))
-        return count if count and self._monotonic() < began_at + self._window_s else 0
-
-    def add(self, key: str) -> int:
-        """One more; the new count."""
-        count = self.count(key)
-        began_at = self._counts[key][0] if count else self._monotonic()
-        self._counts[key] = (began_at, count + 1)
-        self._counts.move_to_end(key)
-        if len(self._counts) > TABLE_ENTRIES:
-            self._counts.popitem(last=False)
-        return count + 1
-
-    def take_back(self, key: str) -> None:
-        """One less: it was no failure."""
-        began_at, count = self._counts.get(key, (0.0, 0))
-        if count > 1:
-            self._counts[key] = (began_at, count - 1)
-        else:
-            self._counts.pop(key, None)
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One AUTH under way: it counts as failed until it is known to be good, so that many at once get no further."""
@@ -84,25 +57,31 @@ class Attempt:
 
 
 class FailedLogins:
-    """One worker's memory of failures and of where accounts came from. monotonic: seconds."""
+    """What all workers remember of failures, and of where accounts came from. now: seconds since the epoch.
 
-    def __init__(self, settings: Lockout, *, monotonic: Callable[[], float]) -> None:
+    What clients call themselves is kept as a hash with a seed that ends with the gateway: a password is often typed
+    where the name belongs (threats E15).
+    """
+
+    def __init__(self, settings: Lockout, *, shared: SharedState, now: Callable[[], float]) -> None:
         self._settings = settings
-        self._accounts = FailureTable(settings.window_s, monotonic)
-        self._clients = FailureTable(settings.window_s, monotonic)
-        self._networks = FailureTable(settings.window_s, monotonic)
-        self._all = FailureTable(settings.window_s, monotonic)
+        self._shared = shared
+        self._now = now
+        self._accounts, self._clients, self._networks, self._all = (
+            SharedWindows(shared, space, settings.window_s, now) for space in _SPACES
+        )
         self._trusted = IpRanges(settings.known_networks)
-        self._came_from: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+        self.attack_began = False
+        """The last failure was the one that made an attack of many."""
 
     def begin(self, user: str, client_ip: str) -> Attempt | Stopped:
         """Before anything is checked. An Attempt is to be ended by `succeeded`, `failed` or `unknown`.
 
         user: "" for a token that names nobody: then only the client's failures count.
         """
-        name, origin = folded_user(user), origin_of(client_ip)
+        name, origin = _hashed(user), origin_of(client_ip)
         client, network = origin.source, origin.network
-        known = network in self._came_from.get(name, ())
+        known = network in self._came_from(name)
         trusted = self._trusted.most_specific(client_ip) is not None
         if not trusted and (stopped := self._stopped(name, client, network, known=known)):
             return stopped
@@ -115,14 +94,14 @@ class FailedLogins:
     def succeeded(self, attempt: Attempt) -> None:
         """It was the account's owner: remember from where it came."""
         self.unknown(attempt)
-        networks = self._came_from.setdefault(attempt.user, OrderedDict())
-        networks[attempt.network] = None
-        networks.move_to_end(attempt.network)
-        self._came_from.move_to_end(attempt.user)
-        if len(networks) > KNOWN_NETWORKS_AN_ACCOUNT:
-            networks.popitem(last=False)
-        if len(self._came_from) > KNOWN_ACCOUNTS:
-            self._came_from.popitem(last=False)
+        if not attempt.user:
+            return
+        now = self._now()
+        others = [network for network in self._came_from(attempt.user) if network != attempt.network]
+        networks = [*others[1 - KNOWN_NETWORKS_AN_ACCOUNT :], attempt.network]
+        value = "\n".join([str(int(now // _DAY_S)), *networks]).encode()
+        if value != self._shared.get(_CAME_FROM, attempt.user):
+            self._shared.put(_CAME_FROM, attempt.user, value, expires_at=now + KNOWN_FOR_S)
 
     def unknown(self, attempt: Attempt) -> None:
         """It could not be checked: nobody's failure."""
@@ -133,15 +112,16 @@ class FailedLogins:
     def failed(self, attempt: Attempt, first_delay_s: float) -> float:
         """It stays counted. Returns the delay of the answer: doubled for each failure before, at most a minute."""
         under_attack = self._all.add("") >= self._settings.all_failures
+        self.attack_began = under_attack and self._all.is_news("")
         if under_attack and not attempt.is_known:
             return DELAY_LIMIT_S if first_delay_s else 0.0
         failures = max(self._accounts.count(attempt.user), self._clients.count(attempt.client), 1)
         return float(min(first_delay_s * 2 ** min(failures - 1, _DOUBLINGS_LIMIT), DELAY_LIMIT_S))
 
-    @property
-    def attack_began(self) -> bool:
-        """The last failure was the one that made an attack of many."""
-        return self._all.count("") == self._settings.all_failures
+    def _came_from(self, user: str) -> list[str]:
+        """The networks from which the account's owner came, the latest last."""
+        value = self._shared.get(_CAME_FROM, user) if user else None
+        return value.decode().split("\n")[1:] if value is not None else []
 
     def _stopped(self, user: str, client: str, network: str, *, known: bool) -> Stopped | None:
         """A client the account came from before is stopped by its own failures, not by those of others."""
@@ -151,3 +131,9 @@ class FailedLogins:
             counts.append((Limit.NETWORK, settings.network_failures, self._networks.count(network)))
             counts.append((Limit.ACCOUNT, settings.account_failures, self._accounts.count(user)))
         return next((Stopped(limit, value, n) for limit, value, n in counts if n >= value), None)
+
+
+def _hashed(user: str) -> str:
+    """The same in every worker of one gateway, and nobody can count back from it; "" stays nobody."""
+    name = folded_user(user)
+    return f"{hash(name) & 0xFFFFFFFFFFFFFFFF:016x}" if name else ""

@@ -124,7 +124,7 @@ class LogIn:
         if wanted <= rates.limit:
             return None
         self._desk.counters.add("account_recipients_refused", connector=self._door.name)
-        if wanted == rates.limit + 1:  # once an hour: the account may be in wrong hands
+        if rates.is_news(session.user):  # once an hour: the account may be in wrong hands
             self._desk.log.write(
                 "error",
                 "account-rate",

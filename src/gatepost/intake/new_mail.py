@@ -109,7 +109,7 @@ def queued_mail(
         envid=envelope.envid,
         recipients=_taken_back(decisions, state, route)
         if state is not None
-        else _recipients(decisions, route, held),
+        else _recipients(decisions, route, held, expires_at=view.now + settings.queue.expiry_s),
         size_bytes=size_bytes,
         source=source,
         client_ip=arrival.session.client_ip,
@@ -154,9 +154,11 @@ def content_with_trace(arrival: Arrival, group: Group, mail_id: int) -> Content:
         recipient=only,
         unverified=_is_unverified(arrival),
     )
-    completed = completing_fields(
-        arrival.index, arrival.session, hostname=arrival.hostname, mail_id=name, now=arrival.view.now
-    )
+    completed = b""
+    if arrival.is_authenticated:
+        completed = completing_fields(
+            arrival.index, arrival.session, hostname=arrival.hostname, mail_id=name, now=arrival.view.now
+        )
     brought = arrival.content.head
     if _ROUTING not in arrival.session.rights:
         brought = firewalled(brought, arrival.session.rights, authserv_id=arrival.authserv_id)
@@ -244,7 +246,9 @@ def refused_recipients(decisions: Sequence[Decision], router: Router) -> tuple[Q
     )
 
 
-def _recipients(decisions: Sequence[Decision], route: Route, held: HeldHops) -> tuple[QueuedRecipient, ...]:
+def _recipients(
+    decisions: Sequence[Decision], route: Route, held: HeldHops, *, expires_at: float
+) -> tuple[QueuedRecipient, ...]:
     found = []
     for number, decision in enumerate(decisions):
         hop = route(decision.recipient.address)
@@ -255,7 +259,8 @@ def _recipients(decisions: Sequence[Decision], route: Route, held: HeldHops) -> 
                 recipient=decision.recipient,
                 next_hop=hop.key,
                 state=hop.first_state if waits is None else _DEFERRED,
-                due_at=0.0 if waits is None else waits.until_at,  # 0: at once
+                # 0: at once; and nobody waits past the time at which the sender is to be told
+                due_at=0.0 if waits is None else min(waits.until_at, expires_at),
                 last_reply="" if waits is None else waits.why,
             )
         )

@@ -127,9 +127,9 @@ class TakingIn:
         """Why no mail is taken at the moment; "" when it is."""
         return self._store.why_not_accepting()
 
-    def next_mail_id(self) -> int:
+    def next_mail_id(self, now: float) -> int:
         """A name for the next mail."""
-        return self._ids.next(self._clock.now())
+        return self._ids.next(now)
 
     def take_in(
         self, door: Door, session: Session, transaction: Transaction, event: EndOfData, hearing: Hearing
@@ -334,7 +334,7 @@ class TakingIn:
             self._over(arrival.transaction, arrival.hearing, taken=False)
             raise
         answered = ReplyToCome()
-        taken = any(isinstance(change, Accept) for change in changes)
+        taken = Accept in map(type, changes)
 
         def done(error: BaseException | None) -> None:
             self._over(arrival.transaction, arrival.hearing, taken=taken and error is None)
@@ -365,7 +365,7 @@ class TakingIn:
         offered: list[tuple[QueuedMail, Content]] = []
         records: list[StoredRecord] = []
         for number, group in enumerate(result.groups):
-            mail_id = self.next_mail_id() if number else parent_id
+            mail_id = self.next_mail_id(arrival.view.now) if number else parent_id
             state = _STATES.get(group.action)
             mail = queued_mail(
                 arrival,
@@ -423,7 +423,7 @@ class TakingIn:
             held=self._deliveries.held,
         )
         who = refused_recipients(refused, self._router)
-        return self._notice(about, who, arrival.content, self.next_mail_id())
+        return self._notice(about, who, arrival.content, self.next_mail_id(arrival.view.now))
 
     def _over(self, transaction: Transaction, hearing: Hearing, *, taken: bool) -> None:
         if taken:

@@ -30,8 +30,7 @@ class Transaction:
 
     def add(self, recipient: Recipient) -> None:
         """Accept a recipient; the same address again changes nothing (threats B26)."""
-        if recipient.address not in self.recipients:
-            self.recipients[recipient.address] = recipient
+        if self.recipients.setdefault(recipient.address, recipient) is recipient:
             self._envelope = None
 
     @property

@@ -44,6 +44,7 @@ class Behaviour:
     replies:    verb -> reply instead of the usual one; "connect" is the greeting, "." the end of data.
     recipients: address -> reply to its RCPT.
     after_data: address -> its reply after the data (LMTP only).
+    recipients_limit, too_many: what further recipients of one transaction hear; 0: any number is taken.
     hangs_at:   verb at which it falls silent.
     cut_after_bytes: closes after that many octets from the client.
     """
@@ -54,6 +55,8 @@ class Behaviour:
     replies: Mapping[str, str] = field(default_factory=dict)
     recipients: Mapping[str, str] = field(default_factory=dict)
     after_data: Mapping[str, str] = field(default_factory=dict)
+    recipients_limit: int = 0
+    too_many: str = "452 4.5.3 Too many recipients"
     hangs_at: str = ""
     cut_after_bytes: int | None = None
     tls: ssl.SSLContext | None = None
@@ -190,6 +193,8 @@ class _Talk:
     async def _recipient(self, line: bytes) -> None:
         recipient = _path_of(line)
         reply = self._sink.behaviour.recipients.get(recipient[0], "250 2.1.5 OK")
+        if 0 < self._sink.behaviour.recipients_limit <= len(self._recipients):
+            reply = self._sink.behaviour.too_many
         if self._sender is None:
             reply = "503 5.5.1 MAIL first"
         if await self._say("RCPT", reply) < 400:

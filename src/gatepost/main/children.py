@@ -28,6 +28,8 @@ class Birth:
     line: socket.socket
     neighbours: WorkerCounts | None = None
     """What it counts together with the others; None: there are none."""
+    is_first: bool = False
+    """The gateway has just been started: no worker of this number lived under it before."""
 
 
 async def beat(line: socket.socket) -> None:
@@ -53,6 +55,7 @@ class Child:
     started_at: float = 0.0
     quick_deaths: int = 0
     restart_at: float = 0.0
+    was_started: bool = False
     line: socket.socket | None = field(default=None, repr=False)
     is_ready: bool = False
     heard_at: float = 0.0

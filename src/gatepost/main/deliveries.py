@@ -70,6 +70,7 @@ def deliveries_of(
         body_path=store.body_path,
         clock=system_clock,
         hostname=settings.server.hostname,
+        log=log,
     )
     signer = signer_of(settings, accepted, store, now=system_clock.now, counters=counters)
     return Scheduler(

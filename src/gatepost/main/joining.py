@@ -30,6 +30,7 @@ from gatepost.main.pressure_watch import resource_states, why_no_mail
 from gatepost.main.report_keeping import report_duty
 from gatepost.main.worker import Worker
 from gatepost.policy import order
+from gatepost.policy.fuses import Fuses
 from gatepost.policy.runner import PolicyRunner
 
 
@@ -41,6 +42,7 @@ class Judging:
     feeds: ListFeeds
     providers: ProviderDesk
     runner: PolicyRunner
+    fuses: Fuses
 
 
 def build(configuration: Configuration, lasting: Lasting, before: Worker | None) -> Worker:
@@ -55,9 +57,10 @@ def build(configuration: Configuration, lasting: Lasting, before: Worker | None)
         lasting=lasting,
         desk=incoming.desk,
         runner=judging.runner,
+        fuses=judging.fuses,
         doors=incoming.doors,
         intake=incoming.intake,
-        commands=_commands(ground, outgoing, incoming),
+        commands=_commands(ground, outgoing, incoming, judging.fuses),
         store=lasting.store,
         clock=lasting.clock,
         router=ground.router,
@@ -85,6 +88,7 @@ def _judging(ground: Ground) -> Judging:
     settings, lasting, resolver = ground.settings, ground.lasting, ground.resolver
     recipients = _recipients(ground)
     feeds, providers = _lists(ground)
+    fuses = _fuses(ground)
     runner = order.build(
         settings,
         ground.configuration.agents,
@@ -102,8 +106,22 @@ def _judging(ground: Ground) -> Judging:
         return_paths=ground.return_paths,
         scanner=lasting.world.scanner(settings),
         sending_accounts=sending_accounts_of(settings, monotonic=lasting.system_clock.monotonic),
+        fuses=fuses,
     )
-    return Judging(recipients=recipients, feeds=feeds, providers=providers, runner=runner)
+    return Judging(recipients=recipients, feeds=feeds, providers=providers, runner=runner, fuses=fuses)
+
+
+def _fuses(ground: Ground) -> Fuses:
+    lasting = ground.lasting
+    return Fuses(
+        ground.settings.policy.faults,
+        shared=lasting.shared,
+        log=lasting.log,
+        counters=lasting.counters,
+        now=lasting.system_clock.now,
+        monotonic=lasting.system_clock.monotonic,
+        blame=lasting.blame,
+    )
 
 
 def _recipients(ground: Ground) -> RecipientSources:
@@ -137,7 +155,7 @@ def _lists(ground: Ground) -> tuple[ListFeeds, ProviderDesk]:
     )
 
 
-def _commands(ground: Ground, outgoing: Outgoing, incoming: Incoming) -> WorkerCommands:
+def _commands(ground: Ground, outgoing: Outgoing, incoming: Incoming, fuses: Fuses) -> WorkerCommands:
     settings, lasting, router = ground.settings, ground.lasting, ground.router
     log, counters, clock = lasting.log, lasting.counters, lasting.clock
     listener, pressure, resolver = incoming.listener, incoming.desk.pressure, ground.resolver
@@ -150,7 +168,7 @@ def _commands(ground: Ground, outgoing: Outgoing, incoming: Incoming) -> WorkerC
             revision=ground.configuration.revision,
             hostname=settings.server.hostname,
             sessions=lambda: listener.session_count,
-            samples=lambda: chain(counters.samples(), resolver.samples()),
+            samples=lambda: chain(counters.samples(), resolver.samples(), fuses.samples()),
             reopen_log=lambda: reopen_log(log, settings.log),
             connectors=listener.status,
             set_connector=partial(listener.hold, timeout_s=settings.server.stop_timeout_s),
@@ -162,6 +180,7 @@ def _commands(ground: Ground, outgoing: Outgoing, incoming: Incoming) -> WorkerC
             why_not_accepting=partial(why_no_mail, pressure),
             shared_problem=lasting.shared_problem,
             certificates=incoming.certificates.shown,
+            plug_ins_off=fuses.off,
         ),
         clock=clock,
         route=router.key_for,

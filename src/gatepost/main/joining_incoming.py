@@ -120,7 +120,8 @@ def _taking_in(ground: Ground, outgoing: Outgoing) -> TakingIn:
 
 
 def _logins(ground: Ground, guard: Guard) -> tuple[Tokens, LogInDesk]:
-    settings, lasting, monotonic = ground.settings, ground.lasting, ground.lasting.system_clock.monotonic
+    settings, lasting, shared = ground.settings, ground.lasting, ground.lasting.shared
+    clock = lasting.system_clock
     if kept := ground.kept("users", "dns", "harvest", "accepted_domains"):
         return kept.tokens, kept.desk.log_in
     tokens = Tokens(
@@ -131,9 +132,9 @@ def _logins(ground: Ground, guard: Guard) -> tuple[Tokens, LogInDesk]:
         log=lasting.log,
     )
     log_in = LogInDesk(
-        accounts=accounts_of(settings, monotonic=monotonic),
-        failures=FailedLogins(settings.users.lockout, monotonic=monotonic),
-        rates=AccountRates(settings.users.recipients_per_hour, monotonic=monotonic),
+        accounts=accounts_of(settings, monotonic=clock.monotonic),
+        failures=FailedLogins(settings.users.lockout, shared=shared, now=clock.now),
+        rates=AccountRates(settings.users.recipients_per_hour, shared=shared, now=clock.now),
         randomness=lasting.world.randomness,
         counters=lasting.counters,
         log=lasting.log,

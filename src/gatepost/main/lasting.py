@@ -12,6 +12,8 @@ from gatepost.adapters.neighbours import WorkerCounts
 from gatepost.adapters.shared_store import SharedStore
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.config.settings import Settings
+from gatepost.intake.account_rates import RATES_SPACE
+from gatepost.intake.failed_logins import LOGIN_SPACES, TABLE_ENTRIES
 from gatepost.main.clock_watch import ClockWatch
 from gatepost.main.logs import ReopenedLog
 from gatepost.main.places import shared_state_file
@@ -20,6 +22,8 @@ from gatepost.main.world import KeptCounters, World
 from gatepost.model.content import Content
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import QueuedMail
+from gatepost.policy.fuses import FUSE_SPACES
+from gatepost.ports.blame import Blame
 from gatepost.ports.log import Log
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.world import Clock
@@ -65,6 +69,8 @@ class Lasting:
     """IP block and allow lists."""
     neighbours: WorkerCounts | None = None
     """What workers count together of clients; None: there is one."""
+    blame: Blame | None = None
+    """Which plug-in the worker is in; None: nobody will ask."""
     deliveries: DeliveriesInForce = field(default_factory=DeliveriesInForce)
     commands: WorkerCommands | None = None
     """Of the configuration in force."""
@@ -129,7 +135,8 @@ class Lasting:
 
 def open_shared(settings: Settings, clock: Clock, log: Log) -> SharedStore:
     """What all workers know together; never fails: without its file it is memory."""
-    return SharedStore(shared_state_file(settings), now=clock.now, log=log, limits=SPACE_LIMITS)
+    limits = {**SPACE_LIMITS, **FUSE_SPACES, **LOGIN_SPACES, RATES_SPACE: TABLE_ENTRIES}
+    return SharedStore(shared_state_file(settings), now=clock.now, log=log, limits=limits)
 
 
 _FIXED = ("state_directory", "workers", "user", "event_loop")

@@ -235,11 +235,11 @@ class PlayGateway:
     def _desk(self, memory: _Memory) -> Counter:
         taking_in = TakingIn(cast(Any, memory), **cast(Any, self._taking_in))
         taking_in.memory_body_bytes = LARGEST_IN_MEMORY_BYTES
-        users = self._settings.users
+        users, now = self._settings.users, self._clock.now
         log_in = LogInDesk(
             accounts=cast(Any, None),  # who has logged in, the scenario says
-            failures=FailedLogins(users.lockout, monotonic=self._clock.monotonic),
-            rates=AccountRates(users.recipients_per_hour, monotonic=self._clock.monotonic),
+            failures=FailedLogins(users.lockout, shared=MemoryShared(now), now=now),
+            rates=AccountRates(users.recipients_per_hour, shared=MemoryShared(now), now=now),
             randomness=SystemRandomness(),
             counters=self._counters,
             log=self._log,

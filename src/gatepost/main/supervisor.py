@@ -164,7 +164,7 @@ class Supervisor:
         if child.pid:
             self._ears.unblock()
             theirs.close()
-            child.line = ours
+            child.line, child.was_started = ours, True
             return
         status = 1
         try:
@@ -210,6 +210,7 @@ class Supervisor:
             held=dict(self.orders.held),
             line=line,
             neighbours=counts.of_worker(child.number) if counts is not None else None,
+            is_first=not child.was_started,
         )
         return self.worker(self.configuration, child.number, birth)
 

@@ -37,6 +37,7 @@ from gatepost.main.report_keeping import ReportDuty
 from gatepost.main.tokens import Tokens
 from gatepost.main.wire_logs import WireLogFiles
 from gatepost.main.world import ControlDoor, NameServers
+from gatepost.policy.fuses import Fuses
 from gatepost.policy.runner import PolicyRunner
 from gatepost.queue.graves import old_graves
 from gatepost.queue.schedule import QueueClock
@@ -54,6 +55,7 @@ class Worker:
     lasting: Lasting
     desk: Counter
     runner: PolicyRunner
+    fuses: Fuses
     doors: dict[socket.socket, list[Door]]
     intake: Intake
     commands: WorkerCommands
@@ -88,6 +90,7 @@ class Worker:
 
     def take_over(self, before: Worker) -> frozenset[Connection]:
         """Go on where an older configuration is; the sessions that are open, and stay its own."""
+        self.fuses.forget()
         for task in before.tasks:
             task.cancel()
         if before.outbound_tls is not self.outbound_tls:

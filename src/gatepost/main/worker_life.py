@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
+from gatepost.adapters.blame import MappedBlame
 from gatepost.adapters.log import JsonLog
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
@@ -17,6 +18,7 @@ from gatepost.main.joining import build
 from gatepost.main.lasting import Lasting, open_shared
 from gatepost.main.logs import open_log, reopen_log, tell_unraisable
 from gatepost.main.own_store import own_store
+from gatepost.main.places import store_directory
 from gatepost.main.succession import Succession
 from gatepost.main.world import World
 from gatepost.model.fault import WorldFault
@@ -40,6 +42,15 @@ def run_worker(configuration: Configuration, number: int, birth: Birth) -> int:
         log.close()
 
 
+def open_blame(settings: Settings, number: int) -> MappedBlame:
+    """Which plug-in a worker is in, for its successor. Raises WorldFault."""
+    path = store_directory(settings, number) / "plug-in"
+    try:
+        return MappedBlame(path)
+    except OSError as error:
+        raise WorldFault(f"{path} cannot be made: {error.strerror}") from error
+
+
 def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
     """What server.event-loop names."""
     if settings.server.event_loop == "uvloop":
@@ -60,7 +71,12 @@ async def _live(configuration: Configuration, number: int, birth: Birth, log: Js
         return 0
     shared = open_shared(configuration.settings, world.clock, log)
     lasting = Lasting.around(store, number, birth.sockets, log, world, shared, birth.neighbours)
+    lasting.blame = blame = open_blame(configuration.settings, number)
     worker = build(configuration, lasting, None)
+    if birth.is_first:
+        worker.fuses.forget()  # whoever starts the gateway has looked at it
+    if blame.left_over:
+        worker.fuses.death(blame.left_over)
     succession = Succession(worker, lasting, build)
     for name, state in birth.held.items():
         worker.listener.hold(name, state, timeout_s=0.0)

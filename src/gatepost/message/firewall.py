@@ -16,11 +16,16 @@ _ORGANIZATION: Final = (b"x-gatepost-", b"x-ms-exchange-organization-", b"x-ms-e
 _ROUTING: Final = (b"received", b"resent-")
 _AUTHENTICATION_RESULTS: Final = b"authentication-results"
 # Whatever some reader may take for the end of a line: a bare LF becomes CR LF on its way out.
-_ANY_LINE_END: Final = re.compile(rb"[\r\n\x0b\x0c\x1c-\x1e\x85]+")
-_BLANKS: Final = b" \t\r\n"
+_ANY_LINE_END: Final = re.compile(rb"(?:[\r\n\x0b\x0c\x1c-\x1e\x85]|\xe2\x80[\xa8\xa9])+")
+_NOT_IN_NAMES: Final = bytes((*range(0x21), *range(0x7F, 0x100)))
+"""Of a name, one reader stops at these, another drops or never shows them: a name is compared without them."""
+_LOWER: Final = bytes(range(256)).lower()
 _COMMENT: Final = re.compile(rb"\([^()]*\)")
 _COMMENT_DEPTH_LIMIT: Final = 20
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+_ROUND_DOT: Final = re.compile(rb"[ \t]*\.[ \t]*")
+_AUTHOR: Final = re.compile(rb"[^][ \t\"'(),/:;<=>?@]+")
+"""The first word of a value, where every sign that is in no token ends one (RFC 2045 §5.1)."""
 _ESCAPED_MARK: Final = re.compile(rb"\\[()\"\\]")
 
 
@@ -30,9 +35,10 @@ def firewalled(head: bytes, rights: Rights, *, authserv_id: str) -> bytes:
     X-Gatepost-*, X-MS-Exchange-Organization-* and -Forest-* need ORGANIZATION_HEADERS; Received and
     Resent-* need ROUTING_HEADERS; Authentication-Results of our own authserv_id (our host name) nobody
     may bring (RFC 8601 §5). A field in which any line could be read as one of these goes as a whole.
+    So does one whose name becomes one of these when blanks, control and 8-bit octets are left out of it.
     Returns `head` itself when nothing is found, which is nearly always.
     """
-    lower = head.lower()
+    lower = head.translate(_LOWER, _NOT_IN_NAMES)
     forbidden = tuple([name for name in _forbidden_to(rights) if name in lower])
     own_id = authserv_id.lower().encode("ascii", "replace") if _AUTHENTICATION_RESULTS in lower else b""
     if not forbidden and not own_id:
@@ -56,14 +62,14 @@ def apply_edits(head: bytes, edits: Sequence[Edit]) -> bytes:
     """
     if not edits:
         return head
-    removed = frozenset(e.name.lower().encode() for e in edits if isinstance(e, RemoveHeader))
+    removed = frozenset([e.name.lower().encode() for e in edits if type(e) is RemoveHeader])
     if removed and any(name in head.lower() for name in removed):
         head = b"".join(raw for raw in raw_fields(head) if name_of(raw) not in removed) + _end_of(head)
-    return b"".join(field(e.name, e.value) for e in edits if isinstance(e, AddHeader)) + head
+    return b"".join([field(e.name, e.value) for e in edits if type(e) is AddHeader]) + head
 
 
 def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bool:
-    lower = raw.lower()
+    lower = raw.translate(_LOWER, _NOT_IN_NAMES)
     sought = (*forbidden, _AUTHENTICATION_RESULTS) if own_id else forbidden
     if not any(name in lower for name in sought):  # most fields hold none of the names anywhere
         return False
@@ -84,7 +90,7 @@ def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bo
 
 def _name_at(line: bytes) -> bytes:
     """What could be a field's name at the beginning of a line; the colon may come on the next (a folded name)."""
-    return line.partition(b":")[0].strip(_BLANKS).lower()
+    return line.partition(b":")[0].translate(_LOWER, _NOT_IN_NAMES)
 
 
 def _matches(name: bytes, forbidden: tuple[bytes, ...]) -> bool:
@@ -100,10 +106,13 @@ def _is_signed_by(value: bytes, own_id: bytes) -> bool:
             break
     # What is a blank or nothing at all to one reader is part of a word to another (found by make fuzz).
     text, controls = _CONTROL.subn(b"", text)
-    author = text.partition(b";")[0].replace(b'"', b"").split()
+    first = _AUTHOR.search(_ROUND_DOT.sub(b".", text).replace(b'"', b""))
+    author = first[0].removesuffix(b".") if first is not None else b""
+    if author == own_id or b"=?" in text.partition(b";")[0]:  # an encoded word: nobody honest hides who he is
+        return True
     if b"(" in text or controls or not text.isascii():
-        return own_id in text or not (author and author[0].isascii())
-    return bool(author) and author[0].removesuffix(b".") == own_id
+        return own_id in text or not (author and author.isascii())
+    return False
 
 
 def _end_of(head: bytes) -> bytes:

@@ -64,15 +64,21 @@ class HeaderField(NamedTuple):
 
 
 def split(content: bytes) -> tuple[bytes, bytes]:
-    """Header section (with the empty line that ends it) and body: the one agreed split (RFC 5322 §2.1).
+    """Header section (with the empty line that ends it) and body, at body_at()."""
+    at = body_at(content)
+    return content[:at], content[at:]
 
-    At the first CR LF CR LF; a message that begins with CR LF has no fields. Without an
+
+def body_at(content: bytes) -> int:
+    """Where the body begins: the one agreed split (RFC 5322 §2.1).
+
+    Behind the first CR LF CR LF; a message that begins with CR LF has no fields. Without an
     empty line everything is header section.
     """
     if content.startswith(b"\r\n"):
-        return b"\r\n", content[2:]
+        return 2
     at = content.find(b"\r\n\r\n")
-    return (content, b"") if at < 0 else (content[: at + 4], content[at + 4 :])
+    return len(content) if at < 0 else at + 4
 
 
 def raw_fields(head: bytes) -> list[bytes]:
@@ -106,13 +112,19 @@ class HeaderIndex:
         self.defects = defects
         """What is wrong with the section; empty for nearly all mail."""
 
-    @classmethod
-    def parse(cls, head: bytes, *, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
+    @staticmethod
+    @lru_cache(maxsize=8)  # facts, records and notices of one mail read the same head, one after the other
+    def parse(head: bytes, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
         """Read a header section, with or without the empty line at its end. Takes any bytes, raises nothing.
 
         At most fields_limit fields are indexed.
         """
-        return _parsed(head, fields_limit)
+        return HeaderIndex.parse_once(head, fields_limit=fields_limit)
+
+    @classmethod
+    def parse_once(cls, head: bytes, *, fields_limit: int = FIELDS_LIMIT) -> HeaderIndex:
+        """The same for one of many that nobody reads again, such as a part's: nothing else is forgotten for it."""
+        return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
 
     @property
     def fields(self) -> tuple[HeaderField, ...]:
@@ -131,6 +143,8 @@ class HeaderIndex:
 
     def all(self, name: bytes) -> list[bytes]:
         """The unfolded values of every field of this name (lower case), topmost first."""
+        if name not in self._names:
+            return []
         pairs = zip(self._names, self._values, strict=True)
         return [value.strip(_BLANKS) for found, value in pairs if found == name]
 
@@ -138,6 +152,10 @@ class HeaderIndex:
     def has_repeated_names(self) -> bool:
         """Some name stands more than once."""
         return len(set(self._names)) < len(self._names)
+
+    def has_none_of(self, names: frozenset[bytes]) -> bool:
+        """No field has one of these names (lower case)."""
+        return names.isdisjoint(self._names)
 
     def count(self, name: bytes) -> int:
         """How many fields have this name (lower case)."""
@@ -152,11 +170,6 @@ _WHOLE_DEFECTS: Final = (
     (_OTHER_LINE_END, Defect.OTHER_LINE_END),
     (re.compile(rb"\0"), Defect.NUL),
 )
-
-
-@lru_cache(maxsize=8)  # facts, records and notices of one mail read the same head, one after the other
-def _parsed(head: bytes, fields_limit: int) -> HeaderIndex:
-    return _parse_tidy(head, fields_limit) or _parse_untidy(head, fields_limit)
 
 
 def _parse_tidy(head: bytes, fields_limit: int) -> HeaderIndex | None:

@@ -6,6 +6,7 @@ import binascii
 import re
 from typing import Final
 
+from gatepost.message.charsets import decoded_word
 from gatepost.message.headers import unfolded
 
 _OCTETS_A_CHARACTER: Final = 8  # a character of an encoded word takes a few octets; more is not looked at
@@ -15,15 +16,6 @@ _ENCODED_WORD: Final = re.compile(
 _BETWEEN_WORDS: Final = re.compile(rb"(\?=)[ \t]+(?==\?)")
 _HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 REPLACEMENT: Final = "\ufffd"
-
-# Text codecs only: a charset's name is the sender's, and some codecs do more than text (threats H24).
-_CHARSETS: Final = frozenset(
-    ["utf-8", "utf8", "us-ascii", "ascii", "koi8-r", "koi8-u", "tis-620"]
-    + ["gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr", "ks_c_5601-1987", "iso-2022-jp"]
-    + [f"iso-8859-{n}" for n in (*range(1, 12), 13, 14, 15, 16)]
-    + [f"windows-{n}" for n in range(1250, 1259)]
-)
-
 
 # U+202D and U+202E as octets, in quoted-printable, in base64 wherever they begin in a group of three; and the only
 # other charset we read that has them.
@@ -37,7 +29,7 @@ def turns_writing(value: bytes) -> bool:
     if _MAY_TURN.search(value) is None:
         return False
     line = unfolded(value[:VALUE_LIMIT_BYTES])
-    text = _decoded_words(line) if b"=?" in line else _raw_text(line)
+    text = decoded_words(line) if b"=?" in line else _raw_text(line)
     return not _TURNING.isdisjoint(text)
 
 
@@ -48,7 +40,7 @@ def text_of(value: bytes, limit_chars: int) -> str:
     bidirectional and line-separating characters become U+FFFD or a blank. Raises nothing.
     """
     line = unfolded(value[: limit_chars * _OCTETS_A_CHARACTER])
-    text = _decoded_words(line) if b"=?" in line else _raw_text(line)
+    text = decoded_words(line) if b"=?" in line else _raw_text(line)
     return printable(text, limit_chars)
 
 
@@ -60,7 +52,8 @@ def printable(text: str, limit_chars: int) -> str:
     return "".join(c if c.isprintable() else " " if c in "\t\r\n" else REPLACEMENT for c in cut)
 
 
-def _decoded_words(line: bytes) -> str:
+def decoded_words(line: bytes) -> str:
+    """One line with its RFC 2047 words decoded once: any characters may come out, see printable()."""
     joined = _BETWEEN_WORDS.sub(rb"\1", line)
     out: list[str] = []
     end = 0
@@ -80,10 +73,7 @@ def _decoded_word(charset: bytes, encoding: bytes, encoded: bytes) -> str:
             return REPLACEMENT
     else:
         octets = _HEX.sub(lambda m: bytes((int(m[1], 16),)), encoded.replace(b"_", b" "))
-    name = charset.decode("ascii").lower()
-    if name not in _CHARSETS:
-        return octets.decode("latin-1")
-    return octets.decode(name, "replace")
+    return decoded_word(octets, charset.decode("ascii").lower())
 
 
 def _raw_text(octets: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 HIGHEST_LEVEL: Final = 9
@@ -83,12 +84,12 @@ class _Rule(NamedTuple):
 
 
 _RULES: Final = (
-    _Rule(7.5, 0.2, 0.95, lambda e: e.spam, lambda e: e.mails, "of {whole:.0f} mails were spam"),
+    _Rule(7.5, 0.2, 0.95, attrgetter("spam"), attrgetter("mails"), "of {whole:.0f} mails were spam"),
     _Rule(
         5.0,
         0.1,
         0.8,
-        lambda e: e.unknown,
+        attrgetter("unknown"),
         lambda e: e.unknown + e.recipients,
         "of {whole:.0f} recipients do not exist",
     ),
@@ -96,7 +97,7 @@ _RULES: Final = (
         2.0,
         0.1,
         0.8,
-        lambda e: e.refused,
+        attrgetter("refused"),
         lambda e: e.refused + e.recipients,
         "of {whole:.0f} recipients were refused for other reasons",
     ),
@@ -104,47 +105,47 @@ _RULES: Final = (
         3.0,
         0.0,
         0.5,
-        lambda e: e.own_helo,
-        lambda e: e.sessions,
+        attrgetter("own_helo"),
+        attrgetter("sessions"),
         "of {whole:.0f} sessions used a name of ours",
     ),
     _Rule(
         2.0,
         0.0,
         0.5,
-        lambda e: e.false_literal,
-        lambda e: e.sessions,
+        attrgetter("false_literal"),
+        attrgetter("sessions"),
         "of {whole:.0f} sessions greeted with somebody else's address",
     ),
     _Rule(
         1.0,
         0.0,
         0.5,
-        lambda e: e.bare_helo,
-        lambda e: e.sessions,
+        attrgetter("bare_helo"),
+        attrgetter("sessions"),
         "of {whole:.0f} sessions greeted with a name without a dot",
     ),
     _Rule(
         1.5,
         0.5,
         1.0,
-        lambda e: e.no_name,
-        lambda e: e.resolved,
+        attrgetter("no_name"),
+        attrgetter("resolved"),
         "of {whole:.0f} sessions had no name in reverse DNS",
     ),
     _Rule(
         0.5,
         0.5,
         1.0,
-        lambda e: e.unconfirmed,
-        lambda e: e.resolved,
+        attrgetter("unconfirmed"),
+        attrgetter("resolved"),
         "of {whole:.0f} sessions had a name that does not lead back",
     ),
     _Rule(
         2.0,
         0.3,
         0.9,
-        lambda e: e.auth_failed,
+        attrgetter("auth_failed"),
         lambda e: e.auth_failed + e.auth_passed,
         "of {whole:.0f} mails failed SPF, DKIM or DMARC",
     ),
@@ -152,8 +153,8 @@ _RULES: Final = (
         -1.0,
         0.5,
         1.0,
-        lambda e: e.auth_passed,
-        lambda e: e.mails,
+        attrgetter("auth_passed"),
+        attrgetter("mails"),
         "of {whole:.0f} mails passed SPF, DKIM or DMARC",
     ),
 )
@@ -203,4 +204,4 @@ def _counted(evidence: Evidence, helo_names: float) -> list[Reason]:
 
 def names_in(buckets: tuple[float, ...]) -> float:
     """About how many different names were counted into buckets: never more than there were."""
-    return float(sum(count >= _PRESENT for count in buckets))
+    return float(len([count for count in buckets if count >= _PRESENT]))

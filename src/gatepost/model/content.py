@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class SpooledBody:
@@ -17,8 +19,7 @@ class SpooledBody:
     crc32: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BodyForm:
+class BodyForm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the framing learned of the bytes of a body in one pass, at no extra cost."""
 
     size_bytes: int = 0

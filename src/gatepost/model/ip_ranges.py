@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import Final, Self
 
+_MAPPED: Final = 0xFFFF
+"""The upper 96 bits of an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2)."""
+_IPV4_BITS: Final = 0xFFFFFFFF
 _BROADCAST: Final = IPv4Address("255.255.255.255")
 
 
@@ -20,18 +23,25 @@ class IpRange:
     high: int
 
     @classmethod
-    def parse(cls, text: str) -> IpRange:
+    def parse(cls, text: str) -> Self:
         """ "192.0.2.1", "192.0.2.0/24", "192.0.2.1-192.0.2.9", and IPv6 alike. Raises ValueError.
 
-        A network with host bits set is refused (threats F37): it hides what was meant.
+        A network with host bits set is refused (threats F37): it hides what was meant. IPv4 mapped into IPv6 is
+        the IPv4 it maps, as clients' addresses are (threats F36).
         """
         if "-" in text:
             low, high = (ip_address(part.strip()) for part in text.split("-", 1))
             if low.version != high.version or int(low) > int(high):
                 raise ValueError(f"{text!r} is not a range from a lower to a higher address")
-            return cls(low.version, int(low), int(high))
+            return cls._of(low.version, int(low), int(high))
         network = ip_network(text.strip())
-        return cls(network.version, int(network.network_address), int(network.broadcast_address))
+        return cls._of(network.version, int(network.network_address), int(network.broadcast_address))
+
+    @classmethod
+    def _of(cls, version: int, low: int, high: int) -> Self:
+        if version == 6 and low >> 32 == _MAPPED and high >> 32 == _MAPPED:
+            return cls(4, low & _IPV4_BITS, high & _IPV4_BITS)
+        return cls(version, low, high)
 
     @property
     def size(self) -> int:

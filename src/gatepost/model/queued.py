@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 import msgspec
@@ -125,16 +125,14 @@ class StoredRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: bytes = b"{}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accept:
+class Accept(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Change: take a mail in. Its recipients' states say whether it is queued or quarantined."""
 
     mail: QueuedMail
     content: Content
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one recipient."""
 
     number: int
@@ -146,8 +144,7 @@ class Settlement:
     """A new next hop (re-routing); None leaves it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settle:
+class Settle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Change: new states of some recipients of one mail. When all are final the mail leaves the store."""
 
     mail_id: int
@@ -156,20 +153,18 @@ class Settle:
     """A new expiry for the mail (released after a long wait for a person); None leaves it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepRecords:
+class KeepRecords(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Change: append records. Ride with the next transaction; alone, committed within a second."""
 
     records: tuple[StoredRecord, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepDossier:
+class KeepDossier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Change: keep facts and verdicts of a mail (or of a refused transaction) for explain and replay."""
 
     mail_id: int
     at: float
-    data: bytes = field(repr=False)
+    data: bytes
 
 
 Change = Accept | Settle | KeepRecords | KeepDossier

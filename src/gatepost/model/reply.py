@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, final
 
 CHALLENGE_CODE: Final = 334
 REPLY_LINE_LIMIT_BYTES: Final = 512  # RFC 5321 §4.5.3.1.5
@@ -12,6 +12,7 @@ HANG_UP_CODES: Final = frozenset({221, 421, 521})
 """They announce that we close (RFC 5321 §3.8, RFC 7504)."""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One SMTP reply: code (RFC 5321 §4.2), enhanced code (RFC 3463), text.
@@ -35,7 +36,7 @@ class Reply:
             raise ValueError(f"{self.code} is not an SMTP reply code")
         if self.enhanced and self.enhanced[0] != str(self.code)[0]:
             raise ValueError(f"{self.code} and {self.enhanced} disagree on the class")
-        if not self.text.isprintable() or not all(map(str.isprintable, self.more)):
+        if not self.text.isprintable() or (self.more and not all(map(str.isprintable, self.more))):
             raise ValueError("a reply line is printable text")
 
     @property
@@ -67,6 +68,8 @@ class Reply:
         return wire
 
     def __str__(self) -> str:
+        if self.enhanced and self.text:
+            return f"{self.code} {self.enhanced} {self.text}"
         return " ".join(p for p in (str(self.code), self.enhanced, self.text) if p)
 
 
@@ -74,6 +77,8 @@ def _encoded(reply: Reply) -> bytes:
     if reply.code == CHALLENGE_CODE:  # the blank is part of it, and a challenge may be long (RFC 4954 §4)
         return f"{CHALLENGE_CODE} {reply.text}\r\n".encode("ascii", "replace")
     enhanced = f"{reply.enhanced} " if reply.enhanced else ""
+    if not reply.more:
+        return _wire_line(f"{reply.code} {enhanced}{reply.text}".rstrip())
     *before, last = (reply.text, *reply.more)
     lines = [f"{reply.code}-{enhanced}{line}" for line in before]
     lines.append(f"{reply.code} {enhanced}{last}".rstrip())

@@ -130,11 +130,14 @@ def compose_delay(
     return writer.notice(mail, [(r, reply, Outcome.DELAYED) for r, reply in waiting], content, Kind.DELAY)
 
 
-def wants_grave(recipient: QueuedRecipient) -> bool:
+def wants_grave(mail: QueuedMail, recipient: QueuedRecipient) -> bool:
     """Whether a recipient that failed in silence is kept as a dead letter (state DEAD) for the administrator.
 
-    Not when the sender said NOTIFY=NEVER: silence is then what was asked for.
+    Not when the sender said NOTIFY=NEVER: silence is then what was asked for. Of our own mail only the notice
+    of a failure: without it nobody knows that a mail was lost.
     """
+    if mail.is_notice:
+        return mail.source == SOURCE and mail.subject == SUBJECTS[Outcome.FAILED]
     return Notify.NEVER not in recipient.recipient.notify
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from gatepost.config.agent_table import AgentTable
-from gatepost.model.known import Known, MailView
+from gatepost.model.known import Known, MailView, Unknown
 from gatepost.model.reply import Reply
 from gatepost.model.site import Site
 from gatepost.model.verdict import Action, Finding, Stage, Verdict
@@ -84,3 +84,11 @@ def unknown_reply_of(agent: Agent) -> Reply:
     """What a client hears when the agent lacks a fact and defers (its optional attribute `unknown_reply`)."""
     reply: Reply = getattr(agent, "unknown_reply", UNKNOWN_REPLY)
     return reply
+
+
+def without(agent: Agent, unknown: tuple[Unknown, ...]) -> Verdict:
+    """The opinion of an agent that lacks a fact: what it said beforehand that this should mean."""
+    reason = "; ".join(f"{fact.fact} is unknown: {fact.reason}" for fact in unknown)
+    if agent.when_unknown is Action.DEFER:
+        return Verdict.defer(agent.name, unknown_reply_of(agent), reason, because=unknown)
+    return Verdict(agent=agent.name, reason=reason, because=unknown)

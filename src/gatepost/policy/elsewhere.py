@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pickle import PicklingError
-from typing import Any, Final
+from typing import Final
 
 from gatepost.model.content import SpooledBody
 from gatepost.model.fault import WorldFault
 from gatepost.model.known import Known, MailView, Unknown
-from gatepost.model.reply import OUR_FAULT, Reply
-from gatepost.model.verdict import Action, Finding, Stage, Verdict
-from gatepost.policy.agent import Agent, judges_origin, silent_behind_relays, unknown_reply_of, wants_of
+from gatepost.model.reply import OUR_FAULT
+from gatepost.model.verdict import Action, Stage, Verdict
 from gatepost.policy.alarm import Alarm
 from gatepost.policy.scan_question import Bug, Question, decode_answer, encode_question
+from gatepost.policy.standin import Standin
 from gatepost.ports.scanning import ScanDied, Scanner
 from gatepost.ports.shared import SharedState
 
@@ -37,37 +36,12 @@ class ScanPool:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(Standin):
     """Everything the inner agent says of itself, and its opinion from another process."""
 
-    inner: Agent
     pool: ScanPool
-    name: str = field(init=False)
-    needs: Mapping[Stage, tuple[type[Any], ...]] = field(init=False)
-    wants: Mapping[Stage, tuple[type[Any], ...]] = field(init=False)
-    when_unknown: Action = field(init=False)
-    is_filter: bool = field(init=False)
-    findings: tuple[Finding, ...] = field(init=False)
-    judges_origin: bool = field(init=False)
-    silent_behind_relays: str = field(init=False)
-    unknown_reply: Reply = field(init=False)
 
-    def __post_init__(self) -> None:
-        inner = self.inner
-        for name, value in {
-            "name": inner.name,
-            "needs": inner.needs,
-            "wants": wants_of(inner),
-            "when_unknown": inner.when_unknown,
-            "is_filter": inner.is_filter,
-            "findings": inner.findings,
-            "judges_origin": judges_origin(inner),
-            "silent_behind_relays": silent_behind_relays(inner),
-            "unknown_reply": unknown_reply_of(inner),
-        }.items():
-            object.__setattr__(self, name, value)
-
-    def examine(self, _mail: MailView, _known: Known) -> Verdict:
+    def examine(self, _mail: MailView, _known: Known, /) -> Verdict:
         """Never called: whoever asks waits for `opinion`. Raises TypeError."""
         raise TypeError(f"{self.name} is asked in a scan worker")
 
@@ -76,6 +50,8 @@ class Elsewhere:
 
         A mail that kills the scan worker is put off (451), and after so many deaths quarantined unread.
         """
+        if (unasked := self.unasked()) is not None:
+            return unasked
         mark = _mark_of(self.name, mail)
         if mark and (deaths := self._deaths(mark, mail.now)) >= self.pool.deaths:
             return self._held(deaths)
@@ -90,9 +66,11 @@ class Elsewhere:
             return Unknown(self._unknown, fault.reason)
         except (ValueError, TypeError, AttributeError, PicklingError) as error:
             self.pool.alarm.bug_in_agent(self.name, mail.stage.value, error)
+            self.fuses.fault(self.plug_in, type(error).__name__, mark=mark)
             return Verdict.defer(self.name, OUR_FAULT, f"it was not understood ({type(error).__name__})")
         if isinstance(answer, Bug):
             self.pool.alarm.bug_elsewhere(self.name, mail.stage.value, answer.error, answer.trace)
+            self.fuses.fault(self.plug_in, answer.error, mark=mark)
             return Verdict.defer(self.name, OUR_FAULT, f"the agent has a bug ({answer.error})")
         return answer
 
@@ -101,6 +79,7 @@ class Elsewhere:
         return f"opinion of {self.name}"
 
     def _died(self, mark: str, mail: MailView, fault: ScanDied) -> Verdict | Unknown:
+        self.fuses.fault(self.plug_in, fault.reason, mark=mark)
         if not mark:
             self.pool.alarm.scan_died(self.name, mail.stage.value, mail.session.session_id, 1)
             return Unknown(self._unknown, fault.reason)

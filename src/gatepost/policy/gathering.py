@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any, Final
 
 from gatepost.facts.gathering import Gathering
@@ -47,6 +48,7 @@ class Knowledge:
         "_of_recipient",
         "_questions_per_mail",
         "_running",
+        "fact",
         "has_unknowns",
         "known",
     )
@@ -65,6 +67,8 @@ class Knowledge:
         self._questions_per_mail = questions_per_mail
         self._budget = QuestionBudget(questions_per_mail)
         self._facts: dict[type[Any], Any] = {}
+        self.fact: Callable[[type[Any]], Any] = self._facts.get
+        """A fact about connection or mail: itself, Unknown, or None when nobody found it out."""
         self._of_recipient: dict[Address, dict[type[Any], Any]] = {}
         self._kept: dict[type[Any], Gathering] = {} if kept is None else kept
         self._running: dict[Key, Pending] = {}
@@ -77,10 +81,12 @@ class Knowledge:
         waiting: list[Pending] = []
         facts, kept, known = self._facts, self._kept, self.known
         about = mail.recipient.address if mail.recipient is not None else None
+        of_recipient = facts if about is None else self._place_of(about)
         for gathering in gatherings:
             kind, find = gathering.fact, gathering.find
-            recipient = about if gathering.scope is _OF_RECIPIENT else None
-            place = facts if recipient is None else self._place_of(recipient)
+            recipient, place = None, facts
+            if gathering.scope is _OF_RECIPIENT:
+                recipient, place = about, of_recipient
             if kind in place:
                 continue
             if self._running:  # seldom: then it, or what it stands on, may be on its way
@@ -148,8 +154,9 @@ class Knowledge:
     def forget_mail(self) -> None:
         """Everything about the transaction and its recipients; what is on its way is stopped."""
         kept, facts = self._kept, self._facts
-        for kind in [kind for kind in facts if kept[kind].scope is not _OF_CONNECTION]:
-            del facts[kind]
+        if facts:
+            for kind in [kind for kind in facts if kept[kind].scope is not _OF_CONNECTION]:
+                del facts[kind]
         self._of_recipient.clear()
         if self._running:
             self._stop(lambda gathering: gathering.scope is not _OF_CONNECTION)
@@ -180,19 +187,15 @@ class Knowledge:
             pending.task.cancel()
         self._running.clear()
 
-    def fact(self, kind: type[Any]) -> Any:
-        """About connection or mail: itself, Unknown, or None when nobody found it out."""
-        return self._facts.get(kind)
-
     @property
     def facts(self) -> Iterable[Any]:
         """Of connection and mail, unknown ones included."""
         return self._facts.values()
 
     @property
-    def of_recipients(self) -> Iterable[tuple[Address, Iterable[Any]]]:
+    def of_recipients(self) -> Mapping[Address, Mapping[type[Any], Any]]:
         """Of each recipient asked about."""
-        return ((address, facts.values()) for address, facts in self._of_recipient.items())
+        return self._of_recipient
 
     def _place_of(self, recipient: Address) -> dict[type[Any], Any]:
         place = self._of_recipient.get(recipient)
@@ -224,12 +227,14 @@ class Knowledge:
 
     def _settled(self, gathering: Gathering, found: Any) -> Any:
         """What a gatherer gave: the fact, Unknown, or the task that will find it."""
-        if isinstance(found, gathering.fact) or not isinstance(found, Coroutine):
+        if type(found) is not CoroutineType and (
+            isinstance(found, gathering.fact) or not isinstance(found, Coroutine)
+        ):
             return self._checked(gathering, found)
         outside = ASKING_FOR.set(self._budget)  # the task keeps it, the conversation does not
         try:
             rest = begun(found) if gathering.begins_at_once else found
-            if not isinstance(rest, Rest | Coroutine):
+            if type(rest) is gathering.fact or not isinstance(rest, Rest | Coroutine):
                 return self._checked(gathering, rest)
             task = asyncio.ensure_future(self._find(gathering, rest))
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  # as in gather
@@ -246,7 +251,7 @@ class Knowledge:
             return self._unknown(gathering, error)
 
     def _checked(self, gathering: Gathering, found: Any) -> Any:
-        if isinstance(found, gathering.fact):
+        if type(found) is gathering.fact or isinstance(found, gathering.fact):
             return found
         if isinstance(found, Unknown):
             self.has_unknowns = True

@@ -14,7 +14,7 @@ from gatepost.model.known import MailView, Unknown
 from gatepost.model.reply import OUR_FAULT
 from gatepost.model.session import Session
 from gatepost.model.verdict import PASSED, Action, Disposition, SkipFilters, Stage, Verdict
-from gatepost.policy.agent import Agent, unknown_reply_of
+from gatepost.policy.agent import without
 from gatepost.policy.alarm import Alarm
 from gatepost.policy.behind_relays import BehindRelays
 from gatepost.policy.docket import Docket
@@ -71,6 +71,7 @@ class Hearing:
         "_scale",
         "_session",
         "_skipped_of",
+        "fact",
     )
 
     def __init__(
@@ -101,6 +102,8 @@ class Hearing:
         self._knowledge = Knowledge(
             alarm, docket.kept, deadline_s=deadline_s, questions_per_mail=questions_per_mail
         )
+        self.fact = self._knowledge.fact
+        """A fact about the connection or the mail, if it is known by now: itself, Unknown, or None."""
         self._asked: dict[Stage, Panel] = {}
         self._said: dict[Stage, Verdicts] = {}
         self._said_of: dict[Address, Verdicts] = {}
@@ -204,10 +207,6 @@ class Hearing:
         """The session is over."""
         self._knowledge.close()
 
-    def fact(self, kind: type[Any]) -> Any:
-        """A fact about the connection or the mail, if it is known by now: itself, Unknown, or None."""
-        return self._knowledge.fact(kind)
-
     @property
     def facts(self) -> Iterable[Any]:
         """What is known of connection and mail, unknown facts included."""
@@ -226,10 +225,9 @@ class Hearing:
         besides: facts that no agent asked for.
         """
         writer = DossierWriter()
-        writer.add_facts(self._knowledge.facts)
-        writer.add_facts(besides)
-        for address, facts in self._knowledge.of_recipients:
-            writer.add_facts_of(str(address), facts)
+        writer.add_facts((*self._knowledge.facts, *besides))
+        for address, facts in self._knowledge.of_recipients.items():
+            writer.add_facts_of(str(address), facts.values())
         for stage in self._said:
             writer.add_verdicts(stage, self._said[stage], self._scale)
         for address, verdicts in self._said_of.items():
@@ -318,7 +316,7 @@ class Hearing:
         ]
         said = await asyncio.gather(*(agent.opinion(view, self._knowledge.known) for agent in asked))
         return {
-            agent.name: _without(agent, (opinion,)) if isinstance(opinion, Unknown) else opinion
+            agent.name: without(agent, (opinion,)) if isinstance(opinion, Unknown) else opinion
             for agent, opinion in zip(asked, said, strict=True)
         }
 
@@ -352,7 +350,7 @@ class Hearing:
                 if elsewhere and name in elsewhere:
                     verdict = elsewhere[name]
                 elif knowledge.has_unknowns and (unknown := self._unknown_of(needs, view)):
-                    verdict = _without(agent, unknown)
+                    verdict = without(agent, unknown)
                 else:
                     verdict = agent.examine(view, known)
                     if type(verdict) is not Verdict or verdict.agent != name:
@@ -407,8 +405,9 @@ class Hearing:
 
     def _refuses_all(self, stage: Stage) -> bool:
         """Somebody refuses or defers the mail for every recipient: nobody else needs to look."""
-        said = self._said.get(stage)
-        return said is not None and any(v.action >= _DEFER and v.recipients is None for v in said)
+        if stage not in self._said:
+            return False
+        return any(v.action >= _DEFER and v.recipients is None for v in self._said[stage])
 
     def _decisions(self, view: MailView) -> tuple[Decision, ...]:
         recipients = view.envelope.recipients if view.envelope is not None else ()
@@ -446,11 +445,14 @@ class Hearing:
         """Before RCPT and behind it, in the order of the stages."""
         before: Verdicts = ()
         behind: Verdicts = ()
-        if self._said:
+        said = self._said
+        if said:
             for stage in _BEFORE_RCPT:
-                before += self._said.get(stage, ())
+                if stage in said:
+                    before += said[stage]
             for stage in _BEHIND_RCPT:
-                behind += self._said.get(stage, ())
+                if stage in said:
+                    behind += said[stage]
         return before, behind
 
     def _fold(self, verdicts: Verdicts, scale: Scale, *, answered: int) -> Disposition:
@@ -461,10 +463,11 @@ class Hearing:
     def _log_end(self, view: MailView, decisions: Sequence[Decision]) -> None:
         """One entry for all recipients that came to the same."""
         log = self._log
-        for decision in {id(d.disposition): d for d in decisions}.values():
+        several = len(decisions) > 1
+        for decision in {id(d.disposition): d for d in decisions}.values() if several else decisions:
             said = decision.disposition
             if said is not PASSED and said is not _EXEMPT and len(log) < LOG_LIMIT:
-                log.append((view.stage, decision.recipient if len(decisions) == 1 else None, said))
+                log.append((view.stage, None if several else decision.recipient, said))
 
 
 def _at_end_of_headers(view: MailView) -> MailView:
@@ -479,11 +482,3 @@ def _at_end_of_headers(view: MailView) -> MailView:
         size_bytes=view.size_bytes,
         content=view.content,
     )
-
-
-def _without(agent: Agent, unknown: tuple[Unknown, ...]) -> Verdict:
-    """The opinion of an agent that lacks a fact: what it said beforehand that this should mean."""
-    reason = "; ".join(f"{fact.fact} is unknown: {fact.reason}" for fact in unknown)
-    if agent.when_unknown is Action.DEFER:
-        return Verdict.defer(agent.name, unknown_reply_of(agent), reason, because=unknown)
-    return Verdict(agent=agent.name, reason=reason, because=unknown)

@@ -77,8 +77,10 @@ from gatepost.policy.behind_relays import behind_relays
 from gatepost.policy.docket import Docket
 from gatepost.policy.elsewhere import Elsewhere, ScanPool
 from gatepost.policy.folding import Scale
+from gatepost.policy.fuses import Fuses, unfused
 from gatepost.policy.panel import Audience, Member, Spared, panels_for
 from gatepost.policy.runner import PolicyRunner
+from gatepost.policy.standin import Standin, fused
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
 from gatepost.ports.bodies import SpooledBodies
 from gatepost.ports.directory import RecipientDirectory, SendingAccounts
@@ -266,6 +268,7 @@ def build(
     return_paths: ReturnPaths | None = None,
     scanner: Scanner | None = None,
     sending_accounts: SendingAccounts | None = None,
+    fuses: Fuses | None = None,
 ) -> PolicyRunner:
     """The policy of one configuration.
 
@@ -278,6 +281,7 @@ def build(
     return_paths: SRS and tags; None: no return path is signed.
     scanner: asks third parties' agents in scan workers; None: they run in this process.
     sending_accounts: what a directory knows of accounts' addresses; None: nothing.
+    fuses: switch off third parties' agents and facts that fail; None: nothing is counted or switched off.
 
     Raises ValueError when agents, facts or settings do not fit together.
     """
@@ -286,6 +290,7 @@ def build(
     kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
     if shared is None:
         shared = MemoryShared()
+    fuses = fuses or unfused(log, counters)
     alarm = Alarm(log, counters)
     pool = (
         ScanPool(scanner=scanner, shared=shared, alarm=alarm, deaths=settings.scan_workers.deaths)
@@ -319,9 +324,8 @@ def build(
             sending_accounts=sending_accounts,
         )
         members = _members(kinds, agent_tables, site, providers)
-        if pool is not None:
-            members = [_moved_elsewhere(member, third_party, pool) for member in members]
-        facts = _gatherings(third_party, sources)
+        members = [_behind_fuse(member, third_party, fuses, pool) for member in members]
+        facts = _gatherings(third_party, sources, fuses)
         spared = _spared(members)
         dockets[name] = Docket(
             panels=tuple(panels_for(members, facts, audience) for audience in Audience),
@@ -354,10 +358,13 @@ def third_party_agents(
     }
 
 
-def _moved_elsewhere(member: Member, third_party: ThirdParty, pool: ScanPool) -> Member:
-    if not isinstance(member.agent, third_party.agents):
+def _behind_fuse(member: Member, third_party: ThirdParty, fuses: Fuses, pool: ScanPool | None) -> Member:
+    """An agent of a third party as the worker asks it: elsewhere where there is a pool."""
+    agent = member.agent
+    if not isinstance(agent, third_party.agents):
         return member
-    return Member(agent=Elsewhere(member.agent, pool), settings=member.settings)
+    standin = Standin(agent, fuses) if pool is None else Elsewhere(agent, fuses, pool)
+    return Member(agent=standin, settings=member.settings)
 
 
 def _spared(members: Iterable[Member]) -> Spared:
@@ -467,9 +474,9 @@ def _members(
     return members
 
 
-def _gatherings(third_party: ThirdParty, sources: Sources) -> dict[type[Any], Gathering]:
+def _gatherings(third_party: ThirdParty, sources: Sources, fuses: Fuses) -> dict[type[Any], Gathering]:
     ours = [replace(gatherer(sources), begins_at_once=True) for gatherer in GATHERERS]
-    found = [*ours, *(gatherer(sources) for gatherer in third_party.gatherers)]
+    found = [*ours, *(fused(gatherer(sources), fuses) for gatherer in third_party.gatherers)]
     _check_unique("facts", (gathering.fact.name for gathering in found))
     return {gathering.fact: gathering for gathering in found}
 

@@ -23,6 +23,8 @@ from gatepost.policy.agent import name_of
 AGENTS_GROUP: Final = "gatepost.agents"
 FACTS_GROUP: Final = "gatepost.facts"
 FILES_LIMIT: Final = 200
+FILE_MODULES: Final = "gatepost_third_party"
+"""Modules of files are called so, a dot, and the name of the file; no import statement finds them."""
 
 Gatherer = Callable[[Sources], Gathering]
 
@@ -100,7 +102,7 @@ def _files(folder: str) -> Iterator[tuple[str, ModuleType]]:
 
 
 def _loaded(file: Path) -> ModuleType:
-    name = f"gatepost_third_party.{file.stem}"
+    name = f"{FILE_MODULES}.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ValueError(f"{file} is no Python file")

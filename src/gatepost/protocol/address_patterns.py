@@ -7,7 +7,7 @@ from typing import Final
 
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault
-from gatepost.protocol.addresses import canonical_domain, parse_mailbox
+from gatepost.protocol.addresses import a_labels_of, canonical_domain, parse_mailbox
 
 GLOBS_LIMIT: Final = 1000
 """Entries with a * elsewhere than for a whole domain: these are tried one after the other."""
@@ -105,10 +105,11 @@ class AddressPatterns:
 
     def _add_glob(self, pattern: str, entry: str) -> int:
         local, _, domain = pattern.rpartition("@")
+        domain = a_labels_of(domain)
         # The domain must make sense with something in the place of each *.
         canonical_domain(domain.replace("*", "a"))
         if not domain.isascii():
-            raise ValueError("a domain with * is written in its xn-- form")
+            raise ValueError("a label with * beside letters that are not ASCII fits nothing")
         folded = Address(local, domain.lower().removesuffix(".")).key
         self._globs.append((tuple(folded.split("*")), entry))
         return 1

@@ -30,12 +30,14 @@ _ROUTE: Final = re.compile(r'@(?:\[[^\]@,"]*+\]|[^\[\]:@,"]++)(?:,@(?:\[[^\]@,"]
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _IPV4: Final = re.compile(r"[0-9.]{7,15}")
-_IPV6: Final = re.compile(r"(?i:IPv6):([0-9A-Fa-f:.]{2,45})")
+_IPV6: Final = re.compile(r"[Ii][Pp][Vv]6:([0-9A-Fa-f:.]{2,45})")
 _ORDINARY: Final = re.compile(
     r"([A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*+)@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)++"
     r"[A-Za-z]{2,63})"
 )
 _ORDINARY_LIMIT: Final = 64
+_DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")
+"""What UTS #46 takes for a dot between labels."""
 _CACHED_ADDRESSES: Final = 4096
 """Ordinary addresses whose reading is remembered: correspondents come back."""
 
@@ -158,6 +160,32 @@ def _a_labels(text: str, refusal: Reply) -> str:
         return idna.encode(text, uts46=True, std3_rules=True).decode("ascii")
     except UnicodeError as error:  # idna.IDNAError is one
         raise PeerFault(refusal, "not an internationalized domain name") from error
+
+
+def a_labels_of(text: str) -> str:
+    """A domain, or a pattern of one with *, as it is kept: labels beyond ASCII as A-labels, all in lower case.
+
+    What is no label stays as it is, for whoever looks at it next. Raises nothing.
+    """
+    if text.isascii():
+        return text
+    labels = _DOTS.split(text[:DOMAIN_LIMIT_BYTES])
+    return ".".join(map(_a_label, labels)) + text[DOMAIN_LIMIT_BYTES:]
+
+
+def _a_label(label: str) -> str:
+    if label.isascii() or "*" in label or len(label) > LABEL_LIMIT_BYTES:
+        return label
+    try:
+        return idna.encode(label, uts46=True, std3_rules=True).decode("ascii")
+    except UnicodeError:
+        return label
+
+
+def searched_address(pattern: str) -> str:
+    """What somebody looks for, an address with * in any place, as addresses are kept (threats K07)."""
+    local, at, domain = pattern.rpartition("@")
+    return f"{local}{at}{a_labels_of(domain).removesuffix('.') if at else a_labels_of(domain)}"
 
 
 def address_key(entry: str) -> str:

@@ -70,11 +70,10 @@ class ContentMeter:
         text = self._cr + data
         self._cr = b"\r" if text.endswith(b"\r") else b""
         text = text.removesuffix(b"\r")
-        lines = text.split(b"\r\n")
-        if has_bare(lines):
-            self._bare = True
+        lines, bare = lines_of(text)
+        if bare:
             lines = text.replace(b"\r\n", b"\n").split(b"\n")
-        return self.take_lines(data, lines)
+        return self.take_lines(data, lines, bare=bare)
 
     def take_lines(self, data: bytes, lines: list[bytes], *, bare: bool = False) -> bytes:
         """As take, for a piece that does not end between CR and LF and was split into its lines already."""
@@ -150,16 +149,15 @@ class DataFramer:
         """
         if not text:
             return b""
-        lines = text.split(b"\r\n")
-        bare = has_bare(lines)
-        if bare and not (self._normalize and text.count(b"\r") == len(lines) - 1):
+        lines, bare = lines_of(text)
+        if bare and not (self._normalize and text.count(b"\r") == text.count(b"\r\n")):
             raise refusals.BrokenFraming(refusals.BARE_NEWLINE, "bare CR or LF in the content")
         # Without normalizing, every line start is seen together with what follows it: CR LF is held back.
         if self._normalize or self._nul_line or _NUL in text:
             self._refuse_nul_dot(text, seen)
         if dotted:
             text = text.replace(_DOT_LINE, b"\r\n")
-            lines = text.split(b"\r\n")
+            lines, _ = lines_of(text)
         if bare:
             lines = text.replace(b"\r\n", b"\n").split(b"\n")
         if self._virtual:
@@ -175,10 +173,15 @@ class DataFramer:
         self._nul_line = _NULS.sub(b"\0", begun[0]) if begun else b""
 
 
-def has_bare(lines: list[bytes]) -> bool:
-    """Whether a CR or LF is left when a text was split at CR LF, the only line end (RFC 5321 §2.3.8)."""
-    solid = b"".join(lines)
-    return _CR in solid or _LF in solid
+def lines_of(text: bytes) -> tuple[list[bytes], bool]:
+    """Its lines, and whether a CR or LF stands alone: CR LF is the only line end (RFC 5321 §2.3.8).
+
+    Then each of the two ended a line, too; and the ends of so many lines are not two octets each.
+    """
+    lines = text.splitlines()  # takes half the time of split(b"\r\n")
+    if not text or text[-1] in (_CR, _LF):
+        lines.append(b"")
+    return lines, len(text) - len(b"".join(lines)) != 2 * (len(lines) - 1)
 
 
 def _held_octets(window: bytes) -> int:

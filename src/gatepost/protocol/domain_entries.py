@@ -29,3 +29,15 @@ def domain_entry(entry: str) -> str:
         return star + canonical_domain(name)
     except PeerFault as fault:
         raise ValueError(f"{entry[:255]!r} is no domain: {fault.reason}") from fault
+
+
+def host_domains(entries: Iterable[str]) -> tuple[str, ...]:
+    """Domains whose hosts are meant with every host below, as lower-case A-labels. Raises ValueError."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(canonical_domain(entry.strip(".")))
+        except PeerFault as fault:
+            hint = "; the domain alone stands for every host below it" if "*" in entry else ""
+            raise ValueError(f"{entry[:255]!r} is no domain: {fault.reason}{hint}") from fault
+    return tuple(found)

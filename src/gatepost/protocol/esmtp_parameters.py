@@ -28,7 +28,7 @@ _OF_MAIL: Final[Mapping[str, Callable[[Offer], bool]]] = {
     "SMTPUTF8": lambda offer: offer.smtputf8,
     "RET": lambda offer: offer.dsn,
     "ENVID": lambda offer: offer.dsn,
-    "AUTH": lambda offer: bool(offer.auth),
+    "AUTH": lambda offer: bool(offer.auth) or offer.is_logged_in,
     "REQUIRETLS": lambda offer: offer.require_tls,
 }
 _OF_RCPT: Final = frozenset({"NOTIFY", "ORCPT"})

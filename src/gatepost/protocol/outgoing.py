@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from gatepost.protocol.data import lines_of
+
 _ANY_NEWLINE: Final = re.compile(rb"\r\n|\r|\n")
 END_OF_DATA: Final = b".\r\n"
 
 
 def has_only_crlf(data: bytes) -> bool:
     """True when CR and LF occur only as the pair CR LF (RFC 5321 §2.3.8)."""
-    pairs = data.count(b"\r\n")
-    return data.count(b"\n") == pairs and data.count(b"\r") == pairs
+    return not lines_of(data)[1]
 
 
 def normalized(data: bytes) -> bytes:
@@ -64,6 +65,8 @@ class DataEncoder:
 
 
 def encode_data(content: bytes) -> bytes:
-    """A whole mail as DATA wants it, the end of data included."""
-    encoder = DataEncoder()
-    return encoder.feed(content) + encoder.finish()
+    """A whole mail as DATA wants it, the end of data included; as a DataEncoder makes it of pieces."""
+    text = normalized(content).replace(b"\r\n.", b"\r\n..")
+    first = b"." if text.startswith(b".") else b""
+    end = END_OF_DATA if not text or text.endswith(b"\r\n") else b"\r\n" + END_OF_DATA
+    return first + text + end

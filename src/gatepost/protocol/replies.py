@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gatepost.model.fault import WorldFault
 
@@ -12,14 +13,17 @@ LINES_LIMIT: Final = 100
 LINE_LIMIT_BYTES: Final = 2048
 REPLY_LIMIT_BYTES: Final = 64 * 1024
 SAFE_TEXT_LIMIT_BYTES: Final = 500
+_SHOWN_BYTES: Final = 60
+"""Of a line that is no reply: enough to know a web server or SSH."""
 
-_REPLY_LINE: Final = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
+# A yes is one of RFC 5321 §4.2.1. Of a no the first digit counts, whatever follows it: 571 and 591 are in use, and
+# to take them for nonsense would keep refused mail for days.
+_REPLY_LINE: Final = re.compile(rb"([23][0-5][0-9]|[45][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?= |$)")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 
-@dataclass(frozen=True, slots=True)
-class PeerReply:
+class PeerReply(msgspec.Struct, frozen=True, gc=False):
     """One complete reply of the other side. Its text is a stranger's: use `text`, never `lines`, outside.
 
     lines: what stood behind code and mark, as it came.  bare: the code stood alone, without a text.
@@ -91,6 +95,11 @@ class ReplyReader:
         """Nothing was received that is not part of a reply already taken."""
         return not self._buffer and not self._lines
 
+    @property
+    def has_half_a_line(self) -> bool:
+        """Something came whose end did not: CR LF, which a bare LF is not."""
+        return bool(self._buffer) and b"\r\n" not in self._buffer
+
     def receive(self, data: bytes) -> None:
         """More bytes; at most 64 KiB beyond one reply are held. Raises WorldFault."""
         self._buffer += data
@@ -99,10 +108,10 @@ class ReplyReader:
 
     def next_reply(self) -> PeerReply | None:
         """The next complete reply; None: more bytes are needed. Raises WorldFault."""
-        while (line := self._next_line()) is not None:
+        while self._buffer and (line := self._next_line()) is not None:
             match = _REPLY_LINE.fullmatch(line)
             if match is None:
-                raise broken("malformed reply")
+                raise broken(f"malformed reply: {safe_text(line[:_SHOWN_BYTES].decode('ascii', 'replace'))}")
             code, mark, text = match.groups()
             if self._lines and code != self._code:
                 raise broken("codes differ within one reply")
@@ -133,5 +142,5 @@ class ReplyReader:
 
 
 def broken(what: str) -> WorldFault:
-    """The fault of a next hop that does not speak SMTP as it must; what: the rule, never its bytes."""
+    """The fault of a next hop that does not speak SMTP as it must; what: the rule, and its bytes only as safe text."""
     return WorldFault(f"the next hop broke the protocol: {what}")

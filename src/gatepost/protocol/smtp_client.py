@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+import msgspec
+
 from gatepost.protocol.replies import PeerReply, ReplyReader, broken
 from gatepost.protocol.smtp_client_commands import PeerOffers, parse_offers
 
@@ -40,6 +42,15 @@ class Step(Enum):
     QUIT = auto()
 
 
+_PLACES: Final = {
+    Step.GREETING: "before its greeting",
+    Step.HELLO: "after our EHLO",
+    Step.HELO_AFTER_EHLO: "after our HELO",
+    Step.CHUNK: "after BDAT",
+    Step.END_OF_DATA: "after the whole mail was sent: it may have arrived",
+    Step.VOID_DATA: "after an empty text",
+}
+"""Words for whoever reads why a conversation ended; other steps are after their command."""
 COMMAND_LIMIT_BYTES: Final = 510  # RFC 5321 §4.5.3.1.4, without CR LF
 AUTH_CHALLENGES_LIMIT: Final = 8
 _POSITIVE: Final = {Step.DATA: 3, Step.AUTH: 0}
@@ -83,8 +94,7 @@ class AuthChallenged:
     challenge: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ContentWanted:
+class ContentWanted(msgspec.Struct, frozen=True, gc=False):
     """Send the content now, then call `content_sent` (DATA), or send it by `chunk` (BDAT).
 
     accepted: positions of the recipients that were agreed to; never empty.
@@ -98,16 +108,14 @@ class ChunkTaken:
     """A BDAT chunk that was not the last arrived."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The last word about one recipient, and at which step it was said."""
 
     step: Step
     reply: PeerReply
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionOver:
+class TransactionOver(msgspec.Struct, frozen=True, gc=False):
     """One answer a recipient, in the order of the RCPT commands."""
 
     answers: tuple[Answer, ...]
@@ -241,7 +249,7 @@ class ClientEngine:
         if self._left_open:
             self._later.append((Step.RSET, b"RSET\r\n"))
         self._later.append((Step.MAIL, mail))
-        self._later.extend((Step.RCPT, rcpt) for rcpt in rcpts)
+        self._later.extend([(Step.RCPT, rcpt) for rcpt in rcpts])
         if not chunked:
             self._later.append((Step.DATA, b"DATA\r\n"))
         self._say(*self._later.popleft())
@@ -280,6 +288,15 @@ class ClientEngine:
         return not self.closed and not self._awaited and not self._in_transaction and self._reader.is_empty
 
     @property
+    def place(self) -> str:
+        """Where the conversation is, in words."""
+        if not self._awaited:
+            return "while the content was sent" if self._in_transaction else "between two commands"
+        step = self._awaited[0]
+        half = "; what it said has no CR LF" if self._reader.has_half_a_line else ""
+        return (_PLACES.get(step) or f"after {step.name}") + half
+
+    @property
     def mail_was_answered(self) -> bool:
         """The next hop took note of the transaction at all."""
         return self._mail_was_answered
@@ -299,7 +316,7 @@ class ClientEngine:
     def _take(self, step: Step, reply: PeerReply) -> ClientEvent | None:
         if reply.bare and step is not Step.END_OF_DATA and not (step is Step.AUTH and reply.code == 334):
             # After the text a lone 250 is believed: the mail was taken, and trying again doubles it.
-            raise broken("a code without a text")
+            raise broken(f"a code without a text in answer to {step.name}")
         if reply.code == 421:
             self.closed = True
             return self._over(self._all(step, reply)) if self._in_transaction else HungUp(reply)
@@ -400,7 +417,7 @@ class ClientEngine:
         answer = Answer(Step.END_OF_DATA, reply)
         self._left_open = False
         if not self._lmtp:
-            return self._over(tuple(a or answer for a in self._answers))
+            return self._over(tuple([a or answer for a in self._answers]))
         self._answers[self._ends.pop(0)] = answer
         return None if self._ends else self._over(self._decided())
 
@@ -418,7 +435,7 @@ class ClientEngine:
         return ContentWanted(accepted) if accepted else self._over(self._decided())
 
     def _accepted(self) -> tuple[int, ...]:
-        return tuple(n for n, answer in enumerate(self._answers) if answer is None)
+        return tuple([n for n, answer in enumerate(self._answers) if answer is None])
 
     def _await_ends(self) -> None:
         self._ends = list(self._accepted()) if self._lmtp else []

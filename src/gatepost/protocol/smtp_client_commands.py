@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from gatepost.model.address import Address
 from gatepost.model.envelope import BodyType, Notify, Recipient, Ret
 
@@ -62,8 +64,7 @@ def parse_offers(lines: Sequence[bytes]) -> PeerOffers:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MailOptions:
+class MailOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Parameters of MAIL that were decided on; only offered ones may stand here."""
 
     size_bytes: int | None = None

@@ -58,7 +58,7 @@ _TRUSTED_VERBS: Final = frozenset(("XFORWARD", "XSHADOW", "X-ANONYMOUSTLS", "XEX
 
 _MOST_SAY: Final = frozenset({"SIZE", "BODY"})
 """The parameters most clients send with MAIL, and no others."""
-_CHUNK: Final = re.compile(r"([0-9]{1,19})( LAST)?", re.IGNORECASE)
+_CHUNK: Final = re.compile(r"([0-9]{1,19})( LAST)?", re.IGNORECASE | re.ASCII)
 _MECHANISM: Final = re.compile(r"([A-Za-z0-9_-]{1,20})(?: ([^ ]+))?")
 
 

@@ -198,7 +198,7 @@ class ServerEngine:
             event = _violation(fault.reply, fault.reason, closes=closes)
         if event is None:
             return _NEED_DATA
-        if not isinstance(event, BodyChunk):
+        if type(event) is not BodyChunk:
             self._pending = event
         return event
 

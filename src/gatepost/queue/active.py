@@ -93,11 +93,11 @@ class ActiveMails:
         """
         if mail.mail_id in self._leased or not self.room:
             return ()
-        if content is not None and self._content_bytes + _octets(content) > self._memory_limit_bytes:
-            content = None
+        octets = _octets(content) if content is not None else 0
+        if self._content_bytes + octets > self._memory_limit_bytes:
+            content, octets = None, 0
         parcels = _parcels(mail, content)
         if parcels:
-            octets = _octets(content) if content is not None else 0
             self._leased[mail.mail_id] = _Leased(len(parcels), octets)
             self._content_bytes += octets
             for parcel in parcels:
@@ -124,7 +124,7 @@ def _parcels(mail: QueuedMail, content: Content | None) -> tuple[Parcel, ...]:
     for recipient in mail.recipients:
         if recipient.state in _WAITING:
             hops.setdefault(recipient.next_hop, []).append(recipient)
-    return tuple(Parcel(mail, hop, tuple(recipients), content) for hop, recipients in hops.items())
+    return tuple([Parcel(mail, hop, tuple(recipients), content) for hop, recipients in hops.items()])
 
 
 def _octets(content: Content) -> int:

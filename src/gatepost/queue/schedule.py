@@ -93,7 +93,7 @@ class QueueTime:
         """Queue time for these readings of both clocks; never goes back while a jump is held off."""
         steady_at = self._base_at + (monotonic_s - self._base_s)
         difference_s = wall_at - steady_at
-        if abs(difference_s) > JUMP_LIMIT_S:
+        if not -JUMP_LIMIT_S <= difference_s <= JUMP_LIMIT_S:
             self.jump = Jump(difference_s)
             return steady_at
         self.jump = None
@@ -137,6 +137,6 @@ class QueueClock:
         """When a mail with this expiry is given up: later than that after a long outage."""
         return expires_at + self.time.credit_s
 
-    def has_expired(self, expires_at: float) -> bool:
-        """Whether a mail with this expiry is to be given up now."""
-        return self.time.has_expired(expires_at, self.now())
+    def has_expired(self, expires_at: float, now: float | None = None) -> bool:
+        """Whether a mail with this expiry is to be given up. now: what `now` has just told."""
+        return self.time.has_expired(expires_at, self.now() if now is None else now)

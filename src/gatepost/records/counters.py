@@ -157,6 +157,10 @@ METRICS: Final = (
     Metric("directory_catch_all", "1 while a next hop takes every recipient", ("directory",), _GAUGE),
     Metric("agent_bugs", "Errors inside an agent; each is a bug to report", ("agent",)),
     Metric("scan_deaths", "Scan workers that did not live to give the opinion of an agent", ("agent",)),
+    Metric("plug_ins_switched_off", "Times an agent or fact of your own was switched off", ("plug_in",)),
+    Metric(
+        "plug_in_off", "Workers in which an agent or fact of your own is switched off", ("plug_in",), _GAUGE
+    ),
     Metric("fact_bugs", "Errors inside what gathers a fact; each is a bug to report", ("fact",)),
     Metric("bugs", "Errors of ours caught at an edge; each is a bug to report", ("place",)),
     Metric("clock_jumped", "Workers that do not believe the wall clock (gatepost clock)", (), _GAUGE),

@@ -8,7 +8,6 @@ as it is after the attempt, else `reply`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
@@ -19,7 +18,7 @@ import msgspec
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import QueuedMail, QueuedRecipient, StoredRecord
 from gatepost.model.session import Session
-from gatepost.records.values import shown
+from gatepost.records.values import all_shown, shown
 
 SCHEMA_VERSION: Final = "gatepost-1"
 
@@ -91,8 +90,7 @@ class Tracking(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     schema_version: str = SCHEMA_VERSION
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The other side of a delivery attempt, as far as there was one."""
 
     connector: str = ""
@@ -126,6 +124,7 @@ def received(
     mail: QueuedMail, session: Session, *, at: float, hostname: str, reply: str = "", from_address: str = ""
 ) -> StoredRecord:
     """RECEIVE: a mail was taken in. from_address: of the Sender field, else From, for the record only."""
+    helo, from_address, reply = all_shown((session.helo, from_address, reply))
     return _record(
         mail,
         mail.recipients,
@@ -133,15 +132,15 @@ def received(
         Source.SMTP,
         at,
         client_ip=session.client_ip,
-        client_hostname=shown(session.helo),
+        client_hostname=helo,
         server_ip=session.local_ip,
         server_hostname=hostname,
         connector_id=session.connector,
         source_context=session.session_id,
         original_client_ip=session.origin_ip,
         original_server_ip=session.proxy_ip,
-        sender_address=shown(from_address),
-        custom_data=shown(reply),
+        sender_address=from_address,
+        custom_data=reply,
         message_info=iso_time(mail.received_at),
     )
 
@@ -390,8 +389,11 @@ def _record(
     status: tuple[str, ...] = (),
     **columns: Unpack[_Columns],
 ) -> StoredRecord:
-    names = tuple([shown(str(r.recipient.address)) for r in recipients])
-    return_path, message_id = shown(str(mail.sender)), shown(mail.message_id)
+    addresses = [str(r.recipient.address) for r in recipients]
+    return_path, message_id, subject, *addresses = all_shown(
+        (str(mail.sender), mail.message_id, mail.subject, *addresses)
+    )
+    names = tuple(addresses)
     if "original_client_ip" not in columns:
         columns["original_client_ip"] = mail.client_ip
     if not columns.get("sender_address"):
@@ -407,7 +409,7 @@ def _record(
         recipient_status=status,
         total_bytes=mail.size_bytes,
         recipient_count=len(names),
-        message_subject=shown(mail.subject),
+        message_subject=subject,
         return_path=return_path,
         directionality="Originating" if mail.authenticated or mail.is_notice else "Incoming",
         **columns,

@@ -171,6 +171,8 @@ def _read_message(field: bytes) -> MessageSignature:
     names = names_of(tags)
     if SEAL in names:
         raise BadTagList("h= names ARC-Seal")  # §4.1.2
+    if b"from" not in names:
+        raise BadTagList("h= does not name From")  # RFC 6376 §5.4: else anybody can change who wrote it
     if "t" in tags:
         number_of(tags, "t")
     relaxed_header, relaxed_body = forms_of(tags)
@@ -205,6 +207,8 @@ def validate(
     body: as the newest message signature wishes. Of that one and of every seal the key is asked for.
     """
     newest = chain[-1].message
+    if fields.count(b"from") > newest.names.count(b"from"):
+        raise BrokenChain("a From field is not signed by the newest set")
     if newest.body_wish.length is not None and newest.body_wish.length > body.size_bytes:
         raise BrokenChain("l= of the newest signature is larger than the body")
     if newest.body_hash != body.digest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,8 +10,8 @@ from gatepost.message.headers import HeaderIndex
 from gatepost.standards.arc import SETS_LIMIT, ArcSet
 from gatepost.standards.dkim_canon import BodyHash, SignedFields, relaxed_field
 from gatepost.standards.dkim_sign import SigningKey
+from gatepost.standards.results_reading import read_results
 
-_ARC_WORD: Final = re.compile(r"(?:^|;)[ \t]*arc[ \t]*=[ \t]*(none|pass|fail)(?![A-Za-z])", re.IGNORECASE)
 _RESULTS_LIMIT_CHARS: Final = 8000
 
 
@@ -34,9 +33,8 @@ def chain_word(results: str, chain: Sequence[ArcSet]) -> str:
     """cv= of our seal: what we found out of the chain when it came in; "" when that is not known."""
     if not chain:
         return "none"
-    said = _ARC_WORD.search(results)
-    word = said[1].lower() if said else ""
-    return word if word in ("pass", "fail") else ""
+    words = {one.result for one in read_results(results).of("arc")}
+    return words.pop() if words in ({"pass"}, {"fail"}) else ""
 
 
 def sealed_set(

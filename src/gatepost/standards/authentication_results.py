@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -33,9 +34,14 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return said
 
 
+@lru_cache(maxsize=256)  # many mails have a result in common; its text has at most some thousand characters
+def _said(result: MethodResult) -> str:
+    return str(result)
+
+
 def results_value(authserv_id: str, results: Sequence[MethodResult]) -> str:
     """The field's value, on one line whose every word fits a line."""
-    said = "; ".join([str(result) for result in results]) if results else "none"
+    said = "; ".join(map(_said, results)) if results else "none"
     return f"{authserv_id}; {said}"
 
 

@@ -11,6 +11,7 @@ from gatepost.standards.dkim_key import RSA_LOW_BITS, BadKey, KeyRecord, usable_
 from gatepost.standards.dkim_signature import Signature, oversigned_names
 
 CLOCK_SKEW_S: Final = 3600.0
+OWN_NAME: Final = b"dkim-signature"
 
 
 class NoAnswer(NamedTuple):
@@ -101,5 +102,7 @@ def _out_of_time(signature: Signature, terms: Terms) -> Checked | None:
 
 def signed_data(signature: Signature, fields: SignedFields) -> bytes:
     """The octets that were signed: the fields of h=, then the signature's own without its b= (§3.7)."""
+    if OWN_NAME in signature.names:
+        fields = fields.without(OWN_NAME, signature.field)
     picked = fields.picked(signature.names, relaxed=signature.relaxed_header)
     return picked + unsigned_form(signature.field, relaxed=signature.relaxed_header)

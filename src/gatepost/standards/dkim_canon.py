@@ -179,6 +179,16 @@ class SignedFields:
                 out.append(fields[-number])
         return b"".join(out)
 
+    def without(self, name: bytes, raw: bytes) -> SignedFields:
+        """The same, but for one field of this name: a signature does not sign itself (RFC 6376 §3.5)."""
+        others = list(self._by_name.get(name, ()))
+        if raw not in others:
+            return self
+        others.remove(raw)
+        rest = SignedFields(())
+        rest._by_name = {**self._by_name, name: others}
+        return rest
+
     def _forms(self, name: bytes) -> list[bytes]:
         found = self._relaxed.get(name)
         if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -13,17 +13,26 @@ from gatepost.standards.dmarc_walk import DnsTexts, TreeWalker
 
 AUTHOR_DOMAINS_LIMIT: Final = 4
 WALKS_LIMIT: Final = 6  # identifiers whose organisation is asked for, of one mail
+UNCHECKED_LIMIT: Final = 20
+
+
+class Unchecked(NamedTuple):
+    """A domain that SPF or DKIM might have proved, had the DNS answered. method: "SPF" or "DKIM"."""
+
+    method: str
+    domain: str
 
 
 class Proven(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The domains that SPF and DKIM proved.
 
-    unanswered: why one of them could not be found out; "" when both spoke.
+    unchecked: those of which that could not be found out. A stranger's own name servers may be silent on purpose:
+    only what could stand behind the author leaves a mail undecided.
     """
 
     spf_domain: str = ""
     dkim_domains: tuple[str, ...] = ()
-    unanswered: str = ""
+    unchecked: tuple[Unchecked, ...] = ()
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -93,7 +102,7 @@ async def _evaluate(domain: str, proven: Proven, walker: TreeWalker) -> Evaluati
     spf = bool(proven.spf_domain) and await aligner.aligns(proven.spf_domain, strict=record.strict_spf)
     dkim_domain = await aligner.first_of(proven.dkim_domains, strict=record.strict_dkim)
     passed = spf or bool(dkim_domain)
-    unclear = "" if passed else aligner.unanswered or proven.unanswered
+    unclear = "" if passed else await aligner.left_open(proven.unchecked, record)
     return Evaluation(
         from_domain=domain,
         result="pass" if passed else "temperror" if unclear else "fail",
@@ -126,6 +135,14 @@ class _Aligner:
             if await self.aligns(domain, strict=strict):
                 return domain
         return ""
+
+    async def left_open(self, unchecked: Sequence[Unchecked], record: DmarcRecord) -> str:
+        """Why the author may have been proved all the same; "" when not."""
+        for method, domain in unchecked[:UNCHECKED_LIMIT]:
+            strict = record.strict_spf if method == "SPF" else record.strict_dkim
+            if await self.aligns(domain, strict=strict):
+                return f"{method} of {domain} could not be checked"
+        return self.unanswered
 
     async def aligns(self, domain: str, *, strict: bool) -> bool:
         if domain == self._author:

@@ -16,6 +16,7 @@ _VERSION: Final = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _TAG: Final = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9_]*)[ \t]*=(.*)", re.DOTALL)
 _REMOVED: Final = frozenset({"pct", "rf", "ri"})
 _MAILTO: Final = re.compile(r"(?i:mailto):([^\s,;!<>\"]{1,320})(?:!([0-9]{1,15})([kmgt]?))?", re.IGNORECASE)
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,40}:[!-~]{1,400}")
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -97,12 +98,16 @@ def _parsed(text: bytes) -> DmarcRecord:
     if tags is None:
         return DmarcRecord(problem="a tag stands twice, or the record is too long")
     rua, ruf = _addresses(tags, "rua", notes), _addresses(tags, "ruf", notes)
-    p, sp, np = (_policy(tags, name, notes) for name in ("p", "sp", "np"))
+    p, sp, np = (_policy(tags, name) for name in ("p", "sp", "np"))
     problem = ""
-    if p is None:
-        # RFC 9989: who asks for reports without a usable policy is read as p=none.
-        problem = "" if rua else "no usable p"
-        notes.append("p is missing or unusable, read as none")
+    # RFC 9989 §4.10.1: one policy that cannot be read, and the others do not count either.
+    unusable = (
+        "p" if p is None else next((n for n, v in (("sp", sp), ("np", np)) if v is None and n in tags), "")
+    )
+    if unusable:
+        p = sp = np = None
+        problem = "" if _has_uri(tags.get("rua", "")) else f"no usable {unusable}"
+        notes.append(f"{unusable} is missing or unusable, the record is read as p=none")
     own = p or Policy.NONE
     below = own if sp is None else sp
     return DmarcRecord(
@@ -142,15 +147,13 @@ def _tags(text: bytes, notes: list[str]) -> dict[str, str] | None:
     return tags
 
 
-def _policy(tags: dict[str, str], name: str, notes: list[str]) -> Policy | None:
+def _policy(tags: dict[str, str], name: str) -> Policy | None:
     word = tags.get(name)
     if word is None:
         return None
     for policy in Policy:
         if word.lower() == policy.word:
             return policy
-    if name != "p":
-        notes.append(f"{name} is unusable and ignored")
     return None
 
 
@@ -163,15 +166,23 @@ def _choice(tags: dict[str, str], name: str, accepted: tuple[str, ...], notes: l
     return accepted[0]
 
 
+def _has_uri(text: str) -> bool:
+    """Whether reports are asked for at all, by a way of ours or another."""
+    return any(_URI.fullmatch(uri.strip(" \t")) for uri in text.split(",")[: URIS_LIMIT * 2])
+
+
 def _addresses(tags: dict[str, str], name: str, notes: list[str]) -> tuple[ReportAddress, ...]:
     if name not in tags:
         return ()
     found: dict[str, ReportAddress] = {}
     for uri in tags[name].split(",")[: URIS_LIMIT * 2]:
         match = _MAILTO.fullmatch(uri.strip(" \t"))
-        if match is None or "@" not in match[1] or match[1].startswith("@") or match[1].endswith("@"):
+        mailbox = (
+            match[1].partition("?")[0] if match is not None else ""
+        )  # RFC 6068: fields of a mail stand behind it
+        if match is None or not 0 < mailbox.rfind("@") < len(mailbox) - 1:
             notes.append(f"{name}: an address that is no mailto is ignored")
             continue
         limit = int(match[2]) * _UNITS[match[3].lower()] if match[2] else 0
-        found.setdefault(match[1], ReportAddress(match[1], limit))
+        found.setdefault(mailbox, ReportAddress(mailbox, limit))
     return tuple(found.values())[:URIS_LIMIT]

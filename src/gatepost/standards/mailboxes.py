@@ -58,11 +58,13 @@ class Mailboxes(msgspec.Struct, frozen=True, gc=False):
     """What an address field holds.
 
     problem: the first thing that other readers may read differently; "" when there is nothing of the kind.
+    claimed: domains of what looks like an address where none is read: behind another, or as an encoded word.
     """
 
     mailboxes: tuple[Mailbox, ...] = ()
     groups: tuple[str, ...] = ()
     problem: str = ""
+    claimed: tuple[str, ...] = ()
 
 
 def read_mailboxes(value: bytes) -> Mailboxes:
@@ -78,7 +80,7 @@ def read_mailboxes(value: bytes) -> Mailboxes:
         reader.complain("longer than is read")
     text = unfolded(value[:VALUE_LIMIT_BYTES]).decode("utf-8", "surrogateescape")
     reader.read(text)
-    return Mailboxes(tuple(reader.mailboxes), tuple(reader.groups), reader.problem)
+    return Mailboxes(tuple(reader.mailboxes), tuple(reader.groups), reader.problem, tuple(reader.claimed))
 
 
 def addresses_in(text: str, limit: int = 10) -> tuple[str, ...]:
@@ -117,6 +119,7 @@ class _Reader:
         self.mailboxes: list[Mailbox] = []
         self.groups: list[str] = []
         self.problem = ""
+        self.claimed: list[str] = []
         self._item = _Item()
 
     def complain(self, problem: str) -> None:
@@ -187,6 +190,7 @@ class _Reader:
         address, text = self._address(item.inside)
         if _has_words(item.after):
             self.complain("text behind the address")
+            self.claimed += addresses_in("".join([text for _, text in item.after]))
         if any(kind == "special" for kind, _ in item.before):
             self._judge_unquoted(item.before, address)
         self.mailboxes.append(Mailbox(name, address, text))
@@ -212,6 +216,7 @@ class _Reader:
             return parse_mailbox(text), ""
         except PeerFault as fault:
             self.complain(f"not an address: {fault.reason}")
+            self.claimed += addresses_in(_shown(text))
             return None, text
 
 

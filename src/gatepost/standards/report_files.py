@@ -22,11 +22,13 @@ _BLANKS: Final = b" \t\r\n\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _END_OF_ZIP: Final = b"PK\x05\x06"
 _END_OF_ZIP_BYTES: Final = 22
+_LOCATOR_OF_ZIP64: Final = b"PK\x06\x07"
+_LOCATOR_OF_ZIP64_BYTES: Final = 20
 _COMMENT_LIMIT_BYTES: Final = 0xFFFF
 _UNPACKED_KINDS: Final = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
 """Others want memory as their maker likes."""
 _FOR_PEOPLE: Final = ("text/", "image/", "audio/", "video/", "message/")
-_NAMED_AS_REPORT: Final = re.compile(rb"\.(?:xml|json|gz|gzip|zip)\b", re.IGNORECASE)
+_NAMED_AS_REPORT: Final = re.compile(r"\.(?:xml|json|gz|gzip|zip)\b", re.IGNORECASE)
 
 Pause = Callable[[], None]
 """Called between pieces of work; raises UnreadableReport when there was enough."""
@@ -77,7 +79,7 @@ def _may_be(part: Leaf, data: bytes) -> bool:
     is_data = not kind.startswith(_FOR_PEOPLE) or kind in ("text/xml", "text/json")
     return (
         is_data
-        or _NAMED_AS_REPORT.search(part.named) is not None
+        or any(_NAMED_AS_REPORT.search(name) for name in part.names)
         or data[:64].lstrip(_BLANKS).startswith(b"<?xml")
     )
 
@@ -143,6 +145,9 @@ def _check_directory(data: bytes) -> None:
     end = data.rfind(_END_OF_ZIP, max(0, len(data) - _END_OF_ZIP_BYTES - _COMMENT_LIMIT_BYTES))
     if end < 0 or len(data) < end + _END_OF_ZIP_BYTES:
         raise UnreadableReport("broken zip: it has no end")
+    if data[max(0, end - _LOCATOR_OF_ZIP64_BYTES) : end].startswith(_LOCATOR_OF_ZIP64):
+        # Its own numbers count instead, 64 bits wide; no report needs them.
+        raise UnreadableReport("a zip of the 64-bit kind, which is not read")
     entries = int.from_bytes(data[end + 10 : end + 12], "little")
     size_bytes = int.from_bytes(data[end + 12 : end + 16], "little")
     if entries > ENTRIES_LIMIT or size_bytes > ENTRIES_LIMIT * 1024:

@@ -27,11 +27,15 @@ HASH_CHARS: Final = 8
 _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _SRS_DAYS: Final = 1024
 _BATV_DAYS: Final = 1000
-_SRS0: Final = re.compile(r"SRS0[=+-]([A-Z2-7]{6,20})=([A-Z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
-_SRS1: Final = re.compile(r"SRS1[=+-]([A-Z2-7]{6,20})=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL)
-_ANY_SRS: Final = re.compile(r"SRS([01])[=+-]", re.IGNORECASE)
-_FOREIGN_SRS1: Final = re.compile(r"SRS1[=+-][^=]+=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL)
-_PRVS: Final = re.compile(r"prvs=([0-9])([0-9]{3})([0-9a-f]{6})=(.+)", re.IGNORECASE | re.DOTALL)
+_SRS0: Final = re.compile(
+    r"SRS0[=+-]([A-Z2-7]{6,20})=([A-Z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL | re.ASCII
+)
+_SRS1: Final = re.compile(
+    r"SRS1[=+-]([A-Z2-7]{6,20})=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL | re.ASCII
+)
+_ANY_SRS: Final = re.compile(r"SRS([01])[=+-]", re.IGNORECASE | re.ASCII)
+_FOREIGN_SRS1: Final = re.compile(r"SRS1[=+-][^=]+=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL | re.ASCII)
+_PRVS: Final = re.compile(r"prvs=([0-9])([0-9]{3})([0-9a-f]{6})=(.+)", re.IGNORECASE | re.DOTALL | re.ASCII)
 
 
 class PathProblem(Enum):
