@@ -93,8 +93,10 @@ class StoreLock:
             self._write(b"trouble\n")
 
     def _write(self, word: bytes) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, word, 0)
+        os.pwrite(
+            self._descriptor, word, 0
+        )  # before the rest goes: a disk that is full must not leave it empty
+        os.ftruncate(self._descriptor, len(word))
         os.fsync(self._descriptor)
 
     def release(self, *, clean: bool) -> None:
