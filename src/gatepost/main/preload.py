@@ -26,7 +26,7 @@ _LATE: Final = (
     "traceback",
     "unicodedata",
 )
-_CODECS: Final = (
+CODECS: Final = (
     "ascii",
     "latin-1",
     "utf-8",
@@ -59,7 +59,7 @@ def import_everything(event_loop: str) -> None:
     """event_loop: server.event-loop."""
     for name in _LATE:
         import_module(name)
-    for name in _CODECS:
+    for name in CODECS:
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
     if event_loop == "uvloop":
