@@ -323,7 +323,7 @@ class Connection(asyncio.Protocol):
                 return
             if type(answer) is Reply:
                 self._say(answer)
-            elif isinstance(answer, ReplyToCome):
+            elif type(answer) is ReplyToCome:
                 self._waiting = answer
                 answer.then(self._come)
             else:
@@ -455,7 +455,8 @@ class Connection(asyncio.Protocol):
         return self._limits.handshake_timeout_s if limit is _HANDSHAKE else _CLOSING_LINGER_S
 
     def _patience(self) -> float:
-        return max(0.05, min(TIMER_S, self._deadline - self._loop.time()))
+        ends_at = min(self._deadline, self._started + self._limits.session_timeout_s)
+        return max(0.05, min(TIMER_S, ends_at - self._loop.time()))
 
     def _look_at_the_clock(self) -> None:
         if self._transport is None:
