@@ -54,6 +54,7 @@ lint: dev
 
 types: dev
 	@$(PY) -m mypy --no-error-summary $(CODE)
+	@$(PY) -m mypy --no-error-summary --python-version 3.14 src
 
 imports: dev
 	@.venv/bin/lint-imports >.lint-imports.log || { cat .lint-imports.log; rm -f .lint-imports.log; exit 1; }
@@ -81,14 +82,8 @@ fuzz: dev ## Hostile bytes for every reader, and any conversation against a mode
 	@if [ $(GUIDED) -gt 0 ]; then tools/setup.sh fuzz || echo "Without atheris: no search by coverage." >&2; fi
 	@$(PY) -m fuzz --guided $(GUIDED) $(ARGS)
 
-nightly: ## The long forms of crash, powercut, iofaults, sim, fuzz and mutate: about a night
-	@$(MAKE) crash KILLS=5000
-	@$(MAKE) powercut STATES=20000
-	@$(MAKE) powercut ARGS=--every-cut
-	@$(MAKE) iofaults CALLS=500 ARGS=--both
-	@$(MAKE) sim SEEDS=5000
-	@$(MAKE) fuzz GUIDED=600 ARGS="--sequences 1000000 --runs 50000 $(ARGS)"
-	@$(MAKE) mutate
+nightly: ## The long forms of crash, powercut, iofaults, sim, fuzz and mutate: about a night (tools/nightly.sh)
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL MAKE="$(MAKE)" tools/nightly.sh
 
 mutate: dev ## Does a test notice when the code is broken? (docs/mutants.md)
 	@$(PY) -m tools.mutate $(ARGS)

@@ -122,6 +122,8 @@ class Killer:
     hits: dict[Victim, Hits] = field(default_factory=dict)
     during_start: int = 0
     """Kills that fell before the gateway showed its banner."""
+    _stopping: int = 0
+    """The supervisor that was told to stop last."""
     migrated_mails: int = 0
     """Mails in the stores that were made old."""
 
@@ -169,12 +171,19 @@ class Killer:
                 kill(control)
             return bool(control)
         if victim is Victim.STOPPED:
-            os.kill(supervisor, signal.SIGTERM)
+            self._tell_to_stop(supervisor)
             return True
         if victim is Victim.SUPERVISOR:
             kill(supervisor)
             return True
         return self._kill_everything(supervisor)
+
+    def _tell_to_stop(self, supervisor: int) -> None:
+        """Told a second time, it waits for nobody and kills its workers itself."""
+        os.kill(supervisor, signal.SIGTERM)
+        if supervisor == self._stopping:
+            self.deaths.append(Death(time.monotonic()))
+        self._stopping = supervisor
 
     def _kill_everything(self, supervisor: int) -> bool:
         """The supervisor first: it must not start another worker while we go through them."""

@@ -34,6 +34,11 @@ def _damage(directory: Path) -> None:
     (directory / "store.db").write_bytes(b"no database at all" * 1000)
 
 
+def _hide_lock(directory: Path) -> None:
+    (directory / "lock").unlink()
+    (directory / "lock").symlink_to("lock")  # nobody can open it
+
+
 def _make_older(directory: Path) -> None:
     with sqlite3.connect(directory / "store.db") as database:
         database.execute("PRAGMA user_version = 1")
@@ -45,6 +50,7 @@ def _make_older(directory: Path) -> None:
     [
         pytest.param(_nothing, None, False, id="an empty store needs nobody"),
         pytest.param(_a_mail, None, True, id="a store with mail"),
+        pytest.param(_nothing, _hide_lock, True, id="a lock that cannot be looked at may be held"),
         pytest.param(_nothing, _damage, True, id="a damaged store is mended by its worker"),
         pytest.param(
             _nothing, _make_older, True, id="a store of an older version is brought up by its worker"

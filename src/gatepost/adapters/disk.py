@@ -93,8 +93,10 @@ class StoreLock:
             self._write(b"trouble\n")
 
     def _write(self, word: bytes) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, word, 0)
+        os.pwrite(
+            self._descriptor, word, 0
+        )  # before the rest goes: a disk that is full must not leave it empty
+        os.ftruncate(self._descriptor, len(word))
         os.fsync(self._descriptor)
 
     def release(self, *, clean: bool) -> None:
@@ -110,11 +112,13 @@ class StoreLock:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether somebody owns the store of this lock file now."""
+    """Whether somebody owns the store of this lock file now, or may own it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

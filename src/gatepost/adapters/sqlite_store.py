@@ -88,6 +88,7 @@ class SqliteStore(SqliteReader, Owner):
         )
         super().__init__(open_for_reading(self._path), self._files, damaged=self._damage_found)
         self._last_mail_id = self.greatest_mail_id()
+        self._keeper.close()  # the log stays: others have it open
         self._sample()
         self._note_at_s = clock.monotonic() + NOTE_INTERVAL_S
         self._timer = loop.call_later(SAMPLE_INTERVAL_S, self._tick)
@@ -97,8 +98,8 @@ class SqliteStore(SqliteReader, Owner):
     def commit(self, changes: Sequence[Change], done: Done | None = None) -> None:
         """As ports.store.Store.commit."""
         for change in changes:
-            if type(change) is Accept:
-                self._last_mail_id = max(self._last_mail_id, change.mail.mail_id)
+            if type(change) is Accept and change.mail.mail_id > self._last_mail_id:
+                self._last_mail_id = change.mail.mail_id
         self._groups.ask(changes, done)
 
     def spool(self) -> BodyFile:
@@ -219,6 +220,8 @@ class SqliteStore(SqliteReader, Owner):
         log_missing = (
             unclean and not self._lock.was_closed and not self._path.with_name("store.db-wal").exists()
         )
+        if unclean and not self._lock.was_damaged:
+            self._lock.mark_closed()  # we close the store on our way, and its log goes with that
         removed = self._files.prepare()
         problem = ("damaged pages were met" if self._lock.was_damaged else self._problem()) if unclean else ""
         if problem:
@@ -228,6 +231,7 @@ class SqliteStore(SqliteReader, Owner):
         except _Damaged as damage:  # an orderly stop does not keep a disk from going bad
             self._salvage(str(damage))
             found = self._mend(crash_limit, unclean=True, salvaged=True)
+        self._keeper = open_writer(self._path)  # with it there is a log again, as the mark says
         self._lock.mark_open()
         found = replace(
             found, was_unclean=unclean, orphan_bodies=found.orphan_bodies + removed, log_missing=log_missing

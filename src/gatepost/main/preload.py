@@ -26,11 +26,14 @@ _LATE: Final = (
     "traceback",
     "unicodedata",
 )
-_CODECS: Final = (
+CODECS: Final = (
     "ascii",
     "latin-1",
     "utf-8",
+    "utf-8-sig",
     "utf-16",
+    "utf-16-be",
+    "utf-16-le",
     "idna",
     "punycode",
     "unicode_escape",
@@ -56,7 +59,7 @@ def import_everything(event_loop: str) -> None:
     """event_loop: server.event-loop."""
     for name in _LATE:
         import_module(name)
-    for name in _CODECS:
+    for name in CODECS:
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
     if event_loop == "uvloop":
