@@ -15,6 +15,7 @@ from tests.message.mime_trees import Tree, trees, written
 
 from gatepost.message.contents import attached, contents
 from gatepost.message.encodings import Encoding
+from gatepost.message.headers import body_at
 from gatepost.message.structure import LIMITS, Kind, Passed, Region, Structure, StructureLimits
 from gatepost.message.structure_defects import StructureDefect as D
 from gatepost.message.walk import readings, walk
@@ -151,7 +152,7 @@ P = b"\r\n" + PLAIN
 DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
     ("nothing is wrong", TWO, set(), ["text/plain", "image/png"]),
     ("two types, the container is read", b"MIME-Version: 1\r\nContent-Type: text/plain\r\n"
-     b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b" + P + b"\r\n--b--", {D.TWO_CONTENT_TYPES}, ["text/plain"]),
+     b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: image/png\r\n\r\nx\r\n--b--", {D.TWO_CONTENT_TYPES}, ["image/png"]),
     ("two types, the first is read", part(b"Content-Type: image/png\r\nContent-Type: text/html"),
      {D.TWO_CONTENT_TYPES}, ["image/png"]),
     ("two encodings", part(b"Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64"),
@@ -278,6 +279,15 @@ def test_a_boundary_at_the_limit_and_one_past() -> None:
     within, past = (walk(mail, StructureLimits(boundary_bytes=limit)) for limit in (80, 79))
     assert (len(within.parts), within.passed) == (2, ())
     assert (len(past.parts), past.passed) == (1, (Passed("boundary_bytes", 0),))
+
+
+@pytest.mark.threat("A20", "H20")
+def test_the_body_of_a_mail_begins_where_all_of_the_gateway_says() -> None:
+    mail = b"A: b\n\nContent-Type: text/html\r\nMIME-Version: 1.0\r\n\r\nbody"
+    assert walk(mail).parts[0].body_at == body_at(mail) == len(mail) - 4
+    no_body = b"A: b\r\nC: d\n\nContent-Type: text/html"
+    assert body_at(no_body) == len(no_body)
+    assert no_body[walk(no_body).parts[0].body_at :] == b"Content-Type: text/html"
 
 
 def test_a_name_has_every_reading() -> None:

@@ -434,7 +434,7 @@ class Connection(asyncio.Protocol):
             return
         if self._pump is not None and self._deadline_of is not _LINGER:
             self._transport.write(self._pump.close())
-        if not self._engine.broke_off or self._eof:
+        if not self._engine.broke_off or self._eof or self._transport.is_closing():
             self._transport.close()
         elif self._deadline_of is not _LINGER:
             self._transport.write_eof()
