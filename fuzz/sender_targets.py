@@ -24,6 +24,7 @@ from gatepost.standards.dkim_canon import (
 )
 from gatepost.standards.dkim_signature import Signature, fields_of, host_name, read_signature
 from gatepost.standards.dmarc_walk import QUERIES_LIMIT, TreeWalker
+from gatepost.standards.results_reading import read_results
 from gatepost.standards.spf_macros import (
     EXPANSION_LIMIT_CHARS,
     NAME_LIMIT_CHARS,
@@ -264,6 +265,9 @@ def results_fields(data: bytes) -> None:
     )
     holds(value.isascii() and value.isprintable(), "what is no line")
     holds(_methods(value) == ["spf=fail"], f"other results than ours: {value!r}")
+    read = [(one.method, one.result) for one in read_results(value).results]
+    holds(read == [("spf", "fail")], f"read as {read}: {value!r}")
+    read_results(data.decode("utf-8", "surrogateescape"))
     for word in words:
         written = quoted(word)
         plain = (

@@ -258,6 +258,7 @@ def test_a_stranger_s_mail_is_sealed_with_what_we_found_out() -> None:
     made, counted = sealing(RESULTS + MAIL, **STRANGER)
     assert counted == {"arc_sealed"}
     names = [name for name, _ in fields_of(made.head)]
+    assert sealing(RESULTS.replace(b"mx.own", b"MX.Own") + MAIL, **STRANGER)[1] == {"arc_sealed"}
     assert names[:3] == [b"arc-seal", b"arc-message-signature", b"arc-authentication-results"]
     chain = read_chain(fields_of(made.head))
     hasher = BodyHasher([chain[-1].message.body_wish])

@@ -10,6 +10,7 @@ import pytest
 from tests.intake.house import House, open_house, settings_with
 
 from gatepost.config.agent_table import AgentTable
+from gatepost.config.own_names import own_authserv_ids, own_hostnames
 from gatepost.model.fault import WorldFault
 from gatepost.model.known import Known, MailView
 from gatepost.model.queued import KeepDossier, KeepRecords, MailState
@@ -195,6 +196,38 @@ def test_what_only_we_may_write_is_taken_off() -> None:
             assert b"dkim=pass" not in below
 
     asyncio.run(scenario())
+
+
+@pytest.mark.threat("J33")
+@pytest.mark.parametrize(
+    ("server", "connector"),
+    [
+        ({}, {"hostname": "door.ours.example"}),
+        ({"authserv-id": "ours.example"}, {}),
+        ({"authserv-id": "ours.example"}, {"hostname": "door.ours.example"}),
+    ],
+)
+def test_results_in_any_name_of_ours_are_taken_off(server: dict[str, Any], connector: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        settings = settings_with(connector, server={"hostname": "mx.ours.example", **server})
+        text = b"".join(
+            b"Authentication-Results: %b; dkim=pass\r\n" % name.encode()
+            for name in (*own_authserv_ids(settings), *own_hostnames(settings))
+        )
+        async with open_house(settings) as house:
+            await send(house, text=text + b"Authentication-Results: far.example; spf=pass\r\n" + TEXT)
+            below = house.message().split(b"\r\n\r\n")[0]
+            assert b"dkim=pass" not in below
+            assert b"far.example; spf=pass" in below
+
+    asyncio.run(scenario())
+
+
+def test_our_name_in_results_is_one_for_all_doors_or_each_door_s_own() -> None:
+    settings = settings_with({"hostname": "door.ours.example"})
+    assert own_authserv_ids(settings) == ("mx.ours.example", "door.ours.example")
+    one = settings_with(server={"hostname": "mx.ours.example", "authserv-id": "ours.example"})
+    assert (own_authserv_ids(one), own_hostnames(one)) == (("ours.example",), ("mx.ours.example",))
 
 
 class Differing:

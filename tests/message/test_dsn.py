@@ -205,6 +205,12 @@ def test_a_long_head_comes_back_cut_at_a_field() -> None:
     assert b"a" * 900 not in composed(head=head, body=None, limit=500).body
 
 
+def test_one_long_line_of_text_beyond_ascii_has_no_bare_newline() -> None:
+    body = composed(replace(REPORT, text="ü" * 300)).body
+    assert body.count(b"\n") == body.count(b"\r\n")
+    assert "ü" * 300 in parts(composed(replace(REPORT, text="ü" * 300)))[0].get_content()
+
+
 def test_a_sender_beyond_ascii_gets_the_forms_of_rfc_6533() -> None:
     bob = replace(FAILED, address=Address("böb", "example.com"), orcpt="utf-8;böb@example.com")
     notice = composed(replace(SENDER_WITH_UMLAUT, recipients=(bob,)))

@@ -117,6 +117,16 @@ def test_nobody_brings_results_in_our_name(brought: bytes, left: bytes | None) -
     assert firewalled(KEPT + brought + b"\r\n", every, authserv_id=OURS) == KEPT + left + b"\r\n"
 
 
+@pytest.mark.threat("J33")
+def test_results_of_our_other_doors_need_rights() -> None:
+    brought = AR + b"MX2.example.com; dmarc=pass\r\n" + AR + b"o.example; spf=pass\r\n"
+    others = frozenset({"mx2.example.com", "mx3.example.com"})
+    left = firewalled(KEPT + brought + b"\r\n", ROUTING, authserv_id=OURS, other_ids=others)
+    assert left == KEPT + AR + b"o.example; spf=pass\r\n\r\n"
+    whole = KEPT + brought + b"\r\n"
+    assert firewalled(whole, ORGANIZATION | ROUTING, authserv_id=OURS, other_ids=others) is whole
+
+
 def test_mail_without_private_fields_is_not_copied() -> None:
     head = KEPT + b"\r\n"
     assert firewalled(head, NONE, authserv_id=OURS) is head

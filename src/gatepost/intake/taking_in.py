@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from gatepost.config.own_names import own_hostnames
 from gatepost.config.settings import Settings
 from gatepost.facts.return_path_proof import Proofs
 from gatepost.intake.behind_relays import SourceWatch, behind_relay
@@ -114,6 +115,7 @@ class TakingIn:
         self._counters = counters
         self._log = log
         self._notice = notice
+        self._own_ids = frozenset(own_hostnames(settings))
         self._relays = IpRanges(settings.server.internal_relays)
         self._sources = SourceWatch(log, counters) if not self._relays else None
         self._return_paths = return_paths
@@ -182,7 +184,7 @@ class TakingIn:
         rights = session.rights if _ROUTING in session.rights else session.rights | _ROUTING
         received = content
         authserv_id = self._settings.server.authserv_id or door.hostname
-        head = firewalled(content.head, rights, authserv_id=authserv_id)
+        head = firewalled(content.head, rights, authserv_id=authserv_id, other_ids=self._own_ids)
         if head is not content.head:
             content = Content(head=head, body=content.body, form=content.form)
         index, judged = HeaderIndex.parse(head), session

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.config.dkim_settings import DkimSigning
+from gatepost.config.own_names import own_authserv_ids
 from gatepost.config.settings import Settings
 from gatepost.delivery.sealing import Sealer
 from gatepost.delivery.signing import DomainKeys, Signer, wanted_fields
@@ -44,10 +45,9 @@ def _sealer_of(settings: Settings, keys: dict[str, DomainKeys], counters: Counte
     sealing = keys.get(settings.arc.seal_domain.lower()) if settings.arc.seal else None
     if sealing is None or not sealing.keys:
         return None
-    names = (settings.server.hostname, *(door.hostname for door in settings.receive_connectors.values()))
     return Sealer(
         key=sealing.keys[0],
-        own_names=tuple(dict.fromkeys(name for name in names if name)),
+        own_names=own_authserv_ids(settings),
         wanted=wanted_fields(settings.dkim_signing),
         counters=counters,
     )

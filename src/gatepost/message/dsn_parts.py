@@ -29,7 +29,8 @@ def text_part(text: str) -> bytes:
     octets = text.replace("\n", "\r\n").encode("utf-8", "replace")
     if octets.isascii():
         return b"Content-Type: text/plain; charset=us-ascii\r\n\r\n" + octets + b"\r\n"
-    encoded = binascii.b2a_qp(octets, istext=True)
+    # The encoder ends lines of its own as the text ends its first one: a text of one line would get bare LFs.
+    encoded = binascii.b2a_qp(octets + b"\r\n", istext=True).removesuffix(b"\r\n")
     return (
         b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
         + encoded

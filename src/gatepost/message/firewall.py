@@ -29,22 +29,28 @@ _AUTHOR: Final = re.compile(rb"[^][ \t\"'(),/:;<=>?@]+")
 _ESCAPED_MARK: Final = re.compile(rb"\\[()\"\\]")
 
 
-def firewalled(head: bytes, rights: Rights, *, authserv_id: str) -> bytes:
+def firewalled(
+    head: bytes, rights: Rights, *, authserv_id: str, other_ids: frozenset[str] = frozenset()
+) -> bytes:
     """The header section without fields its sender has no right to write.
 
     X-Gatepost-*, X-MS-Exchange-Organization-* and -Forest-* need ORGANIZATION_HEADERS; Received and
     Resent-* need ROUTING_HEADERS; Authentication-Results of our own authserv_id (our host name) nobody
-    may bring (RFC 8601 §5). A field in which any line could be read as one of these goes as a whole.
+    may bring (RFC 8601 §5), those of our other hosts (other_ids) only who has ORGANIZATION_HEADERS.
+    A field in which any line could be read as one of these goes as a whole.
     So does one whose name becomes one of these when blanks, control and 8-bit octets are left out of it.
     Returns `head` itself when nothing is found, which is nearly always.
     """
     lower = head.translate(_LOWER, _NOT_IN_NAMES)
     forbidden = tuple([name for name in _forbidden_to(rights) if name in lower])
-    own_id = authserv_id.lower().encode("ascii", "replace") if _AUTHENTICATION_RESULTS in lower else b""
-    if not forbidden and not own_id:
+    own_ids: tuple[bytes, ...] = ()
+    if _AUTHENTICATION_RESULTS in lower:
+        others = () if Rights.ORGANIZATION_HEADERS in rights else other_ids
+        own_ids = tuple([name.lower().encode("ascii", "replace") for name in (authserv_id, *others)])
+    if not forbidden and not own_ids:
         return head
     fields = raw_fields(head)
-    kept = [raw for raw in fields if not _is_forbidden(raw, forbidden, own_id)]
+    kept = [raw for raw in fields if not _is_forbidden(raw, forbidden, own_ids)]
     return head if len(kept) == len(fields) else b"".join(kept) + _end_of(head)
 
 
@@ -78,9 +84,9 @@ _remembered: Final = lru_cache(maxsize=128)(field)
 _REMEMBERED_CHARS: Final = 2000
 
 
-def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bool:
+def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_ids: tuple[bytes, ...]) -> bool:
     lower = raw.translate(_LOWER, _NOT_IN_NAMES)
-    sought = (*forbidden, _AUTHENTICATION_RESULTS) if own_id else forbidden
+    sought = (*forbidden, _AUTHENTICATION_RESULTS) if own_ids else forbidden
     if not any(name in lower for name in sought):  # most fields hold none of the names anywhere
         return False
     lines = _ANY_LINE_END.split(raw)
@@ -93,8 +99,8 @@ def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bo
         begun = begun or b":" in line
     if any(_matches(name, forbidden) for name in names):
         return True
-    if own_id and _AUTHENTICATION_RESULTS in names:
-        return _AUTHENTICATION_RESULTS in names[1:] or _is_signed_by(raw.partition(b":")[2], own_id)
+    if own_ids and _AUTHENTICATION_RESULTS in names:
+        return _AUTHENTICATION_RESULTS in names[1:] or _is_signed_by(raw.partition(b":")[2], own_ids)
     return False
 
 
@@ -107,7 +113,7 @@ def _matches(name: bytes, forbidden: tuple[bytes, ...]) -> bool:
     return any(name.startswith(f) if f.endswith(b"-") else name == f for f in forbidden)
 
 
-def _is_signed_by(value: bytes, own_id: bytes) -> bool:
+def _is_signed_by(value: bytes, own_ids: tuple[bytes, ...]) -> bool:
     """Whether an Authentication-Results value may name us as its author (RFC 8601 §2.2); in doubt it does."""
     text = _ESCAPED_MARK.sub(b"", unfolded(value).lower()).replace(b"\\", b"")
     for _ in range(_COMMENT_DEPTH_LIMIT):
@@ -118,10 +124,12 @@ def _is_signed_by(value: bytes, own_id: bytes) -> bool:
     text, controls = _CONTROL.subn(b"", text)
     first = _AUTHOR.search(_ROUND_DOT.sub(b".", text).replace(b'"', b""))
     author = first[0].removesuffix(b".") if first is not None else b""
-    if author == own_id or b"=?" in text.partition(b";")[0]:  # an encoded word: nobody honest hides who he is
+    if (
+        author in own_ids or b"=?" in text.partition(b";")[0]
+    ):  # an encoded word: nobody honest hides who he is
         return True
     if b"(" in text or controls or not text.isascii():
-        return own_id in text or not (author and author.isascii())
+        return any(own_id in text for own_id in own_ids) or not (author and author.isascii())
     return False
 
 

@@ -23,7 +23,7 @@ def own_results(head: bytes, authserv_id: str) -> str:
     found = []
     for value in HeaderIndex.parse(head).all(b"authentication-results"):
         name, _, results = value.decode("utf-8", "replace").partition(";")
-        if name.strip(" \t") == authserv_id and results.strip():
+        if name.strip(" \t").lower() == authserv_id.lower() and results.strip():
             found.append(results.strip())
     joined = "; ".join(found)
     return f"{authserv_id}; {joined}" if found and len(joined) <= _RESULTS_LIMIT_CHARS else ""
