@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -26,7 +27,8 @@ from typing import Any, Final, TypeVar
 
 from bench.gatepost_server import Gatepost, ListingGatepost
 from bench.load import load_command
-from bench.measures import REFUSALS, Scenario, Work
+from bench.measures import MESSAGE_BYTES, REFUSALS, Scenario, Work
+from bench.sink import MailSink
 from gatepost.config.load import Configuration, load
 from gatepost.main import worker_life as worker
 from gatepost.main.children import Birth
@@ -145,12 +147,15 @@ class Worker:
         return all_s, system_s, all_s - (loop_after_s - loop_before_s)
 
     def _offer(self, scenario: Scenario, messages: int) -> None:
-        command = load_command(
-            Scenario(scenario.sessions, scenario.kept, messages, scenario.work), self._server.port
-        )
+        sink = self._server.sink
+        delivered = sink.mails if sink is not None else 0
+        part = Scenario(scenario.sessions, scenario.kept, messages, scenario.work, scenario.size_bytes)
+        command = load_command(part, self._server.port)
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr.decode("utf-8", "replace")[-300:])
+        if sink is not None:
+            sink.wait_for(delivered + messages)
         time.sleep(0.3)  # what is put off
 
     def _on_the_loop(self, what: Callable[[], T]) -> T:
@@ -163,12 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """As the module says."""
     wishes = _parser().parse_args(arguments)
     work = Work(wishes.work)
-    scenario = Scenario(wishes.sessions, not wishes.each, wishes.messages, work)
+    scenario = Scenario(wishes.sessions, not wishes.each, wishes.messages, work, wishes.size)
     with tempfile.TemporaryDirectory(prefix="gatepost-calls-", dir=wishes.directory) as directory:
         place = Path(directory)
-        server = (ListingGatepost if work in REFUSALS - {Work.REFUSED} else Gatepost)(place)
-        running = Worker(server)
-        cost = running.run(scenario, warm_up=max(scenario.sessions * 2, scenario.messages // 5))
+        with MailSink(place) if work is Work.RELAY else nullcontext() as sink:
+            is_listing = work in REFUSALS - {Work.REFUSED}
+            running = Worker(ListingGatepost(place) if is_listing else Gatepost(place, sink))
+            cost = running.run(scenario, warm_up=max(scenario.sessions * 2, scenario.messages // 5))
     _tell(running, scenario, cost, wishes.top)
     return 0
 
@@ -198,12 +204,11 @@ def _tell(running: Worker, scenario: Scenario, cost: Cost, top: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.calls", description=__doc__)
-    parser.add_argument(
-        "--work", choices=[work.value for work in Work if work is not Work.RELAY], default="accept"
-    )
+    parser.add_argument("--work", choices=[work.value for work in Work], default="accept")
     parser.add_argument("--sessions", type=int, default=10)
     parser.add_argument("--each", action="store_true", help="a connection for each message")
     parser.add_argument("--messages", type=int, default=3000)
+    parser.add_argument("--size", type=int, default=MESSAGE_BYTES, help="octets of a message")
     parser.add_argument("--top", type=int, default=0, help="so many functions by own time, and by calls")
     parser.add_argument("--directory", default=os.environ.get("BENCH_DIRECTORY", "/var/tmp"))
     return parser

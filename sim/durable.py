@@ -23,6 +23,7 @@ _PLACE: Final = re.compile(r"/\S*?/sim-[^/\s]+")
 """Of the run: another one every time."""
 _LATE_S: Final = 120.0
 _EXPIRED: Final = "550 4.4.7 Not delivered in time"
+_MALFORMED: Final = "malformed reply: "
 
 
 class Durable:
@@ -90,7 +91,9 @@ class Durable:
     def _one_settled(self, kept: Kept, one: Settlement, *, told: bool) -> None:
         journal, who = self._journal, f"{kept.mail.mail_id}/{one.number} {kept.name}"
         journal.tell(f"settled {who} {one.state.value} {_PLACE.sub('', one.last_reply)[:80]}")
-        token = _TOKEN.search(one.last_reply)
+        # A malformed reply is quoted to everybody whose answer did not come: it says where the conversation broke off.
+        quoted = one.state is MailState.DEFERRED and _MALFORMED in one.last_reply
+        token = None if quoted else _TOKEN.search(one.last_reply)
         before = kept.states.get(one.number)
         if before is not None and before.is_final:
             journal.find(f"{who}: settled as {one.state.value} after it was {before.value}")

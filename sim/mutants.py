@@ -226,8 +226,8 @@ MUTANTS: Final = (
     Mutant(
         "mail in memory is not counted",
         "queue/active.py",
-        "        if content is not None and self._content_bytes + _octets(content) > self._memory_limit_bytes:",
-        "        if content is not None and _octets(content) > self._memory_limit_bytes:",
+        "        if self._content_bytes + octets > self._memory_limit_bytes:",
+        "        if octets > self._memory_limit_bytes:",
         "octets of active mail",
     ),
     Mutant(

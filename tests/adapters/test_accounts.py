@@ -6,12 +6,15 @@ import asyncio
 import os
 import stat
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gatepost.adapters import accounts as module
 from gatepost.adapters.accounts import AccountsFile, FileAccounts
+from gatepost.adapters.granted_addresses import GrantedAddresses
 from gatepost.adapters.token_keys import FILE_LIMIT_BYTES, TokenKeysFile
 from gatepost.model.account import folded_user, prepared
 from gatepost.model.fault import WorldFault
@@ -289,3 +292,64 @@ def test_keys_of_an_issuer_are_read_again_when_they_change(tmp_path: Path) -> No
     with pytest.raises(WorldFault) as caught:
         keys.read()
     assert caught.value.reply.code == 454
+
+
+@pytest.mark.threat("E11")
+def test_what_accounts_were_given_to_send_as(path: Path) -> None:
+    clock = Steps()
+    book = AccountsFile(str(path))
+    granted = GrantedAddresses(str(path), None, monotonic=clock)
+    assert granted.addresses_of("ann") == frozenset()
+    book.grant("Ann", frozenset({"sales@ours.example", "*@lists.example"}))
+    book.grant("ann", frozenset({"boss@ours.example"}))
+    book.grant("someone@tokens.example", frozenset({"x@ours.example"}))  # whom others vouch for
+    assert granted.addresses_of("ann") == frozenset()  # the file is looked at once a second
+    clock.now += 1
+    assert granted.addresses_of("ANN") == frozenset(
+        {"sales@ours.example", "*@lists.example", "boss@ours.example"}
+    )
+    # It is beside passwords, and outlives their change
+    book.put("carl", "a word of carl")
+    assert asyncio.run(FileAccounts(str(path), monotonic=clock).check("ann", PASSWORD))
+    assert book.revoke("ann", frozenset({"boss@ours.example", "no@ours.example"})) == {"no@ours.example"}
+    assert book.granted()["ann"] == {"sales@ours.example", "*@lists.example"}
+    # It goes with the account: the next of the name inherits nothing
+    assert book.remove("ann")
+    assert set(book.granted()) == {"someone@tokens.example"}
+    clock.now += 1
+    assert granted.addresses_of("ann") == frozenset()
+    # A file that is open to others gives nothing
+    path.chmod(0o666)
+    book_time = path.stat().st_mtime_ns
+    os.utime(path, ns=(book_time + 1, book_time + 1))
+    clock.now += 1
+    with pytest.raises(WorldFault, match="open to others"):
+        granted.addresses_of("ann")
+    path.unlink()
+    assert granted.addresses_of("ann") == frozenset()
+
+
+def test_a_directory_adds_what_it_knows(path: Path) -> None:
+    class Directory:
+        def addresses_of(self, user: str) -> frozenset[str] | Coroutine[Any, Any, frozenset[str]]:
+            return self.asked(user) if user == "ann" else frozenset({"b@ours.example"})
+
+        async def asked(self, user: str) -> frozenset[str]:
+            return frozenset({f"{user}.smith@ours.example"})
+
+    AccountsFile(str(path)).grant("ann", frozenset({"sales@ours.example"}))
+    granted = GrantedAddresses(str(path), Directory(), monotonic=Steps())
+    later = granted.addresses_of("ann")
+    assert not isinstance(later, frozenset)
+    assert asyncio.run(later) == {"sales@ours.example", "ann.smith@ours.example"}
+    assert granted.addresses_of("bob") == frozenset({"b@ours.example"})
+
+
+@pytest.mark.parametrize("key", ["a b@ours.example", "a\n@ours.example"])
+def test_what_cannot_be_given(path: Path, key: str) -> None:
+    with pytest.raises(ValueError, match="without blanks"):
+        AccountsFile(str(path)).grant("ann", frozenset({key}))
+    with pytest.raises(ValueError, match="at most"):
+        AccountsFile(str(path)).grant("ann", frozenset(f"a{n}@ours.example" for n in range(1001)))
+    with pytest.raises(ValueError, match="colon"):
+        AccountsFile(str(path)).grant("an:n", frozenset({"a@ours.example"}))

@@ -81,7 +81,7 @@ ORGANIZATION = {
 MATRIX_RECORDS = {"legit.test": "v=DMARC1; p=reject", "evil.test": "v=DMARC1; p=none"}
 
 
-def expected(author: str, sender: str, signer: str, way: str) -> str:
+def expected(author: str, by: str, sender: str, signer: str, way: str) -> str:
     """The rule in words: every author's organisation must have been proved; an unclear author never passes."""
     domains = {
         AUTHORS[0]: ["legit.test"],
@@ -91,6 +91,8 @@ def expected(author: str, sender: str, signer: str, way: str) -> str:
         AUTHORS[4]: ["legit.test", "evil.test"],
         AUTHORS[5]: ["evil.test", "legit.test"],
     }.get(author)
+    if domains is None and by:  # without a From some reader shows Sender
+        domains = [by.partition("@")[2]]
     if domains is None:
         return "permerror"
     proved = set()
@@ -98,8 +100,8 @@ def expected(author: str, sender: str, signer: str, way: str) -> str:
         proved.add(ORGANIZATION[sender.partition("@")[2]])
     if way != WAYS[2] and signer:
         proved.add(ORGANIZATION[signer])
-    if author == AUTHORS[5]:  # unclear: a strict policy is heard, and nothing else
-        return "permerror" if "legit.test" in proved else "fail"
+    if author in AUTHORS[5:]:  # unclear: a strict policy is heard, and nothing else
+        return "permerror" if "legit.test" in proved or "legit.test" not in domains else "fail"
     return "pass" if all(ORGANIZATION[domain] in proved for domain in domains) else "fail"
 
 
@@ -122,7 +124,7 @@ def test_spoofing_matrix() -> None:
         # When it is evaluated
         result = found(about, proved, signature, zone=zone)
         # Then only the author's own domain counts
-        assert result.result == expected(author, sender, signer, way), (sender, author, by, signer, way)
+        assert result.result == expected(author, by, sender, signer, way), (sender, author, by, signer, way)
         results[result.result] = results.get(result.result, 0) + 1
     assert sum(results.values()) == 5 * 7 * 3 * 5 * 3
     assert set(results) == {"pass", "fail", "permerror"}
@@ -190,6 +192,12 @@ EVADING: list[tuple[str, str, str]] = [
     ("a trial", "<@evil.test:ceo@trial.test>", "fail"),
     ("a domain that asks for nothing", "<@evil.test:ceo@watch.test>", "permerror"),
     ("a domain without a policy", "<@evil.test:ceo@nobody.test>", "permerror"),
+    ("an address behind sixteen kilobytes", f"({'x' * 17_000}) <ceo@legit.test>", "fail"),
+    ("a field with a hard blank", "<x@evil.test>\r\nFrom\xa0: <ceo@legit.test>", "fail"),
+    ("a field behind a vertical tab", "<x@evil.test>\r\nA: b\x0bFrom: <ceo@legit.test>", "fail"),
+    ("a field behind a bare CR", "<x@evil.test>\r\nA: b\rFrom: <ceo@legit.test>", "fail"),
+    ("Sender beside an empty From", "\r\nSender: <ceo@legit.test>", "fail"),
+    ("Sender beside an empty group", "nobody:;\r\nSender: <ceo@legit.test>", "fail"),
     ("a name with an address, unquoted", "ceo@legit.test <x@evil.test>", "permerror"),
 ]
 
@@ -203,6 +211,19 @@ def test_an_unclear_author_does_not_get_round_a_strict_policy() -> None:
         # Then who seems to have written it is asked for the policy
         assert (answer.result, answer.unclear_author) == (result, True), name
         assert answer.reason, name
+
+
+@pytest.mark.threat("J28")
+def test_who_shows_sender_for_want_of_from_is_shown_nobody_s_domain_but_his_own() -> None:
+    for head in (
+        b"Sender: <ceo@legit.test>",
+        b"Resent-From: <ceo@legit.test>",
+        b"From\r\n : <x@evil.test>\r\nSender: <ceo@legit.test>",
+    ):
+        about = view(Stage.END_OF_DATA, sender="x@evil.test", head=head + b"\r\n\r\n")
+        assert found(about, spf("evil.test"), DkimResults()).result == "fail", head
+    about = mail("x@evil.test", "x@evil.test", Sender="ceo@legit.test")
+    assert found(about, spf("evil.test"), DkimResults()).result == "none"
 
 
 @pytest.mark.threat("J26")

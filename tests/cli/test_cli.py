@@ -510,7 +510,7 @@ def test_accounts(terminal: Terminal, tmp_path: Path) -> None:
     assert terminal.type("user", "add", "Ann", said="an apple a day\n").output == "Ann: added\n"
     assert terminal.type("user", "add", "ann", said="an apple a day\n").exit_code == 1
     assert json.loads(terminal.type("user", "list", "--json").output) == [
-        {"user": "ann", "disabled": False, "scram": True}
+        {"user": "ann", "disabled": False, "scram": True, "known": True, "send_as": []}
     ]
     assert terminal.type("user", "disable", "ann").exit_code == 0
     assert "disabled" in terminal.type("user", "list").output
@@ -526,6 +526,29 @@ def test_accounts(terminal: Terminal, tmp_path: Path) -> None:
     assert terminal.type("user", "remove", "ann").exit_code == 0
     assert terminal.type("user", "remove", "ann").exit_code == 1
     assert "apple" not in (tmp_path / "users").read_text()
+
+
+@pytest.mark.threat("E11")
+def test_what_accounts_may_send_as(terminal: Terminal) -> None:
+    terminal.configure('[users.addresses]\nann = ["*@*.lists.example"]\n')
+    assert terminal.type("user", "add", "ann", said="an apple a day\n").exit_code == 0
+    done = terminal.type("user", "grant", "Ann", "Sales@Ours.example", "*@ours.example")
+    assert done.output == "Ann: may send as *@ours.example, sales@ours.example\n"
+    (listed,) = json.loads(terminal.type("user", "list", "--json").output)
+    assert listed["send_as"] == ["*@*.lists.example", "*@ours.example", "sales@ours.example"]
+    assert "*@ours.example, sales@ours.example" in terminal.type("user", "list").output
+    assert terminal.type("user", "revoke", "ann", "*@OURS.example").exit_code == 0
+    again = terminal.type("user", "revoke", "ann", "*@ours.example")
+    assert again.exit_code == 1
+    assert "was not given *@ours.example" in again.output
+    assert "no account here" in terminal.type("user", "grant", "nobody", "a@ours.example").output
+    assert terminal.type("user", "grant", "ann", "nonsense").exit_code == 2
+    assert terminal.type("user", "grant", "ann").exit_code == 2
+    listed = json.loads(terminal.type("user", "list", "--json").output)
+    assert [(one["user"], one["known"], one["send_as"]) for one in listed] == [
+        ("ann", True, ["*@*.lists.example", "sales@ours.example"]),
+        ("nobody", False, ["a@ours.example"]),
+    ]
 
 
 @pytest.mark.threat("E06")

@@ -355,8 +355,8 @@ LOGINS = [
         "addresses of an account that are none",
         '[users.addresses]\nann = ["sales@example.com", "*@example.com", "example.com", "a@b c"]\n',
         (
-            "g.toml:4: users.addresses.ann[2]: 'example.com' is neither a mail address nor *@domain",
-            "g.toml:4: users.addresses.ann[3]: 'a@b c' is neither a mail address nor *@domain",
+            "g.toml:4: users.addresses.ann[2]: 'example.com' is neither a mail address nor *@domain or *@*.domain",
+            "g.toml:4: users.addresses.ann[3]: 'a@b c' is neither a mail address nor *@domain or *@*.domain",
         ),
     ),
     Mistake(

@@ -11,12 +11,14 @@ class ScriptedServer:
     """A next hop that plays one script a connection, the last one again and again.
 
     A line of a script: "> text" sends a line; "<" reads a line; "<?" reads whatever comes; "<." reads up to the end of
-    data; "~" falls silent; "|" waits for `go`; "raw ..." sends text with escapes as it is. The end closes.
+    data; "~" falls silent; "|" waits for `go`; "+" counts in `drops`, and lets the other side read; "raw ..." sends
+    text with escapes as it is. The end closes.
     """
 
     def __init__(self, *scripts: str) -> None:
         self.scripts = [[line.strip() for line in script.strip().splitlines()] for script in scripts]
         self.connections = 0
+        self.drops = 0
         self.heard: list[bytes] = []
         self.port = 0
         self.go = asyncio.Event()
@@ -49,6 +51,9 @@ class ScriptedServer:
             await reader.read(4096)
         elif line == "|":
             await self.go.wait()
+        elif line == "+":
+            self.drops += 1
+            await asyncio.sleep(0.002)
         elif line == "~":
             await reader.read()
         await writer.drain()

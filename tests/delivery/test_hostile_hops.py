@@ -286,6 +286,22 @@ def test_a_transaction_as_a_whole_has_an_end() -> None:
     assert heard <= 1 + 1800 / 240 + 2
 
 
+@pytest.mark.threat("N09")
+@pytest.mark.parametrize("piece", ["x", "250-x\\r\\n"], ids=["an octet", "a line"])
+def test_a_reply_in_drops_has_an_end(piece: str) -> None:
+    # Given a peer that has the mail and answers, a drop every four minutes
+    script = OPEN + "<\n> 250 ok\n<\n> 250 ok\n<\n> 354 go\n<.\nraw 250-\n" + f"+\nraw {piece}\n" * 90 + "~\n"
+
+    async def run() -> Attempt:
+        async with scripted(script) as server:
+            made = yard(to_port(server.port), monotonic=lambda: 240.0 * server.drops)
+            return await attempt(made.settings, made=made)
+
+    ((fate, reply),) = fates(asyncio.run(run()))
+    assert fate == "deferred"
+    assert "no whole answer within 600 s (after the whole mail was sent" in reply
+
+
 @pytest.mark.threat("N09", "N15")
 def test_opening_a_connection_as_a_whole_has_an_end() -> None:
     script = "> 220 x\n<\n> 502 no\n<\n> 250 x\n"

@@ -142,6 +142,18 @@ def test_an_account_sends_as_itself(gateway: Gateways, sink: Sink) -> None:
         for sender in ("ann@ours.example", "sales@ours.example", "news@lists.elsewhere.example"):
             assert client.mail(sender)[0] == 250
             client.rset()
+        # And what was granted while it ran, as soon as that is looked at
+        granted = running.cli("user", "grant", "ann", "*@*.branch.example")
+        assert granted.returncode == 0, granted.stderr
+
+        def may(sender: str) -> bool:
+            with smtplib.SMTP(running.host, running.port) as other:
+                other.starttls(context=context)
+                other.login("ann", PASSWORD)
+                return other.mail(sender)[0] == 250
+
+        wait_until(lambda: may("x@deep.in.branch.example"))
+        assert not may("x@branch.example")
         # And in the header, too
         for author, code in (("boss@ours.example", 550), ("Sales <sales@ours.example>", 250)):
             client.mail("ann@ours.example")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from tests.fakes import FakeSpool
@@ -99,6 +100,43 @@ def test_unfinished_mail_takes_so_much_of_the_disk_and_no_more() -> None:
     second.discard()
     assert unfinished.held_bytes == 0
     unfinished.open().write(b"x" * 100)
+
+
+class SlowFile(FakeSpool):
+    """A file on a disk that takes its time. It must not be let go while a thread writes to it."""
+
+    def __init__(self) -> None:
+        super().__init__({}, "slow")
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.done: list[str] = []
+
+    def write(self, data: bytes) -> None:
+        self.begun.set()
+        assert self.may_end.wait(10)
+        super().write(data)
+        self.done.append("written")
+
+    def discard(self) -> None:
+        self.done.append("discarded")
+
+
+@pytest.mark.threat("G05", "O01")
+def test_a_session_that_is_cut_off_lets_its_file_go_when_the_disk_has_written() -> None:
+    async def scenario() -> None:
+        file = SlowFile()
+        unfinished = Unfinished(lambda: file, 1000)
+        reception = Reception(unfinished.open, memory_body_bytes=10, header_bytes=1000)
+        assert reception.add(b"A: b\r\n\r\n" + b"x" * 500)
+        writing = asyncio.ensure_future(reception.write_out())
+        await asyncio.to_thread(file.begun.wait, 10)
+        reception.discard()
+        assert file.done == []
+        file.may_end.set()
+        await writing
+        assert file.done == ["written", "discarded"]
+        assert unfinished.held_bytes == 0
+
+    asyncio.run(scenario())
 
 
 def received(content: bytes, *, pieces: int = 1 << 30, **limits: int) -> Reply | None:

@@ -432,6 +432,23 @@ def test_patience_with_a_handshake(tls: ServerTls) -> None:
 
 
 @pytest.mark.threat("G17")
+def test_a_short_session_ends_when_it_should() -> None:
+    async def scenario(house: House, loop: JumpLoop) -> None:
+        client = await greeted(house)
+        await loop.jump(9)
+        assert (await client.ask(b"NOOP")).startswith("250")
+        await loop.jump(1.5)
+        assert (await client.reply()).startswith("421 4.7.0")
+        ((name, value, actual),) = told(house, "session-closed")
+        assert (name, value) == ("session-timeout", 10.0)
+        assert isinstance(actual, float)
+        assert 10.0 <= actual < 12.0
+        await client.close()
+
+    in_house_that_jumps(scenario, {"limits": {"session-timeout": "10s"}})
+
+
+@pytest.mark.threat("G17")
 def test_the_longest_session_however_busy() -> None:
     async def scenario(house: House, loop: JumpLoop) -> None:
         client = await greeted(house)

@@ -15,6 +15,7 @@ from tests.message.mime_trees import Tree, trees, written
 
 from gatepost.message.contents import attached, contents
 from gatepost.message.encodings import Encoding
+from gatepost.message.headers import body_at
 from gatepost.message.structure import LIMITS, Kind, Passed, Region, Structure, StructureLimits
 from gatepost.message.structure_defects import StructureDefect as D
 from gatepost.message.walk import readings, walk
@@ -151,7 +152,7 @@ P = b"\r\n" + PLAIN
 DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
     ("nothing is wrong", TWO, set(), ["text/plain", "image/png"]),
     ("two types, the container is read", b"MIME-Version: 1\r\nContent-Type: text/plain\r\n"
-     b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b" + P + b"\r\n--b--", {D.TWO_CONTENT_TYPES}, ["text/plain"]),
+     b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: image/png\r\n\r\nx\r\n--b--", {D.TWO_CONTENT_TYPES}, ["image/png"]),
     ("two types, the first is read", part(b"Content-Type: image/png\r\nContent-Type: text/html"),
      {D.TWO_CONTENT_TYPES}, ["image/png"]),
     ("two encodings", part(b"Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64"),
@@ -179,6 +180,14 @@ DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
     ("a multipart closed before its first part", mixed(b"--b--\r\n"), {D.EMPTY_MULTIPART}, ["multipart/mixed"]),
     ("text after the end", TWO + b"advertisement", {D.TEXT_AFTER_END}, ["text/plain", "image/png"]),
     ("a part after the end", TWO + b"--b" + P, {D.TEXT_AFTER_END, D.PART_AFTER_END}, ["text/plain", "image/png"]),
+    ("a part after the end, without a delimiter", TWO + b"Content-Type: image/png\r\n\r\nx", {D.TEXT_AFTER_END, D.PART_AFTER_END},
+     ["text/plain", "image/png"]),
+    ("a delimiter after one within a line", TWO + b"x --b\r\n--b", {D.TEXT_AFTER_END, D.PART_AFTER_END}, ["text/plain", "image/png"]),
+    ("a delimiter within a line after the end", TWO + b"x--b and Content-Type: y", {D.TEXT_AFTER_END}, ["text/plain", "image/png"]),
+    ("empty lines after the end", TWO + b"\r\n \r\n", set(), ["text/plain", "image/png"]),
+    ("a part before the first, and no end", mixed(b"Content-Type: application/zip\r\n\r\nPK\r\n--b" + P),
+     {D.PART_IN_PREAMBLE, D.NOT_CLOSED}, ["text/plain"]),
+    ("text before the first", mixed(b"This is MIME --b\r\n--b" + P + b"\r\n--b--"), set(), ["text/plain"]),
     ("a part before the first", mixed(b"content-type : application/zip\r\n\r\nPK\r\n--b" + P + b"\r\n--b--"),
      {D.PART_IN_PREAMBLE}, ["text/plain"]),
     ("a line like a delimiter", mixed(b"--b" + P + b"\r\n--bc\r\n--b--"), {D.LIKE_DELIMITER}, ["text/plain"]),
@@ -211,6 +220,8 @@ DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
      {D.UNKNOWN_MESSAGE}, ["image/png"]),
     ("contents elsewhere", part(b"Content-Type: message/external-body; access-type=url; url=x"), {D.EXTERNAL_BODY},
      ["message/external-body"]),
+    ("a charset nobody knows", part(b"Content-Type: text/plain; charset=x-none"), {D.UNKNOWN_CHARSET}, ["text/plain"]),
+    ("UTF-7", part(b"Content-Type: text/html; charset=UTF-7"), {D.DANGEROUS_CHARSET}, ["text/html"]),
     ("names that differ", part(b"Content-Type: image/png; name=a.png\r\nContent-Disposition: attachment; filename=a.exe"),
      {D.NAMES_DIFFER}, ["image/png"]),
     ("an encoded word in a name", part(b'Content-Type: image/png; name="=?utf-8?Q?a=2Eexe?="'), {D.WORD_IN_PARAMETER}, ["image/png"]),
@@ -222,7 +233,7 @@ DEFECTS: list[tuple[str, bytes, set[D], list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.threat("H10", "H11", "H12", "H13", "H15", "H16", "H18", "H19", "H20")
+@pytest.mark.threat("H10", "H11", "H12", "H13", "H15", "H16", "H18", "H19", "H20", "H24")
 @pytest.mark.parametrize(
     ("mail", "defects", "types"), [row[1:] for row in DEFECTS], ids=[row[0] for row in DEFECTS]
 )
@@ -242,6 +253,41 @@ def test_both_readings_of_what_stands_twice_can_be_had() -> None:
     assert [part.media_type for _, part in first.leaves] == ["image/png"]
     assert [part.media_type for _, part in last.leaves] == ["text/plain"]
     assert len(readings(TWO)) == 1
+
+
+def test_lines_like_delimiters_at_the_limit_and_one_past() -> None:
+    mail = MIXED + b"--bb\r\n" * 3 + b"--b" + P + b"\r\n--b--"
+    within, past = (walk(mail, StructureLimits(delimiter_lines=limit)) for limit in (3, 2))
+    assert [part.path for part in within.parts] == ["TEXT", "1"]
+    assert [part.path for part in past.parts] == ["TEXT"]
+    assert past.passed == (Passed("delimiter_lines", mail.rindex(b"--bb")),)
+
+
+@pytest.mark.parametrize(
+    "inner", [b"multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--", b"message/rfc822\r\n\r\n\r\nx"]
+)
+def test_depth_at_the_limit_and_one_past(inner: bytes) -> None:
+    mail = MIXED + b"--b\r\nContent-Type: " + inner + b"\r\n--b--"
+    within, past = (walk(mail, StructureLimits(depth=limit)) for limit in (2, 1))
+    assert [(part.depth, part.is_opened) for part in within.parts] == [(0, True), (1, True), (2, False)]
+    assert [(part.depth, part.is_opened) for part in past.parts] == [(0, True), (1, False)]
+    assert (within.passed, past.passed) == ((), (Passed("depth", past.parts[1].body_at),))
+
+
+def test_a_boundary_at_the_limit_and_one_past() -> None:
+    mail = mixed(b"--" + b"b" * 80 + P + b"\r\n--" + b"b" * 80 + b"--", b"b" * 80)
+    within, past = (walk(mail, StructureLimits(boundary_bytes=limit)) for limit in (80, 79))
+    assert (len(within.parts), within.passed) == (2, ())
+    assert (len(past.parts), past.passed) == (1, (Passed("boundary_bytes", 0),))
+
+
+@pytest.mark.threat("A20", "H20")
+def test_the_body_of_a_mail_begins_where_all_of_the_gateway_says() -> None:
+    mail = b"A: b\n\nContent-Type: text/html\r\nMIME-Version: 1.0\r\n\r\nbody"
+    assert walk(mail).parts[0].body_at == body_at(mail) == len(mail) - 4
+    no_body = b"A: b\r\nC: d\n\nContent-Type: text/html"
+    assert body_at(no_body) == len(no_body)
+    assert no_body[walk(no_body).parts[0].body_at :] == b"Content-Type: text/html"
 
 
 def test_a_name_has_every_reading() -> None:

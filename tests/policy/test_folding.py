@@ -96,6 +96,33 @@ def test_the_reply_is_the_winner_s() -> None:
     assert decide([found(9)], SCALE).reply is not None
 
 
+def test_one_opinion_that_only_edits_comes_to_the_same_alone_as_beside_silence() -> None:
+    edit = AddHeader("X-A", "1")
+    alone = Verdict(agent="a", edits=(edit, edit), reason="so")
+    silent = Verdict(agent="b")
+    for scale in (SCALE, Scale(), Scale(tag_at=0), Scale(exempt=True)):
+        beside = decide((alone, silent), scale)
+        said = decide((alone,), scale)
+        assert said.verdicts == (alone,)
+        assert (
+            said.action,
+            said.scl,
+            said.decided_by,
+            said.reason,
+            said.reply,
+            said.edits,
+            said.effects,
+        ) == (
+            beside.action,
+            beside.scl,
+            beside.decided_by,
+            beside.reason,
+            beside.reply,
+            beside.edits,
+            beside.effects,
+        )
+
+
 def test_edits_of_all_are_kept_once_and_the_longest_delay_counts() -> None:
     one = Verdict(
         agent="a", edits=(AddHeader("X-A", "1"), RemoveHeader("X-B")), effects=(DelayReply(1), HangUp())

@@ -47,11 +47,13 @@ async def spend(kind: type[First | Second]) -> First | Second:
     return kind(budget.left)
 
 
-def gathering(kind: type[First | Second]) -> Gathering:
+def gathering(kind: type[First | Second], own_questions: int = 0) -> Gathering:
     async def find(_mail: MailView) -> First | Second:
         return await spend(kind)
 
-    return Gathering(fact=kind, scope=Scope.MAIL, earliest=Stage.MAIL, find=find, waits=True)
+    return Gathering(
+        fact=kind, scope=Scope.MAIL, earliest=Stage.MAIL, find=find, waits=True, own_questions=own_questions
+    )
 
 
 @pytest.mark.threat("M14")
@@ -67,6 +69,21 @@ def test_facts_of_one_mail_share_their_questions() -> None:
         return seen
 
     assert asyncio.run(scene()) == [[First(0), Unknown("second", "used up")]] * 2
+
+
+@pytest.mark.threat("M14")
+def test_a_fact_with_questions_of_its_own_has_them_for_each_mail() -> None:
+    async def scene() -> list[list[object]]:
+        knowledge = Knowledge(Alarm(Silent(), MemoryCounters()), deadline_s=10, questions_per_mail=0)
+        seen = []
+        for _ in range(2):
+            wanted = [gathering(First), gathering(Second, own_questions=5)]
+            await knowledge.wait(knowledge.gather(wanted, view(Stage.MAIL)))
+            seen.append(list(knowledge.facts))
+            knowledge.forget_mail()
+        return seen
+
+    assert asyncio.run(scene()) == [[Unknown("first", "used up"), Second(4)]] * 2
 
 
 @pytest.mark.filterwarnings("error")

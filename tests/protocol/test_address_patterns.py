@@ -24,6 +24,8 @@ LIST = [
     "@spam*.example",
     "x@bücher.example",
     '"odd one"@one.example',
+    '"very odd *"@one.example',
+    '"so odd *"@*.seven.example',
 ]
 MATCHES = [
     ("an address, in any case", "ANN@one.example", "Ann@one.example"),
@@ -45,6 +47,8 @@ MATCHES = [
     ("and another local part", "inf@x.seven.example", ""),
     ("a domain by its beginning", "any@spam-42.example", "@spam*.example"),
     ("an IDN by its other form", "X@xn--bcher-kva.example", "x@bücher.example"),
+    ("a quoted local part with a star", "very odd two@one.example", '"very odd *"@one.example'),
+    ("a quoted one in any domain below", "so odd two@x.seven.example", '"so odd *"@*.seven.example'),
     ("a quoted local part", "odd one@one.example", '"odd one"@one.example'),
 ]
 

@@ -67,3 +67,11 @@ def test_no_more_answers_are_remembered_than_the_limit() -> None:
     for number in range(CACHED_ANNOUNCEMENTS + 10):
         announced(OFFER, f"Hello {number}", tls=False, authenticated=False)
     assert announced.cache_info().currsize == CACHED_ANNOUNCEMENTS
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"), [(0, ""), (1, " MAILMAX=1"), (999_999, " MAILMAX=999999"), (1_000_000, "")]
+)
+def test_a_limit_of_more_than_six_digits_is_not_announced(messages: int, said: str) -> None:
+    lines = announced(replace(OFFER, messages=messages), "Hello", tls=False, authenticated=False).more
+    assert f"LIMITS RCPTMAX=1000{said}" in lines

@@ -81,6 +81,7 @@ LINES = [
     Said("truncated UTF-8", b"MAIL FROM:<a\xc3> SMTPUTF8\r\n", ["553 5.6.7"]),
     Said("invalid UTF-8 in RCPT", b"RCPT TO:<\xff@b.test>\r\n", ["553 5.6.7"]),
     Said("VRFY", b"VRFY bob\r\n", ["250 2.0.0"]),
+    Said("VRFY of nobody", b"VRFY \r\n", ["501 5.5.4"]),
     Said("VRFY beyond ASCII", b"VRFY \xc3\xbc\r\n", ["553 5.6.7"]),
     Said("EXPN beyond ASCII with SMTPUTF8", b"EXPN \xc3\xbc SMTPUTF8\r\n", ["250 2.0.0"]),
     Said("invalid UTF-8 in EXPN", b"EXPN \xff SMTPUTF8\r\n", ["553 5.6.7"]),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.protocol.talk import LIMITS, OFFER, SMUGGLED, Taken, in_data, in_transaction, octets_kept
 
 from gatepost.model.content import BodyForm
-from gatepost.protocol.data import ContentMeter, DataFramer
+from gatepost.protocol.data import ContentMeter, DataFramer, lines_of
 from gatepost.protocol.events import EndOfData
 from gatepost.protocol.refusals import BrokenFraming
 
@@ -277,6 +277,14 @@ def test_endless_content_takes_no_memory(chunk: bytes) -> None:
     tracemalloc.stop()
     # Then next to nothing of it is kept
     assert held < 4096
+
+
+@given(text=st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"a", b"\x0b", b"\x85", b"\0"])).map(b"".join))
+def test_only_the_pair_ends_a_line_and_a_lone_half_is_noticed(text: bytes) -> None:
+    lines, bare = lines_of(text)
+    split = text.split(b"\r\n")
+    assert bare == any(b"\r" in line or b"\n" in line for line in split)
+    assert bare or lines == split
 
 
 LINES = st.lists(st.sampled_from([b"", b".", b"..", b"a", b".a", b"\0", b"\0.", b"x" * 20]), max_size=8)

@@ -270,7 +270,13 @@ class Tried:
 
 TRIED = [
     Tried("not offered", b"AUTH PLAIN AAAA\r\n", "502 5.5.1", OFFER),
-    Tried("not offered in the clear", b"AUTH PLAIN AAAA\r\n", "538 5.7.11", TLS_OFFER),
+    Tried(
+        "not offered in the clear",
+        b"AUTH PLAIN AAAA\r\n",
+        "538 5.7.11",
+        replace(TLS_OFFER, auth_under_tls=True),
+    ),
+    Tried("not offered under TLS either", b"AUTH PLAIN AAAA\r\n", "502 5.5.1", TLS_OFFER),
     Tried("no mechanism", b"AUTH\r\n", "501 5.5.4"),
     Tried("two blanks", b"AUTH PLAIN  AAAA\r\n", "501 5.5.4"),
     Tried("three words", b"AUTH PLAIN AAAA BBBB\r\n", "501 5.5.4"),

@@ -28,7 +28,7 @@ from gatepost.records import agent_log, counters, tracking
 from gatepost.records.agent_log import LoggedAction, Subject
 from gatepost.records.csv_log import agent_log_lines, cell, tracking_lines
 from gatepost.records.tracking import Event, Peer, Source
-from gatepost.records.values import VALUE_LIMIT_CHARS, shown
+from gatepost.records.values import VALUE_LIMIT_CHARS, all_shown, shown
 
 AT = 1_795_352_700.25
 ANN, BOB, EVE = Address("ann", "example.net"), Address("bob", "ours.example"), Address("eve", "ours.example")
@@ -404,6 +404,7 @@ VALUES = [
 @pytest.mark.parametrize(("text", "there"), [v[1:] for v in VALUES], ids=[v[0] for v in VALUES])
 def test_how_a_value_stands_in_a_record(text: str, there: str) -> None:
     assert shown(text) == there
+    assert list(all_shown(["plain", text])) == ["plain", there]
 
 
 PEER_TEXT = st.text(max_size=100) | st.sampled_from(

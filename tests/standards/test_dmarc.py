@@ -105,7 +105,7 @@ def test_eight_questions_at_most() -> None:
     assert len(long) == 8
     assert long[1] == "b.c.d.e.f.g.test"
     assert names_to_ask("[192.0.2.1]") == ()
-    assert names_to_ask("a." * 124 + "test") == ()
+    assert names_to_ask("a." * 124 + "test") == tuple("a." * n + "test" for n in range(6, -1, -1))
 
 
 ORGANIZATIONS: list[tuple[str, dict[str, str], str, str]] = [
@@ -288,6 +288,13 @@ CASES = [
             ("e.test", REJECT, ("fail", "a.test", Policy.REJECT)),
             ("a.test.e.test", REJECT, ("fail", "a.test", Policy.REJECT)),
         )
+    ),
+    Case(
+        "a domain too long to have a record of its own",
+        {"a.test": "p=reject; sp=reject"},
+        Proven(spf_domain="e.test"),
+        ("fail", "a.test", Policy.REJECT),
+        author=f"{'x' * 60}.{'x' * 60}.{'x' * 60}.{'x' * 58}.a.test",
     ),
     Case(
         "SPF left open, DKIM proved",

@@ -12,7 +12,8 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -41,6 +42,9 @@ SCRAM_ITERATIONS: Final = 600_000
 _SALT_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _SALTS_MARK: Final = "#salts:"
+_GRANTS_MARK: Final = "#send-as:"
+GRANTS_LIMIT: Final = 1000
+"""Addresses that one account was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +60,19 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class _Book:
-    """The whole file. salts: the secret that makes salts for names nobody has."""
+    """The whole file. salts: the secret that makes salts for names nobody has. granted: what users may send as."""
 
     accounts: dict[str, Account]
     salts: bytes
+    granted: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 class AccountsFile:
     """The file itself: `user:hash:SCRAM keys` a line, mode 0600, `!` before the hash of a disabled account.
 
     A line `#salts:` holds a secret: the SCRAM salt of an unknown name is made with it, so that all
-    workers, today and after a restart, answer for nobody as they do for somebody (threats E07).
+    workers, today and after a restart, answer for nobody as they do for somebody (threats E07). Lines
+    `#send-as:user:addresses` say what a user may send as, whichever way it logs in.
 
     Every method raises WorldFault when the file cannot be read or written, or is open to others.
     """
@@ -122,8 +128,32 @@ class AccountsFile:
         book = self.book()
         if book.accounts.pop(folded_user(user), None) is None:
             return False
+        book.granted.pop(folded_user(user), None)  # or the next of the name would inherit it
         self._write(book)
         return True
+
+    def granted(self) -> dict[str, frozenset[str]]:
+        """User name -> keys of addresses, or *@domain."""
+        return self.book().granted
+
+    def grant(self, user: str, keys: AbstractSet[str]) -> None:
+        """Let it send as these, too. Raises ValueError for a bad name, for blanks in a key and for too many."""
+        if problem := name_problem(user):
+            raise ValueError(problem)
+        book, name = self.book(), folded_user(user)
+        wanted = book.granted.get(name, frozenset()) | keys
+        if len(wanted) > GRANTS_LIMIT or any(not key.isprintable() or " " in key for key in keys):
+            raise ValueError(f"an account has at most {GRANTS_LIMIT} addresses, without blanks in them")
+        self._write(replace(book, granted={**book.granted, name: wanted}))
+
+    def revoke(self, user: str, keys: AbstractSet[str]) -> frozenset[str]:
+        """No longer as these. Those of them that it had not been given."""
+        book, name = self.book(), folded_user(user)
+        had = book.granted.get(name, frozenset())
+        if had & keys:
+            left = {**book.granted, name: had - keys}
+            self._write(replace(book, granted={user: given for user, given in left.items() if given}))
+        return frozenset(keys - had)
 
     def _mark(self, user: str, *, disabled: bool) -> bool:
         account = self.read().get(folded_user(user))
@@ -134,11 +164,14 @@ class AccountsFile:
 
     def _keep(self, account: Account) -> None:
         book = self.book()
-        self._write(_Book({**book.accounts, account.user: account}, book.salts))
+        self._write(replace(book, accounts={**book.accounts, account.user: account}))
 
     def _write(self, book: _Book) -> None:
         salts = book.salts or secrets.token_bytes(_KEY_BYTES)
         lines = [_SALTS_MARK + salts.hex() + "\n"]
+        lines += [
+            f"{_GRANTS_MARK}{user}:{' '.join(sorted(keys))}\n" for user, keys in sorted(book.granted.items())
+        ]
         lines += [_line(account) for account in sorted(book.accounts.values(), key=lambda a: a.user)]
         try:
             replace_file(self.path, ["".join(lines).encode()])
@@ -289,6 +322,9 @@ def _parsed(data: bytes, path: str) -> _Book:
         try:
             if line.startswith(_SALTS_MARK):
                 book = replace(book, salts=bytes.fromhex(line.removeprefix(_SALTS_MARK)))
+            elif line.startswith(_GRANTS_MARK):
+                user, _, keys = line.removeprefix(_GRANTS_MARK).partition(":")
+                book.granted[user] = frozenset(keys.split())
             elif line.strip() and not line.startswith("#"):
                 account = _account(line)
                 book.accounts[account.user] = account

@@ -197,7 +197,7 @@ class CommitGroups:
                 return  # the first is written in any case: a group that was begun has something to commit
             asked = self._waiting.popleft()
             group.asked.append(asked)
-            group.changes += max(1, len(asked.changes))
+            group.changes += len(asked.changes) or 1
             try:
                 self._write(asked, group)
             except (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError) as error:

@@ -98,8 +98,8 @@ class SqliteStore(SqliteReader, Owner):
     def commit(self, changes: Sequence[Change], done: Done | None = None) -> None:
         """As ports.store.Store.commit."""
         for change in changes:
-            if type(change) is Accept:
-                self._last_mail_id = max(self._last_mail_id, change.mail.mail_id)
+            if type(change) is Accept and change.mail.mail_id > self._last_mail_id:
+                self._last_mail_id = change.mail.mail_id
         self._groups.ask(changes, done)
 
     def spool(self) -> BodyFile:

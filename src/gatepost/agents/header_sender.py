@@ -55,7 +55,7 @@ class HeaderSender:
         self._silent = Verdict(agent=self.name)
         if settings.action == "off" or not site.knows_accounts:
             self.needs = {}
-        elif site.asks_for_addresses:
+        elif site.knows_accounts:
             self.needs = {Stage.END_OF_HEADERS: (Author, AccountAddresses)}
 
     def examine(self, mail: MailView, known: Known) -> Verdict:

@@ -70,7 +70,7 @@ class OwnDomainSpoofing:
         author = known[Author]
         if mail.session.user or not self._names:
             return self._silent
-        claimed = [one for one in (*author.domains, *author.claimed) if self._is_ours_or_below(one)]
+        claimed = [one for one in author.all_domains if self._is_ours_or_below(one)]
         if claimed:
             return self._judge_claim(mail, known, author, claimed)
         found: list[Finding] = []

@@ -62,7 +62,7 @@ class RelayRestriction:
         self._null_sender_recipients = settings.null_sender_recipients
         self._site = site
         self._silent = Verdict(agent=self.name)
-        if site.asks_for_addresses and site.knows_accounts:
+        if site.knows_accounts:
             self.needs = {**self.needs, Stage.MAIL: (AccountAddresses,)}
         self._tarpit: tuple[Effect, ...] = (DelayReply(site.tarpit_s),) if site.tarpit_s else ()
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json, say_table
+from gatepost.cli.world import Account
+from gatepost.config.networks import is_sender
 from gatepost.control.password_policy import account_problem, password_problem
+from gatepost.model.account import folded_user
+from gatepost.routing.accepted import sender_key
 
 
 @click.group()
@@ -74,20 +79,89 @@ def remove(face: Face, name: str) -> None:
     say(f"{name}: removed")
 
 
+@command.command()
+@click.argument("name")
+@click.argument("addresses", nargs=-1, required=True)
+@click.pass_obj
+def grant(face: Face, name: str, addresses: tuple[str, ...]) -> None:
+    """Let an account send as these ADDRESSES, too (Exchange: Send As); *@domain for all of a domain.
+
+    *@*.domain is for all of its subdomains. It counts within a second, whichever way the account logs in: by
+    password, certificate, token or ticket.
+    """
+    book = face.world.accounts(face.configuration.settings)
+    try:
+        book.grant(name, _keys(addresses))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if not book.knows(name):
+        click.echo(f"{name}: no account here; it counts for whoever others vouch for by this name", err=True)
+    say(f"{name}: may send as {', '.join(sorted(book.granted()[folded_user(name)]))}")
+
+
+@command.command()
+@click.argument("name")
+@click.argument("addresses", nargs=-1, required=True)
+@click.pass_obj
+def revoke(face: Face, name: str, addresses: tuple[str, ...]) -> None:
+    """Let an account send as these ADDRESSES no more; what users.addresses of the configuration says stays."""
+    missing = face.world.accounts(face.configuration.settings).revoke(name, _keys(addresses))
+    for address in sorted(missing):
+        click.echo(f"{name}: was not given {address} by `gatepost user grant`", err=True)
+    if missing:
+        raise click.exceptions.Exit(EXIT_NO)
+    say(f"{name}: may not send as {', '.join(addresses)} any more")
+
+
 @command.command("list")
 @json_option
 @click.pass_obj
 def list_(face: Face, as_json: bool) -> None:
-    """List the accounts."""
-    accounts = face.world.accounts(face.configuration.settings).read().values()
-    if as_json:
-        say_json([{"user": a.user, "disabled": a.disabled, "scram": a.scram is not None} for a in accounts])
-        return
+    """List the accounts, and what each may send as besides itself, by `grant` or by users.addresses."""
+    settings = face.configuration.settings
+    book = face.world.accounts(settings)
+    accounts, given = book.read(), dict(book.granted())
+    for user, addresses in settings.users.addresses.items():
+        name = folded_user(user)
+        given[name] = given.get(name, frozenset()) | _keys(addresses)
     rows = [
-        (a.user, "disabled" if a.disabled else "enabled", "yes" if a.scram is not None else "no")
-        for a in accounts
+        (user, _state(accounts.get(user)), _has_scram(accounts.get(user)), sorted(given.get(user, ())))
+        for user in sorted({*accounts, *given})
     ]
-    say_table(("USER", "STATE", "SCRAM"), rows, empty="there is no account")
+    if as_json:
+        say_json(
+            [
+                {
+                    "user": user,
+                    "disabled": state == "disabled",
+                    "scram": scram,
+                    "known": user in accounts,
+                    "send_as": own,
+                }
+                for user, state, scram, own in rows
+            ]
+        )
+        return
+    shown = [(u, state, "yes" if scram else "no", ", ".join(own) or "-") for u, state, scram, own in rows]
+    say_table(("USER", "STATE", "SCRAM", "MAY SEND AS"), shown, empty="there is no account")
+
+
+def _state(account: Account | None) -> str:
+    if account is None:
+        return "elsewhere"
+    return "disabled" if account.disabled else "enabled"
+
+
+def _has_scram(account: Account | None) -> bool:
+    """Whether it can log in by SCRAM."""
+    return account is not None and account.scram is not None
+
+
+def _keys(addresses: Sequence[str]) -> frozenset[str]:
+    for address in addresses:
+        if not is_sender(address):
+            raise click.UsageError(f"{address!r} is neither a mail address nor *@domain or *@*.domain")
+    return frozenset(map(sender_key, addresses))
 
 
 def _put(face: Face, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -63,6 +64,15 @@ class AccountBook(Protocol):
 
     def remove(self, user: str) -> bool:
         """False when there is none of the name."""
+
+    def granted(self) -> Mapping[str, frozenset[str]]:
+        """What users may send as besides themselves."""
+
+    def grant(self, user: str, keys: AbstractSet[str]) -> None:
+        """Let it send as these, too. Raises ValueError for a bad name and for too many."""
+
+    def revoke(self, user: str, keys: AbstractSet[str]) -> frozenset[str]:
+        """No longer as these. Those of them that it had not been given."""
 
 
 class DnsDesk(Protocol):

@@ -9,7 +9,7 @@ from gatepost.config.check_directories import check_ldap_login, check_ldap_serve
 from gatepost.config.errors import Complaint
 from gatepost.config.files import authorities_problem, open_to_others, readable_problem, secret_problem
 from gatepost.config.login_settings import Tokens
-from gatepost.config.networks import is_mail_address, parse_range, service_problem
+from gatepost.config.networks import is_sender, parse_range, service_problem
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.model.https_url import parse_https_url
 
@@ -36,9 +36,10 @@ def check_logins(settings: Settings) -> Iterator[Complaint]:
 def _addresses(at: tuple[str, str], users: Mapping[str, tuple[str, ...]]) -> Iterator[Complaint]:
     for user, addresses in users.items():
         for number, address in enumerate(addresses):
-            if not is_mail_address(address):
+            if not is_sender(address):
                 yield Complaint(
-                    at=(*at, user, number), message=f"{address!r} is neither a mail address nor *@domain"
+                    at=(*at, user, number),
+                    message=f"{address!r} is neither a mail address nor *@domain or *@*.domain",
                 )
 
 

@@ -50,7 +50,8 @@ class Dns(Table):
     )
     questions_per_mail: int = setting(
         "Questions that the facts about one mail may send to the servers; what the next ones would have found "
-        "out is unknown. What the cache knows is not counted",
+        "out is unknown. What the cache knows is not counted, nor what SPF, DKIM and DMARC ask, which have limits "
+        "of their own",
         default=200,
         low=10,
         high=10000,

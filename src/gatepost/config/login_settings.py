@@ -216,7 +216,9 @@ class Users(Table):
     )
     password_length: int = setting("Least characters of a new password", default=12, low=8, high=128)
     addresses: dict[str, tuple[str, ...]] = setting(
-        "What an account may send as besides itself: addresses, or *@domain for all of a domain", default={}
+        "What an account may send as besides itself: addresses, *@domain for a domain, *@*.domain for its subdomains; "
+        "what `gatepost user grant` gave comes on top",
+        default={},
     )
     on_behalf_of: dict[str, tuple[str, ...]] = setting(
         "Whom an account may name in From when Sender names itself: addresses, or *@domain for all of a domain",

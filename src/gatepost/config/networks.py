@@ -163,6 +163,11 @@ def is_mail_address(text: str) -> bool:
     return match is not None and not name_problem(match[1])
 
 
+def is_sender(text: str) -> bool:
+    """Whether this can be what an account may send as: an address, *@domain, or *@*.domain for its subdomains."""
+    return is_mail_address(f"*@{text[4:]}" if text.startswith("*@*.") else text)
+
+
 def name_problem(name: str) -> str:
     """Why this is no host name or domain; "" when it is one. Non-ASCII names are checked by their A-labels."""
     if is_ip(name.strip("[]")):

@@ -61,10 +61,16 @@ class _Line:
 
     async def reply(self, timeout_s: float) -> PeerReply:
         """Raises WorldFault."""
-        while (found := self.reader.next_reply()) is None:
-            if not (data := await self.wire.read(timeout_s=timeout_s)):
-                raise WorldFault("the next hop closed the connection")
-            self.reader.receive(data)
+        try:
+            async with asyncio.timeout(
+                2 * timeout_s
+            ):  # a peer that answers in drops would keep every question waiting
+                while (found := self.reader.next_reply()) is None:
+                    if not (data := await self.wire.read(timeout_s=timeout_s)):
+                        raise WorldFault("the next hop closed the connection")
+                    self.reader.receive(data)
+        except TimeoutError as error:
+            raise WorldFault(f"no whole answer within {2 * timeout_s:.0f} s") from error
         return found
 
     async def say(self, command: bytes, timeout_s: float) -> PeerReply:

@@ -364,7 +364,12 @@ class NextHopConnection:
         return await self._next(self.settings.data_timeout_s)
 
     async def _next(self, patience_s: float) -> ClientEvent:
-        """The next event; writes what the engine has to say. Raises WorldFault."""
+        """The next event; writes what the engine has to say. Raises WorldFault.
+
+        patience_s: with each reply as a whole, counted from its first piece: a peer that answers in drops would
+        hold the lane, and the mail, for as long as it likes.
+        """
+        until, answered, data = math.inf, -1, b""
         try:
             while True:
                 event = self.engine.next_event()
@@ -373,7 +378,14 @@ class NextHopConnection:
                     return event
                 if self.engine.is_partly_answered and self.partly is not None:
                     self.partly()
-                data = await self.wire.read(timeout_s=self._patience(patience_s))
+                wait_s = self._patience(patience_s)
+                if data and self.engine.has_part_of_a_reply:
+                    if answered != self.engine.replies:
+                        answered, until = self.engine.replies, self.monotonic() + patience_s
+                    wait_s = min(wait_s, until - self.monotonic())
+                    if wait_s <= 0.0:
+                        raise WorldFault(f"no whole answer within {patience_s:.0f} s")
+                data = await self.wire.read(timeout_s=wait_s)
                 if not data:
                     raise WorldFault(f"{self.host} closed the connection")
                 if self.watch is not None:

@@ -15,7 +15,7 @@ from gatepost.model.fault import PeerFault
 from gatepost.model.known import Scope
 from gatepost.model.verdict import Stage
 from gatepost.protocol.addresses import canonical_domain
-from gatepost.standards.mailboxes import read_mailboxes
+from gatepost.standards.mailboxes import VALUE_LIMIT_BYTES, read_mailboxes
 
 ADDRESSES_LIMIT: Final = 20
 FIELDS_READ: Final = 5
@@ -38,6 +38,11 @@ class Author(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     problem: str = ""
     """Why readers may disagree about who wrote it; "" for nearly all mail. Then nobody is to be believed."""
 
+    @property
+    def all_domains(self) -> tuple[str, ...]:
+        """Whoever some reader may take for the author, each once."""
+        return tuple(dict.fromkeys((*self.domains, *self.claimed)))
+
 
 NO_FROM: Final = "no From field"
 
@@ -47,9 +52,17 @@ def read_author(head: bytes) -> Author:
     index = HeaderIndex.parse(head)
     values = index.all(b"from")
     problem = _fields_problem(len(values), index.defects)
-    if not problem and index.defects & _HIDING and _lines_like_from(head) > len(values):
+    if not problem and not index.defects & _HIDING:
+        author = _read(values, "From", "")
+        if author.addresses:
+            return author
+        problem = author.problem
+    shown = _lines_like_from(head)
+    if not problem and len(shown) > len(values):
         problem = "a line that some read as one more From field"
-    return _read(values, "From", problem)
+    if len(values) <= 1 and problem:  # who finds no From, or a broken one, shows these
+        shown += [*index.all(b"sender"), *index.all(b"resent-from")]
+    return _read(values, "From", problem, shown if problem else ())
 
 
 def read_sender(head: bytes) -> Author:
@@ -60,7 +73,8 @@ def read_sender(head: bytes) -> Author:
     return _read(values, "Sender", f"{len(values)} Sender fields" if len(values) > 1 else "")
 
 
-def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
+def _read(values: Sequence[bytes], name: str, problem: str, shown: Sequence[bytes] = ()) -> Author:
+    """shown: values that some reader takes for this field's."""
     addresses: list[Address] = []
     names: list[str] = []
     claimed: list[str] = []
@@ -69,7 +83,11 @@ def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
         problem = problem or found.problem
         names += [*found.groups, *[mailbox.name for mailbox in found.mailboxes]]
         addresses += [mailbox.address for mailbox in found.mailboxes if mailbox.address is not None]
-        claimed += [domain for domain in map(_canonical, found.claimed) if domain]
+        if found.problem:
+            claimed += [domain for domain in map(_canonical, found.claimed) if domain]
+            claimed += _domains_behind(value) if len(value) > VALUE_LIMIT_BYTES else ()
+    for value in shown[:FIELDS_READ]:
+        claimed += _read((value,), name, "").all_domains
     if not addresses:
         problem = problem or f"no address in {name}"
     if len(addresses) > ADDRESSES_LIMIT:
@@ -79,7 +97,7 @@ def _read(values: Sequence[bytes], name: str, problem: str) -> Author:
         addresses=kept,
         domains=tuple(dict.fromkeys([address.domain for address in kept])),
         display_names=tuple([name for name in names[:ADDRESSES_LIMIT] if name]),
-        claimed=tuple(dict.fromkeys(claimed))[:ADDRESSES_LIMIT],
+        claimed=tuple(dict.fromkeys(claimed))[:ADDRESSES_LIMIT] if claimed else (),
         problem=problem,
     )
 
@@ -103,15 +121,21 @@ def _fields_problem(count: int, defects: frozenset[Defect]) -> str:
     return f"header section with {min(defect.value for defect in odd)}" if odd else ""
 
 
-def _lines_like_from(head: bytes) -> int:
-    """Lines that begin with From for a reader who stops at, or leaves out, what is in no name."""
+def _lines_like_from(head: bytes) -> list[bytes]:
+    """Values of lines that begin with From for a reader who stops at, or leaves out, what is in no name."""
     lines = _LINE_END.split(head.replace(b"\r\n ", b"  ").replace(b"\r\n\t", b"  "))
-    names = [line[:NAME_LIMIT_BYTES].partition(b":") for line in lines]
-    return sum(
-        1 for name, colon, _ in names if colon and name.translate(None, _NOT_IN_NAMES).lower() == b"from"
-    )
+    found = [line.partition(b":") for line in lines if b":" in line[:NAME_LIMIT_BYTES]]
+    return [value for name, _, value in found if name.translate(None, _NOT_IN_NAMES).lower() == b"from"]
 
 
+def _domains_behind(value: bytes) -> list[str]:
+    """In what is longer than is read: of the last addresses."""
+    found = _AFTER_AT.findall(value[VALUE_LIMIT_BYTES:])
+    named = [_canonical(domain.decode("utf-8", "replace")) for domain in found[-ADDRESSES_LIMIT:]]
+    return [domain for domain in named if domain]
+
+
+_AFTER_AT: Final = re.compile(rb"@((?:[a-zA-Z0-9_\x80-\xff-]{1,63}\.){1,10}[a-zA-Z0-9\x80-\xff-]{2,63})")
 _HIDING: Final = frozenset({Defect.ODD_NAME, Defect.OTHER_LINE_END})
 _LINE_END: Final = re.compile(
     rb"\r\n|[\r\n\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]|(?<![\x80-\xff])\x85"

@@ -117,4 +117,5 @@ def gatherer(sources: Sources) -> Gathering:
         earliest=Stage.END_OF_HEADERS,
         find=lambda mail: find_dkim(mail, sources),
         waits=True,
+        own_questions=sources.dkim.signatures,
     )

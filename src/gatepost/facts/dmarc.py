@@ -21,7 +21,15 @@ from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.verdict import Stage
 from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.dkim_signature import considered, fields_of
-from gatepost.standards.dmarc import UNCHECKED_LIMIT, Evaluation, Proven, Unchecked, decisive, evaluate
+from gatepost.standards.dmarc import (
+    QUESTIONS_LIMIT,
+    UNCHECKED_LIMIT,
+    Evaluation,
+    Proven,
+    Unchecked,
+    decisive,
+    evaluate,
+)
 from gatepost.standards.dmarc_record import Policy, ReportAddress
 from gatepost.standards.dmarc_walk import DnsTexts
 from gatepost.standards.results_reading import read_results
@@ -91,7 +99,7 @@ async def find_dmarc(
     """Never raises WorldFault: what the DNS does not say is temperror."""
     author = known.get(Author) or read_author(mail.head)
     proven = proven_domains(mail, known)
-    domains = (*author.domains, *author.claimed) if author.problem else author.domains
+    domains = author.all_domains if author.problem else author.domains
     found = decisive(await evaluate(domains, proven, dns, timeout_s=timeout_s)) if domains else None
     if author.problem and (found is None or found.result != "fail" or found.policy is Policy.NONE):
         domain = author.domains[0] if author.domains else ""
@@ -109,12 +117,15 @@ def proven_domains(mail: MailView, known: Known) -> Proven:
     counts = spf is not None and (spf.identity == "mailfrom" or mail.sender.is_null)
     signatures = dkim.signatures if dkim is not None else ()
     good = [one for one in signatures if one.result == "pass" and one.covers_whole_body] if signatures else ()
+    has_all = spf is not None and spf.result != "temperror" and dkim is not None and not signatures
     return Proven(
         spf_domain=spf.domain if spf is not None and counts and spf.result == "pass" else "",
         dkim_domains=tuple(
             [one.domain.lower() for one in good if "from" in [field.lower() for field in one.signed_fields]]
         ),
-        unchecked=(*_unchecked_spf(mail, spf, counts=counts), *_unchecked_dkim(mail, dkim)),
+        unchecked=()
+        if has_all
+        else (*_unchecked_spf(mail, spf, counts=counts), *_unchecked_dkim(mail, dkim)),
     )
 
 
@@ -197,4 +208,5 @@ def gatherer(sources: Sources) -> Gathering:
         find_from=find,
         stands_on=(Author, SpfResult, DkimResults, ArcResult),
         waits=True,
+        own_questions=QUESTIONS_LIMIT,
     )

@@ -80,6 +80,8 @@ class Gathering:
     of_identity: a CONNECTION fact that STARTTLS or AUTH may change: it is forgotten then.
     begins_at_once: the coroutine may be run without a task until it has to wait; then it must not need one of its own
               before (asyncio.timeout does). Only a task is made for whatever waits.
+    own_questions: how many it may ask the DNS, whatever the other facts about the mail have asked; 0: it shares
+              dns.questions-per-mail with them. What a stranger's records cost must not be missing where he is judged.
     of_origin: it is about session.origin_ip, which behind our own relays is known at END_OF_HEADERS only.
     """
 
@@ -93,6 +95,7 @@ class Gathering:
     of_identity: bool = False
     of_origin: bool = False
     begins_at_once: bool = False
+    own_questions: int = 0
 
     def begin(self, mail: MailView, known: Known) -> Any:
         """What find or find_from gives. Raises TypeError when there is neither."""

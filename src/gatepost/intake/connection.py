@@ -17,6 +17,7 @@ from gatepost.intake.limit_hit import LimitHit
 from gatepost.intake.rates import Counted
 from gatepost.intake.replies import EARLY, STOPPING, TIMED_OUT, TOO_LONG, TOO_SLOW
 from gatepost.intake.reply_to_come import Answer, ReplyToCome
+from gatepost.intake.session_notes import note_tls_failure
 from gatepost.intake.transcript import command_text
 from gatepost.model.fault import WorldFault, reply_for
 from gatepost.model.reply import HANG_UP_CODES, Reply
@@ -137,7 +138,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client, in the clear or not."""
-        if self._transport is None:
+        if self._transport is None or self._engine.broke_off:
             return
         if self._pump is not None:
             data = self._decrypt(self._pump, data)
@@ -195,7 +196,9 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Finish what is in hand, then say 421 and close (threats O25)."""
         self._stopping = True
-        if self._waiting is None and not self._engine.in_content and self._transport is not None:
+        if self._deadline_of is _LINGER:
+            self.abort()
+        elif self._waiting is None and not self._engine.in_content and self._transport is not None:
             self._say_and_close(STOPPING)
 
     def abort(self) -> None:
@@ -209,16 +212,7 @@ class Connection(asyncio.Protocol):
         try:
             clear, answer = pump.receive(data)
         except WorldFault as fault:
-            self._house.counters.add("tls_failures")
-            session = self._conversation.session
-            self._house.log.write(
-                "info",
-                "tls-failed",
-                session=session.session_id,
-                client_ip=session.client_ip,
-                connector=session.connector,
-                reason=fault.reason,
-            )
+            note_tls_failure(self._house.counters, self._house.log, self._conversation.session, fault.reason)
             alert = fault.facts.get("alert")
             if isinstance(alert, bytes) and alert and self._transport is not None:
                 self._transport.write(alert)
@@ -329,7 +323,7 @@ class Connection(asyncio.Protocol):
                 return
             if type(answer) is Reply:
                 self._say(answer)
-            elif isinstance(answer, ReplyToCome):
+            elif type(answer) is ReplyToCome:
                 self._waiting = answer
                 answer.then(self._come)
             else:
@@ -435,12 +429,16 @@ class Connection(asyncio.Protocol):
         self._close()
 
     def _close(self) -> None:
+        """At once; but who still sends content may go on for a while, and then reads why it was refused."""
         if self._transport is None:
             return
-        if self._pump is not None:
+        if self._pump is not None and self._deadline_of is not _LINGER:
             self._transport.write(self._pump.close())
+        if not self._engine.broke_off or self._eof or self._transport.is_closing():
+            self._transport.close()
+        elif self._deadline_of is not _LINGER:
+            self._transport.write_eof()
         self._expect(_LINGER)
-        self._transport.close()
 
     def _expect(self, limit: str) -> None:
         """Set the deadline by a limit; the timer is moved only when it would come too late for it."""
@@ -457,7 +455,8 @@ class Connection(asyncio.Protocol):
         return self._limits.handshake_timeout_s if limit is _HANDSHAKE else _CLOSING_LINGER_S
 
     def _patience(self) -> float:
-        return max(0.05, min(TIMER_S, self._deadline - self._loop.time()))
+        ends_at = min(self._deadline, self._started + self._limits.session_timeout_s)
+        return max(0.05, min(TIMER_S, ends_at - self._loop.time()))
 
     def _look_at_the_clock(self) -> None:
         if self._transport is None:
@@ -466,9 +465,9 @@ class Connection(asyncio.Protocol):
         if hit is None:
             self._timer = self._loop.call_later(self._patience(), self._look_at_the_clock)
             return
-        if not self._transport.is_closing():
+        if self._deadline_of is not _LINGER:
             self._conversation.out_of_time(hit)
-        if self._write_blocked or self._transport.is_closing():
+        if self._write_blocked or self._deadline_of is _LINGER:
             self._transport.abort()  # it reads nothing: nothing more can be told
         else:
             self._say_and_close(hit.reply)

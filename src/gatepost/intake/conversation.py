@@ -147,7 +147,7 @@ class Conversation:
             reply = fault.reply
         if type(reply) is Reply:
             return self._weighed(reply) if self._ended or reply.code >= POSITIVE_BELOW else reply
-        if isinstance(reply, ReplyToCome):
+        if type(reply) is ReplyToCome:
             return reply.weighed_by(self._weighed)
         return self._weighed_later(reply)
 

@@ -183,6 +183,7 @@ class Door:
             starttls=self.tls is not None and not encrypted and settings.tls in ("optional", "required"),
             require_tls=settings.require_tls_extension and encrypted,
             auth=mechanisms,
+            auth_under_tls=settings.auth and not encrypted,
             is_logged_in=session.user != "",
             tls_needed=settings.tls == "required" and not encrypted,
             helo_needed=settings.require_helo,

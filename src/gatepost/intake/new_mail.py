@@ -93,7 +93,7 @@ def queued_mail(
     state: None lets the route decide: ready, unreachable, or deferred where the next hop takes nothing now.
     """
     envelope, view = arrival.transaction.envelope, arrival.view
-    size_bytes, source = arrival.content.size_bytes, f"{SMTP_SOURCE}{arrival.session.connector}"
+    size_bytes, source = view.size_bytes, f"{SMTP_SOURCE}{arrival.session.connector}"
     route = partial(router.next_hop_for, size_bytes=size_bytes, source=source)
     subject = arrival.index.first(b"subject") if settings.records.subjects else None
     return QueuedMail(

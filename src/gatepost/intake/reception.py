@@ -31,6 +31,8 @@ class Reception:
         "_field_bytes",
         "_head",
         "_header_bytes",
+        "_is_unwanted",
+        "_is_writing",
         "_look_bytes",
         "_memory_bytes",
         "_open_spool",
@@ -59,6 +61,8 @@ class Reception:
         self._head: bytes | None = None
         self._spool: BodySpool | None = None
         self._failed: Fault | None = None
+        self._is_writing = self._is_unwanted = False
+        """A thread has the file; it was discarded meanwhile."""
 
     def add(self, data: bytes) -> bool:
         """Keep a piece. True when `write_out` has to be awaited before more is added."""
@@ -78,9 +82,15 @@ class Reception:
             if self._spool is not None and self._size:
                 data = b"".join(self._pieces)
                 self._pieces, self._size = [], 0
-                await asyncio.to_thread(self._spool.write, data)
+                self._is_writing = True
+                try:
+                    await asyncio.to_thread(self._spool.write, data)
+                finally:
+                    self._is_writing = False
         except Fault as fault:
             self._fail(fault)
+        if self._is_unwanted:
+            self.discard()
 
     async def finish_spooled(self, form: BodyForm) -> Content:
         """The content of a large message, its body synced to disk. Raises Fault."""
@@ -111,9 +121,10 @@ class Reception:
         self._pieces, self._size, self._spool = [], 0, None
 
     def discard(self) -> None:
-        """Forget everything. Safe at any time."""
+        """Forget everything. Safe at any time: a file that a thread writes to is let go when that is done."""
         self._pieces, self._size = [], 0
-        if self._spool is not None:
+        self._is_unwanted = True
+        if self._spool is not None and not self._is_writing:
             self._spool.discard()
             self._spool = None
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from typing import final
 
 from gatepost.model.reply import Reply
 
 Answer = Reply | Awaitable[Reply]
 
 
+@final
 class ReplyToCome(Awaitable[Reply]):
     """Made by whoever has promised a reply; `come` is called once. Awaited, or given to `then`, once."""
 

@@ -7,6 +7,7 @@ from typing import Final
 from gatepost.intake.counter import Counter
 from gatepost.model.certificate import PeerCertificate
 from gatepost.model.session import Session
+from gatepost.ports.log import Counters, Log
 
 SUBJECT_LIMIT_CHARACTERS: Final = 500
 
@@ -37,4 +38,17 @@ def note_certificate(counter: Counter, session: Session, shown: PeerCertificate,
         identity=identity,
         subject=shown.subject[:SUBJECT_LIMIT_CHARACTERS],
         fingerprints=" ".join(sorted(shown.fingerprints)),
+    )
+
+
+def note_tls_failure(counters: Counters, log: Log, session: Session, reason: str) -> None:
+    """No handshake, or a record that is none."""
+    counters.add("tls_failures")
+    log.write(
+        "info",
+        "tls-failed",
+        session=session.session_id,
+        client_ip=session.client_ip,
+        connector=session.connector,
+        reason=reason,
     )

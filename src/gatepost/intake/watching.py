@@ -99,7 +99,7 @@ class SessionWatch:
         scl = -1
         for decision in decisions:
             disposition = decision.disposition
-            scl = max(scl, disposition.scl)
+            scl = disposition.scl if disposition.scl > scl else scl
             if disposition.effects:
                 self.perform(disposition, session)
         if scl < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gatepost.adapters.accounts import FileAccounts
+from gatepost.adapters.granted_addresses import GrantedAddresses
 from gatepost.adapters.ldap_accounts import JoinedAccounts, LdapAccounts
 from gatepost.adapters.ldap_addresses import LdapAddresses
 from gatepost.config.settings import Settings
@@ -12,10 +13,11 @@ from gatepost.main.places import accounts_file
 from gatepost.ports.directory import Accounts, SendingAccounts
 
 
-def sending_accounts_of(settings: Settings, *, monotonic: Callable[[], float]) -> SendingAccounts | None:
-    """None where no directory is asked for the addresses of accounts."""
+def sending_accounts_of(settings: Settings, *, monotonic: Callable[[], float]) -> SendingAccounts:
+    """By the accounts file, and by the directory where one is asked for the addresses of accounts."""
     ldap = settings.users.ldap
-    return LdapAddresses(ldap, monotonic=monotonic) if ldap.servers and ldap.address_attributes else None
+    directory = LdapAddresses(ldap, monotonic=monotonic) if ldap.servers and ldap.address_attributes else None
+    return GrantedAddresses(str(accounts_file(settings)), directory, monotonic=monotonic)
 
 
 def accounts_of(settings: Settings, *, monotonic: Callable[[], float]) -> Accounts:

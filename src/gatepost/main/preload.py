@@ -32,6 +32,7 @@ CODECS: Final = (
     "utf-8",
     "utf-8-sig",
     "utf-16",
+    "utf-16-be",
     "utf-16-le",
     "idna",
     "punycode",

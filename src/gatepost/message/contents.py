@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from gatepost.message.charsets import Text, decode_text, defect_of_label
+from gatepost.message.charsets import Text, decode_text
 from gatepost.message.encodings import Decoded, decode
 from gatepost.message.structure import LIMITS, Kind, Part, Structure, StructureLimits
 from gatepost.message.structure_defects import StructureDefect
@@ -45,9 +45,6 @@ def looked_into(mail: bytes, part: Part, limits: StructureLimits = LIMITS) -> Wi
     found = set(decoded.defects)
     if part.kind in (Kind.TEXT, Kind.FIELDS) or part.charset:
         found |= decode_text(decoded.octets, part.charset).defects
-    label = defect_of_label(part.charset)
-    if label is not None:
-        found.add(label)
     if part.kind is Kind.TEXT:
         found |= embedded(decoded.octets)
     return Within(len(decoded.octets), frozenset(found), decoded.passed)

@@ -117,7 +117,9 @@ def _look_around(
         seen.setdefault(StructureDefect.PART_IN_PREAMBLE, start)
     if epilogue_at < end and _ANYTHING.search(mail, epilogue_at, end):
         seen.setdefault(StructureDefect.TEXT_AFTER_END, epilogue_at)
-        again = mail.find(delimiter, epilogue_at, end)
-        begins_line = again >= 0 and (again == epilogue_at or mail[again - 1] == _LF)
-        if begins_line or _LIKE_PART.search(mail, epilogue_at - 1, end):
+        again = (
+            mail.startswith(delimiter, epilogue_at, end)
+            or mail.find(b"\n" + delimiter, epilogue_at, end) >= 0
+        )
+        if again or _LIKE_PART.search(mail, epilogue_at - 1, end):
             seen.setdefault(StructureDefect.PART_AFTER_END, epilogue_at)

@@ -65,7 +65,17 @@ def apply_edits(head: bytes, edits: Sequence[Edit]) -> bytes:
     removed = frozenset([e.name.lower().encode() for e in edits if type(e) is RemoveHeader])
     if removed and any(name in head.lower() for name in removed):
         head = b"".join(raw for raw in raw_fields(head) if name_of(raw) not in removed) + _end_of(head)
-    return b"".join([field(e.name, e.value) for e in edits if type(e) is AddHeader]) + head
+    added = [
+        (_remembered if len(e.value) <= _REMEMBERED_CHARS else field)(e.name, e.value)
+        for e in edits
+        if type(e) is AddHeader
+    ]
+    return b"".join(added) + head
+
+
+_remembered: Final = lru_cache(maxsize=128)(field)
+"""Mails of one sender get the same fields."""
+_REMEMBERED_CHARS: Final = 2000
 
 
 def _is_forbidden(raw: bytes, forbidden: tuple[bytes, ...], own_id: bytes) -> bool:

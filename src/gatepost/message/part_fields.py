@@ -6,6 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from gatepost.message import headers
+from gatepost.message.charsets import defect_of_label
 from gatepost.message.delimiters import Seen
 from gatepost.message.encodings import BY_WORD, Encoding
 from gatepost.message.file_names import defects_of_names
@@ -201,6 +202,9 @@ def _look_at_values(
         seen[defect] = start
     if kind is Kind.MESSAGE and content_type.main not in _MESSAGES:
         seen[StructureDefect.UNKNOWN_MESSAGE] = start
+    charset = defect_of_label(content_type.first("charset"))
+    if charset is not None:
+        seen[charset] = start
     named = _NAMED.get(content_type.main)
     if named is not None:
         seen[named] = start

@@ -44,7 +44,7 @@ def received_field(
         f"with {_protocol(session, envelope)}{_tls_comment(session.tls)}",
         f"id {mail_id}",
         *_for_clause(envelope, recipient),
-        *_tls_clause(session.tls),
+        *(_tls_clause(session.tls) if session.tls is not None else ()),
     ]
     return field("Received", " ".join(clauses) + f"; {date_text(now)}")
 

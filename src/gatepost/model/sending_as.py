@@ -19,7 +19,7 @@ def may_send_as(
 ) -> bool:
     """Whether this may stand in MAIL FROM, From and Sender of the client's mail.
 
-    more: keys of addresses that a directory knows as the account's.
+    more: keys of addresses that a directory or the accounts file knows as the account's, and *@domain for all of one.
     """
     wanted = Rights.OWN_DOMAIN_SENDER if is_ours(address, site) else Rights.ANY_SENDER
     return wanted in session.rights or _owns(session.user, address, site, more)
@@ -41,7 +41,7 @@ def _owns(user: str, address: Address, site: Site, more: AbstractSet[str]) -> bo
     if not user:
         return False
     given = site.sender_addresses.get(folded_user(user))
-    if (given is not None and _is_given(address, given)) or address.key in more:
+    if (given is not None and _is_given(address, given)) or (more and _is_given(address, more)):
         return True
     local, at, domain = user.rpartition("@")
     if not at:
@@ -50,4 +50,11 @@ def _owns(user: str, address: Address, site: Site, more: AbstractSet[str]) -> bo
 
 
 def _is_given(address: Address, given: AbstractSet[str]) -> bool:
-    return address.key in given or f"*@{address.domain}" in given
+    if address.key in given or f"*@{address.domain}" in given:
+        return True
+    _, dot, parent = address.domain.partition(".")
+    while dot:
+        if f"*@*.{parent}" in given:
+            return True
+        _, dot, parent = parent.partition(".")
+    return False

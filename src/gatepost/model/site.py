@@ -43,5 +43,3 @@ class Site:
     """In the same way, whom it may name in From when Sender names itself."""
     knows_accounts: bool = False
     """Sessions here may have a user."""
-    asks_for_addresses: bool = False
-    """A directory knows the addresses of accounts (users.ldap.address-attributes)."""

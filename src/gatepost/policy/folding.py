@@ -100,8 +100,13 @@ def decide(verdicts: Sequence[Verdict], scale: Scale, *, answered: int = 0) -> D
     action wins; of equals, the one that spoke first. Edits and effects of all are kept,
     each once; of several delays the longest.
     """
-    if not verdicts and not scale.speaks_of_nothing:
-        return PASSED
+    if not scale.speaks_of_nothing:
+        if not verdicts:
+            return PASSED
+        if len(verdicts) == 1 and _only_edits(verdicts[0]):  # nearly every mail: a trace field of ours
+            return Disposition(
+                reason=verdicts[0].reason, edits=_once(verdicts[0].edits), verdicts=tuple(verdicts)
+            )
     scl = scl_of(verdicts, scale)
     winner = _score_opinion(scl, scale)
     for verdict in verdicts:
@@ -118,6 +123,11 @@ def decide(verdicts: Sequence[Verdict], scale: Scale, *, answered: int = 0) -> D
         effects=_effects(verdicts, answered),
         verdicts=tuple(verdicts),
     )
+
+
+def _only_edits(verdict: Verdict) -> bool:
+    """It neither objects nor found anything: no scale changes what comes of it."""
+    return verdict.action is _PASS and not verdict.findings and not verdict.effects
 
 
 def stamped(disposition: Disposition, scale: Scale) -> Disposition:

@@ -231,7 +231,9 @@ class Knowledge:
             isinstance(found, gathering.fact) or not isinstance(found, Coroutine)
         ):
             return self._checked(gathering, found)
-        outside = ASKING_FOR.set(self._budget)  # the task keeps it, the conversation does not
+        own = gathering.own_questions
+        # The task keeps it, the conversation does not.
+        outside = ASKING_FOR.set(QuestionBudget(own) if own else self._budget)
         try:
             rest = begun(found) if gathering.begins_at_once else found
             if type(rest) is gathering.fact or not isinstance(rest, Rest | Coroutine):

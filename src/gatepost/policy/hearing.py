@@ -142,7 +142,7 @@ class Hearing:
             if pending or self._panels_now[stage_view.stage].elsewhere:
                 return self._decide_later(views[number:], pending)
             self._hear(self._panels_now[stage_view.stage], stage_view)
-            if self._refuses_all(stage_view.stage):
+            if stage_view is not view and self._said and self._refuses_all(stage_view.stage):
                 break
         return self._decisions(view)
 

@@ -64,7 +64,6 @@ from gatepost.facts.gathering import Gathering, Sources
 from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.account import folded_user
-from gatepost.model.address import Address
 from gatepost.model.domain_table import DomainTable
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.proof import ReturnPathProof
@@ -90,7 +89,7 @@ from gatepost.ports.memory_shared import MemoryShared
 from gatepost.ports.resolver import Lookup, Resolver
 from gatepost.ports.scanning import Scanner
 from gatepost.ports.shared import SharedState
-from gatepost.routing.accepted import canonical_domain, canonical_pattern
+from gatepost.routing.accepted import canonical_pattern, sender_key
 from gatepost.standards.return_paths import ReturnPaths
 
 ORDER: Final = (
@@ -404,12 +403,11 @@ def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted
         sender_addresses=_by_user(settings.users.addresses),
         on_behalf_of=_by_user(settings.users.on_behalf_of),
         knows_accounts=connector.auth or bool(connector.xclient_peers),
-        asks_for_addresses=bool(settings.users.ldap.servers and settings.users.ldap.address_attributes),
     )
 
 
 def _by_user(table: Mapping[str, tuple[str, ...]]) -> Mapping[str, frozenset[str]]:
-    return {folded_user(user): frozenset(map(_sender_key, addresses)) for user, addresses in table.items()}
+    return {folded_user(user): frozenset(map(sender_key, addresses)) for user, addresses in table.items()}
 
 
 def _automatic_replies(settings: Settings) -> DomainTable[bool] | None:
@@ -432,12 +430,6 @@ def _rate_rules(settings: Settings, connector: str) -> tuple[RateRule, ...]:
         for name, limit in settings.rate_limits.items()
         if not limit.connectors or connector in limit.connectors
     )
-
-
-def _sender_key(text: str) -> str:
-    """What an address of users.addresses is known by: the key of ann@example.com, "*@example.com" as it is."""
-    local, _, domain = text.rpartition("@")
-    return Address(local, canonical_domain(domain)).key
 
 
 def checked_domains(settings: Settings) -> frozenset[str]:

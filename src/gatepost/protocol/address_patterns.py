@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +13,7 @@ from gatepost.protocol.addresses import a_labels_of, canonical_domain, parse_mai
 GLOBS_LIMIT: Final = 1000
 """Entries with a * elsewhere than for a whole domain: these are tried one after the other."""
 ENTRY_LIMIT_CHARACTERS: Final = 320
+_QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 FORMS: Final = (
     '"user@example.com", "@example.com" (the domain), "@.example.com" (the domain and all below it), '
     '"@*.example.com" (all below it), or with * for any characters: "*-bounce@example.com", "info@*.example"'
@@ -84,7 +86,7 @@ class AddressPatterns:
                 self._exact[parse_mailbox(entry).key] = entry
                 return 0
             if "*" not in domain:
-                folded = Address(local, canonical_domain(domain)).key.rpartition("@")[0]
+                folded = Address(_dequoted(local), canonical_domain(domain)).key.rpartition("@")[0]
                 globs = self._globs_of_domain.setdefault(canonical_domain(domain), [])
                 globs.append((tuple(folded.split("*")), entry))
                 return 1
@@ -110,9 +112,16 @@ class AddressPatterns:
         canonical_domain(domain.replace("*", "a"))
         if not domain.isascii():
             raise ValueError("a label with * beside letters that are not ASCII fits nothing")
-        folded = Address(local, domain.lower().removesuffix(".")).key
+        folded = Address(_dequoted(local), domain.lower().removesuffix(".")).key
         self._globs.append((tuple(folded.split("*")), entry))
         return 1
+
+
+def _dequoted(local: str) -> str:
+    """A local part with * as addresses have it: the quotes are only in writing."""
+    if len(local) < 2 or local[0] != '"' or local[-1] != '"':
+        return local
+    return _QUOTED_PAIR.sub(r"\1", local[1:-1])
 
 
 def check_patterns(entries: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from gatepost.protocol.events import Offer
 
 CACHED_ANNOUNCEMENTS: Final = 256
 """Answers that are remembered: the same clients come back, and an answer has a dozen lines."""
+HIGHEST_LIMIT: Final = 999_999
+"""A value of LIMITS has six digits at most (RFC 9422 §4); who allows more need not say so."""
 
 
 @lru_cache(maxsize=CACHED_ANNOUNCEMENTS)
@@ -39,4 +41,4 @@ def announced(offer: Offer, greeting: str, *, tls: bool, authenticated: bool) ->
 
 
 def _mail_max(offer: Offer) -> str:
-    return f" MAILMAX={offer.messages}" if offer.messages else ""
+    return f" MAILMAX={offer.messages}" if 0 < offer.messages <= HIGHEST_LIMIT else ""

@@ -217,6 +217,8 @@ class Offer:
     """REQUIRETLS, announced and accepted under TLS only."""
     auth: tuple[str, ...] = ()
     """Mechanisms; empty: AUTH is not offered."""
+    auth_under_tls: bool = False
+    """AUTH will be offered once TLS is on."""
     is_logged_in: bool = False
     """The client has no use for AUTH any more, but may still say AUTH= with MAIL (RFC 4954 §5)."""
     xclient: tuple[str, ...] = ()

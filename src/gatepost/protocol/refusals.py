@@ -41,6 +41,7 @@ NO_ARGUMENT: Final = Reply(501, "5.5.4", "No argument allowed")
 HELLO_SYNTAX: Final = Reply(501, "5.5.4", "Syntax: EHLO or HELO and your name")
 MAIL_SYNTAX: Final = Reply(501, "5.5.4", "Syntax: MAIL FROM:<address>")
 RCPT_SYNTAX: Final = Reply(501, "5.5.4", "Syntax: RCPT TO:<address>")
+VRFY_SYNTAX: Final = Reply(501, "5.5.4", "Syntax: VRFY name")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients")
 
 # AUTH.

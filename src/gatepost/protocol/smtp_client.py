@@ -158,6 +158,8 @@ class ClientEngine:
     def __init__(self, hostname: str, *, lmtp: bool = False) -> None:
         self.offers = _NO_OFFERS
         self.closed = False
+        self.replies = 0
+        """So many were taken."""
         self._hostname = hostname.encode("ascii")
         self._lmtp = lmtp
         self._reader = ReplyReader()
@@ -192,6 +194,7 @@ class ClientEngine:
     def next_event(self) -> ClientEvent | None:
         """What happened; None: nothing until more bytes come. Raises WorldFault."""
         while not self.closed and (reply := self._reader.next_reply()) is not None:
+            self.replies += 1
             if not self._awaited:
                 raise broken("a reply to nothing")
             event = self._take(self._awaited.popleft(), reply)
@@ -286,6 +289,11 @@ class ClientEngine:
     def is_idle(self) -> bool:
         """Between transactions, with nothing awaited and nothing left over."""
         return not self.closed and not self._awaited and not self._in_transaction and self._reader.is_empty
+
+    @property
+    def has_part_of_a_reply(self) -> bool:
+        """A reply has begun and its end is missing."""
+        return not self._reader.is_empty
 
     @property
     def place(self) -> str:

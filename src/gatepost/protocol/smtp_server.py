@@ -72,6 +72,7 @@ _EHLO: Final = Verb.EHLO
 _QUIT: Final = Verb.QUIT
 _AUTH: Final = Verb.AUTH
 _STARTTLS: Final = Verb.STARTTLS
+_VRFY: Final = Verb.VRFY
 _XCLIENT: Final = Verb.XCLIENT
 _HELLOS: Final = frozenset({Verb.EHLO, Verb.HELO})
 _NEED_DATA: Final = Pause.NEED_DATA
@@ -121,15 +122,19 @@ class ServerEngine:
         "_state",
         "_then",
         "_tls",
+        "broke_off",
         "offer",
     )
 
     offer: Offer
     """Set a new one after STARTTLS, AUTH or a change of the connector."""
+    broke_off: bool
+    """We hung up inside of content: the client still sends, and looks for a reply when it is done."""
 
     def __init__(self, offer: Offer, limits: EngineLimits, *, tls: bool = False) -> None:
         """tls: the connection began with TLS (implicit TLS, RFC 8314)."""
         self.offer = offer
+        self.broke_off = False
         self._limits = limits
         self._tls = tls
         self._buffer = b""
@@ -295,6 +300,8 @@ class ServerEngine:
             return read_auth(argument, self.offer)
         if verb is _XCLIENT:
             return read_xclient(argument, self.offer)
+        if verb is _VRFY and not argument:
+            return _violation(refusals.VRFY_SYNTAX, "VRFY without a name")
         return StartTls() if verb is _STARTTLS else Other(verb, argument)
 
     def _read_recipient(self, argument: str) -> Event:
@@ -341,11 +348,11 @@ class ServerEngine:
         limit_bytes = FAR_TOO_LARGE_FACTOR * self.offer.size_bytes
         if refusal is not None and not limit_bytes:
             limit_bytes = DRAIN_LIMIT_BYTES
+        self._chunk = _Chunk(size.size_bytes, size.size_bytes, size.is_last, refusal)
         if limit_bytes and before + size.size_bytes > limit_bytes:
             return _violation(
                 refusals.FAR_TOO_LARGE, "a chunk of more than twice the size limit", closes=True
             )
-        self._chunk = _Chunk(size.size_bytes, size.size_bytes, size.is_last, refusal)
         return self._read_chunk(self._chunk)
 
     def _read_chunk(self, chunk: _Chunk) -> Event | None:
@@ -398,7 +405,7 @@ class ServerEngine:
             case Verb.AUTH if self._authenticated:
                 return refusals.AUTH_ALREADY
             case Verb.AUTH if not offer.auth:
-                in_clear = offer.starttls and not self._tls
+                in_clear = offer.auth_under_tls and not self._tls
                 return refusals.AUTH_NEEDS_TLS if in_clear else refusals.NOT_IMPLEMENTED
             case Verb.XCLIENT if not offer.xclient:
                 return refusals.NOT_PERMITTED
@@ -460,6 +467,7 @@ class ServerEngine:
         self._meter, self._framer = _NO_CONTENT, _NO_DATA
 
     def _close(self) -> None:
+        self.broke_off = self._state is _IN_DATA or self._chunk is not None
         self._state = _CLOSED
         self._buffer, self._at = b"", 0
         self._next = None

@@ -8,6 +8,7 @@ import idna
 
 from gatepost.config.settings import Settings
 from gatepost.model.accepted_domains import AcceptedDomains, DomainType
+from gatepost.model.address import Address
 
 _NAME_LIMIT_CHARS: Final = 255  # before any conversion: IDNA is slow on long text (threats H26)
 
@@ -27,6 +28,15 @@ def canonical_pattern(text: str) -> str:
     if text.startswith("*."):
         return "*." + canonical_domain(text[2:])
     return canonical_domain(text)
+
+
+def sender_key(text: str) -> str:
+    """What is kept of an address that an account may send as: its key, or *@ and a pattern. Raises ValueError."""
+    local, _, domain = text.rpartition("@")
+    if not local:
+        raise ValueError(f"{text[:80]!r} is no mail address")
+    pattern = canonical_pattern(domain) if local == "*" else canonical_domain(domain)
+    return Address(local, pattern).key
 
 
 def canonical_domain(text: str) -> str:

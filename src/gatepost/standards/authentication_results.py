@@ -11,7 +11,8 @@ import msgspec
 
 VALUE_LIMIT_CHARS: Final = 320
 REASON_LIMIT_CHARS: Final = 120
-_PLAIN: Final = re.compile(r"[A-Za-z0-9._+-]+(?:@[A-Za-z0-9.-]+)?|@[A-Za-z0-9.-]+", re.ASCII)
+_DOMAIN: Final = r"@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*+"
+_PLAIN: Final = re.compile(rf"[A-Za-z0-9._+-]+(?:{_DOMAIN})?|{_DOMAIN}", re.ASCII)
 _QUOTABLE: Final = re.compile(r"[ -~]+", re.ASCII)
 _REASON_ODD: Final = re.compile(r"[^A-Za-z0-9 .,:=+_/-]+", re.ASCII)
 

@@ -9,11 +9,13 @@ import msgspec
 
 from gatepost.model.fault import WorldFault
 from gatepost.standards.dmarc_record import DmarcRecord, Policy
-from gatepost.standards.dmarc_walk import DnsTexts, TreeWalker
+from gatepost.standards.dmarc_walk import QUERIES_LIMIT, DnsTexts, TreeWalker
 
 AUTHOR_DOMAINS_LIMIT: Final = 4
 WALKS_LIMIT: Final = 6  # identifiers whose organisation is asked for, of one mail
 UNCHECKED_LIMIT: Final = 20
+QUESTIONS_LIMIT: Final = AUTHOR_DOMAINS_LIMIT * ((1 + WALKS_LIMIT) * QUERIES_LIMIT + 1)
+"""Of one mail: for each author domain its walk, those of identifiers, and whether it exists."""
 
 
 class Unchecked(NamedTuple):

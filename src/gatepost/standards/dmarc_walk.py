@@ -107,9 +107,14 @@ class TreeWalker:
 
 @lru_cache(maxsize=1024)
 def names_to_ask(domain: str) -> tuple[str, ...]:
-    """In order: the domain, then its parents; of a name of more than eight labels the last seven and up."""
-    if not domain or domain.startswith("[") or len(domain) > _NAME_LIMIT_CHARS:
+    """In order: the domain, then its parents; of a name of more than eight labels the last seven and up.
+
+    A domain that is too long to be asked is left out, its parents are not: nobody gets round their policy by length.
+    """
+    if not domain or domain.startswith("["):
         return ()
     labels = domain.split(".")
     above = labels[-LABELS_KEPT:] if len(labels) > QUERIES_LIMIT else labels[1:]
-    return (domain, *(".".join(above[n:]) for n in range(len(above))))
+    names = (domain, *(".".join(above[n:]) for n in range(len(above))))
+    # No name as long as that can have a record; those above it can.
+    return tuple([name for name in names if len(name) <= _NAME_LIMIT_CHARS])
