@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from powercut.tracing import Op, Record
 
 SECTOR_BYTES: Final = 512
-MAY_BE_MAPPED: Final = ("-shm", "in-flight")
+MAY_BE_MAPPED: Final = ("-shm", "in-flight", "plug-in")
 """Ends of names of files whose contents mean nothing after a power cut: they are filled with noise."""
 
 

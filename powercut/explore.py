@@ -150,7 +150,7 @@ def _lay_out(disk: Disk, model: Model, chance: random.Random, place: Path, mail_
     for path, octets in image(disk, model, chance):
         if octets is None:
             (place / path).mkdir()
-        elif path.endswith("-shm"):
+        elif path.endswith(("-shm", "plug-in")):
             (place / path).write_bytes(chance.randbytes(len(octets)))
         elif path.endswith("in-flight"):
             (place / path).write_bytes(_noise_of_ids(chance, mail_ids, len(octets)))

@@ -9,6 +9,7 @@ from typing import Final
 
 from crash.message import digest_of, marked_part
 
+from gatepost.adapters.blame import MappedBlame
 from gatepost.adapters.bodies import read_pieces
 from gatepost.adapters.sqlite_store import SqliteStore, open_store
 from gatepost.adapters.world import SystemClock
@@ -54,9 +55,10 @@ def recover(state: Path, workers: int, loop: asyncio.AbstractEventLoop) -> Found
     """Each worker's start, without its listeners and its deliveries."""
     found = Found()
     for number in range(workers):
+        directory = state / f"worker-{number}"
         try:
             store = open_store(
-                state / f"worker-{number}",
+                directory,
                 _QUEUE,
                 SystemClock(),
                 _Silent(),
@@ -64,6 +66,7 @@ def recover(state: Path, workers: int, loop: asyncio.AbstractEventLoop) -> Found
                 settled=settled,
                 allow_volatile=True,
             )
+            MappedBlame(directory / "plug-in")  # whatever name it says, nobody minds
         except WorldFault as fault:
             found.problems.append(f"worker {number} cannot open its store: {fault.reason}")
             continue

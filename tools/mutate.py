@@ -51,7 +51,7 @@ _SCRAM = "intake/test_scram_and_tokens"
 
 # The tests that must notice, close ones first.
 TESTS = {
-    "address_patterns": ("test_address_patterns",),
+    "address_patterns": ("test_list_edges", "test_address_patterns"),
     "addresses": ("test_addresses", "test_commands", "test_entries"),
     "announcement": ("test_announcement", "test_order", "test_xclient"),
     "data": ("test_values", "test_data", "test_end_of_data_exhaustive", "test_chunks"),
@@ -59,7 +59,7 @@ TESTS = {
     "esmtp_parameters": ("test_parameters", "test_commands"),
     "events": ("test_values", *_SERVER, "test_data", "test_parameters"),
     "http_client": ("test_values", "test_http_client"),
-    "list_formats": ("test_list_formats",),
+    "list_formats": ("test_list_edges", "test_list_formats"),
     "ntlm": ("test_values", "test_ntlm"),
     "outgoing": ("test_client_outgoing",),
     "proxy": ("test_proxy", "test_values"),
