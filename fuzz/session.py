@@ -28,8 +28,10 @@ from gatepost.protocol.smtp_server import ServerEngine
 
 STEPS: Final = 30
 SIZE_LIMIT_BYTES: Final = 1000
-_CLEAR: Final = Offer(hostname="ours.example", size_bytes=SIZE_LIMIT_BYTES, starttls=True)
-_UNDER_TLS: Final = replace(_CLEAR, starttls=False, auth=("PLAIN",))
+_CLEAR: Final = Offer(
+    hostname="ours.example", size_bytes=SIZE_LIMIT_BYTES, starttls=True, auth_under_tls=True
+)
+_UNDER_TLS: Final = replace(_CLEAR, starttls=False, auth=("PLAIN",), auth_under_tls=False)
 _LIMITS: Final = EngineLimits()
 _OK: Final = Reply(250, "2.0.0", "OK")
 _REFUSED: Final = Reply(550, "5.7.1", "Refused")

@@ -48,6 +48,8 @@ EDGES = {
     # A session: 451, never an acceptance and never a bounce.
     "intake/connection.py:Connection._go_on",
     "intake/connection.py:Connection._wait_for.done",
+    # A bug in a third party's agent or fact is counted, and raised again.
+    "policy/fuses.py:Fuses.run",
     # A fact that cannot be gathered is unknown; an agent with a bug defers; third parties' files are refused.
     "policy/gathering.py:Knowledge._begin",
     "policy/gathering.py:Knowledge._find",
