@@ -154,7 +154,8 @@ class House:
         await life.worker.start()
 
     def _configuration(self) -> Configuration:
-        return configuration(self.plan, self.revision, self._directory, self.workers)
+        """Between two supervisors it is that of a gateway with one worker: the directories are the same."""
+        return configuration(self.plan, self.revision, self._directory, max(self.workers, 1))
 
     def _now_in_force(self) -> None:
         self._journal.revisions.append((self._loop.time(), self.revision))

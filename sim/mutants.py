@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SEEDS: Final = 120
+SEEDS: Final = 400
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
 

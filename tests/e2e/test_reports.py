@@ -71,7 +71,7 @@ def test_a_report_goes_from_one_gateway_to_another(
 ) -> None:
     if time.time() % DAY_S < SENT_AFTER_S:
         pytest.skip("no report leaves in the first half hour of the day (UTC)")
-    there = reader(tmp_path / "there", sink, lab_dns.port, afterwards="consume")
+    there = reader(tmp_path / "b", sink, lab_dns.port, afterwards="consume")
     there.start()
     try:
         lab_dns.add('_dmarc.there.example. TXT "v=DMARC1; p=reject; rua=mailto:reports@there.example"')
@@ -97,7 +97,7 @@ def test_a_report_goes_from_one_gateway_to_another(
 def test_a_failure_is_told_to_the_domain_that_asks(
     gateway: Callable[..., GatewayUnderTest], lab_dns: LabDns, sink: Sink, tmp_path: Path
 ) -> None:
-    there = reader(tmp_path / "there", sink, lab_dns.port, afterwards="consume")
+    there = reader(tmp_path / "b", sink, lab_dns.port, afterwards="consume")
     there.start()
     try:
         lab_dns.add('_dmarc.there.example. TXT "v=DMARC1; p=none; ruf=mailto:reports@there.example; fo=1"')
@@ -135,7 +135,7 @@ def attached(content: bytes, kind: str, subtype: str, name: str) -> EmailMessage
 @pytest.mark.slow
 @pytest.mark.threat("J39")
 def test_what_comes_is_kept_and_goes_on(lab_dns: LabDns, sink: Sink, tmp_path: Path) -> None:
-    there = reader(tmp_path / "there", sink, lab_dns.port, afterwards="deliver")
+    there = reader(tmp_path / "b", sink, lab_dns.port, afterwards="deliver")
     (there.directory / "recipients.txt").write_text("reports@there.example\n")
     there.start()
     try:

@@ -47,6 +47,10 @@ class ConfigurationErrors(Exception):
         self.errors = tuple(sorted(errors, key=lambda e: (e.line, e.key)))
         super().__init__("\n".join(str(error) for error in self.errors))
 
+    def __reduce__(self) -> tuple[type[ConfigurationErrors], tuple[tuple[ConfigurationError, ...]]]:
+        """It may cross from one process to another."""
+        return type(self), (self.errors,)
+
 
 def closest(name: str, known: Iterable[str]) -> str:
     """The known name that was probably meant; "" when none is near."""

@@ -30,16 +30,16 @@ async def own_store(
     loop: asyncio.AbstractEventLoop,
     stop: asyncio.Event,
     *,
-    opening: Callable[..., SqliteStore] = open_store,
+    opening: Callable[..., SqliteStore] | None = None,
 ) -> SqliteStore | None:
     """Open the store; wait a while for a worker that is still finishing with it. Raises WorldFault.
 
-    opening: the simulation has a disk of its own.
+    opening: None: open_store. The simulation has a disk of its own.
     """
     until = clock.monotonic() + LOCK_PATIENCE_S
     while not stop.is_set():
         try:
-            return opening(
+            return (opening or open_store)(
                 store_directory(settings, number),
                 settings.queue,
                 clock,
