@@ -24,6 +24,7 @@ class Mutant:
     """One line of one file below src/gatepost, and what stands there instead.
 
     says: a word of the finding; "": any will do.
+    seed: where one that is rarely seen was seen last, looked at first; 0: none.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Mutant:
     line: str
     instead: str
     says: str
+    seed: int = 0
 
 
 MUTANTS: Final = (
@@ -117,6 +119,7 @@ MUTANTS: Final = (
         "                self._active.end_lease(parcel)",
         "                self._hop(parcel.next_hop)",
         "",
+        seed=61,
     ),
     Mutant(
         "TLS that is demanded falls back to the clear",
@@ -173,6 +176,7 @@ MUTANTS: Final = (
         '                recipient, Fate.DEFERRED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")',
         '                recipient, Fate.DELIVERED, safe_text(f"451 4.2.0 The mailbox cannot be written: {why}")',
         "delivered, and no next hop said so",
+        seed=42,
     ),
     Mutant(
         "what workers share is forgotten with them",
@@ -201,6 +205,7 @@ MUTANTS: Final = (
         "SETTLE_AFTER_S: Final = 1.0",
         "SETTLE_AFTER_S: Final = 5000.0",
         "nobody died",
+        seed=134,
     ),
     Mutant(
         "a refused recipient is kept",
@@ -229,6 +234,7 @@ MUTANTS: Final = (
         "        if self._content_bytes + octets > self._memory_limit_bytes:",
         "        if octets > self._memory_limit_bytes:",
         "octets of active mail",
+        seed=74,
     ),
     Mutant(
         "a silent DNS is taken for a missing key",
@@ -236,6 +242,7 @@ MUTANTS: Final = (
         '        return NoAnswer(f"its key could not be looked up: {fault.reason}"[:200])',
         "        return ()",
         "DKIM is",
+        seed=212,
     ),
     Mutant(
         "a silent DNS is taken for no policy",
@@ -243,6 +250,7 @@ MUTANTS: Final = (
         '            raise _Stop(Result.TEMPERROR, f"{name} {kind.name}: {fault.reason}") from fault',
         '            raise _Stop(Result.NONE, f"{name} {kind.name}: {fault.reason}") from fault',
         "SPF is",
+        seed=85,
     ),
     Mutant(
         "a signature is made of another body",
@@ -264,6 +272,7 @@ MUTANTS: Final = (
         '    if is_in_use(directory / "lock"):',
         "    if not directory:",
         "which is no more",
+        seed=18,
     ),
     Mutant(
         "a store has two owners",
@@ -322,22 +331,27 @@ def find(mutant: Mutant, *, seeds: int = SEEDS) -> str:
         if text.count(mutant.line + "\n") != 1:
             raise ValueError(f"{mutant.name}: the line is not in {mutant.file} once")
         file.write_text(text.replace(mutant.line + "\n", mutant.instead + "\n"), encoding="utf-8")
-        played = subprocess.run(
-            [sys.executable, "-m", "sim", "--seeds", str(seeds), "--fail-fast"],
-            cwd=place,
-            env={**os.environ, "PYTHONPATH": f"{place}:{_ROOT}"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if "Traceback" in played.stderr or not played.stdout.startswith("seeds from"):
-            raise ValueError(f"{mutant.name}: {played.stderr[-2000:]}")
-        found = [line.strip() for line in played.stdout.splitlines() if line.startswith("    ")]
-        if found and not any(mutant.says in line for line in found):
-            return f"found as something else: {found[0]}"
-        return next(iter(found), "")
+        found = _found(place, mutant, first=mutant.seed, seeds=1) if mutant.seed else ""
+        return found or _found(place, mutant, first=1, seeds=seeds)
     finally:
         shutil.rmtree(place)
+
+
+def _found(place: Path, mutant: Mutant, *, first: int, seeds: int) -> str:
+    played = subprocess.run(
+        [sys.executable, "-m", "sim", "--first", str(first), "--seeds", str(seeds), "--fail-fast"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": f"{place}:{_ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "Traceback" in played.stderr or not played.stdout.startswith("seeds from"):
+        raise ValueError(f"{mutant.name}: {played.stderr[-2000:]}")
+    found = [line.strip() for line in played.stdout.splitlines() if line.startswith("    ")]
+    if found and not any(mutant.says in line for line in found):
+        return f"found as something else: {found[0]}"
+    return " ".join(found[:1] + found[-1:])
 
 
 def main(names: Sequence[str]) -> int:
