@@ -33,16 +33,16 @@ kerberos: dev services ## The extra of the same name, compiled in minutes; witho
 		echo "Not installed: gatepost[kerberos] (needs libkrb5-dev and a compiler); its tests will skip." >&2; fi
 
 test: dev services ## Every quick test, with real servers where they are installed
-	@$(PY) -m pytest -q -n 4 -m "not slow" $(ARGS)
+	@$(PY) -m pytest -q -n 4 --dist worksteal -m "not slow" $(ARGS)
 
 peers: services ## The servers `make bench` compares with: rspamd from Debian, Haraka from npm (starts nothing)
 	@tools/peers.sh
 
 slow: dev services peers ## The tests that take minutes
-	@$(PY) -m pytest -q -n 2 -m slow $(ARGS)
+	@$(PY) -m pytest -q -n 2 --dist worksteal -m slow $(ARGS)
 
 test-all: dev services ## All of them
-	@$(PY) -m pytest -q -n 4 $(ARGS)
+	@$(PY) -m pytest -q -n 4 --dist worksteal $(ARGS)
 
 check: format lint types imports quick ## Before every commit: under a minute
 
@@ -61,7 +61,7 @@ imports: dev
 	@rm -f .lint-imports.log
 
 quick: dev
-	@$(PY) -m pytest -q -n 4 -m "not slow and not service" $(ARGS)
+	@$(PY) -m pytest -q -n 4 --dist worksteal -m "not slow and not service" $(ARGS)
 
 bench: dev services peers ## How fast: mails a second, latencies, memory, beside others (docs/benchmarks.md)
 	@$(PY) -m bench $(ARGS)
