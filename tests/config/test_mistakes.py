@@ -267,3 +267,14 @@ def test_agents_of_third_parties_that_cannot_be_used_are_a_mistake_of_the_config
     with pytest.raises(ConfigurationErrors) as caught:
         load_text(text, file="g.toml", agent_settings=tables)
     assert str(caught.value) == "g.toml:4: policy.agents-directory: two agents are called block-list"
+
+
+def test_what_a_faulty_agent_stands_for_is_said_of_third_parties_agents_only() -> None:
+    agents: dict[str, type[Table]] = {**AGENTS, "subject-words": Table}
+    text = SERVER + '[policy.faults.meanwhile-of]\nblock-list = "defer"\nsubject-words = "defer"\n'
+    with pytest.raises(ConfigurationErrors) as caught:
+        load_text(text, file="g.toml", agent_settings=agents, built_in_agents=frozenset(AGENTS))
+    assert str(caught.value) == (
+        "g.toml:4: policy.faults.meanwhile-of.block-list: block-list is an agent of Gatepost's own, "
+        "which faults never switch off: leave it out (accepted: subject-words)"
+    )

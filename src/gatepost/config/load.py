@@ -72,6 +72,7 @@ def load(
     *,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
     finding_names: FindingNames | None = None,
+    built_in_agents: frozenset[str] = frozenset(),
     credentials: Credentials = NO_CREDENTIALS,
 ) -> Configuration:
     """Read and check a file.
@@ -79,6 +80,7 @@ def load(
     agent_settings: agent name -> its table; or what makes that of policy.agents-directory
                     ("" when not set), and may raise ValueError about what it finds there.
     finding_names:  what policy.points may name, made in the same way; None: not checked.
+    built_in_agents: names of Gatepost's own agents, which are never switched off for faults.
     credentials:    where settings such as key-file = "credential:NAME" find their files.
 
     Raises ConfigurationErrors with every mistake, never anything else.
@@ -88,6 +90,7 @@ def load(
         file=path,
         agent_settings=agent_settings,
         finding_names=finding_names,
+        built_in_agents=built_in_agents,
         credentials=credentials,
     )
 
@@ -98,6 +101,7 @@ def load_text(
     file: str,
     agent_settings: AgentSettings | Callable[[str], AgentSettings],
     finding_names: FindingNames | None = None,
+    built_in_agents: frozenset[str] = frozenset(),
     credentials: Credentials = NO_CREDENTIALS,
     above: Mapping[str, Any] = MappingProxyType({}),
 ) -> Configuration:
@@ -112,7 +116,12 @@ def load_text(
     if settings is not None:
         broken = {complaint.at[:-1] for complaint in shape}
         names = _finding_names(folder, finding_names)
-        found = (*_checks(settings), *_names(settings, tables, agents, names), *_connectors(settings, agents))
+        found = (
+            *_checks(settings),
+            *_names(settings, tables, agents, names),
+            *_never_off(settings, tables, built_in_agents),
+            *_connectors(settings, agents),
+        )
         complaints += [c for c in found if not any(c.at[: len(at)] == at for at in broken)]
     errors = [_error(c, file, lines) for c in complaints if not c.is_warning]
     if errors or settings is None:
@@ -289,9 +298,6 @@ def _names(
     for number, name in enumerate(settings.policy.disabled):
         if name not in tables:
             yield _unknown_agent(("policy", "disabled", number), name, tables)
-    for name in settings.policy.faults.meanwhile_of:
-        if name not in tables:
-            yield _unknown_agent(("policy", "faults", "meanwhile-of", name), name, tables)
     for number, name in enumerate(getattr(agents.get("ip-lists"), "allow_skips", ())):
         if name != "exchange" and name not in tables:
             yield _unknown_agent(("agents", "ip-lists", "allow-skips", number), name, tables)
@@ -302,6 +308,20 @@ def _names(
                 message="no agent has a finding of this name",
                 accepted=tuple(sorted(finding_names or ())),
                 did_you_mean=closest(name, finding_names or ()),
+            )
+
+
+def _never_off(settings: Settings, tables: AgentSettings, built_in: frozenset[str]) -> Iterator[Complaint]:
+    """Agents in policy.faults.meanwhile-of that are none, or that faults never switch off."""
+    for name in settings.policy.faults.meanwhile_of:
+        at = ("policy", "faults", "meanwhile-of", name)
+        if name not in tables:
+            yield _unknown_agent(at, name, tables)
+        elif name in built_in:
+            yield Complaint(
+                at=at,
+                message=f"{name} is an agent of Gatepost's own, which faults never switch off: leave it out",
+                accepted=tuple(sorted(tables.keys() - built_in)),
             )
 
 

@@ -18,6 +18,7 @@ def load_configuration(path: str) -> Configuration:
         path,
         agent_settings=order.agent_settings,
         finding_names=order.finding_names,
+        built_in_agents=order.BUILT_IN,
         credentials=_credentials(needed=False),
     )
 
@@ -28,6 +29,7 @@ def load_to_run(path: str) -> Configuration:
         path,
         agent_settings=order.agent_settings,
         finding_names=order.finding_names,
+        built_in_agents=order.BUILT_IN,
         credentials=_credentials(needed=True),
     )
 
@@ -39,6 +41,7 @@ def load_text(path: str, text: str) -> Configuration:
         file=path,
         agent_settings=order.agent_settings,
         finding_names=order.finding_names,
+        built_in_agents=order.BUILT_IN,
         credentials=_credentials(needed=True),
     )
 
@@ -50,6 +53,7 @@ def load_to_try(path: str, text: str, above: Mapping[str, Any]) -> Configuration
         file=path,
         agent_settings=order.agent_settings,
         finding_names=order.finding_names,
+        built_in_agents=order.BUILT_IN,
         credentials=_credentials(needed=False),
         above=above,
     )

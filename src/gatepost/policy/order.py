@@ -124,6 +124,9 @@ ORDER: Final = (
 )
 """At each stage the agents are asked from top to bottom; those of third parties follow, by name."""
 
+BUILT_IN: Final = frozenset(name_of(kind) for kind, _ in ORDER)
+"""The names of our own agents."""
+
 GATHERERS: Final[tuple[Gatherer, ...]] = (
     ip_lists.gatherer,
     dns_listings.gatherer,

@@ -17,6 +17,7 @@ from gatepost.message.words import text_of
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault
 from gatepost.protocol.addresses import LOCAL_LIMIT_BYTES, parse_mailbox
+from gatepost.standards.comments import comment_end
 
 VALUE_LIMIT_BYTES: Final = 16 << 10
 MAILBOXES_LIMIT: Final = 100
@@ -28,7 +29,6 @@ _TOKEN: Final = re.compile(
     r'|(?P<word>[^ \t\r\n()<>\[\]:;@\\,"]++)|(?P<special>.)',
     re.DOTALL,
 )
-_IN_COMMENT: Final = re.compile(r"\\.|[()]", re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _ROUTE: Final = re.compile(r"@[^:<>]*+:")
 _ADDRESS_LIKE: Final = re.compile(r"[^\s\"'<>()@:;,]{1,64}@((?:[\w-]{1,63}\.){1,10}[\w-]{1,63})")
@@ -129,7 +129,7 @@ class _Reader:
         at = 0
         while at < len(text) and len(self.mailboxes) < MAILBOXES_LIMIT:
             if text[at] == "(":
-                end = _comment_end(text, at)
+                end = comment_end(text, at) or len(text) + 1
                 self._item.comments.append(text[at + 1 : end - 1])
                 self._item.add("comment", "")
                 at = end
@@ -218,19 +218,6 @@ class _Reader:
             self.complain(f"not an address: {fault.reason}")
             self.claimed += addresses_in(_shown(text))
             return None, text
-
-
-def _comment_end(text: str, at: int) -> int:
-    """Where the comment that begins at `at` ends; behind the text when it does not."""
-    depth = 0
-    for match in _IN_COMMENT.finditer(text, at):
-        if match[0] == "(":
-            depth += 1
-        elif match[0] == ")":
-            depth -= 1
-            if not depth:
-                return match.end()
-    return len(text) + 1
 
 
 def _has_words(tokens: list[tuple[str, str]]) -> bool:

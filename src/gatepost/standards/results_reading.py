@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from gatepost.standards.comments import comment_end
+
 VALUE_LIMIT_CHARS: Final = 8000
 RESULTS_LIMIT: Final = 50
 PROPERTIES_LIMIT: Final = 20
@@ -16,7 +18,6 @@ _TOKEN: Final = re.compile(
     r'(?P<quoted>"(?:[^"\\]++|\\.)*+")|(?P<blank>[ \t\r\n]++)|(?P<text>[^ \t\r\n"();\x00]++)|(?P<mark>.)',
     re.DOTALL,
 )
-_IN_COMMENT: Final = re.compile(r"\\.|[()]", re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _PAIR: Final = re.compile(
     r"(?:(?<=[ ])|\A)([A-Za-z][A-Za-z0-9_-]*+)(?: ?([./]) ?([A-Za-z0-9_-]++))? ?= ?([^ ]*+)", re.ASCII
@@ -85,7 +86,7 @@ def _clauses(value: str, held: list[str]) -> list[str]:
             clauses.append("".join(parts).strip(" "))
             parts = [""]
         elif match.lastgroup == "blank" or match[0] == "(":
-            if match[0] == "(" and not (at := _comment_end(value, match.start())):
+            if match[0] == "(" and not (at := comment_end(value, match.start())):
                 return []
             if parts[-1] != " ":
                 parts.append(" ")
@@ -93,19 +94,6 @@ def _clauses(value: str, held: list[str]) -> list[str]:
             return []
     clauses.append("".join(parts).strip(" "))
     return clauses
-
-
-def _comment_end(value: str, at: int) -> int:
-    """Behind the comment that begins at `at`; 0 when it does not end."""
-    depth = 0
-    for match in _IN_COMMENT.finditer(value, at):
-        if match[0] == "(":
-            depth += 1
-        elif match[0] == ")":
-            depth -= 1
-            if not depth:
-                return match.end()
-    return 0
 
 
 def _result(clause: str, held: list[str]) -> ReadResult | None:
