@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -174,4 +175,6 @@ def _rows(text: str) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
+    # A job that is stopped stops its servers: the exception ends every `with` on its way.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

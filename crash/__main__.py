@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -109,4 +110,6 @@ def _build() -> Path:
 
 
 if __name__ == "__main__":
+    # A job that is stopped stops its gateways: the exception ends every `with` on its way.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())
