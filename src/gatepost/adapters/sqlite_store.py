@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -72,6 +72,7 @@ class SqliteStore(SqliteReader, Owner):
         self._put_aside: set[int] = set()
         self._purging = False
         self._closed = False
+        self._failures = 0
         self._cannot_be_written = False
         """Damaged pages were met in writing: the next mail may meet them, too."""
         self.in_flight = MappedInFlight(directory / "in-flight")
@@ -114,6 +115,11 @@ class SqliteStore(SqliteReader, Owner):
             return "the store is damaged: restart the gateway to salvage it"
         broken = self._groups.broken_by
         return broken.reason if broken else self._room.why_low
+
+    def samples(self) -> Iterator[tuple[str, tuple[tuple[str, str], ...], float]]:
+        """For the metrics: transactions that were committed, and that failed."""
+        yield "store_commits", (), float(self._groups.commits)
+        yield "store_failures", (), float(self._failures)
 
     def adopt(self, queue: Queue) -> None:
         """Go on with other limits of the disk (queue.disk-low, reserve, resume-margin)."""
@@ -195,6 +201,7 @@ class SqliteStore(SqliteReader, Owner):
 
     def write_failed(self, error: BaseException, fault: WorldFault) -> None:
         """Say so; a full disk gets the reserve, so that mail can leave."""
+        self._failures += 1
         self._log.write("error", "store-failed", reason=fault.reason)
         if isinstance(error, apsw.CorruptError):
             self._pages_damaged()

@@ -35,8 +35,8 @@ def say(text: str = "") -> None:
 
 
 def say_json(value: object) -> None:
-    """ASCII only, so that no terminal is tricked."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+    """Printable ASCII only, so that no terminal is tricked."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True).replace("\x7f", "\\u007f"))
 
 
 def say_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import Moment, json_option, moment_at, say_json, say_table
+from gatepost.cli.output import Moment, json_option, moment_at, say, say_json, say_table
 from gatepost.cli.selection import MailIdType
 from gatepost.cli.shown import RECORD_HEADS, record_json, record_row
 from gatepost.control.mails import records_of
@@ -50,7 +51,8 @@ def command(
 ) -> None:
     """Find out what became of a mail: its records, newest first.
 
-    Texts match whole, or with * as wildcard; case is ignored. Times are UTC.
+    Texts match whole, or with * as wildcard; case is ignored. Times are UTC. Mail that was never taken (refused,
+    greylisted) has no record here: `gatepost agent-log` has it.
     """
     now = face.world.now()
     wanted = RecordFilter(
@@ -67,11 +69,20 @@ def command(
 
 def show_records(face: Face, wanted: RecordFilter, *, limit: int, as_json: bool) -> None:
     """The records that fit; exit status 1 when there is none."""
+    objected = replace(wanted, kind="agent")
+    asks_for_mail = not wanted.event and wanted.mail_id is None
     with face.world.readers(face.configuration.settings) as readers:
         records = records_of(readers, wanted, limit=limit)
+        is_objected = asks_for_mail and not as_json and bool(records_of(readers, objected, limit=1))
     if as_json:
         say_json([record_json(record) for record in records])
     else:
         say_table(RECORD_HEADS, [record_row(record) for record in records], empty="no record fits")
+        if len(records) == limit:
+            say(f"... the newest {limit}; more with --limit")
+    if is_objected:
+        click.echo(
+            "the agents objected to mail that fits: `gatepost agent-log` with the same options", err=True
+        )
     if not records:
         raise click.exceptions.Exit(EXIT_NO)

@@ -21,11 +21,12 @@ from gatepost.delivery.ledger import Ledger
 from gatepost.delivery.limits import Limits, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.owed import OwedSettlements
-from gatepost.delivery.settling import OWN_CODES, Settling
+from gatepost.delivery.settling import Settling
 from gatepost.delivery.taken import Taken
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
 from gatepost.model.queued import Accept, QueuedMail
+from gatepost.notices.compose import OWN_CODES
 from gatepost.ports.in_flight import InFlight
 from gatepost.ports.log import Counters, Log
 from gatepost.ports.store import Store
