@@ -424,7 +424,7 @@ def open_store(
         refuse_unsafe(place, allow_volatile=allow_volatile)
         lock = StoreLock(place / "lock")
     except OSError as error:
-        raise WorldFault(f"{place} cannot be used: {error.strerror}") from error
+        raise WorldFault(f"{error.filename or place} cannot be used: {error.strerror}") from error
     # The store's thread needs the interpreter's lock for a moment after each sync. A busy event
     # loop gives it up only when asked, after this interval, and never within shorter turns: with
     # the usual 5 ms a commit beside a busy loop took 300 ms, with 20 microseconds 2 ms.
@@ -433,7 +433,7 @@ def open_store(
         return SqliteStore(place, queue, clock, log, loop, settled, lock=lock, groups=groups)
     except OSError as error:
         lock.release(clean=False)
-        raise WorldFault(f"{place} cannot be used: {error.strerror}") from error
+        raise WorldFault(f"{error.filename or place} cannot be used: {error.strerror}") from error
     except WorldFault:
         lock.release(clean=False)
         raise

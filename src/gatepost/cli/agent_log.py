@@ -8,7 +8,7 @@ import click
 
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import Moment, json_option, moment_at, say_json, say_table, when
-from gatepost.cli.selection import MailIdType
+from gatepost.cli.selection import SEARCH, MailIdType
 from gatepost.cli.shown import record_json
 from gatepost.control.mails import fits, records_of
 from gatepost.ports.store import RecordFilter
@@ -19,15 +19,27 @@ _HEADS = ("TIME", "ID", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIE
 
 @click.command()
 @click.option(
-    "--sender", default=None, metavar="TEXT", help='From this return path; "<>" is the null sender.'
+    "--sender",
+    type=SEARCH,
+    default=None,
+    metavar="TEXT",
+    help='From this return path; "<>" is the null sender.',
 )
-@click.option("--recipient", default="", metavar="TEXT", help="To this recipient.")
+@click.option("--recipient", type=SEARCH, default="", metavar="TEXT", help="To this recipient.")
 @click.option(
-    "--client-ip", default="", metavar="TEXT", help="By this client address, among the newest 10000 that fit."
+    "--client-ip",
+    type=SEARCH,
+    default="",
+    metavar="TEXT",
+    help="By this client address, among the newest 10000 that fit.",
 )
 @click.option("--agent", default="", metavar="NAME", help="By this agent, among the newest 10000 that fit.")
 @click.option(
-    "--action", default="", metavar="TEXT", help="With this action: RejectCommand, RejectMessage, ..."
+    "--action",
+    type=SEARCH,
+    default="",
+    metavar="TEXT",
+    help="With this action: RejectCommand, RejectMessage, ...",
 )
 @click.option(
     "--since",
@@ -89,13 +101,14 @@ def command(
 def _row(entry: dict[str, Any], at: str) -> tuple[object, ...]:
     recipients = entry.get("Recipient") or ()
     said = (entry.get(name, "") for name in ("RemoteEndpoint", "Agent", "Event", "Action", "P1FromAddress"))
+    why = entry.get("Reason") or entry.get("ReasonData") or ""
     return (
         at,
         entry.get("NetworkMessageId") or "-",
         *said,
         ";".join(map(str, recipients)),
         entry.get("SmtpResponse", ""),
-        entry.get("Reason", ""),
+        why,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -19,9 +20,11 @@ from gatepost.control.gateway import AskWorkers, Life, RefusedReload, Workers
 from gatepost.control.mails import summary_of
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.fault import WorldFault
+from gatepost.model.queued import MailState
 from gatepost.ports.store import HopSummary
 
 _HOPS_SHOWN = 10
+_TO_BE_TRIED = (MailState.READY.value, MailState.LEASED.value, MailState.DEFERRED.value)
 _HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "PRESSURE", "TAKES MAIL")
 
 
@@ -61,6 +64,8 @@ class _Seen:
     workers: Sequence[WorkerStatus]
     missing: Sequence[Life]
     """Workers that should be there and do not answer."""
+    down: Mapping[str, int]
+    """Other processes that are not there, and how often in a row they died."""
     refused: RefusedReload | None
     hops: Sequence[HopSummary]
     unread: str
@@ -69,6 +74,31 @@ class _Seen:
     """Why the supervisor said nothing; "" when it did."""
     is_changed: bool
     """The file is not what the workers go on with."""
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many recipients are in each state."""
+        return sum((Counter(hop.states) for hop in self.hops), Counter())
+
+    @property
+    def waiting(self) -> int:
+        """Recipients that are to be attempted, now or later."""
+        return sum(_waiting(hop) for hop in self.hops)
+
+    @property
+    def hops_waited_for(self) -> int:
+        """Next hops of theirs."""
+        return sum(1 for hop in self.hops if _waiting(hop))
+
+
+def _waiting(hop: HopSummary) -> int:
+    return sum(hop.states.get(state, 0) for state in _TO_BE_TRIED)
+
+
+def _held(states: Counter[str]) -> str:
+    """Those that nobody attempts until a person says so, by state."""
+    held = [f"{number} {state}" for state, number in sorted(states.items()) if state not in _TO_BE_TRIED]
+    return f"; held for a person: {', '.join(held)}" if held else ""
 
 
 def _look(face: Face) -> _Seen:
@@ -96,6 +126,7 @@ def _look(face: Face) -> _Seen:
     return _Seen(
         workers=workers,
         missing=[life for number, life in sorted(lives.items()) if number not in answering],
+        down=gateway.down if gateway else {},
         refused=gateway.refused if gateway else None,
         hops=hops,
         unread=unread,
@@ -126,10 +157,12 @@ def _seen_json(face: Face, seen: _Seen) -> dict[str, object]:
     refused = seen.refused
     return {
         "running": bool(seen.workers),
-        "waiting_recipients": sum(hop.recipients for hop in seen.hops),
+        "waiting_recipients": seen.waiting,
+        "recipients": dict(seen.states),
         "workers": [_json(w) for w in seen.workers],
         "certificates": [certificate_json(one, face.world.now()) for one in certificates_of(seen.workers)],
         "missing": [life.worker for life in seen.missing],
+        "down": list(seen.down),
         "plug_ins_off": plug_in_json(seen.workers),
         "mistakes": [str(mistake) for mistake in face.mistakes],
         "changed": seen.is_changed,
@@ -159,12 +192,13 @@ def _say_seen(face: Face, seen: _Seen, *, warning_s: float) -> None:
     for life in seen.missing:
         often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""
         say(f"worker {life.worker} does not answer{often}")
+    for name, deaths in seen.down.items():
+        say(f"the process {name} does not run, and died {deaths} times in a row: the log says why")
     say_certificates(workers, now=now, warning_s=warning_s)
     if seen.unread:
         say(f"what waits cannot be seen: {seen.unread}")
     else:
-        waiting = sum(hop.recipients for hop in seen.hops)
-        say(f"{waiting} recipients wait, for {len(seen.hops)} next hops")
+        say(f"{seen.waiting} recipients wait, for {seen.hops_waited_for} next hops{_held(seen.states)}")
     if seen.refused is not None:
         say(f"the reload at {when(seen.refused.at)} was refused, and the older configuration goes on:")
         say(f"  {seen.refused.reason}")

@@ -106,6 +106,8 @@ class Workers(Struct, frozen=True, tag="workers"):
     refused: RefusedReload | None = None
     ended: dict[str, int] = {}
     """How often a process of each name ended without having been told to."""
+    down: dict[str, int] = {}
+    """Processes besides the workers that are not there, and how often in a row they died at their start."""
 
 
 class InForce(Struct, frozen=True, tag="in-force"):

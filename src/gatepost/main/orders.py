@@ -104,7 +104,10 @@ class Orders:
                 return encode(self._hold(command))
             case AskWorkers():
                 lives = (Life(c.number, c.is_ready, c.quick_deaths) for c in self.children if c.is_worker)
-                return encode(Workers(lives=tuple(lives), refused=self._refused_last, ended=self.ended))
+                down = {c.name: c.quick_deaths for c in self.children if not c.is_worker and not c.pid}
+                return encode(
+                    Workers(lives=tuple(lives), refused=self._refused_last, ended=self.ended, down=down)
+                )
             case AskConfiguration():
                 now = self.configuration
                 return encode(InForce(path=os.path.abspath(now.path), text=now.text))

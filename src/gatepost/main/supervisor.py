@@ -136,7 +136,9 @@ class Supervisor:
         bindings = bindings_of(self.configuration.settings.receive_connectors)
         for binding in bindings:
             if binding not in self.handed and in_use(binding) and not self._wait_until_free(binding):
-                raise WorldFault(f"cannot listen on {binding}: another program listens there")
+                raise WorldFault(
+                    f"cannot listen on {binding}: another program listens there: `ss -ltnp` says which"
+                )
         # A socket that was handed over is one for all workers: whoever is free takes the next connection.
         self._sockets = {
             binding: [self.handed[binding]] * self.workers
