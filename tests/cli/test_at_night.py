@@ -13,6 +13,7 @@ import pytest
 from tests.cli.terminal import Terminal, load_real
 from tests.control.mailroom import NOW
 
+from gatepost.cli.output import packed
 from gatepost.control.commands import AnyCommand, AnyReply
 from gatepost.control.gateway import Life, RefusedReload, Workers
 from gatepost.model.fault import WorldFault
@@ -195,3 +196,28 @@ def test_what_may_not_be_read_is_no_empty_queue(terminal: Terminal) -> None:
     for words in (("queue", "list"), ("track",), ("status",)):
         done = run(terminal.directory, *words)
         assert (done.returncode, b"cannot be read: Permission denied" in done.stderr) == (3, True), words
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "&-"], ids=["a full disk", "nowhere"])
+def test_an_answer_that_nobody_can_take_is_no_bug(where: str) -> None:
+    command = f"{sys.executable} -m gatepost config reference >{where}; echo $? >&2"
+    done = subprocess.run(  # our own command
+        ["/bin/bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+    said, status = done.stderr.splitlines()[:-1], done.stderr.splitlines()[-1]
+    assert (status, "bug" in done.stderr, "Traceback" in done.stderr) == (
+        "3" if where == "/dev/full" else "0",
+        False,
+        False,
+    )
+    assert bool(said) is (where == "/dev/full")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_on_a_narrow_terminal_an_id_can_still_be_copied(columns: int) -> None:
+    heads, cells = ("ID", "WHO", "REPLY", "MORE"), ("1k3v8q0zt4w00", "bob@example.org", "450 " + "x" * 60, "")
+    lines = packed(heads, cells, columns)
+    assert lines[0].startswith("1k3v8q0zt4w00")
+    assert "MORE" not in "".join(lines)
+    assert all(cell in "\n".join(lines) for cell in cells)
+    assert all(len(line) <= max(columns, 72) for line in lines)

@@ -143,6 +143,13 @@ class Front(click.Group):
         except BrokenPipeError:  # `| head` has seen enough
             _hush()
             ctx.exit(0)
+        except (
+            OSError
+        ) as error:  # what commands read and write they answer for themselves: this is what they say
+            _hush()
+            where = error.filename or "standard output"
+            click.echo(f"gatepost: {where} cannot be written or read: {error.strerror or error}", err=True)
+            ctx.exit(EXIT_WORLD)
         except Exception as error:  # noqa: BLE001  # the edge of the terminal: nobody is shown a traceback unasked
             ctx.exit(_said(error, debug=bool(ctx.params.get("debug"))))
 

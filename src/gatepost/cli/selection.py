@@ -21,6 +21,7 @@ from gatepost.model.queued import MailState, QueuedMail
 from gatepost.ports.store import SEARCH_LIMIT_CHARACTERS, MailFilter, StoreReader
 
 PREVIEW_ROWS = 10
+SKIPPED_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,8 +270,10 @@ def answer(done: Changed, *, as_json: bool, partly: bool = False) -> None:
     else:
         notices = f", {_count(done.notices, 'notice')} sent" if done.notices else ""
         say(f"{_count(done.mails, 'mail')} changed ({_count(done.recipients, 'recipient')}{notices})")
-        for skipped in done.skipped:
+        for skipped in done.skipped[:SKIPPED_SHOWN]:
             click.echo(f"{mail_id_text(skipped.mail_id)}: {skipped.reason}", err=True)
+        if len(done.skipped) > SKIPPED_SHOWN:
+            click.echo(f"... and {len(done.skipped) - SKIPPED_SHOWN} more; all with --json", err=True)
     if done.skipped or partly:
         raise click.exceptions.Exit(EXIT_PARTLY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The console script. Exits with the command's status."""
+    if sys.stdout is None:  # closed by whoever called us: what nobody wants to read
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the process ends
     for stream in (sys.stdout, sys.stderr):
         if isinstance(
             stream, TextIOWrapper
