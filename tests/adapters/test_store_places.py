@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
-from tests.adapters.store_mails import in_memory, opened
+from tests.adapters.store_mails import accept, committed, in_memory, mail_id, opened
 
+from gatepost.adapters import sqlite_schema
 from gatepost.adapters.disk import StoreLock, file_system_of, refuse_unsafe
+from gatepost.adapters.sqlite_reader import open_reader
 from gatepost.model.fault import WorldFault
+from gatepost.ports.store import MailFilter
 
 
 @pytest.fixture
@@ -81,3 +87,42 @@ def test_the_lock_file_tells_a_death_from_a_stop(tmp_path: Path) -> None:
     lock.release(clean=True)
     lock.release(clean=True)
     assert not StoreLock(tmp_path / "lock").was_unclean
+
+
+def test_an_orderly_store_can_be_read_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system that the kernel made read-only after an error: what waits is still to be seen."""
+
+    async def story() -> None:
+        store = opened(tmp_path)
+        await committed(store, accept(1))
+        store.close()
+
+    asyncio.run(story())
+    real = sqlite_schema._reading
+
+    def read_only(path: Path, name: str, flags: int) -> apsw.Connection:
+        if not flags:  # as SQLite says when it cannot make store.db-shm
+            raise apsw.CantOpenError("unable to open database file")
+        return real(path, name, flags)
+
+    monkeypatch.setattr(sqlite_schema, "_reading", read_only)
+    with contextlib.closing(open_reader(tmp_path)) as reader:
+        assert [mail.mail_id for mail in reader.find(MailFilter(), limit=9)] == [mail_id(1)]
+        assert [(state, number) for state, number, _ in reader.depths()] == [("ready", 1)]
+    # But not when a part of it is in its log
+    (tmp_path / "store.db-wal").write_bytes(b"x")
+    with pytest.raises(WorldFault, match="its directory cannot be written"):
+        open_reader(tmp_path)
+
+
+def test_a_store_of_an_older_gatepost_says_what_to_do(tmp_path: Path) -> None:
+    async def story() -> None:
+        opened(tmp_path).close()
+
+    asyncio.run(story())
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as database:
+        database.execute("PRAGMA user_version = 1")
+    with pytest.raises(WorldFault, match=r"has version 1, this gatepost reads \d+: start the gateway"):
+        open_reader(tmp_path)

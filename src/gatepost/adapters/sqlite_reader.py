@@ -235,7 +235,12 @@ def open_reader(directory: Path | str) -> SqliteReader:
     version = database.pragma("user_version")
     if version != SCHEMA_VERSION:
         database.close()
-        raise WorldFault(f"{place} has version {version}, this gatepost reads {SCHEMA_VERSION}")
+        advice = (
+            "start the gateway, which brings it up to date"
+            if version < SCHEMA_VERSION
+            else "it was written by a newer gatepost: use that one"
+        )
+        raise WorldFault(f"{place} has version {version}, this gatepost reads {SCHEMA_VERSION}: {advice}")
     return SqliteReader(database, BodyDirectory(place / "bodies"))
 
 

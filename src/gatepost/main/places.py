@@ -30,19 +30,16 @@ def store_directories(settings: Settings) -> dict[int, Path]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise WorldFault(
-            f"{directory} cannot be read: {error.strerror}{who_may(directory, error)}"
-        ) from error
+        raise WorldFault(f"{directory} cannot be read: {error.strerror}{_who_may(error)}") from error
     numbers = {name: name.removeprefix("worker-") for name in names if name.startswith("worker-")}
     found = {int(number): directory / name for name, number in numbers.items() if _is_number(number)}
     return {number: path for number, path in sorted(found.items()) if path.is_dir()}
 
 
-def who_may(path: Path, error: OSError) -> str:
+def _who_may(error: OSError) -> str:
     """What to do where the system says that this account may not; "" for any other error."""
-    if not isinstance(error, PermissionError):
-        return ""
-    return f": {path} is for root and the gateway's own account (server.user) only"
+    is_closed = isinstance(error, PermissionError)
+    return ": it is for root and the gateway's own account (server.user) only" if is_closed else ""
 
 
 def _is_number(text: str) -> bool:
