@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from gatepost.cli.front import COMMANDS
 from gatepost.records.counters import BY_NAME, METRICS, MetricKind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,3 +56,14 @@ def test_every_number_of_the_list_is_counted_somewhere() -> None:
     by_fate = {f"recipients_{fate}" for fate in ("delivered", "deferred", "failed")}  # made of Fate's words
     assert 'f"recipients_{outcome.fate.value}"' in sources
     assert [m.name for m in METRICS if f'"{m.name}"' not in sources and m.name not in by_fate] == []
+
+
+@pytest.mark.parametrize("page", ["alarms.md", "night.md"])
+def test_the_commands_of_the_page_are_there(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    told = set(re.findall(r"(?:`|\$ )gatepost ([a-z-]+)(?: ([a-z-]+))?", text))
+    assert len(told) > 10
+    for verb, below in told:
+        command = import_module(COMMANDS[verb][0]).command
+        if below and isinstance(command, click.Group):
+            assert below in command.commands, f"gatepost {verb} {below}"
