@@ -28,7 +28,7 @@ _SUBJECT_LIMIT_CHARS: Final = 200
 OWN_CODES: Final = ("451 4.4.3 ", "451 4.4.4 ", "451 4.4.6 ", "451 4.7.5 ")
 """How our own words about a next hop that was not reached begin, when they say more than 4.4.1 does."""
 OUT_OF_TIME: Final = "550 4.4.7 Not delivered in time; the last answer was: "
-OWN_WORDS: Final = ("451 4.4.1 ", OUT_OF_TIME, *OWN_CODES)
+OWN_WORDS: Final = ("451 4.4.1 ", "451 4.4.2 Conversations with the next hop ", OUT_OF_TIME, *OWN_CODES)
 """How a recipient's last reply begins when no server said it."""
 
 RecipientReply = tuple[QueuedRecipient, str]
