@@ -101,6 +101,19 @@ def test_a_refused_reload_is_told_until_one_succeeds(terminal: Terminal) -> None
     )
 
 
+def test_status_names_what_the_gateway_needs_and_does_not_get(terminal: Terminal) -> None:
+    for worker in terminal.workers:
+        worker.samples = (
+            ("recipient_list_failed", (), 1.0),
+            ("directory_failed", (("directory", "office"),), 1.0),
+            ("dns_silent", (), 0.0),
+        )
+    said = terminal.type("status").stdout
+    assert said.count("the list of recipients cannot be read") == 1
+    assert "directory office cannot be copied or asked" in said
+    assert "name server" not in said
+
+
 # -- text of strangers ------------------------------------------------------------------------------------
 
 

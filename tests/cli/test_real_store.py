@@ -22,10 +22,13 @@ from gatepost.main.directory_desk import Desk
 from gatepost.main.dns_desk import DnsAtHand
 from gatepost.main.list_book import open_lists
 from gatepost.main.mail_test import play
+from gatepost.main.places import store_directories
 from gatepost.main.questions import ask_dns, ask_zone
 from gatepost.main.report_keeping import report_desk
+from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import mail_id_text
 from gatepost.model.queued import Accept
+from gatepost.ports.store import MailFilter
 from gatepost.queue.states import settled
 
 CONFIGURATION = """\
@@ -147,3 +150,21 @@ def test_a_store_that_another_process_holds_is_not_changed(place: tuple[Path, li
             assert len(json.loads(typed(directory, "queue", "list", "--json").output)) == 2
         finally:
             held.close()
+
+
+def test_a_store_that_cannot_be_read_does_not_hide_the_others(place: tuple[Path, list[int]]) -> None:
+    directory, (_, second) = place
+    settings = _load(str(directory / "gatepost.toml")).settings
+    broken = next(iter(store_directories(settings).values())) / "store.db"
+    broken.write_bytes(b"x" * 8192)
+    told: list[str] = []
+    with stores.readers(settings, left_out=lambda fault: told.append(fault.reason)) as readers:
+        assert [found.mail_id for r in readers for found in r.find(MailFilter(), limit=9)] == [second]
+    assert [str(broken) in reason for reason in told] == [True]
+    # Whoever must have all of them is refused, and so is everybody when none is left
+    with pytest.raises(WorldFault, match="file is not a database"), stores.readers(settings):
+        pass
+    for one in store_directories(settings).values():
+        (one / "store.db").write_bytes(b"x" * 8192)
+    with pytest.raises(WorldFault), stores.readers(settings, left_out=lambda fault: told.append("")):
+        pass

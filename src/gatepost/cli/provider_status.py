@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gatepost.cli.front import Face
-from gatepost.control.commands import AskMetrics, Samples
+from gatepost.cli.trouble_status import samples_of
 from gatepost.control.links import WorkerLink
-from gatepost.model.fault import WorldFault
 
 
 def provider_lines(face: Face) -> Iterator[str]:
@@ -46,13 +45,7 @@ def provider_lines(face: Face) -> Iterator[str]:
 def _sums(links: Sequence[WorkerLink]) -> Counter[tuple[str, str, str]]:
     """What all workers counted: by metric, provider or feed, and outcome."""
     sums: Counter[tuple[str, str, str]] = Counter()
-    for link in links:
-        try:
-            reply = link.ask(AskMetrics())
-        except WorldFault:  # `gatepost status` says that it does not answer
-            continue
-        for name, labels, value in reply.samples if isinstance(reply, Samples) else ():
-            held = dict(labels)
-            subject = held.get("provider") or held.get("feed", "")
-            sums[name, subject, held.get("outcome", "")] += value  # type: ignore[assignment]
+    for name, labels, value in samples_of(links):
+        subject = labels.get("provider") or labels.get("feed", "")
+        sums[name, subject, labels.get("outcome", "")] += value  # type: ignore[assignment]
     return sums

@@ -14,6 +14,7 @@ from gatepost.cli.output import json_option, say, say_json, say_table, span, whe
 from gatepost.cli.plug_ins import plug_in_json, plug_in_lines
 from gatepost.cli.provider_status import provider_lines
 from gatepost.cli.report_status import report_lines
+from gatepost.cli.trouble_status import trouble_lines
 from gatepost.config.errors import ConfigurationErrors
 from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
 from gatepost.control.gateway import AskWorkers, Life, RefusedReload, Workers
@@ -183,6 +184,7 @@ def _say_seen(face: Face, seen: _Seen, *, warning_s: float) -> None:
         *_hops_at_rest(workers, now),
         *_pressed(workers),
         *plug_in_lines(workers),
+        *(trouble_lines(face.world.running(face.configuration.settings)) if workers else ()),
         *(provider_lines(face) if workers else ()),
         *(report_lines(face) if workers else ()),
     ):

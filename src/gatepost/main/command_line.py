@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gatepost.control.played import Played
     from gatepost.control.scenario import Script
     from gatepost.facts.provider_desk import ProviderAnswer
+    from gatepost.model.fault import WorldFault
     from gatepost.ports.resolver import LookedUp, RecordType
     from gatepost.standards.dkim import NoAnswer
     from gatepost.standards.dkim_sign import SigningKey
@@ -97,13 +98,22 @@ def _lab(arguments: Sequence[str]) -> int:
 def _readers(settings: Settings) -> AbstractContextManager[Sequence[StoreReader]]:
     from gatepost.main.stores import readers
 
-    return readers(settings)
+    return readers(settings, left_out=_left_out)
 
 
 def _links(configuration: Configuration) -> AbstractContextManager[Sequence[WorkerLink]]:
     from gatepost.main.stores import links
 
-    return links(configuration)
+    return links(configuration, left_out=_left_out)
+
+
+def _left_out(fault: WorldFault) -> None:
+    """One worker's mail is missing from an answer: said beside it."""
+    import click
+
+    from gatepost.cli.output import plain
+
+    click.echo(plain(f"gatepost: left out, what follows is of the others: {fault.reason}"), err=True)
 
 
 def _running(settings: Settings) -> Sequence[WorkerLink]:

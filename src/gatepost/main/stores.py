@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -47,17 +47,34 @@ ORDER_TIMEOUT_S: Final = 300.0
 """Patience with the supervisor, which asks every worker."""
 
 
+Left = Callable[[WorldFault], None]
+"""Told of a store that is left out, so that the mail of one does not hide that of the others."""
+
+
 @contextmanager
-def readers(settings: Settings) -> Iterator[Sequence[StoreReader]]:
-    """Every worker's store, for looking. Raises WorldFault when one cannot be read."""
+def readers(settings: Settings, *, left_out: Left | None = None) -> Iterator[Sequence[StoreReader]]:
+    """Every worker's store, for looking. Raises WorldFault when one cannot be read, or with left_out: when none can."""
+    faults: list[WorldFault] = []
     with ExitStack() as open_ones:
         found: list[StoreReader] = []
         for directory in store_directories(settings).values():
             if (directory / "store.db").exists():
-                reader = open_reader(directory)
+                try:
+                    reader = open_reader(directory)
+                except WorldFault as fault:
+                    faults.append(fault)
+                    continue
                 open_ones.callback(reader.close)
                 found.append(reader)
+        _tell_left_out(faults, left_out, has_others=bool(found))
         yield found
+
+
+def _tell_left_out(faults: Sequence[WorldFault], left_out: Left | None, *, has_others: bool) -> None:
+    for fault in faults:
+        if left_out is None or not has_others:
+            raise fault
+        left_out(fault)
 
 
 def former_workers(settings: Settings, workers: int) -> tuple[int, ...]:
@@ -85,9 +102,10 @@ def _may_hold_mail(directory: Path) -> bool:
 
 
 @contextmanager
-def links(configuration: Configuration) -> Iterator[Sequence[WorkerLink]]:
-    """Every worker: by its socket when it answers, else by its store. Raises WorldFault."""
+def links(configuration: Configuration, *, left_out: Left | None = None) -> Iterator[Sequence[WorkerLink]]:
+    """Every worker: by its socket when it answers, else by its store. Raises WorldFault as readers() does."""
     settings = configuration.settings
+    faults: list[WorldFault] = []
     with ExitStack() as open_ones:
         found: list[WorkerLink] = []
         for number, directory in store_directories(settings).items():
@@ -95,7 +113,11 @@ def links(configuration: Configuration) -> Iterator[Sequence[WorkerLink]]:
             if is_answered(str(socket_path)):
                 found.append(_socket_link(number, socket_path))
             elif (directory / "store.db").exists():
-                found.append(_store_link(configuration, number, directory, open_ones))
+                try:
+                    found.append(_store_link(configuration, number, directory, open_ones))
+                except WorldFault as fault:
+                    faults.append(fault)
+        _tell_left_out(faults, left_out, has_others=bool(found))
         yield found
 
 
