@@ -118,3 +118,13 @@ def test_the_dns_is_asked_only_about_clients_that_would_be_blocked() -> None:
     assert found_by(GOOGLE, 30).names == ("m.google.com",)
     assert found_by(GOOGLE, 30, **{"exempt-domains": []}).names == ()
     assert found_by(Names(silent=frozenset({IP})), 30).names_unknown
+
+
+def test_the_discount_for_a_stranger_earns_nothing() -> None:
+    """Greylisting looks at what was earned: its neighbours' level as it is."""
+    shared, settings = MemoryShared(lambda: NOW), table()
+    book = ReputationBook(shared, settings)
+    book.add("192.0.2.1", Evidence(sessions=50, unknown=76, recipients=24), "", NOW)
+    stranger, known = book.of("192.0.2.99", NOW), book.of("192.0.2.1", NOW)
+    assert (stranger.level, stranger.earned) == (2, 4)
+    assert (known.level, known.earned) == (4, 4)

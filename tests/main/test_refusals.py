@@ -77,6 +77,23 @@ def test_a_state_directory_of_somebody_else_is_refused(state: Path) -> None:
         refuse_to_start(settings(state, user="nobody"))
 
 
+@ROOT_ONLY
+@pytest.mark.threat("T03")
+@pytest.mark.parametrize("name", ["lock", "in-flight", "bodies"])
+def test_a_part_of_a_store_that_root_wrote_is_named_before_a_port_is_bound(state: Path, name: str) -> None:
+    """A worker would die of it again and again while the port is open."""
+    (state / "worker-0").mkdir()
+    (state / "worker-0" / name).mkdir() if name == "bodies" else (state / "worker-0" / name).touch()
+    for path in (state, state / "worker-0"):
+        os.chown(path, 65534, 65534)
+    with pytest.raises(
+        WorldFault, match=f"worker-0/{name} belongs to root, and the gateway would run as nobody"
+    ):
+        refuse_to_start(settings(state, user="nobody"))
+    os.chown(state / "worker-0" / name, 65534, 65534)
+    refuse_to_start(settings(state, user="nobody"))
+
+
 @pytest.mark.threat("T10", "O14")
 def test_a_store_of_a_newer_gatepost_is_refused(state: Path) -> None:
     (state / "worker-0").mkdir()

@@ -49,6 +49,22 @@ def test_a_worker_that_dies_is_replaced_and_its_mail_is_there(gateway: Start) ->
     assert len(running.ask("queue", "list")) == 2
 
 
+@pytest.mark.slow  # a start
+def test_signals_that_mean_nothing_here_end_nothing_and_sigquit_is_a_stop(gateway: Start) -> None:
+    running = gateway(smart_host=NOWHERE)
+    born = [child.pid for child in workers(running)]
+    running.process.signal(signal.SIGUSR2)
+    for pid in born:
+        os.kill(pid, signal.SIGQUIT)  # a terminal's reaches the whole group
+    wait_until(lambda: '"signal-ignored"' in running.process.log_end(100))
+    assert takes_mail(running)
+    assert [child.pid for child in workers(running)] == born
+    running.process.signal(signal.SIGQUIT)
+    wait_until(lambda: not running.process.is_running)
+    assert '"stopped"' in running.process.log_end(3)
+    assert "child-ended" not in running.process.log_end(1000)
+
+
 @pytest.mark.slow  # a start, and three deaths
 @pytest.mark.threat("P17")
 def test_dead_children_are_reaped_and_counted_and_none_outlives_its_supervisor(gateway: Start) -> None:
