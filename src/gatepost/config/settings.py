@@ -52,7 +52,7 @@ class Server(Table):
         default="/var/lib/gatepost",
     )
     workers: Literal["auto"] | WorkerCount = setting(
-        "Processes that receive and deliver; auto is one for each core but one, at least one", default="auto"
+        "Processes that receive and deliver; auto is one for each core, 16 at most", default="auto"
     )
     user: str = setting(
         "The account to become after the ports are bound, when started as root; empty: stay",
