@@ -81,6 +81,7 @@ def deliveries_of(
             randomness=randomness,
             counters=counters,
             log=log,
+            neighbours=lasting.neighbours,
         ),
         router=router,
         attempts=Attempts(
