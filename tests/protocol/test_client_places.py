@@ -83,14 +83,14 @@ def test_a_line_without_its_end_is_told(data: bytes) -> None:
     assert engine.has_part_of_a_reply
 
 
-def test_what_is_part_of_a_reply() -> None:
+@pytest.mark.parametrize(
+    ("data", "part"), [(b"", False), (b"220-x\r\n", True), (b"220-x\r\n220 x\r\n", False)], ids=repr
+)
+def test_what_is_part_of_a_reply(data: bytes, part: bool) -> None:
     engine = new()
-    assert not engine.has_part_of_a_reply
-    events(engine, b"220-x\r\n")
-    assert engine.has_part_of_a_reply
-    assert engine.place == "before its greeting"
-    events(engine, b"220 x\r\n")
-    assert not engine.has_part_of_a_reply
+    events(engine, data)
+    assert engine.has_part_of_a_reply is part
+    assert "CR LF" not in engine.place
 
 
 def test_replies_are_counted() -> None:
