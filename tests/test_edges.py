@@ -57,7 +57,7 @@ EDGES = {
     "policy/gathering.py:Knowledge.gather",
     "policy/hearing.py:Hearing._hear",
     # What a future failed with goes on to the coroutine that waits for it.
-    "ports/first_step.py:Rest.__await__",
+    "facts/first_step.py:Rest.__await__",
     "policy/third_party.py:_installed",
     "policy/third_party.py:_loaded",
 }

@@ -10,13 +10,13 @@ from ipaddress import ip_address
 from typing import Any, ClassVar, Final
 
 from gatepost.config.spf_settings import Spf
+from gatepost.facts.first_step import Rest, begun
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView, Scope
 from gatepost.model.verdict import Stage
-from gatepost.ports.first_step import Rest, begun
 from gatepost.ports.resolver import Lookup
 from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.spf import Answer, Limits, Query, check_host

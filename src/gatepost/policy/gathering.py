@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, Final
 
+from gatepost.facts.first_step import Rest, begun
 from gatepost.facts.gathering import Gathering
 from gatepost.model.address import Address
 from gatepost.model.fault import Fault
 from gatepost.model.known import Known, MailView, Scope, Unknown
 from gatepost.policy.alarm import Alarm
-from gatepost.ports.first_step import Rest, begun
 from gatepost.ports.resolver import ASKING_FOR, QuestionBudget
 
 # Read for every fact of every command: see policy.hearing.

@@ -33,6 +33,7 @@ from gatepost.agents.spf import Spf
 from gatepost.config.agent_table import AgentTable
 from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.config.list_settings import DomainSource
+from gatepost.config.own_names import own_names
 from gatepost.config.schema import Table
 from gatepost.config.settings import ReceiveConnector, Settings
 from gatepost.facts import (
@@ -77,7 +78,7 @@ from gatepost.policy.docket import Docket
 from gatepost.policy.elsewhere import Elsewhere, ScanPool
 from gatepost.policy.folding import Scale
 from gatepost.policy.fuses import Fuses, unfused
-from gatepost.policy.panel import Audience, Member, Spared, panels_for
+from gatepost.policy.panel import Audience, Member, Spared, check_needs, panels_for
 from gatepost.policy.runner import PolicyRunner
 from gatepost.policy.standin import Standin, fused
 from gatepost.policy.third_party import Gatherer, ThirdParty, find_third_party
@@ -328,6 +329,8 @@ def build(
         members = _members(kinds, agent_tables, site, providers)
         members = [_behind_fuse(member, third_party, fuses, pool) for member in members]
         facts = _gatherings(third_party, sources, fuses)
+        for member in members:
+            check_needs(member.agent, facts)
         spared = _spared(members)
         dockets[name] = Docket(
             panels=tuple(panels_for(members, facts, audience) for audience in Audience),
@@ -385,13 +388,12 @@ def _dmarc_table(tables: Mapping[str, Table]) -> DmarcTable:
 
 def site_of(settings: Settings, name: str, connector: ReceiveConnector, accepted: AcceptedDomains) -> Site:
     """What agents and facts may know of one receive connector."""
-    names = [settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values())]
     limits = connector.limits
     return Site(
         connector=name,
         hostname=connector.hostname or settings.server.hostname,
         authserv_id=settings.server.authserv_id.lower(),
-        own_names=frozenset(name.lower().rstrip(".") for name in names if name),
+        own_names=own_names(settings),
         accepted_domains=accepted,
         checked_domains=checked_domains(settings),
         tarpit_s=connector.tarpit_s,
