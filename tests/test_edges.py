@@ -38,6 +38,8 @@ EDGES = {
     "adapters/sqlite_groups.py:_run",
     # The thread of the shared state: it lives on, and says what happened.
     "adapters/shared_store.py:SharedStore._run",
+    # Agents of third parties are made before a gateway goes on with them: a mistake in the configuration.
+    "main/agent_trial.py:tried",
     # A command of the administrator: a sentence instead of a traceback.
     "cli/front.py:Front.invoke",
     # A delivery attempt, and the task that looks for due mail: the mail stays queued.

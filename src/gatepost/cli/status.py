@@ -71,7 +71,7 @@ def command(face: Face, as_json: bool) -> None:
     else:
         say("the gateway does not run")
     if not as_json:
-        say(f"{waiting} recipients wait, for {len(hops)} next hops")
+        say(f"{_waiting(waiting)}, for {len(hops)} next hop{'' if len(hops) == 1 else 's'}")
         if stale:
             say(
                 f"the configuration file was changed since it was loaded: revision {face.configuration.revision}"
@@ -107,6 +107,10 @@ def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:
     for name, found in states.items():
         if found != {ConnectorState.RUNNING}:
             yield f"receive connector {name} is {'/'.join(sorted(found))}: new clients are answered 421"
+
+
+def _waiting(recipients: int) -> str:
+    return "1 recipient waits" if recipients == 1 else f"{recipients} recipients wait"
 
 
 def _row(worker: WorkerStatus, now: float) -> tuple[object, ...]:
