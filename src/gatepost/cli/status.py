@@ -8,7 +8,7 @@ import click
 
 from gatepost.cli.certificate_status import certificate_json, certificates_of, say_certificates
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import json_option, say, say_json, say_table, span
+from gatepost.cli.output import counted, json_option, say, say_json, say_table, span
 from gatepost.cli.plug_ins import plug_in_json, plug_in_lines
 from gatepost.cli.provider_status import provider_lines
 from gatepost.cli.report_status import report_lines
@@ -71,7 +71,7 @@ def command(face: Face, as_json: bool) -> None:
     else:
         say("the gateway does not run")
     if not as_json:
-        say(f"{_waiting(waiting)}, for {len(hops)} next hop{'' if len(hops) == 1 else 's'}")
+        say(f"{counted(waiting, 'recipient')} waiting, for {counted(len(hops), 'next hop')}")
         if stale:
             say(
                 f"the configuration file was changed since it was loaded: revision {face.configuration.revision}"
@@ -107,10 +107,6 @@ def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:
     for name, found in states.items():
         if found != {ConnectorState.RUNNING}:
             yield f"receive connector {name} is {'/'.join(sorted(found))}: new clients are answered 421"
-
-
-def _waiting(recipients: int) -> str:
-    return "1 recipient waits" if recipients == 1 else f"{recipients} recipients wait"
 
 
 def _row(worker: WorkerStatus, now: float) -> tuple[object, ...]:
