@@ -94,7 +94,7 @@ class SpfChecks:
         by_helo = begun(self._of_helo(mail, helo))  # a task only where the DNS has to be waited for
         if not isinstance(by_helo, Rest):
             return _fact(await of_sender, MAIL_FROM, mail.session.origin_ip, by_helo)
-        answer, helo_answer = await asyncio.gather(of_sender, by_helo.ended())
+        answer, helo_answer = await asyncio.gather(of_sender, by_helo.in_task())
         return _fact(answer, MAIL_FROM, mail.session.origin_ip, helo_answer)
 
     async def _of_sender(self, mail: MailView, sender: Address, helo: str) -> Answer:

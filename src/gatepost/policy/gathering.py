@@ -243,7 +243,8 @@ class Knowledge:
             return self._unknown(gathering, error)
         finally:
             ASKING_FOR.reset(outside)
-        task.add_done_callback(lambda _: found.close())  # it may be stopped before it has begun
+        # It may be stopped before it has begun.
+        task.add_done_callback(rest.dropped if isinstance(rest, Rest) else lambda _: found.close())
         return task
 
     async def _find(self, gathering: Gathering, finding: Awaitable[Any]) -> Any:
