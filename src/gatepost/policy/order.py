@@ -290,7 +290,7 @@ def build(
     """
     if third_party is None:
         third_party = find_third_party(settings.policy.agents_directory)
-    kinds = [kind for kind in agent_types(third_party) if name_of(kind) not in settings.policy.disabled]
+    kinds = _kinds(settings, third_party, has_lookup=lookup is not None, has_paths=return_paths is not None)
     if shared is None:
         shared = MemoryShared()
     fuses = fuses or unfused(log, counters)
@@ -302,10 +302,6 @@ def build(
     )
     relays = IpRanges(settings.server.internal_relays)
     dockets = {}
-    if lookup is None:
-        kinds = [kind for kind in kinds if kind not in NEED_LOOKUP]
-    if return_paths is None:
-        kinds = [kind for kind in kinds if kind is not ReturnPathsAgent]
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
         sources = Sources(
@@ -328,16 +324,7 @@ def build(
         )
         members = _members(kinds, agent_tables, site, providers)
         members = [_behind_fuse(member, third_party, fuses, pool) for member in members]
-        facts = _gatherings(third_party, sources, fuses)
-        for member in members:
-            check_needs(member.agent, facts)
-        spared = _spared(members)
-        dockets[name] = Docket(
-            panels=tuple(panels_for(members, facts, audience) for audience in Audience),
-            allowed=tuple(panels_for(members, facts, audience, spared) for audience in Audience),
-            allowed_are_exempt=spared.everything,
-            behind=behind_relays(relays, members, facts, spared) if relays else None,
-        )
+        dockets[name] = _docket(members, _gatherings(third_party, sources, fuses), relays)
     return PolicyRunner(
         dockets,
         accepted=accepted,
@@ -346,6 +333,27 @@ def build(
         revision=revision,
         alarm=alarm,
         questions_per_mail=settings.dns.questions_per_mail,
+    )
+
+
+def _kinds(settings: Settings, third_party: ThirdParty, *, has_lookup: bool, has_paths: bool) -> list[Any]:
+    """The agents' classes that have something to say under these settings."""
+    silent: tuple[Any, ...] = () if has_paths else (ReturnPathsAgent,)
+    if not has_lookup:
+        silent += NEED_LOOKUP
+    off = settings.policy.disabled
+    return [kind for kind in agent_types(third_party) if name_of(kind) not in off and kind not in silent]
+
+
+def _docket(members: list[Member], facts: Mapping[type[Any], Gathering], relays: IpRanges) -> Docket:
+    for member in members:
+        check_needs(member.agent, facts)
+    spared = _spared(members)
+    return Docket(
+        panels=tuple(panels_for(members, facts, audience) for audience in Audience),
+        allowed=tuple(panels_for(members, facts, audience, spared) for audience in Audience),
+        allowed_are_exempt=spared.everything,
+        behind=behind_relays(relays, members, facts, spared) if relays else None,
     )
 
 
