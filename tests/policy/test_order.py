@@ -15,17 +15,8 @@ from gatepost.config.settings import Settings
 from gatepost.facts import reverse_dns
 from gatepost.facts.received_trace import ReceivedTrace
 from gatepost.model.verdict import Stage
-from gatepost.policy.order import (
-    FACTS,
-    ORDER,
-    agent_settings,
-    agent_types,
-    build,
-    checked_domains,
-    finding_names,
-    rows,
-    site_of,
-)
+from gatepost.policy.assembly import build, checked_domains, site_of
+from gatepost.policy.order import FACTS, ORDER, agent_settings, agent_types, finding_names, rows
 from gatepost.policy.third_party import ThirdParty, find_third_party
 from gatepost.routing.accepted import accepted_domains
 

@@ -8,7 +8,7 @@ from gatepost.config.errors import ConfigurationError, ConfigurationErrors
 from gatepost.config.load import Configuration
 from gatepost.config.toml_lines import lines_of
 from gatepost.model.fault import WorldFault
-from gatepost.policy import order
+from gatepost.policy import assembly
 from gatepost.policy.third_party import find_third_party
 from gatepost.routing.accepted import accepted_domains
 
@@ -59,7 +59,7 @@ def _make_all(configuration: Configuration) -> None:
     if not third_party.agents and not third_party.gatherers:
         return
     nobody: Any = _Nobody()
-    order.build(
+    assembly.build(
         settings,
         configuration.agents,
         accepted=accepted_domains(settings),
