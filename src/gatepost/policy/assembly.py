@@ -101,7 +101,6 @@ def build(
     fuses = fuses or unfused(log, counters)
     alarm = Alarm(log, counters)
     pool = _pool(scanner, shared, alarm, settings) if scanner is not None and third_party.agents else None
-    relays = IpRanges(settings.server.internal_relays)
     dockets = {}
     for name, connector in settings.receive_connectors.items():
         site = site_of(settings, name, connector, accepted)
@@ -125,7 +124,7 @@ def build(
         )
         members = _members(kinds, agent_tables, site, providers)
         members = [_behind_fuse(member, third_party, fuses, pool) for member in members]
-        dockets[name] = _docket(members, _gatherings(third_party, sources, fuses), relays)
+        dockets[name] = _docket(members, _gatherings(third_party, sources, fuses), settings)
     return PolicyRunner(
         dockets,
         accepted=accepted,
@@ -150,7 +149,8 @@ def _kinds(settings: Settings, third_party: ThirdParty, *, has_lookup: bool, has
     return [kind for kind in agent_types(third_party) if name_of(kind) not in off and kind not in silent]
 
 
-def _docket(members: list[Member], facts: Mapping[type[Any], Gathering], relays: IpRanges) -> Docket:
+def _docket(members: list[Member], facts: Mapping[type[Any], Gathering], settings: Settings) -> Docket:
+    relays = IpRanges(settings.server.internal_relays)
     for member in members:
         check_needs(member.agent, facts)
     spared = _spared(members)
