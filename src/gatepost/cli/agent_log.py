@@ -14,7 +14,7 @@ from gatepost.control.mails import records_of
 from gatepost.ports.store import RecordFilter
 
 _SEARCHED = 10_000
-_HEADS = ("TIME", "ID", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIENT", "RESPONSE", "REASON")
+_HEADS = ("TIME", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIENT", "RESPONSE", "REASON")
 
 
 @click.command()
@@ -77,11 +77,4 @@ def command(
 def _row(entry: dict[str, Any], at: str) -> tuple[object, ...]:
     recipients = entry.get("Recipient") or ()
     said = (entry.get(name, "") for name in ("RemoteEndpoint", "Agent", "Event", "Action", "P1FromAddress"))
-    return (
-        at,
-        entry["id"] or "-",
-        *said,
-        ";".join(map(str, recipients)),
-        entry.get("SmtpResponse", ""),
-        entry.get("Reason", ""),
-    )
+    return (at, *said, ";".join(map(str, recipients)), entry.get("SmtpResponse", ""), entry.get("Reason", ""))

@@ -8,7 +8,7 @@ import click
 
 from gatepost.cli.certificate_status import certificate_json, certificates_of, say_certificates
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import counted, json_option, say, say_json, say_table, span
+from gatepost.cli.output import json_option, say, say_json, say_table, span
 from gatepost.cli.plug_ins import plug_in_json, plug_in_lines
 from gatepost.cli.provider_status import provider_lines
 from gatepost.cli.report_status import report_lines
@@ -71,7 +71,7 @@ def command(face: Face, as_json: bool) -> None:
     else:
         say("the gateway does not run")
     if not as_json:
-        say(f"{counted(waiting, 'recipient')} waiting, for {counted(len(hops), 'next hop')}")
+        say(f"{waiting} recipients wait, for {len(hops)} next hops")
         if stale:
             say(
                 f"the configuration file was changed since it was loaded: revision {face.configuration.revision}"
