@@ -8,7 +8,6 @@ from gatepost.config.errors import ConfigurationError, ConfigurationErrors
 from gatepost.config.load import Configuration
 from gatepost.config.toml_lines import lines_of
 from gatepost.model.fault import WorldFault
-from gatepost.policy import assembly
 from gatepost.policy.third_party import find_third_party
 from gatepost.routing.accepted import accepted_domains
 
@@ -58,6 +57,8 @@ def _make_all(configuration: Configuration) -> None:
     third_party = find_third_party(settings.policy.agents_directory)
     if not third_party.agents and not third_party.gatherers:
         return
+    from gatepost.policy import assembly  # most command lines need none of it
+
     nobody: Any = _Nobody()
     assembly.build(
         settings,
