@@ -52,7 +52,7 @@ class Server(Table):
         default="/var/lib/gatepost",
     )
     workers: Literal["auto"] | WorkerCount = setting(
-        "Processes that receive and deliver; auto is one for each core but one, at least one", default="auto"
+        "Processes that receive and deliver; auto is one for each core, 16 at most", default="auto"
     )
     user: str = setting(
         "The account to become after the ports are bound, when started as root; empty: stay",
@@ -330,9 +330,11 @@ class SendConnector(Table):
             "XOAUTH2",
         ),
     )
-    connections: int = setting("Most connections of one worker to one next hop", default=20, low=1, high=1000)
+    connections: int = setting(
+        "Most connections to one next hop; workers that serve it share them", default=20, low=1, high=1000
+    )
     messages_per_minute: int = setting(
-        "Most messages a minute of one worker to one next hop, evenly spaced; 0: no limit", default=0, low=0
+        "Most messages a minute to one next hop, evenly spaced; 0: no limit", default=0, low=0
     )
     messages_per_connection: int = setting("Messages after which a connection is closed", default=100, low=1)
     idle_timeout_s: Duration = setting("How long an unused connection is kept open", default=10.0, low=0)

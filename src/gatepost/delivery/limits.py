@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gatepost.config.delivery_settings import Destination
 from gatepost.model.domain_table import DomainTable
+from gatepost.ports.neighbours import Neighbours
 from gatepost.routing.next_hop import NextHop
 
 _NOTHING_SAID = Destination()
@@ -23,10 +24,41 @@ class Pace:
         """Seconds until one more message may start; 0.0: it may now. now_s: monotonic."""
         return max(0.0, self._next_s - now_s) if self.per_minute else 0.0
 
-    def started(self, now_s: float) -> None:
-        """A message goes out."""
+    def started(self, now_s: float, sharers: int = 1) -> None:
+        """A message goes out. sharers: so many workers keep the pace together."""
         if self.per_minute:
-            self._next_s = max(self._next_s, now_s) + 60.0 / self.per_minute
+            self._next_s = max(self._next_s, now_s) + 60.0 * sharers / self.per_minute
+
+
+class Sharers:
+    """How many workers serve a next hop at this moment: what it may have is divided by them (decision 0401)."""
+
+    __slots__ = ("_neighbours",)
+
+    def __init__(self, neighbours: Neighbours | None = None) -> None:
+        """neighbours: None: there is no other worker."""
+        self._neighbours = neighbours
+
+    def joined(self, next_hop: str) -> None:
+        """This worker opens its first lane to it."""
+        if self._neighbours is not None:
+            self._neighbours.came(_cell(next_hop))
+
+    def left(self, next_hop: str) -> None:
+        """Its last lane has ended."""
+        if self._neighbours is not None:
+            self._neighbours.gone(_cell(next_hop))
+
+    def count(self, next_hop: str, *, joined: bool) -> int:
+        """This worker and the others that have lanes to it. joined: this one has, too."""
+        if self._neighbours is None:
+            return 1
+        there = self._neighbours.sessions(_cell(next_hop)) + (0 if joined else 1)
+        return max(1, min(there, self._neighbours.workers))
+
+
+def _cell(next_hop: str) -> int:
+    return hash(("next-hop", next_hop))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Line, NoHost
 from gatepost.delivery.hop import Hop, HopStatus
 from gatepost.delivery.ledger import Ledger
-from gatepost.delivery.limits import Limits, Shares
+from gatepost.delivery.limits import Limits, Sharers, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.owed import OwedSettlements
 from gatepost.delivery.settling import OWN_CODES, Settling
@@ -28,6 +28,7 @@ from gatepost.model.content import Content
 from gatepost.model.queued import Accept, QueuedMail
 from gatepost.ports.in_flight import InFlight
 from gatepost.ports.log import Counters, Log
+from gatepost.ports.neighbours import Neighbours
 from gatepost.ports.store import Store
 from gatepost.ports.world import Randomness
 from gatepost.protocol.replies import safe_text
@@ -68,6 +69,7 @@ class Outside:
     randomness: Randomness
     counters: Counters
     log: Log
+    neighbours: Neighbours | None = None
 
 
 class Scheduler:
@@ -89,6 +91,7 @@ class Scheduler:
         self._delivery = settings.delivery
         self._limits = Limits(settings.destinations)
         self._shares = Shares(settings.delivery.connections)
+        self._sharers = Sharers(outside.neighbours)
         self._active = ActiveMails(settings.queue)
         self._ledger = Ledger(
             store=outside.store,
@@ -218,7 +221,7 @@ class Scheduler:
     def _hop(self, key: str) -> Hop:
         hop = self._hops.get(key)
         if hop is None:
-            hop = self._hops[key] = Hop(key, lead_s=self._delivery.priority_lead_s)
+            hop = self._hops[key] = Hop(key, lead_s=self._delivery.priority_lead_s, sharers=self._sharers)
             way = self._router.by_key(key)
             if way.kind is not HopKind.UNREACHABLE:
                 limits = self._limits.of(way)
@@ -256,7 +259,7 @@ class Scheduler:
     # -- lanes ------------------------------------------------------------------------------------
 
     def _open_lanes(self, hop: Hop, next_hop: NextHop) -> None:
-        while not self._stopping and hop.wants_lane(hop.connections):
+        while not self._stopping and hop.wants_lane():
             wait_s = hop.pace.wait_s(self._clock.monotonic())
             if wait_s:
                 self._wake(hop, next_hop, wait_s)
@@ -264,7 +267,7 @@ class Scheduler:
             if not self._shares.take(hop.key):
                 self._counters.add("delivery_waits", 1, connector=next_hop.connector, why="connections")
                 return
-            hop.lanes += 1
+            hop.lane_opens()
             self._spawn(self._lane(hop, next_hop))
 
     def _wake(self, hop: Hop, next_hop: NextHop, wait_s: float) -> None:
@@ -307,7 +310,7 @@ class Scheduler:
                 if hop.has_too_many_lanes or self._shares.someone_waits:
                     break
         finally:
-            hop.lanes -= 1
+            hop.lane_ends()
             if line is not None:
                 self._attempts.courier.park(line)
             self._pass_on()
@@ -340,7 +343,7 @@ class Scheduler:
         if attempt.goes_on:
             self._reroute(parcel, slot, was_read=True)
             return line
-        hop.spoke(attempt, hop.connections, hung_up=line is None)
+        hop.spoke(attempt, hung_up=line is None)
         self._count(attempt, connector)
         settled = self._settling.after(parcel, taken.rest(attempt), connector, into_mailbox=into_mailbox)
         self._ledger.settle(parcel, settled, slot)

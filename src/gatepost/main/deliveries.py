@@ -55,6 +55,7 @@ def deliveries_of(
             randomness=randomness,
             counters=lasting.counters,
             log=lasting.log,
+            neighbours=lasting.neighbours,
         ),
         router=router,
         attempts=Attempts(
