@@ -197,6 +197,11 @@ class Agent:
 """
 
 
+def wait_until_others_than(before: set[int], running: GatewayUnderTest) -> None:
+    """Every scan worker was begun anew."""
+    wait_until(lambda: scan_workers(running) and not scan_workers(running) & before)
+
+
 def test_a_reload_takes_new_and_changed_agents_although_the_configuration_is_the_same(
     running: GatewayUnderTest, sink: Sink
 ) -> None:
@@ -206,7 +211,7 @@ def test_a_reload_takes_new_and_changed_agents_although_the_configuration_is_the
         before = scan_workers(running)
         # When
         assert running.cli("reload").returncode == 0
-        wait_until(lambda before=before: scan_workers(running) and not scan_workers(running) & before)
+        wait_until_others_than(before, running)
         # Then
         assert send(running, "late") == (550, f"5.7.1 {words}".encode())
     assert send(running, "hello")[0] == 250
