@@ -38,6 +38,8 @@ EDGES = {
     "adapters/sqlite_groups.py:_run",
     # The thread of the shared state: it lives on, and says what happened.
     "adapters/shared_store.py:SharedStore._run",
+    # Agents of third parties are made before a gateway goes on with them: a mistake in the configuration.
+    "main/agent_trial.py:tried",
     # A command of the administrator: a sentence instead of a traceback.
     "cli/front.py:Front.invoke",
     # A delivery attempt, and the task that looks for due mail: the mail stays queued.
@@ -57,7 +59,7 @@ EDGES = {
     "policy/gathering.py:Knowledge.gather",
     "policy/hearing.py:Hearing._hear",
     # What a future failed with goes on to the coroutine that waits for it.
-    "ports/first_step.py:Rest.__await__",
+    "facts/first_step.py:Rest.__await__",
     "policy/third_party.py:_installed",
     "policy/third_party.py:_loaded",
 }

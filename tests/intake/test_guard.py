@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.intake.clients import Client
 from tests.intake.house import House, open_house, settings_with
-from tests.intake.test_sessions import Client
 
 from gatepost.adapters.address_lists import SharedAddressLists
 from gatepost.adapters.tls import ServerTls, self_signed

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.intake.clients import MAIL, Client, encrypted, in_house, trusting
 from tests.intake.house import House
 from tests.intake.jump import JumpLoop, in_house_that_jumps
-from tests.intake.test_sessions import MAIL, Client, encrypted, in_house, trusting
 
 from gatepost.adapters.tls import ServerTls, self_signed
 from gatepost.ports.resources import Resource

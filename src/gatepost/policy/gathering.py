@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, Final
 
+from gatepost.facts.first_step import Rest, begun
 from gatepost.facts.gathering import Gathering
 from gatepost.model.address import Address
 from gatepost.model.fault import Fault
 from gatepost.model.known import Known, MailView, Scope, Unknown
 from gatepost.policy.alarm import Alarm
-from gatepost.ports.first_step import Rest, begun
 from gatepost.ports.resolver import ASKING_FOR, QuestionBudget
 
 # Read for every fact of every command: see policy.hearing.
@@ -243,7 +243,8 @@ class Knowledge:
             return self._unknown(gathering, error)
         finally:
             ASKING_FOR.reset(outside)
-        task.add_done_callback(lambda _: found.close())  # it may be stopped before it has begun
+        # It may be stopped before it has begun.
+        task.add_done_callback(rest.dropped if isinstance(rest, Rest) else lambda _: found.close())
         return task
 
     async def _find(self, gathering: Gathering, finding: Awaitable[Any]) -> Any:
