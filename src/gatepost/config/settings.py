@@ -216,7 +216,12 @@ class ReceiveConnector(Table):
     )
     require_helo: bool = setting("MAIL needs EHLO or HELO first", default=True)
     pipelining: bool = setting("Announce PIPELINING", default=True)
-    chunking: bool = setting("Announce CHUNKING and BINARYMIME", default=True)
+    chunking: bool = setting("Announce CHUNKING", default=True)
+    binary_mime: bool = setting(
+        "Announce BINARYMIME where CHUNKING is announced; false: senders of binary content convert it, "
+        "as next hops such as Postfix, Exim and Dovecot need",
+        default=True,
+    )
     eight_bit_mime: bool = setting("Announce 8BITMIME", default=True)
     smtputf8: bool = setting("Announce SMTPUTF8", default=True)
     dsn: bool = setting("Announce DSN", default=True)
