@@ -209,6 +209,11 @@ class ReceiveConnector(Table):
         default=("submit", "relay", "bypass-filters", "routing-headers", "internal"),
     )
     ranges: dict[str, NamedRange] = setting("Clients with rights of their own", default={})
+    authenticated_bare_newlines: Literal["refuse", "normalize"] = setting(
+        "normalize: a bare LF in the text of authenticated clients becomes CR LF instead of ending the session; "
+        "submission profiles do so, because programs that send by a library often write one",
+        default="refuse",
+    )
     send_connector: str = setting(
         "Send connector by which all mail leaves that comes in here, whatever address spaces say; empty: as routing "
         "chooses",

@@ -144,7 +144,7 @@ class Door:
         return Grant(
             ClientKind.AUTHENTICATED,
             grant.rights | self._authenticated,
-            grant.normalize_newlines,
+            grant.normalize_newlines or self.settings.authenticated_bare_newlines == "normalize",
             spared=True,
         )
 
