@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from gatepost.config.settings import Queue
@@ -43,16 +44,23 @@ class _Leased:
 class ActiveMails:
     """The leases of one worker. A lease is this mark in memory and nothing else: it dies with the worker.
 
-    No next hop may fill it: one that is dead or slow has at most half of the places (threats G11, G12).
+    No next hop may fill it: one that is dead or slow has at most half of the places (threats G11, G12). Nor may
+    many that nobody knows to be quick: all of them together have three quarters (decision 0395).
     """
 
-    def __init__(self, settings: Queue) -> None:
+    def __init__(self, settings: Queue, known: Container[str] | None = None) -> None:
+        """known: keys of next hops that are ours or quick; None: all are."""
         self._mails_limit = settings.active_mails
         self._memory_limit_bytes = settings.active_memory_bytes
         self._hop_limit = max(1, settings.active_mails // 2)
         self._high_limit = max(1, settings.active_mails * 3 // 4)
         self._leased: dict[int, _Leased] = {}
         self._of_hop: Counter[str] = Counter()
+        self._known = known
+        self._strange_limit = self._high_limit
+        self._strange: dict[str, int] = {}
+        """Parcels of next hops that were not known when these came."""
+        self._strange_parcels = 0
         self._content_bytes = 0
 
     def __len__(self) -> int:
@@ -84,7 +92,16 @@ class ActiveMails:
     def is_full_for(self, next_hop: str, priority: Priority = Priority.NORMAL) -> bool:
         """The hop has its half; mail of high priority still has a quarter more."""
         limit = self._high_limit if priority is Priority.HIGH else self._hop_limit
-        return self._of_hop[next_hop] >= limit
+        if self._of_hop[next_hop] >= limit:
+            return True
+        return self._strange_parcels >= self._strange_limit and self._is_strange(next_hop)
+
+    def is_known(self, next_hop: str) -> None:
+        """From now on it is."""
+        self._strange_parcels -= self._strange.pop(next_hop, 0)
+
+    def _is_strange(self, next_hop: str) -> bool:
+        return self._known is not None and next_hop not in self._known
 
     def lease(self, mail: QueuedMail, content: Content | None) -> tuple[Parcel, ...]:
         """Take a mail in: its parcels, one a next hop. Empty when it is here already, or there is no room.
@@ -100,8 +117,13 @@ class ActiveMails:
         if parcels:
             self._leased[mail.mail_id] = _Leased(len(parcels), octets)
             self._content_bytes += octets
+            known = self._known
             for parcel in parcels:
-                self._of_hop[parcel.next_hop] += 1
+                hop = parcel.next_hop
+                self._of_hop[hop] += 1
+                if known is not None and hop not in known:
+                    self._strange[hop] = self._strange.get(hop, 0) + 1
+                    self._strange_parcels += 1
         return parcels
 
     def end_lease(self, parcel: Parcel) -> bool:
@@ -112,6 +134,11 @@ class ActiveMails:
         self._of_hop[parcel.next_hop] -= 1
         if not self._of_hop[parcel.next_hop]:
             del self._of_hop[parcel.next_hop]
+        if parcel.next_hop in self._strange:
+            self._strange_parcels -= 1
+            self._strange[parcel.next_hop] -= 1
+            if not self._strange[parcel.next_hop]:
+                del self._strange[parcel.next_hop]
         if leased.open_parcels:
             return False
         del self._leased[mail_id]
