@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -406,14 +407,17 @@ def test_one_reply_too_many_counts_for_no_later_mail() -> None:
 
 @pytest.mark.threat("N04")
 def test_nobody_agrees_to_a_mail_before_its_end() -> None:
-    data = b"line\r\n" * 300_000
-    content = Content(head=b"A: b\r\n\r\n", body=SpooledBody("x", len(data), 0))
+    data = b"line\r\n" * 1_500_000
+    content = Content(head=b"A: b\r\n\r\n", body=SpooledBody("x", len(data), zlib.crc32(data)))
 
     async def run() -> Attempt:
         async with scripted(OPEN + "<\n> 250 ok\n<\n> 250 ok\n<\n> 354 go\n<\n> 250 taken\n<.\n") as server:
             made = yard(to_port(server.port), monotonic=time.monotonic)
             made.store.bodies["x"] = data
-            return await attempt(made.settings, content=content, made=made)
+            try:
+                return await attempt(made.settings, content=content, made=made)
+            finally:
+                made.store.close()
 
     ((fate, reply),) = fates(asyncio.run(run()))
     assert (fate, "before its end" in reply) == ("deferred", True)

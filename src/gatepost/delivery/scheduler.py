@@ -179,7 +179,7 @@ class Scheduler:
             del self._hops[key]
 
     def _take_in(self, mail: QueuedMail, content: Content | None, *, put_off: frozenset[str]) -> None:
-        parcels = self._active.lease(mail, content)
+        parcels = self._active.lease(mail, content, put_off)
         self._ledger.together.expect(mail.mail_id, len(parcels))
         for parcel in parcels:
             if parcel.next_hop in put_off:

@@ -37,7 +37,7 @@ class Tarpit:
         hold them all; it is answered without waiting.
         """
         if self.is_full:
-            return bool(network) and network not in self._of_network
+            return bool(self._places and network) and network not in self._of_network
         self.held += 1
         self._of_network[network] += 1
         try:

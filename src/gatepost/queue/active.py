@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 
 from gatepost.config.settings import Queue
@@ -58,8 +58,8 @@ class ActiveMails:
         self._of_hop: Counter[str] = Counter()
         self._known = known
         self._strange_limit = self._high_limit
-        self._strange: dict[str, int] = {}
-        """Parcels of next hops that were not known when these came."""
+        self._strange: dict[str, set[int]] = {}
+        """By next hop that was not known when they came: mails whose parcels wait for it."""
         self._strange_parcels = 0
         self._content_bytes = 0
 
@@ -98,14 +98,17 @@ class ActiveMails:
 
     def is_known(self, next_hop: str) -> None:
         """From now on it is."""
-        self._strange_parcels -= self._strange.pop(next_hop, 0)
+        self._strange_parcels -= len(self._strange.pop(next_hop, ()))
 
     def _is_strange(self, next_hop: str) -> bool:
         return self._known is not None and next_hop not in self._known
 
-    def lease(self, mail: QueuedMail, content: Content | None) -> tuple[Parcel, ...]:
+    def lease(
+        self, mail: QueuedMail, content: Content | None, put_off: Collection[str] = ()
+    ) -> tuple[Parcel, ...]:
         """Take a mail in: its parcels, one a next hop. Empty when it is here already, or there is no room.
 
+        put_off: next hops for which it will not wait here.
         Content beyond the limit of memory is let go; the mail is taken all the same.
         """
         if mail.mail_id in self._leased or not self.room:
@@ -121,8 +124,8 @@ class ActiveMails:
             for parcel in parcels:
                 hop = parcel.next_hop
                 self._of_hop[hop] += 1
-                if known is not None and hop not in known:
-                    self._strange[hop] = self._strange.get(hop, 0) + 1
+                if known is not None and hop not in known and hop not in put_off:
+                    self._strange.setdefault(hop, set()).add(mail.mail_id)
                     self._strange_parcels += 1
         return parcels
 
@@ -134,10 +137,10 @@ class ActiveMails:
         self._of_hop[parcel.next_hop] -= 1
         if not self._of_hop[parcel.next_hop]:
             del self._of_hop[parcel.next_hop]
-        if parcel.next_hop in self._strange:
+        if (waiting := self._strange.get(parcel.next_hop)) and mail_id in waiting:
             self._strange_parcels -= 1
-            self._strange[parcel.next_hop] -= 1
-            if not self._strange[parcel.next_hop]:
+            waiting.discard(mail_id)
+            if not waiting:
                 del self._strange[parcel.next_hop]
         if leased.open_parcels:
             return False
