@@ -335,6 +335,8 @@ class Conversation:
         if self.limits.minute is not None and (hit := self.limits.at_rcpt(now)):
             transaction.refusals += 1
             return self._over(hit)
+        if self._counter.pressure.lacks_memory and not self._grant.spared:
+            return self._over(self._counter.pressure.hit(NOT_ACCEPTING))
         return self._after(self._ask(_RCPT, recipient), said)
 
     def _logging_in(self) -> LogIn:
@@ -475,12 +477,9 @@ class Conversation:
 
     def _tell_limit_behind(self, reply: Reply, ended: tuple[Transaction, EndOfData] | None) -> None:
         """Engine and reception refuse by limits, too."""
-        unfinished, limits = self._counter.taking_in.unfinished, self._door.settings.limits
-        hit = (
-            unfinished.hit
-            if reply is TOO_MUCH
-            else limit_behind(reply, limits, actual=measured(ended, reply))
-        )
+        hit = limit_behind(reply, self._door.settings.limits, actual=measured(ended, reply))
+        if reply is TOO_MUCH:
+            hit = self._counter.taking_in.unfinished.hit
         if hit is not None:
             self._over(hit, closes=reply in CLOSING)
 
