@@ -102,7 +102,7 @@ class SessionLimits:
     def error(self) -> LimitHit | None:
         """One more error; the limit when that was one too many."""
         self._errors += 1
-        return self.too_many_errors
+        return self.too_many_errors if self._errors > self.limits.errors_hard else None
 
     @property
     def too_many_errors(self) -> LimitHit | None:
