@@ -378,7 +378,7 @@ class Conversation:
         """What brings no mail forward costs patience like an error, after junk-commands (threats B29)."""
         if not self.limits.junk() or reply.code >= POSITIVE_BELOW:
             return reply
-        return self._patiently(reply, self.limits.too_many_errors)
+        return self._weighed(reply, is_idle=True)
 
     def _ask(self, stage: Stage, recipient: Recipient | None = None, now: float = 0.0) -> Opinion:
         if self._hearing.has_nobody_to_ask(stage, self.session):
@@ -430,18 +430,18 @@ class Conversation:
                 self._counter.taking_in.note_refused_mail(self.session, transaction, self._hearing)
         self._hearing.forget_mail()
 
-    def _weighed(self, reply: Reply) -> Answer:
-        """Errors cost patience: first a delay, then the connection (threats 0.3, errors-*)."""
+    def _weighed(self, reply: Reply, *, is_idle: bool = False) -> Answer:
+        """Errors cost patience: first a delay, then the connection (threats 0.3, errors-*). is_idle: it counted as one."""
         ended, self._ended = self._ended, None
-        if reply.code < POSITIVE_BELOW:
+        if is_idle:
+            hit = self.limits.too_many_errors
+        elif reply.code < POSITIVE_BELOW:
             return reply
-        if self._watch.wants_to_hang_up:
-            self.wants_to_hang_up = True
-        self._tell_limit_behind(reply, ended)
-        return self._patiently(reply, self.limits.error())
-
-    def _patiently(self, reply: Reply, hit: LimitHit | None) -> Answer:
-        """The reply to an error: late after some, 421 after too many. hit: the limit that they passed."""
+        else:
+            if self._watch.wants_to_hang_up:
+                self.wants_to_hang_up = True
+            self._tell_limit_behind(reply, ended)
+            hit = self.limits.error()
         if Rights.BYPASS_FILTERS in self.session.rights:
             return reply
         if hit and not reply.hangs_up:
