@@ -431,7 +431,7 @@ class Conversation:
         self._hearing.forget_mail()
 
     def _weighed(self, reply: Reply, *, is_idle: bool = False) -> Answer:
-        """Errors cost patience: first a delay, then the connection (threats 0.3, errors-*). is_idle: it counted as one."""
+        """Errors cost patience: first a delay, then the connection (threats 0.3). is_idle: it counted as one."""
         ended, self._ended = self._ended, None
         if is_idle:
             hit = self.limits.too_many_errors
