@@ -33,6 +33,7 @@ from gatepost.routing.next_hop import HopKind, NextHop, Router
 
 PULL_LIMIT: Final = 500
 POLL_S: Final = 1.0
+FORGET_S: Final = 10.0
 LONGEST_SLEEP_S: Final = 30.0
 PUT_OFF_FULL_S: Final = 120.0
 """For mails of a hop that has its half of the places already."""
@@ -89,7 +90,7 @@ class Scheduler:
         self._stopping = False
         self._store_has_more = False
         self._before: Scheduler | None = None
-        self._sleeps_until_at = 0.0
+        self._sleeps_until_at = self._forget_at_s = 0.0
 
     def start(self) -> None:
         """Begin to look for due mail."""
@@ -173,8 +174,14 @@ class Scheduler:
         return len(mails)
 
     def _forget_hops(self, now: float) -> None:
-        """Hops that nobody needs; how often one failed is remembered for its longest rest."""
+        """Hops that nobody needs; how often one failed is remembered for its longest rest.
+
+        Now and then only: strangers make as many hops as they own names.
+        """
         rested_before_at, now_s = now - self._queue.longest_retry_s, self._clock.monotonic()
+        if now_s < self._forget_at_s:
+            return
+        self._forget_at_s = now_s + FORGET_S
         for key in [k for k, h in self._hops.items() if h.is_unused(rested_before_at, now_s)]:
             del self._hops[key]
 
