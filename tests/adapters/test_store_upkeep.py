@@ -344,3 +344,23 @@ def test_a_waiter_with_a_bug_keeps_the_word_from_nobody(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert [str(error) for error in seen] == ["a bug"]
+
+
+def test_how_much_waits_for_a_person(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = opened(tmp_path)
+        dead, waiting = recipient(0, state=MailState.DEAD), recipient(1)
+        await committed(
+            store,
+            accept(1, dead, recipient(1, state=MailState.DEAD), size_bytes=1000),
+            accept(2, dead, waiting, size_bytes=200),
+            accept(3, waiting, size_bytes=5000),
+            accept(4, recipient(0, state=MailState.QUARANTINED), size_bytes=70),
+        )
+        assert store.held_bytes(MailState.DEAD) == 1200
+        assert store.held_bytes(MailState.QUARANTINED) == 70
+        with pytest.raises(ValueError, match="held"):
+            store.held_bytes(MailState.READY)
+        store.close()
+
+    asyncio.run(story())

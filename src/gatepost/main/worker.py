@@ -158,8 +158,9 @@ class Worker:
 
     async def _purge(self) -> None:
         self.store.purge(self.clock.now(), self.settings.records)
-        age_s = self.settings.notices.dead_letter_age_s
-        if age_s and (changes := old_graves(self.store, now=self.clock.now(), age_s=age_s)):
+        notices, now = self.settings.notices, self.clock.now()
+        age_s, size_bytes = notices.dead_letter_age_s, notices.dead_letter_size_bytes
+        if changes := old_graves(self.store, now=now, age_s=age_s, size_bytes=size_bytes):
             self.store.commit(changes)
 
     def _every(self, interval_s: float, tick: Callable[[], Awaitable[None]]) -> None:
