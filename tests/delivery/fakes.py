@@ -482,6 +482,15 @@ def parcel_of(mail: QueuedMail, content: Content = CONTENT) -> Parcel:
     return Parcel(mail, mail.recipients[0].next_hop, mail.recipients, content)
 
 
+def by_mx(port: int, monotonic: Callable[[], float], **connector: Any) -> Yard:
+    """A yard in which the MX of b.example is this port of loopback."""
+    resolver = FakeResolver()
+    resolver.exchangers_of["b.example"] = (Mx(10, "mx.b.example"),)
+    resolver.addresses_of["mx.b.example"] = ("127.0.0.1",)
+    settings = settings_of({"port": port, "allow-loopback": True, **connector})
+    return yard(settings, resolver=resolver, monotonic=monotonic)
+
+
 def to_port(*ports: int, **connector: Any) -> Settings:
     """Settings whose smart hosts are these ports of loopback."""
     hosts = [f"[127.0.0.1]:{port}" for port in ports]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, to_port, yard
+from tests.delivery.fakes import CONTENT, Yard, by_mx, mail_to, parcel_of, to_port, yard
 from tests.delivery.scripted import scripted
 
 from gatepost.config.settings import Settings
@@ -169,14 +169,27 @@ def test_when_no_host_will_have_us_nothing_bounces(script: str) -> None:
 
 
 @pytest.mark.threat("N13", "L02")
-def test_a_next_hop_with_our_own_name_is_a_loop() -> None:
+def test_an_mx_with_our_own_name_is_a_loop() -> None:
     async def run() -> Attempt:
         async with scripted("> 220 GATE.example hello\n") as server:
-            return await attempt(to_port(server.port))
+            made = by_mx(server.port, time.monotonic)
+            return await attempt(made.settings, mail_to("b@b.example", next_hop=""), made=made)
 
     ((fate, reply),) = fates(asyncio.run(run()))
-    assert fate == "failed"
-    assert "5.4.6" in reply
+    assert (fate, reply[:9]) == ("failed", "554 5.4.6")
+
+
+@pytest.mark.threat("N13", "L02")
+def test_a_smart_host_with_our_own_name_gets_no_mail_and_loses_none() -> None:
+    """It is ourselves, or another gateway was given our hostname: the configuration is to be mended."""
+
+    async def run() -> int:
+        async with scripted("> 220 GATE.example hello\n") as server:
+            with pytest.raises(NoHost, match=r"^451 4\.4\.6 .*two gateways have one hostname"):
+                await attempt(to_port(server.port))
+            return server.connections
+
+    assert asyncio.run(run()) == 1
 
 
 @pytest.mark.threat("L02")

@@ -168,6 +168,24 @@ CASES = [
         ("header-field", 1000, 1001),
     ),
     Case(
+        "header fields",
+        {"header-fields": 50},
+        [
+            *mail(b"Subject: x\r\n" + b"X: y\r\n" * 49 + b"\r\ntext", "250"),
+            *mail(b"Subject: x\r\n" + b"X: y\r\n" * 50 + b"\r\ntext", "554 5.6.0"),
+        ],
+        ("header-fields", 50, "more"),
+    ),
+    Case(
+        "hops",
+        {"hop-count": 10},
+        [
+            *mail(b"Received: from a by b; x\r\n" * 10 + b"Subject: x\r\n\r\ntext", "250"),
+            *mail(b"Received: from a by b; x\r\n" * 11 + b"Subject: x\r\n\r\ntext", "554 5.4.6"),
+        ],
+        ("hop-count", 10, 11),
+    ),
+    Case(
         "errors",
         {"errors-soft": 1, "errors-hard": 3, "error-delay": "0s"},
         [(b"NONSENSE", "500")] * 3 + [(b"NONSENSE", "421 4.7.0")],

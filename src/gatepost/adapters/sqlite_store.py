@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -76,6 +76,7 @@ class SqliteStore(SqliteReader, Owner):
         self._purging = False
         self._kept, self._cut_at = KeptSizes(), 0.0
         self._closed = False
+        self._failures = 0
         self._cannot_be_written = False
         """Damaged pages were met in writing: the next mail may meet them, too."""
         self.in_flight = MappedInFlight(directory / "in-flight")
@@ -118,6 +119,11 @@ class SqliteStore(SqliteReader, Owner):
             return "the store is damaged: restart the gateway to salvage it"
         broken = self._groups.broken_by
         return broken.reason if broken else self._room.why_low
+
+    def samples(self) -> Iterator[tuple[str, tuple[tuple[str, str], ...], float]]:
+        """For the metrics: transactions that were committed, and that failed."""
+        yield "store_commits", (), float(self._groups.commits)
+        yield "store_failures", (), float(self._failures)
 
     def adopt(self, queue: Queue) -> None:
         """Go on with other limits of the disk (queue.disk-low, reserve, resume-margin)."""
@@ -199,6 +205,7 @@ class SqliteStore(SqliteReader, Owner):
 
     def write_failed(self, error: BaseException, fault: WorldFault) -> None:
         """Say so; a full disk gets the reserve, so that mail can leave."""
+        self._failures += 1
         self._log.write("error", "store-failed", reason=fault.reason)
         if isinstance(error, apsw.CorruptError):
             self._pages_damaged()
@@ -439,7 +446,7 @@ def open_store(
         refuse_unsafe(place, allow_volatile=allow_volatile)
         lock = StoreLock(place / "lock")
     except OSError as error:
-        raise WorldFault(f"{place} cannot be used: {error.strerror}") from error
+        raise WorldFault(f"{error.filename or place} cannot be used: {error.strerror}") from error
     # The store's thread needs the interpreter's lock for a moment after each sync. A busy event
     # loop gives it up only when asked, after this interval, and never within shorter turns: with
     # the usual 5 ms a commit beside a busy loop took 300 ms, with 20 microseconds 2 ms.
@@ -448,7 +455,7 @@ def open_store(
         return SqliteStore(place, queue, clock, log, loop, settled, lock=lock, groups=groups)
     except OSError as error:
         lock.release(clean=False)
-        raise WorldFault(f"{place} cannot be used: {error.strerror}") from error
+        raise WorldFault(f"{error.filename or place} cannot be used: {error.strerror}") from error
     except WorldFault:
         lock.release(clean=False)
         raise

@@ -125,7 +125,9 @@ class NextHopConnection:
         greeted = await self._expect(Greeted, patience_s)
         _agreed(greeted.reply, "greeting")
         if greeted.name == our_name.lower():
-            raise PeerFault(LOOP, "the next hop greets with our own name", host=self.host)
+            raise PeerFault(
+                LOOP, "the next hop greets with our own name", host=self.host, greeted=greeted.name
+            )
         await self._hello(patience_s)
         if link.mode is not LinkMode.NONE:
             await self._secure(link, patience_s)

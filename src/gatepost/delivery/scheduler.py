@@ -21,11 +21,12 @@ from gatepost.delivery.limits import KnownHops, Limits, Rank, Sharers, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
 from gatepost.delivery.outside import Outside
 from gatepost.delivery.owed import OwedSettlements
-from gatepost.delivery.settling import OWN_CODES, Settling
+from gatepost.delivery.settling import Settling
 from gatepost.delivery.taken import Taken
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
 from gatepost.model.queued import Accept, QueuedMail
+from gatepost.notices.compose import OWN_CODES
 from gatepost.protocol.replies import safe_text
 from gatepost.queue.active import ActiveMails, Parcel
 from gatepost.queue.schedule import Held, rest_delay_s

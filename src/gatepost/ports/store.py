@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.queued import Change, MailState, QueuedMail, StoredRecord
+
+SEARCH_LIMIT_CHARACTERS: Final = 1000
+"""Of a text in a filter."""
 
 Done = Callable[[BaseException | None], None]
 
