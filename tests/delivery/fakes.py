@@ -21,7 +21,8 @@ from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import Courier, OwnName, Results
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
-from gatepost.delivery.scheduler import Outside, Scheduler
+from gatepost.delivery.outside import Outside
+from gatepost.delivery.scheduler import Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.delivery.watch import OutgoingLogs
 from gatepost.model.accepted_domains import AcceptedDomains
@@ -210,6 +211,7 @@ class FakeWire:
     """ports.wire.OutgoingWire to a FakeHost."""
 
     def __init__(self, host: FakeHost, ip: str) -> None:
+        self.received = bytearray()
         self._host = host
         self._ip = ip
         self._answers = [b"220 host.example\r\n"]

@@ -46,6 +46,10 @@ _FIND_HELD: Final = (
     "SELECT DISTINCT mail.mail_id FROM recipient r INDEXED BY recipient_held "
     "CROSS JOIN mail ON mail.mail_id = r.mail_id WHERE {held} AND r.state = {code} AND r.mail_id > ?"
 )
+_HELD_BYTES: Final = (
+    "SELECT coalesce(sum(size_bytes), 0) FROM mail WHERE mail_id IN "
+    "(SELECT mail_id FROM recipient INDEXED BY recipient_held WHERE {held} AND state = {code})"
+)
 _HELD_STATES: Final = frozenset(
     (MailState.UNREACHABLE, MailState.POISON, MailState.QUARANTINED, MailState.DEAD)
 )
@@ -125,6 +129,13 @@ class SqliteReader:
                     if len(found) >= limit:
                         break
         return found
+
+    def held_bytes(self, state: MailState) -> int:
+        """As StoreReader. Raises ValueError for another state."""
+        if state not in _HELD_STATES:
+            raise ValueError(f"{state.value} is no state of mail that is held")
+        ((octets,),) = self._rows(_HELD_BYTES.format(held=HELD, code=STATE_CODES[state]), ())
+        return int(octets)
 
     def summary(self) -> list[HopSummary]:
         """Every next hop that something waits for. Reads the whole queue."""

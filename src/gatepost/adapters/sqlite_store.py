@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from gatepost.adapters.bodies import BodyDirectory, BodyFile, make_directory, re
 from gatepost.adapters.disk import DiskRoom, StoreLock, refuse_unsafe
 from gatepost.adapters.inflight import MappedInFlight
 from gatepost.adapters.sqlite_groups import CHECKPOINT_BYTES, CommitGroups, Owner, Phase
+from gatepost.adapters.sqlite_kept import KeptSizes
 from gatepost.adapters.sqlite_reader import GREATEST_MAIL_ID, SqliteReader
 from gatepost.adapters.sqlite_recovery import (
     Recovered,
@@ -40,6 +42,7 @@ from gatepost.ports.world import Clock
 SAMPLE_INTERVAL_S: Final = 1.0
 NOTE_INTERVAL_S: Final = 60.0
 PURGE_ROWS: Final = 500
+PURGE_PAUSE_S: Final = 0.05
 SWITCH_INTERVAL_S: Final = 20e-6
 
 
@@ -71,6 +74,7 @@ class SqliteStore(SqliteReader, Owner):
         self._room = DiskRoom(directory, queue)
         self._put_aside: set[int] = set()
         self._purging = False
+        self._kept, self._cut_at = KeptSizes(), 0.0
         self._closed = False
         self._failures = 0
         self._cannot_be_written = False
@@ -181,14 +185,14 @@ class SqliteStore(SqliteReader, Owner):
         while piece := await self._loop.run_in_executor(None, next, pieces, b""):
             yield piece
 
-    def purge(self, now: float, ages: Records) -> None:
-        """Delete records and dossiers that are too old, PURGE_ROWS a transaction until none is left.
+    def purge(self, now: float, keep: Records) -> None:
+        """Delete records and dossiers that are too old or too many, PURGE_ROWS a transaction until none is left.
 
         now: seconds since the epoch. Returns at once; a purge under way makes this one unnecessary.
         """
         if not self._purging:
             self._purging = True
-            self._purge_some(now, ages)
+            self._purge_some(now, keep)
 
     # -- what the groups tell -------------------------------------------------------------------
 
@@ -357,27 +361,45 @@ class SqliteStore(SqliteReader, Owner):
         for name, value in (("last-seen-at", self._clock.now()), ("last-mail-id", self._last_mail_id)):
             database.execute("INSERT OR REPLACE INTO note (name, value) VALUES (?, ?)", (name, value))
 
-    def _purge_some(self, now: float, ages: Records) -> None:
+    def _purge_some(self, now: float, keep: Records) -> None:
         if self._closed:
             return
         if self._groups.phase is not Phase.IDLE:  # mail first
-            self._loop.call_later(0.05, self._purge_some, now, ages)
+            self._loop.call_later(PURGE_PAUSE_S, self._purge_some, now, keep)
             return
-        limits = {"track": now - ages.tracking_age_s, "agent": now - ages.agent_log_age_s}
 
         def delete(database: apsw.Connection) -> None:
+            is_behind = self._kept.measure(database, now)
+            ages = (keep.tracking_age_s, keep.agent_log_age_s, keep.dossier_age_s)
+            self._cut_at = max(self._cut_at, self._cut(keep, now - max(ages)))
             rows = 0
-            for kind, before_at in limits.items():
-                old = record_number(kind, 0.0), record_number(kind, before_at)
+            for kind, age_s in zip(("track", "agent"), ages, strict=False):
+                old = record_number(kind, 0.0), record_number(kind, max(now - age_s, self._cut_at))
                 database.execute(_PURGE_RECORDS, (*old, PURGE_ROWS))
                 rows += database.changes()
-            database.execute(_PURGE_DOSSIERS, (int((now - ages.dossier_age_s) * 1000) << 20, PURGE_ROWS))
+            before_at = max(now - keep.dossier_age_s, self._cut_at)
+            database.execute(_PURGE_DOSSIERS, (int(before_at * 1000) << 20, PURGE_ROWS))
             rows += database.changes()
-            self._purging = rows > 0
-            if rows:
-                self._loop.call_later(0.05, self._purge_some, now, ages)
+            self._purging = rows > 0 or is_behind
+            if self._purging:
+                self._loop.call_later(PURGE_PAUSE_S, self._purge_some, now, keep)
 
         self._groups.ask((), None, delete)
+
+    def _cut(self, keep: Records, oldest_at: float) -> float:
+        """Before which time everything goes because there is too much of it."""
+        octets = self._kept.octets
+        cut_at = self._kept.cut_at(keep.size_bytes, oldest_at)
+        if cut_at:
+            self._log.write(
+                "warning",
+                "records-cut",
+                limit="records.size",
+                value=keep.size_bytes,
+                actual=octets,
+                kept_from=datetime.datetime.fromtimestamp(cut_at, tz=datetime.UTC).isoformat(),
+            )
+        return cut_at
 
 
 class _Damaged(Exception):

@@ -197,7 +197,10 @@ def remove(face: Face, selection: Selection, manner: Manner, ndr: bool) -> None:
 @selecting()
 @bulk
 def suspend(face: Face, selection: Selection, manner: Manner) -> None:
-    """Attempt mails no more until they are resumed. They still expire."""
+    """Attempt mails no more until they are resumed.
+
+    They do not expire meanwhile. One that is older than queue.expiry by then is tried once more.
+    """
     change(
         face,
         selection,

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from gatepost.cli.csv_export import csv_option, export
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import Moment, json_option, moment_at, say, say_json, say_table
 from gatepost.cli.selection import SEARCH, MailIdType
 from gatepost.cli.shown import RECORD_HEADS, record_json, record_row
 from gatepost.control.mails import records_of
 from gatepost.ports.store import RecordFilter
+from gatepost.records.csv_log import tracking_lines
 
 
 @click.command()
@@ -43,6 +45,7 @@ from gatepost.ports.store import RecordFilter
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most records shown."
 )
+@csv_option
 @json_option
 @click.pass_obj
 def command(
@@ -55,6 +58,7 @@ def command(
     event: str,
     mail_id: int | None,
     limit: int,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Find out what became of a mail: its records, newest first.
@@ -72,6 +76,9 @@ def command(
         recipient=recipient,
         message_id=message_id,
     )
+    if as_csv:
+        export(face, wanted, tracking_lines, limit=limit)
+        return
     show_records(face, wanted, limit=limit, as_json=as_json)
 
 

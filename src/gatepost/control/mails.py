@@ -24,11 +24,6 @@ class Found:
     target: Target
 
 
-def find_mails(readers: Sequence[StoreReader], wanted: MailFilter, *, limit: int) -> list[Found]:
-    """The oldest `limit` mails that fit (mail ids sort by time)."""
-    return list(islice(each_mail(readers, wanted), limit))
-
-
 def each_mail(readers: Sequence[StoreReader], wanted: MailFilter) -> Iterator[Found]:
     """Every mail that fits, in the order of arrival, page by page: the queue may be longer than memory."""
     merged = heapq.merge(*(_pages(reader, wanted) for reader in readers), key=lambda mail: mail.mail_id)

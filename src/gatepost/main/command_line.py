@@ -160,18 +160,9 @@ def _accounts(settings: Settings) -> AccountBook:
 
 
 def _look_up(settings: Settings, name: str, kind: RecordType) -> LookedUp:
-    import asyncio
+    from gatepost.main.questions import ask_dns
 
-    from gatepost.adapters.dns import DnsResolver
-
-    async def ask() -> LookedUp:
-        resolver = DnsResolver(settings.dns)
-        try:
-            return await resolver.look_up(name, kind, timeout_s=settings.dns.timeout_s)
-        finally:
-            resolver.close()
-
-    return asyncio.run(ask())
+    return ask_dns(settings, lambda resolver: resolver.look_up(name, kind, timeout_s=settings.dns.timeout_s))
 
 
 def _directories(settings: Settings) -> DirectoryDesk:
@@ -205,9 +196,10 @@ def _dkim_keys(settings: Settings) -> Sequence[tuple[str, SigningKey]]:
 
 
 def _texts(settings: Settings, names: Sequence[str]) -> Mapping[str, Sequence[bytes] | NoAnswer]:
-    from gatepost.main.texts import texts
+    from gatepost.facts.signed_content import find_keys
+    from gatepost.main.questions import ask_dns
 
-    return texts(settings, names)
+    return ask_dns(settings, lambda resolver: find_keys(names, resolver, timeout_s=settings.dns.timeout_s))
 
 
 def _play(path: str, script: Script, flags: Mapping[str, Any]) -> Played:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from gatepost.config.settings import Settings
 from gatepost.model.fault import WorldFault
+
+AUTO_WORKERS: Final = 16
+"""The most that "auto" means: each worker has a store, a DNS cache and 50 MB of its own."""
 
 
 def state_directory(settings: Settings) -> Path:
@@ -107,7 +111,7 @@ def accounts_file(settings: Settings) -> Path:
 
 
 def workers_of(settings: Settings) -> int:
-    """How many workers "auto" is: one for each core we may use but one, which disk, kernel and lookups need (0170)."""
+    """How many workers "auto" is: one for each core we may use, and no more than AUTO_WORKERS (0400)."""
     if settings.server.workers == "auto":
-        return max(1, len(os.sched_getaffinity(0)) - 1)
+        return min(len(os.sched_getaffinity(0)), AUTO_WORKERS)
     return settings.server.workers

@@ -90,8 +90,8 @@ class Supervisor:
     _stopping_since: float | None = None
     _scan_socket: socket.socket | None = None
     _scan_wanted: int = 0
-    _scan_revision: str = ""
-    """The configuration that the scan workers were last started for."""
+    _scanned_for: Configuration | None = None
+    """The configuration that the scan workers were last started for: each reload makes one, also of the same text."""
     _looked_at: float = 0.0
     _counts: MappedCounts | None = None
     """Of clients, in memory of all workers; None: there is one."""
@@ -345,11 +345,11 @@ class Supervisor:
 
     def _fit_scan_workers(self) -> None:
         """As many as the configuration in force wants, each of them started with it."""
-        if self.scan is None or self._scan_revision == self.configuration.revision:
+        if self.scan is None or self._scanned_for is self.configuration:
             return
         if self._stopping_since is not None:
             return
-        self._scan_revision = self.configuration.revision
+        self._scanned_for = self.configuration
         self._scan_wanted = self.scan_workers(self.configuration)
         if self._scan_wanted and self._scan_socket is None:
             self._scan_socket = self._open_scan_socket()

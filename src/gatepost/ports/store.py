@@ -88,6 +88,9 @@ class StoreReader(Protocol):
     def find(self, wanted: MailFilter, *, limit: int, after: int = 0) -> list[QueuedMail]:
         """Mails in the order of their ids, above `after` (keyset paging)."""
 
+    def held_bytes(self, state: MailState) -> int:
+        """Octets of all mails with a recipient in one of the states that wait for a person or a configuration."""
+
     def summary(self) -> list[HopSummary]:
         """Every next hop that something waits for."""
 
