@@ -10,7 +10,7 @@ from gatepost.cli.trouble_status import samples_of
 from gatepost.control.links import WorkerLink
 
 
-def provider_lines(face: Face) -> Iterator[str]:
+def provider_lines(face: Face, links: Sequence[WorkerLink]) -> Iterator[str]:
     """Hit rate, latency, and what is wrong; nothing when there is no provider."""
     settings = face.configuration.settings
     names = dict.fromkeys(
@@ -18,7 +18,7 @@ def provider_lines(face: Face) -> Iterator[str]:
     )
     if not names and not settings.list_feeds:
         return
-    sums = _sums(face.world.running(settings))
+    sums = _sums(links)
     for feed in settings.list_feeds:
         if sums["list_feed_failed", feed, ""]:
             yield f"list feed {feed} cannot be fetched or read; what was known stays in force: the log says more"

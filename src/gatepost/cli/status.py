@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import click
@@ -18,6 +19,7 @@ from gatepost.cli.trouble_status import trouble_lines
 from gatepost.config.errors import ConfigurationErrors
 from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
 from gatepost.control.gateway import AskWorkers, Life, RefusedReload, Workers
+from gatepost.control.links import WorkerLink
 from gatepost.control.mails import summary_of
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.fault import WorldFault
@@ -63,6 +65,8 @@ class _Seen:
     """What could be found out, whatever else could not."""
 
     workers: Sequence[WorkerStatus]
+    links: Sequence[WorkerLink]
+    """To those that answer."""
     missing: Sequence[Life]
     """Workers that should be there and do not answer."""
     down: Mapping[str, int]
@@ -104,16 +108,13 @@ def _held(states: Counter[str]) -> str:
 
 def _look(face: Face) -> _Seen:
     configuration = face.configuration
-    workers, silent = [], []
-    for link in face.world.running(configuration.settings):
-        try:
-            reply = link.ask(AskStatus())
-        except WorldFault:  # it stands still: the others are looked at all the same
+    workers, links, silent = [], [], []
+    for link, reply in _asked(face.world.running(configuration.settings)):
+        if reply is None:  # it stands still: the others are looked at all the same
             silent.append(Life(link.worker, ready=False))
-            continue
-        if not isinstance(reply, WorkerStatus):
-            raise WorldFault(f"worker {link.worker} answered something else")
-        workers.append(reply)
+        else:
+            workers.append(reply)
+            links.append(link)
     gateway, silence = _supervisor(face)
     answering = {worker.worker for worker in workers}
     lives = {life.worker: life for life in (*silent, *(gateway.lives if gateway else ()))}
@@ -126,6 +127,7 @@ def _look(face: Face) -> _Seen:
         unread = fault.reason
     return _Seen(
         workers=workers,
+        links=links,
         missing=[life for number, life in sorted(lives.items()) if number not in answering],
         down=gateway.down if gateway else {},
         refused=gateway.refused if gateway else None,
@@ -134,6 +136,22 @@ def _look(face: Face) -> _Seen:
         silence=silence,
         is_changed=not face.mistakes and any(w.revision != configuration.revision for w in workers),
     )
+
+
+def _asked(links: Sequence[WorkerLink]) -> Iterator[tuple[WorkerLink, WorkerStatus | None]]:
+    """What each says of itself, None for silence; asked together, so that those who are silent cost their time once."""
+
+    def ask(link: WorkerLink) -> WorkerStatus | None:
+        try:
+            reply = link.ask(AskStatus())
+        except WorldFault:
+            return None
+        if not isinstance(reply, WorkerStatus):
+            raise WorldFault(f"worker {link.worker} answered something else")
+        return reply
+
+    with ThreadPoolExecutor(max_workers=max(1, len(links))) as pool:
+        yield from zip(links, pool.map(ask, links), strict=True)
 
 
 def _supervisor(face: Face) -> tuple[Workers | None, str]:
@@ -184,13 +202,15 @@ def _say_seen(face: Face, seen: _Seen, *, warning_s: float) -> None:
         *_hops_at_rest(workers, now),
         *_pressed(workers),
         *plug_in_lines(workers),
-        *(trouble_lines(face.world.running(face.configuration.settings)) if workers else ()),
-        *(provider_lines(face) if workers else ()),
+        *trouble_lines(seen.links),
+        *(provider_lines(face, seen.links) if workers else ()),
         *(report_lines(face) if workers else ()),
     ):
         say(line)
     if workers and seen.silence:
-        say(f"the supervisor does not answer, and nobody restarts workers: {seen.silence}")
+        say(
+            f"the supervisor does not answer, unless it is busy with a reload nobody restarts workers: {seen.silence}"
+        )
     for life in seen.missing:
         often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""
         say(f"worker {life.worker} does not answer{often}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
 import socket
 import time
 from dataclasses import dataclass, field
 
 from gatepost.adapters.neighbours import WorkerCounts
+from gatepost.main.ears import readable
 from gatepost.model.connector_state import ConnectorState
 
 READY = b"R"
@@ -114,7 +114,7 @@ class Child:
         """Whether it serves, after so long at most."""
         until = time.monotonic() + patience_s
         while not self.is_ready and self.line is not None and (left_s := until - time.monotonic()) > 0:
-            if select.select([self.line], [], [], left_s)[0]:
+            if readable([self.line.fileno()], left_s):
                 self.hear(time.monotonic())
         return self.is_ready
 

@@ -33,10 +33,9 @@ class Ears:
 
     def listen(self, others: Sequence[R], timeout_s: float) -> tuple[list[int], list[R]]:
         """The signals that came and which of `others` can be read; both empty after timeout_s."""
-        waited_for: list[Readable] = [self._hear, *others]
-        ready, _, _ = select.select(waited_for, [], [], timeout_s)
-        numbers = list(self._hear.recv(4096)) if self._hear in ready else []
-        return numbers, [other for other in others if other in ready]
+        ready = readable([self._hear.fileno(), *(other.fileno() for other in others)], timeout_s)
+        numbers = list(self._hear.recv(4096)) if self._hear.fileno() in ready else []
+        return numbers, [other for other in others if other.fileno() in ready]
 
     def block(self) -> None:
         """Around a fork: what comes now is heard later."""
@@ -53,6 +52,14 @@ class Ears:
             signal.signal(number, signal.SIG_DFL)
         self._hear.close()
         self._wake.close()
+
+
+def readable(descriptors: Sequence[int], timeout_s: float) -> frozenset[int]:
+    """Those that can be read, or have ended, within so long; by poll(), which counts no descriptor too high."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return frozenset(descriptor for descriptor, _ in poll.poll(timeout_s * 1000))
 
 
 def _heard(number: int, frame: object) -> None:
