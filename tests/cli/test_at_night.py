@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.cli.terminal import Terminal, load_real
 from tests.control.mailroom import NOW
 
+from gatepost.cli import build
 from gatepost.cli.output import packed
 from gatepost.control.commands import AnyCommand, AnyReply
 from gatepost.control.gateway import Life, RefusedReload, Workers
@@ -150,6 +152,24 @@ def test_no_text_of_a_stranger_moves_the_terminal(terminal: Terminal) -> None:
         assert "\u202e" not in done.stdout
         if "--json" not in words:
             assert not any(line.startswith("2026-01-01 SEND") for line in done.stdout.splitlines())
+
+
+def test_names_of_files_and_lines_of_lists_do_not_either(terminal: Terminal) -> None:
+    hostile = "\x1b]0;pwned\x07\x9b31m"
+    report = terminal.directory / f"report{hostile}.xml"
+    report.write_text("<feedback>")
+    entries = terminal.directory / "list.txt"
+    entries.write_text(f"10.0.0.1/33{hostile}\n192.0.2.1\n")
+    for words in (
+        ("reports", "import", str(report)),
+        ("reports", "show", str(report)),
+        ("list", "import", "block", str(entries)),
+    ):
+        done = CliRunner().invoke(
+            build(terminal.world), ["--config", str(terminal.file), *words], color=True, prog_name="gatepost"
+        )
+        assert done.exit_code
+        assert all(c.isprintable() or c == "\n" for c in done.output), (words, done.output)
 
 
 def test_what_a_record_says_stands_beside_it(terminal: Terminal) -> None:

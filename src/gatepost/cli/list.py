@@ -8,7 +8,7 @@ import sys
 import click
 
 from gatepost.cli.front import EXIT_NO, EXIT_PARTLY, Face
-from gatepost.cli.output import Moment, json_option, say, say_json, say_table, when
+from gatepost.cli.output import Moment, complain, json_option, say, say_json, say_table, when
 from gatepost.cli.queue import who
 from gatepost.config.schema import parse_duration
 from gatepost.control.list_files import (
@@ -166,7 +166,7 @@ def import_(face: Face, name: ListName, file: str, kind: FileKind | None, dry_ru
                 problems.append((line.number, str(error)))
     say(f"{done} entries {'would be' if dry_run else 'are'} on the {name} list")
     for number, reason in problems[:_SHOWN_PROBLEMS]:
-        click.echo(f"line {number}: {reason}", err=True)
+        complain(f"line {number}: {reason}")
     if len(problems) > _SHOWN_PROBLEMS:
         click.echo(f"and {len(problems) - _SHOWN_PROBLEMS} more lines", err=True)
     if problems:

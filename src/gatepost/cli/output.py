@@ -38,6 +38,11 @@ def say(text: str = "") -> None:
     click.echo("\n".join(plain(line) for line in text.split("\n")))
 
 
+def complain(text: str) -> None:
+    """One line on standard error, made printable: names of files and words of mail may stand in it."""
+    click.echo(plain(text), err=True)
+
+
 def say_json(value: object) -> None:
     """Printable ASCII only, so that no terminal is tricked."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=True).replace("\x7f", "\\u007f"))

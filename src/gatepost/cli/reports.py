@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatepost.cli.front import Face
-from gatepost.cli.output import Moment, json_option, moment_at, say, say_json, say_table, when
+from gatepost.cli.output import Moment, complain, json_option, moment_at, say, say_json, say_table, when
 from gatepost.cli.reports_import import import_
 from gatepost.cli.reports_summary import summary
 
@@ -138,7 +138,7 @@ def show(context: click.Context, targets: tuple[str, ...], failed: bool, as_json
         )
         if problem:
             unread = True
-            click.echo(f"{target}: {problem}", err=True)
+            complain(f"{target}: {problem}")
     if as_json:
         say_json([_as_json(kept, report, only_failed=failed) for kept, report in read])
     else:

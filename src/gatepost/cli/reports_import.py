@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gatepost.cli.front import Face
-from gatepost.cli.output import json_option, say, say_json
+from gatepost.cli.output import complain, json_option, say, say_json
 
 if TYPE_CHECKING:
     from gatepost.cli.world import ReportDesk
@@ -51,7 +51,7 @@ def import_(context: click.Context, places: tuple[Path, ...], as_json: bool) -> 
         say_json({**{name: results[name] for name in ("kept", "duplicate", "replaced")}, "unread": problems})
     else:
         for name, problem in problems.items():
-            click.echo(f"{name}: {problem}", err=True)
+            complain(f"{name}: {problem}")
         kept = results["kept"] + results["replaced"]
         say(
             f"{kept} reports kept, {results['duplicate']} were there already, {len(problems)} files or mails not read"
