@@ -168,3 +168,14 @@ def test_a_store_that_cannot_be_read_does_not_hide_the_others(place: tuple[Path,
         (one / "store.db").write_bytes(b"x" * 8192)
     with pytest.raises(WorldFault), stores.readers(settings, left_out=lambda fault: told.append("")):
         pass
+
+
+def test_a_directory_that_is_not_there_is_no_empty_queue(place: tuple[Path, list[int]]) -> None:
+    directory, _ = place
+    file = directory / "gatepost.toml"
+    file.write_text(CONFIGURATION.format(directory=directory / "sate"))
+    for words in (("queue", "list"), ("track",), ("dead", "list")):
+        done = typed(directory, *words)
+        assert (done.exit_code, "no gateway has run with this file yet" in done.output) == (3, True), words
+    done = typed(directory, "status")
+    assert (done.exit_code, "what waits cannot be seen: " in done.output) == (1, True)

@@ -31,7 +31,13 @@ from gatepost.control.gateway import (
 from gatepost.control.links import SocketLink, StoreLink, WorkerLink
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.main.notice_writer import NoticeWriter, house_of
-from gatepost.main.places import control_socket, gateway_socket, shared_state_file, store_directories
+from gatepost.main.places import (
+    control_socket,
+    gateway_socket,
+    shared_state_file,
+    state_directory,
+    store_directories,
+)
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
 from gatepost.ports.shared import SharedState
@@ -54,6 +60,11 @@ Left = Callable[[WorldFault], None]
 @contextmanager
 def readers(settings: Settings, *, left_out: Left | None = None) -> Iterator[Sequence[StoreReader]]:
     """Every worker's store, for looking. Raises WorldFault when one cannot be read, or with left_out: when none can."""
+    place = state_directory(settings)
+    if not place.exists():  # a mistyped setting must not look like an empty queue
+        raise WorldFault(
+            f"{place} (server.state-directory) is not there: no gateway has run with this file yet"
+        )
     faults: list[WorldFault] = []
     with ExitStack() as open_ones:
         found: list[StoreReader] = []
