@@ -47,6 +47,8 @@ EDGES = {
     "delivery/scheduler.py:Scheduler._pump",
     # A child of the supervisor: its last words.
     "main/supervisor.py:Supervisor._start",
+    # What a worker does again and again: it is told, and done again in its time.
+    "main/duties.py:again_and_again",
     # A session: 451, never an acceptance and never a bounce.
     "intake/connection.py:Connection._go_on",
     "intake/connection.py:Connection._wait_for.done",

@@ -10,15 +10,27 @@ packages+=(opendkim opendkim-tools)
 packages+=(krb5-kdc krb5-admin-server krb5-user libkrb5-dev)
 packages+=(unbound knot)
 packages+=(postsrsd bind9 bind9-utils)
-[ $# -eq 0 ] || packages=("$@")
+# Mail servers that Debian installs instead of Postfix, never beside it, and the libraries they need. Their files are
+# unpacked into a folder of their own, where only the tests look (tests/services/apart.py).
+apart=(exim4-daemon-light opensmtpd)
+packages+=(libgnutls-dane0 libevent-2.1-7 libdb5.3)
+folder=/usr/local/lib/gatepost-services
+if [ $# -gt 0 ]; then
+    packages=("$@")
+    apart=()
+fi
 
 missing=()
+folded=()
+for package in "${apart[@]}"; do
+    [ -d "$folder/$package" ] || folded+=("$package")
+done
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+[ $((${#missing[@]} + ${#folded[@]})) -gt 0 ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "Not installed: ${missing[*]} (needs root and apt); tests that need them will skip." >&2
+    echo "Not installed: ${missing[*]} ${folded[*]} (needs root and apt); tests that need them will skip." >&2
     exit 0
 fi
 
@@ -37,9 +49,17 @@ export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
 echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections 2>/dev/null || true
 # --no-remove: a machine with another mail server keeps it, and the tests skip.
 install=(apt-get install -y -q --no-install-recommends --no-remove "${missing[@]}")
-if ! "${install[@]}" >"$kept/log" 2>&1; then
+if [ ${#missing[@]} -gt 0 ] && ! "${install[@]}" >"$kept/log" 2>&1; then
     if ! { apt-get update -q && "${install[@]}"; } >"$kept/log" 2>&1; then
         tail -5 "$kept/log" >&2
         echo "Could not install: ${missing[*]}; tests that need them will skip." >&2
     fi
 fi
+
+for package in "${folded[@]}"; do
+    mkdir "$kept/$package"
+    (cd "$kept/$package" && apt-get download -q "$package" && dpkg -x ./*.deb files) >"$kept/log" 2>&1 \
+        || { tail -5 "$kept/log" >&2; echo "Could not unpack $package; tests that need it will skip." >&2; continue; }
+    mkdir -p "$folder"
+    mv "$kept/$package/files" "$folder/$package"
+done

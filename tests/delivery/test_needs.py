@@ -36,7 +36,13 @@ ASKS_DSN = replace(PLAIN, ret=Ret.HDRS, envid="e1")
 EIGHT_BIT = replace(CONTENT, body="ä\r\n".encode())
 UTF8_HEAD = replace(CONTENT, head="Subject: ä\r\n\r\n".encode())
 SPOOLED_8BIT = Content(head=b"\r\n", body=SpooledBody("x", 5, 0), form=BodyForm(has_8bit=True))
+WITH_NUL = replace(CONTENT, form=BodyForm(has_nul=True))
+WITH_BARE_LF = replace(CONTENT, form=BodyForm(bare_newlines=True))
 SIZE = CONTENT.size_bytes
+
+
+def with_line(octets: int) -> Content:
+    return replace(CONTENT, form=BodyForm(longest_line_bytes=octets))
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,16 @@ CASES = [
     Case("8-bit content in a file, strict", NONE, "5.6.3", content=SPOOLED_8BIT, setting="fail"),
     Case("declared 8BITMIME, is ASCII, strict", NONE, MailOptions(), mail=DECLARED_8BIT, setting="fail"),
     Case("binary", ALL, MailOptions(size_bytes=SIZE, body=BodyType.BINARY_MIME), mail=BINARY),
-    Case("binary without BINARYMIME", replace(NONE, chunking=True), "5.6.1", mail=BINARY),
-    Case("binary without CHUNKING", replace(NONE, binary_mime=True), "5.6.1", mail=BINARY),
+    Case("binary without BINARYMIME", replace(NONE, chunking=True), "5.6.1", mail=BINARY, content=WITH_NUL),
+    Case("binary without CHUNKING", replace(NONE, binary_mime=True), "5.6.1", mail=BINARY, content=WITH_NUL),
+    Case("binary by a bare LF", EIGHT, "5.6.1", mail=BINARY, content=WITH_BARE_LF),
+    Case("binary by a line above 998", EIGHT, "5.6.1", mail=BINARY, content=with_line(999)),
+    Case("declared binary, lines of 998", NONE, MailOptions(), mail=BINARY, content=with_line(998)),
+    Case("declared binary, is text", NONE, MailOptions(), mail=BINARY),
+    Case(
+        "declared binary, 8-bit text", EIGHT, MailOptions(body=BodyType.EIGHT_BIT_MIME), mail=BINARY, content=EIGHT_BIT
+    ),
+    Case("declared binary, is 8-bit text, strict", NONE, "5.6.3", mail=BINARY, content=EIGHT_BIT, setting="fail"),
     Case("a local part in Unicode", replace(NONE, smtputf8=True), MailOptions(smtputf8=True), mail=UTF8_TO),
     Case("a local part in Unicode, no SMTPUTF8", NONE, "5.6.7", mail=UTF8_TO),
     Case("asked for SMTPUTF8, needs it", NONE, "5.6.7", mail=DECLARED_UTF8, content=UTF8_HEAD),

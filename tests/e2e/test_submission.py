@@ -70,6 +70,12 @@ def test_465(gateway: Gateways, sink: Sink) -> None:
         assert not client.has_extn("starttls")
         assert refusal(client) == (530, b"5.7.0")
         client.login("ann", PASSWORD)
-        client.sendmail("ann@ours.example", ["x@elsewhere.example"], "Subject: short\n\nhello\n")
+        # A program whose library leaves line ends to it
+        client.mail("ann@ours.example")
+        client.rcpt("x@elsewhere.example")
+        assert client.docmd("DATA")[0] == 354
+        client.send(b"Subject: short\r\n\r\nhello\n.\n.hidden\nend\r\n.\r\n")
+        assert client.getreply()[0] == 250
     (mail,) = wait_until(lambda: sink.mails)
     assert "with ESMTPSA" in mail.header("Received")
+    assert mail.content.endswith(b"\r\n\r\nhello\r\n.\r\n.hidden\r\nend\r\n")

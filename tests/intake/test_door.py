@@ -95,3 +95,22 @@ def test_bare_newlines_are_tolerated_for_named_clients_only() -> None:
     legacy = door(ranges={"scanner": {"addresses": ["10.0.0.7"], "bare-newlines": "normalize"}})
     assert legacy.offer(session(), legacy.grant("10.0.0.7")).normalize_newlines
     assert not legacy.offer(session(), legacy.grant("10.0.0.8")).normalize_newlines
+    assert not legacy.offer(session(), legacy.grant("10.0.0.8", user="ann")).normalize_newlines
+
+
+@pytest.mark.threat("A17")
+@pytest.mark.parametrize(
+    ("profile", "more", "tolerated"),
+    [
+        ("internet", {}, False),
+        ("internet", {"authenticated-bare-newlines": "normalize"}, True),
+        ("submission", {}, True),
+        ("submissions", {}, True),
+        ("submission", {"authenticated-bare-newlines": "refuse"}, False),
+    ],
+)
+def test_bare_newlines_of_who_has_logged_in(profile: str, more: dict[str, str], tolerated: bool) -> None:
+    made = door(profile=profile, **more)
+    assert made.offer(session(), made.grant("192.0.2.1", user="ann")).normalize_newlines is tolerated
+    # Nobody else's are
+    assert not made.offer(session(), made.grant("192.0.2.1")).normalize_newlines

@@ -159,7 +159,7 @@ def test_refusals_wait_longer_with_every_guess() -> None:
     async def scenario(here: Guarded) -> None:
         held: list[float] = []
 
-        async def hold(delay_s: float) -> bool:
+        async def hold(delay_s: float, network: str = "") -> bool:
             held.append(delay_s)
             return True
 

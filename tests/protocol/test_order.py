@@ -321,6 +321,12 @@ ANNOUNCED = [
         ["SIZE 0", "ENHANCEDSTATUSCODES", "LIMITS RCPTMAX=1000", "HELP"],
     ),
     (
+        "chunks without binary content",
+        replace(OFFER, size_bytes=0, pipelining=False, smtputf8=False, dsn=False, binary_mime=False),
+        False,
+        ["SIZE 0", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES", "LIMITS RCPTMAX=1000", "HELP"],
+    ),
+    (
         "before TLS",
         replace(OFFER, starttls=True, require_tls=True, messages=7),
         False,

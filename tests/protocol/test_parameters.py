@@ -166,7 +166,8 @@ NOT_OFFERED = [
     ("ENVID", "ENVID=a", replace(OFFER, dsn=False)),
     ("AUTH", "AUTH=<>", OFFER),
     ("REQUIRETLS", "REQUIRETLS", OFFER),
-    ("BINARYMIME", "BODY=BINARYMIME", replace(OFFER, chunking=False)),
+    ("BINARYMIME without CHUNKING", "BODY=BINARYMIME", replace(OFFER, chunking=False)),
+    ("BINARYMIME", "BODY=BINARYMIME", replace(OFFER, binary_mime=False)),
     ("BODY at all", "BODY=7BIT", replace(OFFER, chunking=False, eight_bit_mime=False)),
 ]
 

@@ -84,3 +84,8 @@ class Notices(Table):
     dead_letter_age_s: Duration = setting(
         "Age at which a dead letter is removed; 0s: never", default=2592000.0, low=0
     )
+    dead_letter_size_bytes: Size = setting(
+        "Size of all dead letters of one worker beyond which the oldest are removed before their age; 0B: no limit",
+        default=size(5, "GiB"),
+        low=0,
+    )

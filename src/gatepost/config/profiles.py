@@ -12,6 +12,7 @@ DomainKind = Literal["single-label", "reserved-top-level", "reserved-second-leve
 _FOR_ACCOUNTS: Final[Mapping[str, object]] = {
     "auth": True,
     "anonymous-rights": (),
+    "authenticated-bare-newlines": "normalize",  # RFC 6409 §8: a submission server may mend what its users send
     "refused-recipient-domains": ("single-label",),  # RFC 6409 §4.2: domains must be fully qualified
 }
 PROFILES: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(

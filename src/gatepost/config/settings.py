@@ -203,6 +203,11 @@ class ReceiveConnector(Table):
         default=("submit", "relay", "bypass-filters", "routing-headers", "internal"),
     )
     ranges: dict[str, NamedRange] = setting("Clients with rights of their own", default={})
+    authenticated_bare_newlines: Literal["refuse", "normalize"] = setting(
+        "normalize: a bare LF in the text of authenticated clients becomes CR LF instead of ending the session; "
+        "submission profiles do so, because programs that send by a library often write one",
+        default="refuse",
+    )
     send_connector: str = setting(
         "Send connector by which all mail leaves that comes in here, whatever address spaces say; empty: as routing "
         "chooses",
@@ -210,7 +215,12 @@ class ReceiveConnector(Table):
     )
     require_helo: bool = setting("MAIL needs EHLO or HELO first", default=True)
     pipelining: bool = setting("Announce PIPELINING", default=True)
-    chunking: bool = setting("Announce CHUNKING and BINARYMIME", default=True)
+    chunking: bool = setting("Announce CHUNKING", default=True)
+    binary_mime: bool = setting(
+        "Announce BINARYMIME where CHUNKING is announced; false: senders of binary content convert it, "
+        "as next hops such as Postfix, Exim and Dovecot need",
+        default=True,
+    )
     eight_bit_mime: bool = setting("Announce 8BITMIME", default=True)
     smtputf8: bool = setting("Announce SMTPUTF8", default=True)
     dsn: bool = setting("Announce DSN", default=True)

@@ -144,7 +144,7 @@ class Door:
         return Grant(
             ClientKind.AUTHENTICATED,
             grant.rights | self._authenticated,
-            grant.normalize_newlines,
+            grant.normalize_newlines or self.settings.authenticated_bare_newlines == "normalize",
             spared=True,
         )
 
@@ -180,6 +180,7 @@ class Door:
             smtputf8=settings.smtputf8,
             dsn=settings.dsn,
             chunking=settings.chunking,
+            binary_mime=settings.binary_mime,
             starttls=self.tls is not None and not encrypted and settings.tls in ("optional", "required"),
             require_tls=settings.require_tls_extension and encrypted,
             auth=mechanisms,

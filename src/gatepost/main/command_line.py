@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
@@ -31,9 +34,17 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The console script. Exits with the command's status."""
+    if sys.stdout is None:  # closed by whoever called us: what nobody wants to read
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, TextIOWrapper
+        ):  # what a terminal of another alphabet cannot show, it shows as \u...
+            stream.reconfigure(errors="backslashreplace")
     build(
         ControlWorld(
             load=_load,
+            in_force=_in_force,
             run=_run,
             lab=_lab,
             readers=_readers,
@@ -63,6 +74,12 @@ def _load(path: str) -> Configuration:
     from gatepost.main.configuration import load_configuration
 
     return load_configuration(path)
+
+
+def _in_force(path: str) -> Configuration | None:
+    from gatepost.main.in_force import in_force
+
+    return in_force(path)
 
 
 def _run(path: str) -> int:

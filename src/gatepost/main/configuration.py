@@ -53,6 +53,13 @@ def load_text(path: str, text: str) -> Configuration:
     )
 
 
+def read_again(path: str, text: str) -> Configuration:
+    """A text that a running gateway goes on with: not checked again. Raises ConfigurationErrors."""
+    return loading.read_again(
+        text, file=path, agent_settings=order.agent_settings, credentials=_credentials(needed=False)
+    )
+
+
 def load_to_try(path: str, text: str, above: Mapping[str, Any]) -> Configuration:
     """As load_configuration, of a text, with other tables laid over its own."""
     return tried(

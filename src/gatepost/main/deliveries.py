@@ -10,7 +10,8 @@ from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
-from gatepost.delivery.scheduler import Outside, Scheduler
+from gatepost.delivery.outside import Outside
+from gatepost.delivery.scheduler import Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.main.dmarc_reports import DmarcReporter, heeding_failures
 from gatepost.main.lasting import Lasting

@@ -67,7 +67,7 @@ class PlayClock:
 class _NoWait(Tarpit):
     """Delayed replies are not waited for."""
 
-    async def hold(self, delay_s: float) -> bool:  # noqa: ARG002  # Tarpit's signature
+    async def hold(self, delay_s: float, network: str = "") -> bool:  # noqa: ARG002  # Tarpit's signature
         return True
 
 

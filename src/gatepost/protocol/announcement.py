@@ -27,7 +27,7 @@ def announced(offer: Offer, greeting: str, *, tls: bool, authenticated: bool) ->
         ("SMTPUTF8", offer.smtputf8),
         ("DSN", offer.dsn),
         ("CHUNKING", offer.chunking),
-        ("BINARYMIME", offer.chunking),
+        ("BINARYMIME", offer.chunking and offer.binary_mime),
         ("ENHANCEDSTATUSCODES", True),
         ("STARTTLS", offer.starttls and not tls),
         ("REQUIRETLS", offer.require_tls and tls),

@@ -97,7 +97,7 @@ def body_of(given: Parameters, offer: Offer) -> BodyType:
     body = _BODIES.get(value.upper())
     if body is None:
         raise _invalid("an unknown BODY")
-    if body is BodyType.BINARY_MIME and not offer.chunking:
+    if body is BodyType.BINARY_MIME and not (offer.chunking and offer.binary_mime):
         raise PeerFault(refusals.PARAMETER_UNKNOWN, "BODY=BINARYMIME not offered")
     return body
 

@@ -211,7 +211,8 @@ class Offer:
     smtputf8: bool = True
     dsn: bool = True
     chunking: bool = True
-    """CHUNKING and BINARYMIME."""
+    binary_mime: bool = True
+    """BINARYMIME, where there is CHUNKING."""
     starttls: bool = False
     require_tls: bool = False
     """REQUIRETLS, announced and accepted under TLS only."""
