@@ -230,7 +230,8 @@ def facts_page() -> str:
         "DNS, a directory or a next hop. `origin`: it is about the address that filters judge "
         "([origin.md](origin.md)). What could not be found out is **unknown**, with the reason, and never an "
         "empty answer. `gatepost explain` shows the facts of a mail; [writing-agents.md](writing-agents.md) says "
-        "how an agent of yours is told them.\n",
+        "how an agent of yours is told them: `known[Helo]`, and `known.of(mail.recipient.address, RecipientStatus)` "
+        "for one about a recipient.\n",
     ]
     ways = gatherings()
     marks = [
