@@ -330,7 +330,7 @@ def exchange_page() -> str:
 def decisions_page() -> str:
     """What was decided, by number and title."""
     titles = [
-        (path.name, path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# "))
+        (path.name, re.sub(r"^# (\d+):?", r"\1", path.read_text(encoding="utf-8").split("\n", 1)[0]))
         for path in sorted((DOCS / "decisions").glob("[0-9]*.md"))
     ]
     return (
