@@ -44,7 +44,7 @@ slow: dev services peers ## The tests that take minutes
 test-all: dev services ## All of them
 	@$(PY) -m pytest -q -n 4 --dist worksteal $(ARGS)
 
-check: format lint types imports quick ## Before every commit: under a minute
+check: format lint types imports quick ## Before every commit: format, linter, types, imports, tests without real servers
 
 format: dev
 	@$(PY) -m ruff format --check -q $(CODE)

@@ -176,5 +176,5 @@ def _rows(text: str) -> tuple[str, ...]:
 
 if __name__ == "__main__":
     # A job that is stopped stops its servers: the exception ends every `with` on its way.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(main())

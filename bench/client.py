@@ -34,7 +34,7 @@ class Session:
     async def expect(self, code: int) -> None:
         """The reply. Raises RuntimeError for another code."""
         while True:
-            line = await asyncio.wait_for(self._reader.readline(), _PATIENCE_S)
+            line = await self._reader.readline()
             if line[3:4] == b"-":
                 continue
             if not line.startswith(b"%d" % code):
@@ -97,7 +97,8 @@ async def load(port: int, work: str, sessions: int, messages: int) -> None:
 
     async def worker() -> None:
         for _ in left:
-            await one(port, work, context, text)
+            async with asyncio.timeout(_PATIENCE_S):
+                await one(port, work, context, text)
 
     await asyncio.gather(*[worker() for _ in range(sessions)])
 
@@ -109,9 +110,10 @@ async def idle(port: int, sessions: int, *, tls: bool) -> None:
 
     async def more(count: int) -> None:
         for _ in range(count):
-            session = await connect(port)
-            if tls:
-                await session.start_tls(context)
+            async with asyncio.timeout(_PATIENCE_S):
+                session = await connect(port)
+                if tls:
+                    await session.start_tls(context)
             held.append(session)
 
     shares = [sessions // _AT_ONCE + (n < sessions % _AT_ONCE) for n in range(_AT_ONCE)]

@@ -180,5 +180,5 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     # A job that is stopped stops its gateways: the exception ends every `with` on its way.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(main())

@@ -110,6 +110,7 @@ class Watcher:
     """Log and counters: bugs become findings."""
 
     level = "info"
+    dropped = 0
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

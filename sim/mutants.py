@@ -225,8 +225,8 @@ MUTANTS: Final = (
     Mutant(
         "one connection too many",
         "delivery/hop.py",
-        "        return self.waiting > starting and self.lanes < min(connections, self.lanes_wanted)",
-        "        return self.waiting > starting and self.lanes < min(connections, self.lanes_wanted) + 1",
+        "        return self.waiting > starting and self.lanes < min(self.most_lanes, self.lanes_wanted)",
+        "        return self.waiting > starting and self.lanes < min(self.most_lanes, self.lanes_wanted) + 1",
         "connections to",
     ),
     Mutant(

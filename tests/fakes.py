@@ -183,6 +183,9 @@ class FakeStore:
         mails = (mail for i in ids if (mail := self.mail(i)))
         return [mail for mail in mails if mail_matches(mail, wanted)][:limit]
 
+    def held_bytes(self, state: MailState) -> int:
+        return sum(mail.size_bytes for mail in self.find(MailFilter(state=state), limit=len(self._mails)))
+
     def summary(self) -> list[HopSummary]:
         hops: dict[str, list[tuple[QueuedMail, QueuedRecipient]]] = {}
         for mail in self.find(MailFilter(), limit=len(self._mails)):

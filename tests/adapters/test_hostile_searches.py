@@ -5,7 +5,8 @@ from __future__ import annotations
 import apsw
 import pytest
 
-from gatepost.adapters.store_filters import PATTERN_LIMIT_CHARACTERS, like, matches
+from gatepost.adapters.store_filters import like, matches
+from gatepost.ports.store import SEARCH_LIMIT_CHARACTERS
 
 TEXT = "a" * 10_000
 
@@ -26,4 +27,4 @@ def test_no_character_of_a_search_is_a_program() -> None:
     assert not matches("aaaa", "(a+)+$")
     assert matches("(a+)+$", "(A+)*")
     with pytest.raises(ValueError, match="at most 1000 characters"):
-        like("x" * (PATTERN_LIMIT_CHARACTERS + 1))
+        like("x" * (SEARCH_LIMIT_CHARACTERS + 1))

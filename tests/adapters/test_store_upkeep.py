@@ -28,9 +28,10 @@ from tests.adapters.store_mails import (
     settle,
 )
 
-from gatepost.adapters import sqlite_groups, sqlite_rows
+from gatepost.adapters import sqlite_groups, sqlite_rows, sqlite_store
 from gatepost.adapters.sqlite_reader import open_reader
 from gatepost.adapters.sqlite_schema import migrate, open_writer
+from gatepost.adapters.sqlite_store import SqliteStore
 from gatepost.config.log_settings import Records
 from gatepost.model.fault import WorldFault
 from gatepost.model.queued import Accept, KeepDossier, KeepRecords, MailState, StoredRecord
@@ -73,6 +74,47 @@ def test_records_and_dossiers_go_by_age(tmp_path: Path) -> None:
         assert [r.event for r in store.records(RecordFilter(kind="agent"), limit=9)] == ["young"]
         assert store.dossier(id_at(31)) is None
         assert store.dossier(id_at(29)) == b"young"
+        assert store.mail(mail_id(1)) is not None
+        store.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.threat("O05", "S04")
+def test_records_go_before_their_age_when_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four hours of a megabyte each, room for two: the oldest go, after a restart, too; mail stays."""
+    monkeypatch.setattr(sqlite_store, "PURGE_PAUSE_S", 0.0)
+    keep = Records.model_validate({"size": "2MiB"})
+
+    async def purged(store: SqliteStore, now: float) -> None:
+        store.purge(now, keep)
+        async with asyncio.timeout(10):
+            while store._purging:
+                await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        store = opened(tmp_path)
+        await committed(store, accept(1, received_at=NOW))
+        await purged(store, NOW)
+        for hour in range(4):
+            at = NOW + hour * 3600 + 10
+            await committed(
+                store,
+                KeepRecords(
+                    records=(StoredRecord(kind="agent", at=at, event=str(hour), data=bytes(500_000)),)
+                ),
+                KeepDossier(mail_id=int(at * 1000) << 20, at=at, data=bytes(500_000)),
+            )
+            await purged(store, at + 600)
+            if hour == 2:
+                store.close()
+                store = opened(tmp_path)
+        left = [r.event for r in store.records(RecordFilter(kind="agent"), limit=9)]
+        assert left == ["3", "2"]
+        assert store.dossier(int((NOW + 1 * 3600 + 10) * 1000) << 20) is None
+        assert store.dossier(int((NOW + 2 * 3600 + 10) * 1000) << 20) is not None
         assert store.mail(mail_id(1)) is not None
         store.close()
 
@@ -302,3 +344,23 @@ def test_a_waiter_with_a_bug_keeps_the_word_from_nobody(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert [str(error) for error in seen] == ["a bug"]
+
+
+def test_how_much_waits_for_a_person(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = opened(tmp_path)
+        dead, waiting = recipient(0, state=MailState.DEAD), recipient(1)
+        await committed(
+            store,
+            accept(1, dead, recipient(1, state=MailState.DEAD), size_bytes=1000),
+            accept(2, dead, waiting, size_bytes=200),
+            accept(3, waiting, size_bytes=5000),
+            accept(4, recipient(0, state=MailState.QUARANTINED), size_bytes=70),
+        )
+        assert store.held_bytes(MailState.DEAD) == 1200
+        assert store.held_bytes(MailState.QUARANTINED) == 70
+        with pytest.raises(ValueError, match="held"):
+            store.held_bytes(MailState.READY)
+        store.close()
+
+    asyncio.run(story())

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatepost.config.schema import frozen
-from gatepost.model.known import Known, MailView
+from gatepost.lab.trial import known_of
+from gatepost.model.known import MailView
 from gatepost.model.verdict import Verdict
 from gatepost.policy.agent import Agent
 
@@ -18,12 +19,7 @@ def settings(kind: Any, given: Mapping[str, Any] | None = None) -> Any:
 
 def ask(agent: Agent, mail: MailView, *facts: object) -> Verdict:
     """Facts with a `recipient` are about that recipient."""
-    general = {type(fact): fact for fact in facts if not hasattr(fact, "recipient")}
-    of_recipient: dict[Any, dict[type[Any], Any]] = {}
-    for fact in facts:
-        if hasattr(fact, "recipient"):
-            of_recipient.setdefault(fact.recipient, {})[type(fact)] = fact
-    return agent.examine(mail, Known(general, of_recipient))
+    return agent.examine(mail, known_of(*facts))
 
 
 def said(verdict: Verdict) -> str:

@@ -52,6 +52,8 @@ class Case:
     given: dict[str, Any] = field(default_factory=dict)
     allowed_by: str = ""
     level: int = -1
+    earned: int | None = None
+    """None: the level itself."""
     spf: Any = None
     """A result and its term; None: it is unknown."""
     remembered: tuple[str, ...] = ()
@@ -98,6 +100,14 @@ CASES = [
     Case("a client of good reputation", state(), "pass", level=2),
     Case("a client of no good reputation", state(), "451 4.7.1", level=3, remembered=(ATTEMPTS_SPACE,)),
     Case(
+        "a stranger among neighbours who guess recipients",
+        state(),
+        "451 4.7.1",
+        level=2,
+        earned=4,
+        remembered=(ATTEMPTS_SPACE,),
+    ),
+    Case(
         "reputation does not count",
         state(),
         "451 4.7.1",
@@ -136,7 +146,9 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_attempts(case: Case) -> None:
     agent = Greylisting(settings(Greylisting, case.given), site())
-    client = Reputation(address=IP, level=case.level)
+    client = Reputation(
+        address=IP, level=case.level, earned=case.level if case.earned is None else case.earned
+    )
     facts = (case.found, client, IpListing(address=IP, allowed_by=case.allowed_by))
     mail = view(Stage.RCPT, recipient=BOB)
     assert (SpfResult in agent.wants[Stage.RCPT]) is bool(case.given.get("spf-pass-exempts"))

@@ -89,7 +89,41 @@ def test_what_is_no_domain_is_sought_as_it_is() -> None:
     for text in ("", "@", "*", "ü", "jörg", "a@" + "ü" * 300, "a@xn--\u0627", "a@\u200d.example", "a@ü..b"):
         assert isinstance(searched_address(text), str)
     assert searched_address("jörg") == "xn--jrg-sna"
-    assert a_labels_of("*.Example") == "*.Example"
+
+
+LABELS = [
+    ("ASCII stays", "*.Example", "*.Example"),
+    ("letters beyond it", "bücher.example", "xn--bcher-kva.example"),
+    ("their case", "BÜCHER.Example", "xn--bcher-kva.Example"),
+    ("a star stays, and its label", "bü*.bücher.example", "bü*.xn--bcher-kva.example"),
+    ("no label", "ü_‍.example", "ü_‍.example"),
+    ("a symbol that stands in no name", "☃,.bücher", "☃,.xn--bcher-kva"),
+    ("a label of 63 letters", "ü" * 63, "ü" * 63),
+    ("one of more than 63", "x" * 63 + "ü", "x" * 63 + "ü"),
+    (
+        "what is beyond a domain's length",
+        "ü." * 127 + "ü" + ".bücher",
+        "xn--tda." * 127 + "xn--tda" + ".bücher",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "then"), LABELS, ids=[row[0] for row in LABELS])
+def test_labels_beyond_ascii(name: str, text: str, then: str) -> None:
+    assert a_labels_of(text) == then
+
+
+SEARCHES = [
+    ("the last at counts", '"a@b"@bücher.example', '"a@b"@xn--bcher-kva.example'),
+    ("a dot at the end of the domain", "jörg@bücher.example.", "jörg@xn--bcher-kva.example"),
+    ("one dot", "a@example..", "a@example."),
+    ("of a domain only", "example.", "example."),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "then"), SEARCHES, ids=[row[0] for row in SEARCHES])
+def test_what_is_searched(name: str, text: str, then: str) -> None:
+    assert searched_address(text) == then
 
 
 def test_a_label_of_which_only_a_part_is_known_is_refused_in_a_list() -> None:

@@ -74,6 +74,7 @@ class Terminal:
     ran: list[str] = field(default_factory=list)
     lab: list[Sequence[str]] = field(default_factory=list)
     orders: list[AnyGatewayCommand] = field(default_factory=list)
+    in_force: Configuration | None = None
     providers_say: Sequence[ProviderAnswer] = ()
     gateway_says: AnyGatewayReply = field(default_factory=lambda: Reloaded(revision="abc", workers=(0, 1)))
 
@@ -108,6 +109,7 @@ class Terminal:
 
         return ControlWorld(
             load=load_real,
+            in_force=lambda path: self.in_force,
             run=run,
             lab=lab,
             readers=lambda settings: contextlib.nullcontext([w.store for w in self.workers]),

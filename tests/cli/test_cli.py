@@ -462,12 +462,13 @@ def test_a_submission_connector_is_one_line(terminal: Terminal) -> None:
     assert "peers name the client (XCLIENT): 10.0.0.7" in said
     # And what the file says itself stands, shown with all the profile stands for
     shown = terminal.type("config", "show").output.partition("[receive-connectors.submissions]\n")[2]
-    assert shown.splitlines()[:6] == [
+    assert shown.splitlines()[:7] == [
         'profile = "submissions"',
         'listen = ["0.0.0.0:465", "[::]:465"]',
         'tls = "required"',
         "auth = false",
         "anonymous-rights = []",
+        'authenticated-bare-newlines = "normalize"',
         'refused-recipient-domains = ["single-label"]',
     ]
 

@@ -79,6 +79,7 @@ def place(tmp_path: Path) -> tuple[Path, list[int]]:
 def typed(place: Path, *words: str) -> Result:
     world = ControlWorld(
         load=_load,
+        in_force=lambda path: None,
         run=lambda path: 0,
         lab=lambda arguments: 0,
         readers=stores.readers,

@@ -452,6 +452,16 @@ SCHEDULES = [
 
 VALUES = [
     Mistake(
+        "a log where there is no directory",
+        '[log]\nfile = "/nowhere/gatepost.log"\n',
+        ("g.toml:4: log.file: /nowhere/gatepost.log cannot be written: there is no directory /nowhere",),
+    ),
+    Mistake(
+        "a log that is a directory",
+        '[log]\nfile = "/etc"\n',
+        ("g.toml:4: log.file: /etc is a directory",),
+    ),
+    Mistake(
         "an address as our name",
         '[server]\nhostname = "192.0.2.1"\n',
         ("g.toml:2: server.hostname: '192.0.2.1': an address is not a name",),

@@ -21,7 +21,8 @@ from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import Courier, OwnName, Results
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
-from gatepost.delivery.scheduler import Outside, Scheduler
+from gatepost.delivery.outside import Outside
+from gatepost.delivery.scheduler import Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.delivery.watch import OutgoingLogs
 from gatepost.model.accepted_domains import AcceptedDomains
@@ -210,6 +211,7 @@ class FakeWire:
     """ports.wire.OutgoingWire to a FakeHost."""
 
     def __init__(self, host: FakeHost, ip: str) -> None:
+        self.received = bytearray()
         self._host = host
         self._ip = ip
         self._answers = [b"220 host.example\r\n"]
@@ -478,6 +480,15 @@ def _as_clock(clock: FakeClock) -> Clock:
 def parcel_of(mail: QueuedMail, content: Content = CONTENT) -> Parcel:
     """All recipients of the mail, for the next hop of the first."""
     return Parcel(mail, mail.recipients[0].next_hop, mail.recipients, content)
+
+
+def by_mx(port: int, monotonic: Callable[[], float], **connector: Any) -> Yard:
+    """A yard in which the MX of b.example is this port of loopback."""
+    resolver = FakeResolver()
+    resolver.exchangers_of["b.example"] = (Mx(10, "mx.b.example"),)
+    resolver.addresses_of["mx.b.example"] = ("127.0.0.1",)
+    settings = settings_of({"port": port, "allow-loopback": True, **connector})
+    return yard(settings, resolver=resolver, monotonic=monotonic)
 
 
 def to_port(*ports: int, **connector: Any) -> Settings:

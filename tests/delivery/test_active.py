@@ -115,13 +115,15 @@ def test_lanes_grow_with_success_and_shrink_with_failure() -> None:
         hop.add(parcel(mail_id))
     good = Attempt(outcomes=all_alike(parcel(1).recipients, Fate.DELIVERED, "250 ok"))
     opened = 0
-    while hop.wants_lane(20):
-        hop.lanes, opened = hop.lanes + 1, opened + 1
+    while hop.wants_lane():
+        hop.lane_opens()
+        opened += 1
     assert opened == 2
     hop.in_flight = 2
-    hop.spoke(good, 20, hung_up=False)
-    assert hop.wants_lane(20)
-    assert not hop.wants_lane(2)
+    hop.spoke(good, hung_up=False)
+    assert hop.wants_lane()
+    hop.connections = 2
+    assert not hop.wants_lane()
     hop.lanes = 3
     hop.lane_failed("421 too many")
     assert hop.lanes_wanted == 2
@@ -137,7 +139,7 @@ def test_conversations_that_break_off_are_counted_until_one_does_not() -> None:
     hop = Hop("h")
     broken = Attempt(outcomes=all_alike(parcel(1).recipients, Fate.DEFERRED, "421 bye"))
     for _ in range(2):
-        hop.spoke(broken, 20, hung_up=True)
+        hop.spoke(broken, hung_up=True)
     assert hop.stumbles == 2
-    hop.spoke(broken, 20, hung_up=False)
+    hop.spoke(broken, hung_up=False)
     assert hop.stumbles == 0

@@ -30,7 +30,7 @@ CASES = [
 def test_lanes_follow_the_answers(lanes: int, attempts: list[Attempt], left: int) -> None:
     hop = Hop("b", lanes_wanted=lanes)
     for attempt in attempts:
-        hop.spoke(attempt, 20, hung_up=False)
+        hop.spoke(attempt, hung_up=False)
     assert hop.lanes_wanted == left
 
 

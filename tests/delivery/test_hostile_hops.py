@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.delivery.fakes import CONTENT, Yard, mail_to, parcel_of, to_port, yard
+from tests.delivery.fakes import CONTENT, Yard, by_mx, mail_to, parcel_of, to_port, yard
 from tests.delivery.scripted import scripted
 
 from gatepost.config.settings import Settings
 from gatepost.delivery.authentication import Credentials
 from gatepost.delivery.courier import NoHost
 from gatepost.delivery.outcome import Attempt, Fate
-from gatepost.model.content import Content
+from gatepost.model.content import Content, SpooledBody
+from gatepost.model.envelope import BodyType
 from gatepost.model.queued import QueuedMail
 
 OPEN = "> 220 mx.example\n<\n> 250 mx.example\n"
@@ -167,14 +169,27 @@ def test_when_no_host_will_have_us_nothing_bounces(script: str) -> None:
 
 
 @pytest.mark.threat("N13", "L02")
-def test_a_next_hop_with_our_own_name_is_a_loop() -> None:
+def test_an_mx_with_our_own_name_is_a_loop() -> None:
     async def run() -> Attempt:
         async with scripted("> 220 GATE.example hello\n") as server:
-            return await attempt(to_port(server.port))
+            made = by_mx(server.port, time.monotonic)
+            return await attempt(made.settings, mail_to("b@b.example", next_hop=""), made=made)
 
     ((fate, reply),) = fates(asyncio.run(run()))
-    assert fate == "failed"
-    assert "5.4.6" in reply
+    assert (fate, reply[:9]) == ("failed", "554 5.4.6")
+
+
+@pytest.mark.threat("N13", "L02")
+def test_a_smart_host_with_our_own_name_gets_no_mail_and_loses_none() -> None:
+    """It is ourselves, or another gateway was given our hostname: the configuration is to be mended."""
+
+    async def run() -> int:
+        async with scripted("> 220 GATE.example hello\n") as server:
+            with pytest.raises(NoHost, match=r"^451 4\.4\.6 .*two gateways have one hostname"):
+                await attempt(to_port(server.port))
+            return server.connections
+
+    assert asyncio.run(run()) == 1
 
 
 @pytest.mark.threat("L02")
@@ -370,3 +385,52 @@ def test_a_greylisting_next_hop_sees_the_same_address_at_every_attempt() -> None
         return seen
 
     assert asyncio.run(run()) == ["127.0.0.3"] * 3
+
+
+OPEN_BINARY = "> 220 mx.example\n<\n> 250-mx.example\n> 250-CHUNKING\n> 250 BINARYMIME\n"
+
+
+@pytest.mark.threat("N04")
+def test_one_reply_too_many_counts_for_no_later_mail() -> None:
+    # Given a next hop that answers the first mail twice, and has no room for the second
+    full = "<\n> 250 ok\n<\n> 250 ok\n<?\n> 250 ok\n<?\n> 552 5.3.4 too large\n"
+
+    async def run() -> tuple[Attempt, Attempt, int]:
+        async with scripted(OPEN_BINARY + TAKES + "|\n> 250 again\n" + full, OPEN_BINARY + full) as server:
+            made = yard(to_port(server.port, **SHORT), monotonic=time.monotonic)
+            mail, binary = mail_to("b@b.example"), mail_to("b@b.example", body_type=BodyType.BINARY_MIME)
+            hop = made.router.by_key(mail.recipients[0].next_hop)
+            first, line = await made.attempts.make(parcel_of(mail), hop, None)
+            assert line is not None
+            server.go.set()
+            wire = line.connection.wire
+            async with asyncio.timeout(10):
+                while not wire.received:
+                    await asyncio.sleep(0.001)
+            second, line = await made.attempts.make(parcel_of(binary), hop, line)
+            if line is not None:
+                line.connection.close()
+            return first, second, server.connections
+
+    first, second, connections = asyncio.run(run())
+    assert fates(first) == [("delivered", "250 2.0.0 taken")]
+    assert fates(second) == [("failed", "552 5.3.4 too large")]
+    assert connections == 2
+
+
+@pytest.mark.threat("N04")
+def test_nobody_agrees_to_a_mail_before_its_end() -> None:
+    data = b"line\r\n" * 1_500_000
+    content = Content(head=b"A: b\r\n\r\n", body=SpooledBody("x", len(data), zlib.crc32(data)))
+
+    async def run() -> Attempt:
+        async with scripted(OPEN + "<\n> 250 ok\n<\n> 250 ok\n<\n> 354 go\n<\n> 250 taken\n<.\n") as server:
+            made = yard(to_port(server.port), monotonic=time.monotonic)
+            made.store.bodies["x"] = data
+            try:
+                return await attempt(made.settings, content=content, made=made)
+            finally:
+                made.store.close()
+
+    ((fate, reply),) = fates(asyncio.run(run()))
+    assert (fate, "before its end" in reply) == ("deferred", True)

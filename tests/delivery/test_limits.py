@@ -59,7 +59,7 @@ def test_no_pace_is_no_wait() -> None:
 def test_shares_go_in_turn() -> None:
     shares = Shares(2)
     assert [shares.take(key) for key in ("a", "a", "b", "c", "b")] == [True, True, False, False, False]
-    assert shares.someone_waits
+    assert shares.someone_waits()
     assert shares.turn() is None  # no lane is free
     shares.give_back()
     assert shares.turn() == "b"
@@ -67,7 +67,7 @@ def test_shares_go_in_turn() -> None:
     assert shares.turn() is None
     shares.give_back()
     assert shares.turn() == "c"
-    assert not shares.someone_waits
+    assert not shares.someone_waits()
 
 
 def test_a_destination_gets_so_many_messages_a_minute() -> None:

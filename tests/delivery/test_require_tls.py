@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.delivery.fakes import mail_to, parcel_of, to_port, yard
+from tests.delivery.fakes import by_mx, mail_to, parcel_of, to_port, yard
 from tests.delivery.scripted import scripted
 
 from gatepost.adapters.dialer import ClientPumps, LoopDialer
@@ -131,9 +131,10 @@ def test_a_second_connection_that_leads_back_to_us_leaves_the_first_to_others() 
     async def run() -> None:
         ours = "> 220 gate.example\n<?"
         async with scripted("> 220 x\n<\n> 250-x\n> 250 STARTTLS\n<?", ours) as server:
-            made = yard(to_port(server.port, tls="none"), monotonic=time.monotonic)
-            mail = replace(mail_to("b@b.example"), require_tls=True)
-            attempt, line = await made.attempts.make(parcel_of(mail), made.router.by_key("out:smart"), None)
+            made = by_mx(server.port, time.monotonic, tls="none")
+            mail = replace(mail_to("b@b.example", next_hop=""), require_tls=True)
+            hop = made.router.by_key("out:smtp:b.example")
+            attempt, line = await made.attempts.make(parcel_of(mail), hop, None)
             assert [o.reply[:9] for o in attempt.outcomes] == ["554 5.4.6"]
             assert (line, len(made.attempts.courier.parked)) == (None, 1)
             made.attempts.courier.parked.close_all()

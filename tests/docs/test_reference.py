@@ -123,6 +123,35 @@ def test_a_documented_command_exists(place: str, line: str) -> None:
         assert len(words) == 1 or any(name in words for name in COMMANDS) or "--help" in words
 
 
+def links() -> Iterator[tuple[Path, str, str]]:
+    """(page, where a link leads, the heading there) for each link within the repository."""
+    for page in (*MANUAL, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for place, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", text):
+            yield page, place, heading
+
+
+def headings(page: Path) -> set[str]:
+    """As GitHub makes anchors of them."""
+    lines = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_every_link_leads_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {place}#{heading}"
+        for page, place, heading in links()
+        if not (there := (page.parent / place) if place else page).exists()
+        or (heading and there.suffix == ".md" and heading not in headings(there))
+    ]
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    linked = {(page.parent / place).resolve() for page, place, _ in links() if page.name == "README.md"}
+    assert [page.name for page in sorted((ROOT / "docs").glob("*.md")) if page not in linked] == []
+
+
 def test_marks_are_found_wherever_they_stand() -> None:
     source = (
         "import pytest\npytestmark = pytest.mark.threat('Z01')\n"

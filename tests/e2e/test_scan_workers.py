@@ -175,6 +175,49 @@ def test_a_reload_gives_scan_workers_the_new_file(running: GatewayUnderTest, sin
     assert seen(sink).endswith("possible")
 
 
+LATE = """
+from gatepost.message.headers import HeaderIndex
+from gatepost.model.reply import Reply
+from gatepost.model.verdict import Action, Stage, Verdict
+
+class Agent:
+    "Refuse what comes late."
+    name = "late"
+    needs = {Stage.END_OF_HEADERS: ()}
+    when_unknown = Action.PASS
+    is_filter = False
+    findings = ()
+
+    def __init__(self, settings, site): ...
+
+    def examine(self, mail, known):
+        if HeaderIndex.parse(mail.head).first(b"subject") != b"late":
+            return Verdict(agent=self.name)
+        return Verdict.reject(self.name, Reply(550, "5.7.1", "WORDS"), "it is late")
+"""
+
+
+def wait_until_others_than(before: set[int], running: GatewayUnderTest) -> None:
+    """Every scan worker was begun anew."""
+    wait_until(lambda: scan_workers(running) and not scan_workers(running) & before)
+
+
+def test_a_reload_takes_new_and_changed_agents_although_the_configuration_is_the_same(
+    running: GatewayUnderTest, sink: Sink
+) -> None:
+    # Given a file beside the others, then another one in its place; the configuration is not touched
+    for words in ("Too late", "Much too late"):
+        (running.directory / "agents" / "late.py").write_text(LATE.replace("WORDS", words), "utf-8")
+        before = scan_workers(running)
+        # When
+        assert running.cli("reload").returncode == 0
+        wait_until_others_than(before, running)
+        # Then
+        assert send(running, "late") == (550, f"5.7.1 {words}".encode())
+    assert send(running, "hello")[0] == 250
+    assert seen(sink).endswith("possible")
+
+
 def off(gateway: GatewayUnderTest) -> list[str]:
     """What `gatepost status` says is switched off."""
     return [one["plug_in"] for one in gateway.ask("status")["plug_ins_off"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.policy.fakes import HEAD, Mailboxes, Names, World, site, view
 from gatepost.config.schema import frozen
 from gatepost.facts.gathering import Sources
 from gatepost.model.known import MailView
-from gatepost.model.verdict import Action, Stage
+from gatepost.model.verdict import Action, Disposition, Stage
 from gatepost.policy.dossier import OpaqueFact, decode_fact, encode_fact
 from gatepost.policy.explain import explain
 from gatepost.policy.folding import Decision
@@ -75,6 +76,20 @@ def test_the_example_can_be_explained_with_and_without_its_file(folder: str) -> 
         assert "invoice were not in words" in text
 
 
+def test_the_smallest_agent_is_an_agent(tmp_path: Path) -> None:
+    for name in ("dial_up.py", "test_dial_up.py"):
+        (tmp_path / name).write_text((EXAMPLES / name).read_text())
+    names = Names(pointers={"192.0.2.7": ["192-0-2-7.pool.isp.example"]})
+    used = World(names=names).hearing(third_party=find_third_party(str(tmp_path)))
+
+    async def judged() -> Disposition:
+        answer = used.ask(view(Stage.MAIL))
+        return answer if isinstance(answer, Disposition) else await answer
+
+    verdicts = asyncio.run(judged()).verdicts
+    assert [finding.name for verdict in verdicts for finding in verdict.findings] == ["dial-up-client"]
+
+
 def test_the_example_stands_in_the_table_behind_ours(folder: str) -> None:
     last = rows(folder)[-1]
     assert (last.name, last.third_party, last.is_filter) == ("subject-words", True, True)
@@ -93,14 +108,14 @@ def sources() -> Sources:
     return Sources(site=site(), resolver=Names(), directory=Mailboxes())
 
 
-def test_the_document_shows_the_example_word_for_word() -> None:
+def test_the_document_shows_each_example_word_for_word() -> None:
     text = DOCUMENT.read_text()
-    for file in ("subject_words.py", "test_subject_words.py"):
+    for file in sorted(path.name for path in EXAMPLES.glob("*.py")):
         for block in (EXAMPLES / file).read_text().split("\n\n\n"):
             assert block.strip() in text, f"{file}: not in the document: {block[:60]}"
 
 
-def test_the_example_s_own_test_passes() -> None:
+def test_the_examples_own_tests_pass() -> None:
     ran = subprocess.run(
         [
             sys.executable,
@@ -110,7 +125,7 @@ def test_the_example_s_own_test_passes() -> None:
             "-n0",
             "-p",
             "no:cacheprovider",
-            str(EXAMPLES / "test_subject_words.py"),
+            str(EXAMPLES),
         ],
         cwd=EXAMPLES.parent,
         capture_output=True,

@@ -194,3 +194,10 @@ def test_a_plain_field_is_read_at_once_as_it_would_be_read_piece_by_piece(value:
     """A blank behind it makes no difference to what it says, and no plain field of it."""
     octets = value.encode()
     assert read_mailboxes(octets) == read_mailboxes(octets + b"\t")
+
+
+@pytest.mark.threat("J25", "J05")
+def test_what_stands_behind_signs_without_end_is_claimed_all_the_same() -> None:
+    author = read_author(b"From: x" + b"<" * 4000 + b" ann@ours.example x\r\n\r\n")
+    assert author.problem
+    assert author.claimed == ("ours.example",)

@@ -31,7 +31,7 @@ from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, QueuedMail
-from gatepost.policy import order
+from gatepost.policy import assembly
 from gatepost.ports.directory import Entry, TokenKeys
 from gatepost.ports.lists import AddressLists
 from gatepost.ports.memory_shared import MemoryShared
@@ -239,7 +239,7 @@ async def open_house(
         return_paths=return_paths,
         dmarc_reports=dmarc_reports,
     )
-    runner = order.build(
+    runner = assembly.build(
         settings,
         agents or {},
         accepted=accepted,

@@ -62,6 +62,23 @@ def test_the_rest_of_a_flood_is_told_by_itself() -> None:
 
 
 @pytest.mark.threat("G13")
+def test_who_holds_no_place_is_not_sent_away_for_those_who_hold_them_all() -> None:
+    async def scenario() -> None:
+        tarpit = Tarpit(2)
+        held = [asyncio.ensure_future(tarpit.hold(60.0, "192.0.2.0/24")) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not await tarpit.hold(60.0, "192.0.2.0/24")
+        assert await tarpit.hold(60.0, "198.51.100.0/24")  # at once
+        for one in held:
+            one.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+        assert await tarpit.hold(0.0, "192.0.2.0/24")
+        assert tarpit.held == 0
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.threat("G13")
 def test_a_tarpit_holds_so_many_and_no_more() -> None:
     async def scenario() -> None:
         tarpit = Tarpit(2)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 
+from tests.intake.clients import Client
 from tests.intake.house import House, open_house, settings_with
 from tests.intake.test_guard import MAIL, NOW
-from tests.intake.test_sessions import Client
 
 from gatepost.adapters.address_lists import SharedAddressLists
 from gatepost.agents.greylisting import Greylisting

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.intake.clients import Client
 from tests.intake.house import House, open_house, settings_with
-from tests.intake.test_sessions import Client
 
 from gatepost.adapters.address_lists import SharedAddressLists
 from gatepost.adapters.tls import ServerTls, self_signed
@@ -159,7 +159,7 @@ def test_refusals_wait_longer_with_every_guess() -> None:
     async def scenario(here: Guarded) -> None:
         held: list[float] = []
 
-        async def hold(delay_s: float) -> bool:
+        async def hold(delay_s: float, network: str = "") -> bool:
             held.append(delay_s)
             return True
 

@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.intake.clients import MAIL, Client, in_house
 from tests.intake.house import House, open_house
 from tests.intake.jump import JumpLoop, in_house_that_jumps
 from tests.intake.test_limits import told
-from tests.intake.test_sessions import MAIL, Client, in_house
 
 from gatepost.adapters.tls import ServerTls, self_signed
 from gatepost.agents.sender_filter import SenderFilter

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.intake.clients import Client
 from tests.intake.house import House, open_house, settings_with
-from tests.intake.test_sessions import Client
 from tests.protocol.test_ntlm import HASH, message
 
 from gatepost.adapters.tls import ServerTls, self_signed

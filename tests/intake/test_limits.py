@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.intake.clients import MAIL, Client, encrypted, in_house, trusting
 from tests.intake.house import House
 from tests.intake.jump import JumpLoop, in_house_that_jumps
-from tests.intake.test_sessions import MAIL, Client, encrypted, in_house, trusting
 
 from gatepost.adapters.tls import ServerTls, self_signed
 from gatepost.ports.resources import Resource
@@ -166,6 +166,24 @@ CASES = [
             *mail(b"Subject: x\r\nX: " + b"y" * 996 + b"\r\n\r\ntext", "552 5.3.4"),
         ],
         ("header-field", 1000, 1001),
+    ),
+    Case(
+        "header fields",
+        {"header-fields": 50},
+        [
+            *mail(b"Subject: x\r\n" + b"X: y\r\n" * 49 + b"\r\ntext", "250"),
+            *mail(b"Subject: x\r\n" + b"X: y\r\n" * 50 + b"\r\ntext", "554 5.6.0"),
+        ],
+        ("header-fields", 50, "more"),
+    ),
+    Case(
+        "hops",
+        {"hop-count": 10},
+        [
+            *mail(b"Received: from a by b; x\r\n" * 10 + b"Subject: x\r\n\r\ntext", "250"),
+            *mail(b"Received: from a by b; x\r\n" * 11 + b"Subject: x\r\n\r\ntext", "554 5.4.6"),
+        ],
+        ("hop-count", 10, 11),
     ),
     Case(
         "errors",
@@ -720,6 +738,25 @@ def test_a_queue_that_grows_makes_strangers_wait_first() -> None:
 
 
 @pytest.mark.threat("G13")
+def test_sessions_under_way_do_not_grow_when_memory_is_short() -> None:
+    async def scenario(house: House) -> None:
+        stranger = await greeted(house)
+        assert (await stranger.ask(FROM)).startswith("250")
+        assert (await stranger.ask(b"RCPT TO:<ann@ours.example>")).startswith("250")
+        for number in range(5):
+            house.pressure.feed({Resource.MEMORY: 90.0}, number * 2.0)
+        assert (await stranger.ask(b"RCPT TO:<bob@ours.example>")).startswith("452 4.3.1")
+        assert told(house, "command-refused") == [("back-pressure.memory", 75, 90.0)]
+        # What it has agreed to is finished
+        assert (await stranger.ask(b"DATA")).startswith("354")
+        assert (await stranger.ask(b"A: b\r\n\r\nc\r\n.")).startswith("250")
+        (accept,) = house.accepted
+        assert [str(r.recipient.address) for r in accept.mail.recipients] == ["ann@ours.example"]
+        await stranger.close()
+
+    in_house(scenario, {})
+
+
 def test_strangers_that_wait_under_pressure_have_so_many_places() -> None:
     async def scenario(house: House) -> None:
         stranger = await greeted(house)

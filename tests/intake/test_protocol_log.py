@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
+from tests.intake.clients import MAIL, PLAIN, Client, in_house
 from tests.intake.house import House
-from tests.intake.test_sessions import MAIL, PLAIN, Client, in_house
 
 from gatepost.adapters.tls import ServerTls, self_signed
 from gatepost.records.wire_log import PROTOCOL_FIELDS

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.intake.clients import Client
 from tests.intake.house import House, open_house, settings_with
 from tests.intake.test_guard import NOW
-from tests.intake.test_sessions import Client
 
 from gatepost.adapters.address_lists import SharedAddressLists
 from gatepost.config.errors import ConfigurationErrors

@@ -7,8 +7,8 @@ from itertools import product
 from typing import Any
 
 import pytest
+from tests.intake.clients import Client, in_house
 from tests.intake.house import House, NoDns
-from tests.intake.test_sessions import Client, in_house
 
 from gatepost.model.queued import KeepRecords
 from gatepost.ports.resolver import Mx

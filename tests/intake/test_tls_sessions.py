@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import trustme
 from tests.certificates import ca_file, client, in_file, leaf
+from tests.intake.clients import MAIL, Client, in_house
 from tests.intake.house import House
-from tests.intake.test_sessions import MAIL, Client, in_house
 
 from gatepost.adapters.certificates import ServerOptions
 from gatepost.adapters.tls import ServerTls

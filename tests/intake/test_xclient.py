@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.intake.clients import PLAIN, Client, in_house
 from tests.intake.house import House, open_house, settings_with
-from tests.intake.test_sessions import PLAIN, Client, in_house
 
-from gatepost.adapters.tls import ServerTls, self_signed
+from gatepost.adapters.tls import ServerTls
 from gatepost.agents.connection_control import Settings as ConnectionControl
 from gatepost.config.schema import frozen
 from gatepost.model.queued import KeepRecords
@@ -20,11 +19,6 @@ PEERS: dict[str, Any] = {"xclient-peers": ["127.0.0.1"]}
 CLIENT = "192.0.2.7"
 MAIL = b"MAIL FROM:<you@there.example>"
 OURS, ELSEWHERE = b"RCPT TO:<bob@ours.example>", b"RCPT TO:<x@elsewhere.example>"
-
-
-@pytest.fixture
-def tls(tmp_path: Path) -> ServerTls:
-    return ServerTls(str(self_signed(tmp_path, "mx.ours.example", now=1_800_000_000.0)))
 
 
 async def greeted(house: House) -> Client:

@@ -15,6 +15,7 @@ from gatepost.config.load import load
 from gatepost.lab.configuration import MAILBOXES, Ports, configuration, recipients
 from gatepost.lab.errands import ERRANDS
 from gatepost.lab.job import place_for, prepared, run
+from gatepost.policy.order import agent_settings
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_its_configuration_is_one_without_mistakes(tmp_path: Path) -> None:
     file.write_text(
         configuration(tmp_path, Ports(smtp=2525, metrics=9925, dns=5353, mailboxes=2526, internet=2527))
     )
-    loaded = load(str(file), agent_settings={})
+    loaded = load(str(file), agent_settings=agent_settings)
     assert [warning.key for warning in loaded.warnings] in ([], ["server.user"])
     assert len(recipients().splitlines()) == len(MAILBOXES) + 1
 

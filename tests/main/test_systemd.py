@@ -106,6 +106,7 @@ def test_a_sign_of_life_is_one_of_every_worker(manager: Manager, tmp_path: Path,
         log=log,
         change_log=lambda before, wanted: None,
         notifier=notifier,
+        now=lambda: 0.0,
         is_announced=True,
     )
     supervisor = Supervisor(

@@ -20,6 +20,7 @@ from gatepost.adapters.dialer import LoopDialer
 from gatepost.adapters.https import HttpsAsker
 from gatepost.adapters.tls import client_pump
 from gatepost.config.outbound_tls_settings import TlsReports
+from gatepost.main import nightly_reports
 from gatepost.main.tls_reports import ReportWorld, TlsReporter
 from gatepost.model.address import Address
 from gatepost.notices.report_mail import ReportMail, compose_report_mail
@@ -222,3 +223,32 @@ def test_counts_are_bounded() -> None:
     assert counts.failures == DETAILS_LIMIT + 50
     with pytest.raises(ValueError, match="truncated"):
         restored(b"{", DayResults)
+
+
+@pytest.mark.threat("G12")
+def test_a_domain_whose_servers_are_silent_keeps_nobodys_report_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nightly_reports, "REPORT_LIMIT_S", 0.05)
+
+    async def run() -> None:
+        house = House(tmp_path)
+        house.zone.texts_of["_smtp._tls.b.example"] = (b"v=TLSRPTv1;rua=mailto:a@r.example",)
+        answer = house.zone.texts
+
+        async def texts(name: str, *, timeout_s: float) -> tuple[bytes, ...]:
+            if "silent" in name:
+                await asyncio.Event().wait()
+            return await answer(name, timeout_s=timeout_s)
+
+        house.zone.texts = texts  # type: ignore[method-assign]
+        for number in range(30):
+            house.note(0, domain=f"silent{number}.example")
+        house.note(0)
+        async with asyncio.timeout(10):
+            await house.next_day()
+        assert len(house.mails) == 1
+        late = [fields["domain"] for event, fields in house.log.lines if event == "tls-report-failed"]
+        assert sorted(map(str, late)) == sorted(f"silent{number}.example" for number in range(30))
+
+    asyncio.run(run())

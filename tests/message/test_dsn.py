@@ -112,6 +112,21 @@ def test_a_failure_notice_is_what_rfc_3464_asks_for() -> None:
     assert not notice.needs_8bit
 
 
+@pytest.mark.parametrize(
+    ("reply", "is_ours", "expected"),
+    [
+        ("550 5.1.1 No such user", False, "smtp; 550 5.1.1 No such user"),
+        ("554 5.7.0 Removed from the queue", True, "X-Gatepost; 554 5.7.0 Removed from the queue"),
+        ("no host was found", False, "X-Gatepost; no host was found"),
+    ],
+    ids=["a server said it", "we say it", "nobody said it"],
+)
+def test_only_what_a_server_said_is_a_diagnostic_of_smtp(reply: str, is_ours: bool, expected: str) -> None:
+    """RFC 3464 section 2.3.6."""
+    failed = replace(FAILED, reply=reply, is_ours=is_ours)
+    assert status_groups(composed(replace(REPORT, recipients=(failed,))))[1]["Diagnostic-Code"] == expected
+
+
 def test_headers_only() -> None:
     notice = composed(body=None)
     assert parts(notice)[2].get_content_type() == "text/rfc822-headers"

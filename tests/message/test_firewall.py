@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -125,6 +127,16 @@ def test_results_of_our_other_doors_need_rights() -> None:
     assert left == KEPT + AR + b"o.example; spf=pass\r\n\r\n"
     whole = KEPT + brought + b"\r\n"
     assert firewalled(whole, ORGANIZATION | ROUTING, authserv_id=OURS, other_ids=others) is whole
+
+
+@pytest.mark.threat("J33", "J05")
+def test_blanks_without_end_in_somebody_elses_results_cost_no_time() -> None:
+    head = b"".join(
+        AR + b"o.example" + b"\r\n ".join([b" " * 7000] * 9) + b"x; spf=pass\r\n" for _ in range(3)
+    )
+    before = time.process_time()
+    assert firewalled(head + b"\r\n", Rights.NONE, authserv_id=OURS) == head + b"\r\n"
+    assert time.process_time() - before < 1.0  # it was half a minute
 
 
 def test_mail_without_private_fields_is_not_copied() -> None:

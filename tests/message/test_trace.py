@@ -14,8 +14,8 @@ from msgspec import structs
 from gatepost.message.fields import date_text, field
 from gatepost.message.headers import HeaderIndex
 from gatepost.message.origin import read_hop
-from gatepost.message.trace import completing_fields, received_field, return_path_field
-from gatepost.model.address import NULL_SENDER, Address
+from gatepost.message.trace import completing_fields, received_field
+from gatepost.model.address import Address
 from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.session import Rights, Session, TlsInfo
 
@@ -184,11 +184,6 @@ def test_no_peer_text_breaks_the_field(helo: str, local: str, utf8: bool) -> Non
     # And the "from" clause cannot be continued by the peer: it says "by" once, ours
     clauses = octets.replace(b"\r\n", b"").partition(b" by mx.example.com with ")
     assert clauses[0].count(b" by ") == 0
-
-
-def test_return_path() -> None:
-    assert return_path_field(Address("a b", "example.net")) == b'Return-Path: <"a b"@example.net>\r\n'
-    assert return_path_field(NULL_SENDER) == b"Return-Path: <>\r\n"
 
 
 USER = structs.replace(SESSION, user="ann")

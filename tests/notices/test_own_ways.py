@@ -157,6 +157,20 @@ def test_diagnostics_may_stay_at_home() -> None:
     assert b"inner" in octets(failure(settings(), content=Content(head=head, body=b"text\r\n"), reply=reply))
 
 
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ("550 5.1.1 No such user", b"smtp"),
+        ("550 4.4.7 Not delivered in time; the last answer was: 451 4.3.0 later", b"X-Gatepost"),
+        ("451 4.4.1 no connection to mx.example port 25: Connection refused", b"X-Gatepost"),
+    ],
+)
+def test_our_own_words_are_no_diagnostic_of_smtp(reply: str, kind: bytes) -> None:
+    assert b"\r\nDiagnostic-Code: " + kind + b"; " + reply[:20].encode() in octets(
+        failure(settings(), reply=reply)
+    )
+
+
 GERMAN = {
     "5.1.1": "Dieses Postfach gibt es nicht.",
     "5.7": "Abgelehnt.",

@@ -20,8 +20,8 @@ from gatepost.model.reply import Reply
 from gatepost.model.session import ClientKind, Rights, Session
 from gatepost.model.site import Site
 from gatepost.model.verdict import Disposition, Stage
+from gatepost.policy.assembly import build
 from gatepost.policy.hearing import Hearing
-from gatepost.policy.order import build
 from gatepost.policy.runner import PolicyRunner
 from gatepost.policy.third_party import ThirdParty
 from gatepost.ports.directory import Entry

@@ -20,8 +20,8 @@ from gatepost.agents.ip_lists import IpLists
 from gatepost.facts.provider_desk import ProviderDesk
 from gatepost.model.reply import Reply
 from gatepost.model.verdict import Action, Disposition, Stage, Verdict
+from gatepost.policy.assembly import build
 from gatepost.policy.hearing import Hearing
-from gatepost.policy.order import build
 from gatepost.policy.third_party import ThirdParty
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.routing.accepted import accepted_domains

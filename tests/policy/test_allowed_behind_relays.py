@@ -17,9 +17,9 @@ from gatepost.agents.greylisting import Greylisting
 from gatepost.agents.ip_lists import IpLists
 from gatepost.model.reply import Reply
 from gatepost.model.verdict import Action, Disposition, Stage, Verdict
+from gatepost.policy.assembly import build
 from gatepost.policy.folding import Decision
 from gatepost.policy.hearing import Hearing
-from gatepost.policy.order import build
 from gatepost.policy.third_party import ThirdParty
 from gatepost.ports.memory_shared import MemoryShared
 from gatepost.routing.accepted import accepted_domains

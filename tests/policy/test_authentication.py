@@ -16,7 +16,7 @@ from gatepost.config.dmarc_settings import DmarcTable
 from gatepost.model.content import Content
 from gatepost.model.fault import WorldFault
 from gatepost.model.verdict import AddHeader, Disposition, Stage
-from gatepost.policy.order import build
+from gatepost.policy.assembly import build
 from gatepost.policy.third_party import ThirdParty
 from gatepost.ports.resolver import ASKING_FOR, LookedUp, Mx, RecordType
 from gatepost.routing.accepted import accepted_domains

@@ -16,8 +16,8 @@ from gatepost.model.fault import WorldFault
 from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
 from gatepost.model.verdict import Action, Disposition, Stage, Verdict
+from gatepost.policy.assembly import build, third_party_agents
 from gatepost.policy.folding import Decision
-from gatepost.policy.order import build, third_party_agents
 from gatepost.policy.scan_question import (
     Question,
     decode_question,

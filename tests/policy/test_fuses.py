@@ -17,8 +17,8 @@ from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.fault import WorldFault
 from gatepost.model.known import Known, MailView, Scope
 from gatepost.model.verdict import Action, Disposition, Stage, Verdict
+from gatepost.policy.assembly import build, third_party_agents
 from gatepost.policy.fuses import FAULTS_SPACE, OFF_SPACE, Fuses, forget_faults
-from gatepost.policy.order import build, third_party_agents
 from gatepost.policy.scan_question import decode_question, encode_bug, encode_verdict
 from gatepost.policy.third_party import ThirdParty
 from gatepost.ports.memory_shared import MemoryShared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.policy.fakes import World, settings_of
@@ -13,18 +13,10 @@ from gatepost.config.agent_table import AgentTable
 from gatepost.config.schema import Table
 from gatepost.config.settings import Settings
 from gatepost.facts import reverse_dns
+from gatepost.facts.received_trace import ReceivedTrace
 from gatepost.model.verdict import Stage
-from gatepost.policy.order import (
-    FACTS,
-    ORDER,
-    agent_settings,
-    agent_types,
-    build,
-    checked_domains,
-    finding_names,
-    rows,
-    site_of,
-)
+from gatepost.policy.assembly import build, checked_domains, site_of
+from gatepost.policy.order import FACTS, ORDER, agent_settings, agent_types, finding_names, rows
 from gatepost.policy.third_party import ThirdParty, find_third_party
 from gatepost.routing.accepted import accepted_domains
 
@@ -136,6 +128,7 @@ def test_agents_from_a_folder(tmp_path: Path) -> None:
     write(tmp_path, "b.py", agent_text("zebra", "z"))
     write(tmp_path, "c.py", agent_text("aardvark", "a"))
     (tmp_path / "notes.txt").write_text("not an agent")
+    write(tmp_path, "test_b.py", "from b import Agent")
     assert [row.name for row in rows(str(tmp_path))][len(ORDER) :] == ["aardvark", "zebra"]
     assert agent_settings(str(tmp_path))["zebra"] is AgentTable
 
@@ -151,6 +144,18 @@ MISTAKES = [
     ("no name", {"a.py": agent_text("")}, "its Agent has no name"),
     ("no findings", {"a.py": agent_text().replace("findings =", "found =")}, "lacks findings"),
     ("no examine", {"a.py": agent_text().replace("def examine", "def look")}, "lacks examine"),
+    (
+        "a stage without a question",
+        {"a.py": agent_text().replace("Stage.DATA", "Stage.RSET")},
+        "no agent is asked at rset; the stages are connect, helo, mail",
+    ),
+    (
+        "a word for a stage",
+        {"a.py": agent_text().replace("Stage.DATA", "'mail'")},
+        "no agent is asked at 'mail'",
+    ),
+    ("a list of facts", {"a.py": agent_text().replace("()}", "[]}")}, "needs is a table of stages and facts"),
+    ("a set of stages", {"a.py": agent_text().replace(": ()}", "}")}, "needs is a table of stages and facts"),
     ("odd settings", {"a.py": agent_text() + "        settings_type = int\n"}, "must be an AgentTable"),
 ]
 
@@ -171,7 +176,7 @@ def test_facts_that_do_not_fit_are_told() -> None:
         """Want what nobody finds."""
 
         name = "wanting"
-        needs = {Stage.DATA: (int,)}  # noqa: RUF012  # a stand-in for somebody's careless agent
+        needs: ClassVar[dict[Stage, tuple[Any, ...]]] = {Stage.DATA: (int,)}
         when_unknown = 0
         is_filter = False
         findings = ()
@@ -182,6 +187,9 @@ def test_facts_that_do_not_fit_are_told() -> None:
         World().runner(third_party=ThirdParty(agents=(Wanting,)))
     Wanting.needs = {Stage.DATA: (FACTS[1],)}
     with pytest.raises(ValueError, match="rcpt only"):
+        World().runner(third_party=ThirdParty(agents=(Wanting,)))
+    Wanting.needs = {Stage.MAIL: (ReceivedTrace,)}
+    with pytest.raises(ValueError, match="needs ReceivedTrace at mail: it is known from end-of-headers on"):
         World().runner(third_party=ThirdParty(agents=(Wanting,)))
 
 

@@ -25,6 +25,8 @@ LIST = [
     "x@bücher.example",
     '"odd one"@one.example',
     '"very odd *"@one.example',
+    '"as odd \\q *"@one.example',
+    '"*"@nine.example',
     '"so odd *"@*.seven.example',
 ]
 MATCHES = [
@@ -48,6 +50,9 @@ MATCHES = [
     ("a domain by its beginning", "any@spam-42.example", "@spam*.example"),
     ("an IDN by its other form", "X@xn--bcher-kva.example", "x@bücher.example"),
     ("a quoted local part with a star", "very odd two@one.example", '"very odd *"@one.example'),
+    ("an escaped letter in it", "as odd q as@one.example", '"as odd \\q *"@one.example'),
+    ("a quote that stands alone", '"@eight.example', ""),
+    ("nothing in quotes but a star", "any@nine.example", '"*"@nine.example'),
     ("a quoted one in any domain below", "so odd two@x.seven.example", '"so odd *"@*.seven.example'),
     ("a quoted local part", "odd one@one.example", '"odd one"@one.example'),
 ]
@@ -79,6 +84,12 @@ def test_a_long_list_is_looked_up_and_not_scanned() -> None:
     for n in range(1000):
         assert patterns.match(Address("x", f"a.b.e{n}.example"))
     assert time.perf_counter() - began < 10
+
+
+@pytest.mark.parametrize("entry", ['""@*.one.example', '""@one.example'])
+def test_nothing_in_quotes_is_no_local_part(entry: str) -> None:
+    with pytest.raises(ValueError, match="none of"):
+        AddressPatterns([entry])
 
 
 def test_too_many_that_have_to_be_tried() -> None:

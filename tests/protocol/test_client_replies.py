@@ -184,3 +184,34 @@ def test_any_bytes_end_in_replies_or_a_fault(data: bytes) -> None:
             pass
     except WorldFault:
         pass
+
+
+HALVES = [
+    ("nothing", b"", False),
+    ("a beginning", b"25", True),
+    ("a CR without its LF", b"250 x\r", True),
+    ("a bare LF ends nothing", b"250 x\n", True),
+    ("a whole line", b"250-x\r\n", False),
+    ("a line and half of another", b"250-x\r\n250", True),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "half"), HALVES, ids=[row[0] for row in HALVES])
+def test_whether_the_end_of_a_line_is_missing(name: str, data: bytes, half: bool) -> None:
+    reader = ReplyReader()
+    reader.receive(data)
+    assert reader.next_reply() is None
+    assert reader.has_half_a_line is half
+
+
+def test_a_line_not_read_yet_is_a_whole_one() -> None:
+    reader = ReplyReader()
+    reader.receive(b"250 x\r\n250")
+    assert not reader.has_half_a_line
+
+
+def test_how_much_of_nonsense_is_told() -> None:
+    reader = ReplyReader()
+    reader.receive(b"SSH-" + b"x" * 100 + b"\r\n")
+    with pytest.raises(WorldFault, match=f"SSH-{'x' * 56}$"):
+        reader.next_reply()

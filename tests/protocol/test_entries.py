@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from tools.mutate import FOLDER, TESTS
 
 from gatepost.model.address import Address
-from gatepost.protocol.addresses import address_key
-from gatepost.protocol.domain_entries import check_domain_entries, domain_entries, domain_entry
+from gatepost.model.fault import PeerFault
+from gatepost.protocol.addresses import address_key, canonical_domain
+from gatepost.protocol.domain_entries import (
+    check_domain_entries,
+    domain_entries,
+    domain_entry,
+    host_domains,
+)
 from gatepost.protocol.recipient_entry import RecipientEntries
 
 KEYS = {
@@ -74,5 +81,33 @@ def test_a_list_of_domains_finds_what_it_names_and_what_is_below() -> None:
     assert check_domain_entries(("example.com",)) == ("example.com",)
 
 
+def test_domains_of_hosts_stand_for_what_is_below_them() -> None:
+    assert host_domains(()) == ()
+    assert host_domains(("X.example",)) == ("x.example",)
+    assert host_domains(("Example.com", ".Below.example.", "bücher.example")) == (
+        "example.com",
+        "below.example",
+        "xn--bcher-kva.example",
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "hint"),
+    [
+        ("*.example.com", "; the domain alone stands for every host below it"),
+        ("exa mple.com", ""),
+        ("x" * 300, ""),
+    ],
+)
+def test_what_is_no_domain_of_hosts_is_refused_with_a_hint(entry: str, hint: str) -> None:
+    with pytest.raises(PeerFault) as fault:
+        canonical_domain(entry)
+    said = f"{entry[:255]!r} is no domain: {fault.value.reason}{hint}"
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        host_domains(("good.example", entry))
+
+
 def test_every_module_of_protocol_has_tests_that_must_notice_mutants() -> None:
     assert {file.stem for file in FOLDER.glob("*.py")} - {"__init__"} == set(TESTS)
+    named = {name for names in TESTS.values() for name in names}
+    assert {file.stem for file in Path(__file__).parent.glob("test_*.py")} <= named

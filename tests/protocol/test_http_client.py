@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.model.fault import WorldFault
-from gatepost.protocol.http_client import HEAD_LIMIT_BYTES, HttpAnswer, HttpExchange
+from gatepost.protocol.http_client import ETAG_LIMIT_BYTES, HEAD_LIMIT_BYTES, HttpAnswer, HttpExchange
 
 LIMIT = 20
 
@@ -46,6 +46,23 @@ def test_an_answer(name: str, said: bytes, status: int, body: bytes, at_once: bo
     pieces = [said] if at_once else [said[i : i + 1] for i in range(len(said))]
     answers = (asking.receive(piece) for piece in [*pieces, b""])
     assert next(answer for answer in answers if answer is not None) == HttpAnswer(status, body)
+
+
+FIELDS = [
+    ("none", b"", "", ""),
+    ("an entity tag", b'ETag: W/"1"\r\n', 'W/"1"', ""),
+    ("one as long as may be", b"ETag: " + b"x" * 1024 + b"\r\n", "x" * ETAG_LIMIT_BYTES, ""),
+    ("one that is longer", b"ETag: " + b"x" * 1025 + b"\r\n", "", ""),
+    ("one beyond ASCII", b"ETag: a\xe4b\r\n", "ab", ""),
+    ("a media type", b"Content-Type: Application/JSON; charset=utf-8\r\n", "", "application/json"),
+    ("one beyond ASCII", b"Content-Type: text/\xe4 ;x\r\n", "", "text/ä"),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "etag", "media_type"), FIELDS, ids=[row[0] for row in FIELDS])
+def test_the_fields_that_are_read(name: str, field: bytes, etag: str, media_type: str) -> None:
+    answer = exchange().receive(OK + field + b"Content-Length: 0\r\n\r\n")
+    assert answer == HttpAnswer(200, b"", etag, media_type)
 
 
 BROKEN = [

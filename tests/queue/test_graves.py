@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from tests.delivery.fakes import CONTENT, mail_to
 from tests.fakes import FakeStore
 
@@ -46,3 +47,20 @@ def test_many_go_in_several_turns() -> None:
         store.commit([Accept(mail=mail(n + 1, 2 * MONTH_S, MailState.DEAD), content=CONTENT)])
     store.commit(old_graves(store, now=NOW, age_s=MONTH_S))
     assert len(store.find(MailFilter(), limit=1000)) == 1
+
+
+@pytest.mark.threat("O05")
+def test_the_oldest_go_before_their_age_when_all_are_too_large() -> None:
+    store = FakeStore()
+    for n in range(10):
+        large = replace(mail(n + 1, 1000.0 - n, MailState.DEAD), size_bytes=1000)
+        store.commit([Accept(mail=large, content=CONTENT)])
+    store.commit(
+        [Accept(mail=replace(mail(99, 9.0, MailState.QUARANTINED), size_bytes=10**6), content=CONTENT)]
+    )
+    store.commit(old_graves(store, now=NOW, age_s=MONTH_S, size_bytes=4500))
+    assert [m.mail_id for m in store.find(MailFilter(), limit=100)] == [7, 8, 9, 10, 99]
+    assert len(store.records(RecordFilter(event="REMOVE"), limit=100)) == 6
+    assert old_graves(store, now=NOW, age_s=MONTH_S, size_bytes=4500) == ()
+    assert old_graves(store, now=NOW, age_s=0.0, size_bytes=0) == ()
+    assert len(old_graves(store, now=NOW, age_s=0.0, size_bytes=3000)) == 2

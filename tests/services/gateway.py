@@ -54,12 +54,13 @@ def configuration(
     connector: Sequence[str] = (),
     sender: Sequence[str] = (),
     workers: int = 1,
+    metrics: str = "",
     more: str = "",
 ) -> str:
     """A small gatepost.toml.
 
     smart_host: where everything goes. connector, sender: further lines of the receive and the
-    send connector. more: further tables.
+    send connector. metrics: where they are read. more: further tables.
     """
     (directory / "recipients.txt").write_text("\n".join(RECIPIENTS) + "\n", "utf-8")
     servers = f'["127.0.0.1:{dns_port}"]' if dns_port else '["127.0.0.1:1"]'
@@ -84,7 +85,7 @@ def configuration(
         f"servers = {servers}",
         'timeout = "2s"',
         "[metrics]",
-        'listen = ""',
+        f'listen = "{metrics}"',
     ]
     return "\n".join(lines) + "\n" + more
 

@@ -19,6 +19,7 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from gatepost.adapters.file_mark import FileMark, mark_of
 from gatepost.adapters.replacing import replace_file
 from gatepost.model.account import ScramKeys, folded_user, prepared
 from gatepost.model.fault import WorldFault
@@ -194,7 +195,7 @@ class FileAccounts:
         self._monotonic = monotonic
         self._accounts: dict[str, Account] = {}
         self._salts = b""
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileMark | None = None
         self._good: OrderedDict[bytes, float] = OrderedDict()
         self._secret = secrets.token_bytes(32)
         self._dummy = _HASHER.hash(secrets.token_hex(16))
@@ -265,8 +266,7 @@ class FileAccounts:
 
     def _reread(self) -> None:
         try:
-            found = os.stat(self._file.path)
-            there = (found.st_mtime_ns, found.st_size, found.st_ino)
+            there = mark_of(self._file.path)
         except FileNotFoundError:
             raise WorldFault(f"{self._file.path} does not exist", _UNAVAILABLE) from None
         except OSError as error:

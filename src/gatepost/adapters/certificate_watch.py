@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
-from gatepost.adapters.certificates import Pair, Signature, signature_of
+from gatepost.adapters.certificates import Pair
+from gatepost.adapters.file_mark import FileMark, marks_of
 from gatepost.config.certificates import dns_names, first_certificate, issuer_of
 from gatepost.model.certificate import OwnCertificate
 from gatepost.model.fault import WorldFault
@@ -88,14 +89,14 @@ class WayOut:
 
     def __init__(self, name: str, file: str) -> None:
         self._name, self._file = name, file
-        self._seen: Signature = ()
+        self._seen: tuple[FileMark, ...] = ()
         self._shown: OwnCertificate | None = None
         with contextlib.suppress(WorldFault):  # it is told of at the looks
             self.refresh(0.0)
 
     def refresh(self, now: float) -> bool:  # noqa: ARG002  # an expired one is told of like any other
         """Read it again when it has changed."""
-        seen = signature_of((self._file,))
+        seen = marks_of((self._file,))
         if seen == self._seen:
             return False
         self._shown = self._read()

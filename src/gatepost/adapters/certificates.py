@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,8 +15,6 @@ from gatepost.config.certificates import dns_names, emails, first_certificate, i
 from gatepost.config.files import secret_problem
 from gatepost.model.certificate import PeerCertificate
 from gatepost.model.fault import WorldFault
-
-Signature = tuple[tuple[int, int, int], ...]
 
 _MINIMA: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _ASKS: Final = {"no": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
@@ -133,16 +129,3 @@ def fingerprints_of(certificate: x509.Certificate) -> frozenset[str]:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(key)
     return frozenset((*found, digest.finalize().hex()))
-
-
-def signature_of(paths: Iterable[str]) -> Signature:
-    """What changes when a file does; a file that is not there is zeros. Raises nothing."""
-    return tuple(_signature(path) for path in paths)
-
-
-def _signature(path: str) -> tuple[int, int, int]:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_size, found.st_ino

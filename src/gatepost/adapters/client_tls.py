@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
-from gatepost.adapters.certificates import Signature, harden, signature_of
+from gatepost.adapters.certificates import harden
+from gatepost.adapters.file_mark import FileMark, marks_of
 from gatepost.model.fault import WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
 
@@ -34,11 +35,13 @@ def client_context(link: LinkTls) -> ssl.SSLContext:
         associations=(),
         policy="",
     )
-    return _context(plain, signature_of(files))
+    return _context(plain, marks_of(files))
 
 
 @lru_cache(maxsize=_CONTEXTS_LIMIT)
-def _context(link: LinkTls, files: Signature) -> ssl.SSLContext:  # noqa: ARG001  # a changed file is another context
+def _context(
+    link: LinkTls, _files: tuple[FileMark, ...]
+) -> ssl.SSLContext:  # a changed file is another context
     try:
         if link.mode is LinkMode.VERIFIED:
             context = ssl.create_default_context(cafile=link.ca_file or None)

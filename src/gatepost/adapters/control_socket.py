@@ -147,12 +147,19 @@ def ask(path: str, request: bytes, *, timeout_s: float) -> bytes:
 
 
 def is_answered(path: str) -> bool:
-    """Whether a process listens on the socket."""
+    """Whether a process listens on the socket. Raises WorldFault when this account may not know."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
             wire.settimeout(1.0)
             wire.connect(path)
             return True
+    except PermissionError as error:
+        raise WorldFault(
+            f"{path} may not be asked: {error.strerror}: it is for root and the gateway's own account "
+            "(server.user) only"
+        ) from error
+    except TimeoutError:  # somebody does, and is too busy to take more callers
+        return True
     except OSError:
         return False
 

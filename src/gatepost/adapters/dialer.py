@@ -37,7 +37,7 @@ class DialedWire(asyncio.Protocol):
         self._pumps = pumps
         self._transport: asyncio.Transport | None = None
         self._pump: TlsPump | None = None
-        self._received = bytearray()
+        self.received = bytearray()
         self._at_end = False
         self.is_gone = False
         """The socket is closed and forgotten."""
@@ -67,12 +67,8 @@ class DialedWire(asyncio.Protocol):
             if answer and self._transport is not None:
                 self._transport.write(answer)
             self._at_end = self._at_end or self._pump.peer_closed
-        self._received += data
-        if (
-            len(self._received) > _READ_HIGH_BYTES
-            and not self._reading_paused
-            and self._transport is not None
-        ):
+        self.received += data
+        if len(self.received) > _READ_HIGH_BYTES and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
         self._wake()
@@ -105,14 +101,14 @@ class DialedWire(asyncio.Protocol):
 
     async def read(self, *, timeout_s: float) -> bytes:
         """The next bytes; b"" at the end. Raises WorldFault."""
-        while not self._received:
+        while not self.received:
             if self._fault is not None:
                 raise self._fault
             if self._at_end:
                 return b""
             await self._wait(timeout_s, "no answer")
-        data = bytes(self._received)
-        self._received.clear()
+        data = bytes(self.received)
+        self.received.clear()
         if self._reading_paused and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -133,7 +129,7 @@ class DialedWire(asyncio.Protocol):
 
     async def start_tls(self, server_name: str, *, link: LinkTls, timeout_s: float) -> TlsInfo:
         """Handshake now. Raises WorldFault, also for bytes that came before it (D04)."""
-        if self._received:
+        if self.received:
             raise WorldFault("the next hop sent something between its answer to STARTTLS and the handshake")
         self._pump = self._pumps(server_name, link)
         if self._transport is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gatepost.adapters.directory_sync import index_path, key_path
+from gatepost.adapters.file_mark import FileMark, mark_of
 from gatepost.adapters.recipient_index import IndexHeader, RecipientIndex, open_index, read_key
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
@@ -39,7 +39,7 @@ class IndexSource:
         self._log = log
         self._counters = counters
         self._index: RecipientIndex | None = None
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileMark | None = None
         self._complaint = ""
 
     def look_up(self, recipient: Address) -> Entry:
@@ -57,7 +57,7 @@ class IndexSource:
         """Look at the file; to be called every second, in a thread. One that cannot be used changes nothing."""
         path = index_path(self._folder, self.name)
         try:
-            there = _signature(path)
+            there = mark_of(path)
             if there != self._seen:
                 self._index = open_index(self.name, path, read_key(key_path(self._folder)))
                 self._seen, self._complaint = there, ""
@@ -66,21 +66,23 @@ class IndexSource:
                 )
         except FileNotFoundError:
             pass  # not synced yet; or removed by somebody, which is noticed when the next one is written
+        except OSError as error:
+            self._complain(f"cannot read {path}: {error.strerror}")
         except WorldFault as fault:
-            if fault.reason != self._complaint:
-                kept = "the last index stays in force" if self._index else "recipients are answered 451"
-                self._log.write(
-                    "error",
-                    "directory-unreadable",
-                    directory=self.name,
-                    reason=fault.reason,
-                    consequence=kept,
-                )
-            self._complaint = fault.reason
+            self._complain(fault.reason)
         if self._index is not None:
             header = self._index.header
             self._counters.set("directory_recipients", header.entries, directory=self.name)
             self._counters.set("directory_synced", header.synced_at, directory=self.name)
+
+    def _complain(self, reason: str) -> None:
+        """Once for each reason."""
+        if reason != self._complaint:
+            kept = "the last index stays in force" if self._index else "recipients are answered 451"
+            self._log.write(
+                "error", "directory-unreadable", directory=self.name, reason=reason, consequence=kept
+            )
+        self._complaint = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,13 +157,3 @@ async def _ask_all(callers: Sequence[Caller], recipient: Address, fault: WorldFa
     if fault is not None:
         raise fault
     return NOT_LISTED
-
-
-def _signature(path: str) -> tuple[int, int, int]:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise WorldFault(f"cannot read {path}: {error.strerror}") from error
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -24,6 +24,8 @@ from gatepost.ports.resolver import ASKING_FOR, LookedUp, Mx, RecordType
 
 QUESTIONS_LIMIT: Final = 10_000
 """Questions on their way at once; more are answered "unknown" without asking (M14)."""
+NETWORK_QUESTIONS_LIMIT: Final = 1000
+"""Of them for mail of one network: name servers that never answer are as many as their owner likes (decision 0399)."""
 NAMES_LIMIT: Final = 10
 REFRESHES_LIMIT: Final = 100
 """Answers asked for again at once, before their time is over."""
@@ -67,6 +69,8 @@ class DnsResolver:
         self._statistics = Statistics(settings.watched_zones)
         self._failures: dict[Key, tuple[float, str]] = {}
         self._questions: dict[Key, Question] = {}
+        self._waiting_for: dict[str, int] = {}
+        """Questions on their way, by the network of the client whose mail they are about."""
         self.asked = 0
         """Questions sent to a server since the start."""
         self._cache_hits = 0
@@ -226,8 +230,10 @@ class DnsResolver:
             if budget is not None:
                 if budget.left <= 0:
                     return NoAnswer("the mail has used up its questions (dns.questions-per-mail)")
+                if self._waiting_for.get(budget.network, 0) >= NETWORK_QUESTIONS_LIMIT:
+                    return NoAnswer("too many questions for mail of the client's network are waiting")
                 budget.left -= 1
-            question = self._send(key)
+            question = self._send(key, budget.network if budget is not None else "")
         waiter = asyncio.get_running_loop().create_future()
         question.waiters.append(waiter)
         return waiter
@@ -243,10 +249,13 @@ class DnsResolver:
         if self._silence.wants_probe(now) and self._probe_key not in self._questions:
             self._send(self._probe_key)
 
-    def _send(self, key: Key) -> Question:
+    def _send(self, key: Key, network: str = "") -> Question:
         servers = in_order(self.servers, asyncio.get_running_loop().time(), self._order)
         question = Question(key, servers, self._timeout_s, self._concluded)
         self._questions[key] = question
+        if network:
+            question.network = network
+            self._waiting_for[network] = self._waiting_for.get(network, 0) + 1
         self.asked += 1
         question.begin()
         return question
@@ -264,6 +273,10 @@ class DnsResolver:
     def _concluded(self, question: Question, outcome: Outcome) -> None:
         now = asyncio.get_running_loop().time()
         del self._questions[question.key]
+        if question.network:
+            self._waiting_for[question.network] -= 1
+            if not self._waiting_for[question.network]:
+                del self._waiting_for[question.network]
         if question.heard:
             self._silence.heard(now)
         elif not self._closed:

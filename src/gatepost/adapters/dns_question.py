@@ -56,6 +56,7 @@ class Question:
         "begun_at",
         "heard",
         "key",
+        "network",
         "waiters",
     )
 
@@ -64,6 +65,8 @@ class Question:
     ) -> None:
         """servers: in the order in which they are asked."""
         self.key = key
+        self.network = ""
+        """Of the client for whose mail it is asked."""
         self.waiters: list[asyncio.Future[Outcome]] = []
         self._concluded = concluded
         self._loop = asyncio.get_running_loop()

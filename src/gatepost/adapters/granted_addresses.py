@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from gatepost.adapters.accounts import AccountsFile
+from gatepost.adapters.file_mark import FileMark, mark_of
 from gatepost.model.account import folded_user
 from gatepost.model.fault import WorldFault
 from gatepost.ports.directory import SendingAccounts
@@ -28,7 +28,7 @@ class GrantedAddresses:
         self._directory = directory
         self._monotonic = monotonic
         self._granted: Mapping[str, frozenset[str]] = {}
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileMark | None = None
         self._look_at = float("-inf")
 
     def addresses_of(self, user: str) -> frozenset[str] | Coroutine[Any, Any, frozenset[str]]:
@@ -45,13 +45,12 @@ class GrantedAddresses:
         if now < self._look_at:
             return
         try:
-            found = os.stat(self._file.path)
+            there = mark_of(self._file.path)
         except FileNotFoundError:
             self._granted, self._seen = {}, None
         except OSError as error:
             raise WorldFault(f"cannot read {self._file.path}: {error.strerror}") from error
         else:
-            there = (found.st_mtime_ns, found.st_size, found.st_ino)
             if there != self._seen:
                 self._granted, self._seen = self._file.granted(), there
         self._look_at = now + LOOKED_AT_S

@@ -82,7 +82,7 @@ class LdapConnection:
     def search(
         self, base: str, wanted: object, attributes: tuple[str, ...], *, page_entries: int, entries_limit: int
     ) -> Iterator[LdapEntry]:
-        """Every entry below `base`, page after page. wanted: a filter of ldap_filter() or ldap_equals()."""
+        """Every entry below `base`, page after page. wanted: a filter of ldap_filter()."""
         cookie, seen = b"", 0
         while True:
             control = self._library.PagedResultControl(critical=False, size=page_entries, cookie=cookie)
@@ -259,16 +259,6 @@ def ldap_filter(text: str) -> object:
         return library.LDAPFilter.from_string(text)
     except Exception as error:  # its parser raises several classes
         raise ValueError(f"{text[:200]!r} is no LDAP filter: {error}") from error
-
-
-def ldap_both(one: object, other: object) -> object:
-    """Entries that both filters want."""
-    return ldap_library().FilterAnd(filters=[one, other])
-
-
-def ldap_equals(attribute: str, value: str) -> object:
-    """Built from the value itself: nothing in it can be part of the filter (RFC 4515 §3)."""
-    return ldap_library().FilterEquality(attribute=attribute, value=value.encode("utf-8", "surrogatepass"))
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
+from gatepost.adapters.file_mark import FileMark, mark_of
 from gatepost.adapters.list_tables import read_tables, write_tables
 from gatepost.adapters.replacing import replace_file
 from gatepost.config.list_settings import ListFeed
@@ -41,8 +42,8 @@ class _Feed:
     path: Path
     fetch: bool
     parsed: ParsedList | None = None
-    seen: tuple[int, int, int] | None = None
-    doubted: tuple[int, int, int] | None = None
+    seen: FileMark | None = None
+    doubted: FileMark | None = None
     looked_at: float = float("-inf")
     tried_at: float = float("-inf")
     problem: str = ""
@@ -146,7 +147,7 @@ class ListFeeds:
         """Read one feed's file when it has changed; a bad one leaves the last good one in force, and is told once."""
         feed = self._feeds[name]
         try:
-            there = _signature(feed.path)
+            there = mark_of(feed.path)
         except OSError as error:
             if not feed.fetch or feed.parsed is not None:
                 self._fail(feed, f"{feed.path} cannot be read: {error.strerror}")
@@ -172,7 +173,7 @@ class ListFeeds:
         for name in self._feeds:
             self.read(name)
 
-    def _shared(self, feed: _Feed, there: tuple[int, int, int]) -> ParsedList | None:
+    def _shared(self, feed: _Feed, there: FileMark) -> ParsedList | None:
         """The tables that one worker has made of this file for all; None while another one makes them.
 
         Who may not write them, such as the command line of another account, reads the file for itself.
@@ -214,7 +215,7 @@ class ListFeeds:
             raise ValueError(f"none of {parsed.bad_count} lines is an entry: {parsed.bad_lines[0][1]}")
         return parsed
 
-    def _is_doubtful(self, feed: _Feed, parsed: ParsedList, there: tuple[int, int, int]) -> bool:
+    def _is_doubtful(self, feed: _Feed, parsed: ParsedList, there: FileMark) -> bool:
         """A list that is nearly empty all of a sudden may be half written or a publisher's accident: look twice."""
         before = feed.parsed.entries if feed.parsed is not None else 0
         if before < _DOUBT_ENTRIES or parsed.entries >= before * _SHRUNK_TO or feed.doubted == there:
@@ -310,8 +311,3 @@ def _known_etag(path: Path, stamp: Path) -> str:
     except (OSError, UnicodeDecodeError):
         return ""
     return found if found.isprintable() else ""
-
-
-def _signature(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino

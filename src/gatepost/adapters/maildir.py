@@ -6,10 +6,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from gatepost.adapters.bodies import make_directory, sync_directory
 from gatepost.model.fault import WorldFault
+
+_BOXES_LIMIT: Final = 10_000
 
 
 class LocalMaildirs:
@@ -43,6 +45,10 @@ class LocalMaildirs:
         if box not in self._durable_boxes or not (box / "tmp").is_dir():
             for part in ("tmp", "new", "cur"):
                 make_directory(box / part)
+            if (
+                len(self._durable_boxes) >= _BOXES_LIMIT
+            ):  # whoever writes to a domain without a list makes boxes
+                self._durable_boxes.clear()
             self._durable_boxes.add(box)
         path.unlink(missing_ok=True)  # begun before a crash, never finished
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

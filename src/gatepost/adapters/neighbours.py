@@ -50,6 +50,11 @@ class WorkerCounts:
         self._number, self._workers = number, workers
         self._second_row = SLOTS * workers
 
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return self._workers
+
     def came(self, key: int) -> None:
         """A session of this worker began."""
         cells = self._sessions

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from gatepost.adapters.file_mark import FileMark, mark_of
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.ports.directory import NOT_LISTED, Entry
@@ -65,7 +66,7 @@ class RecipientFile:
         self._log = log
         self._counters = counters
         self._list: RecipientList | None = None
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileMark | None = None
         self._complaint = ""
 
     def knows(self, recipient: Address) -> bool:
@@ -88,7 +89,7 @@ class RecipientFile:
         if not self._path:
             return False
         try:
-            now_there = _signature(self._path)
+            now_there = mark_of(self._path)
             if now_there == self._seen:
                 return False
             read = read_recipients(self._path, self._parse)
@@ -105,9 +106,9 @@ class RecipientFile:
         """How many addresses and domains are listed."""
         return len(self._list.keys) + len(self._list.domains) if self._list else 0
 
-    def _doubt(self, read: RecipientList, signature: tuple[int, int, int]) -> None:
+    def _doubt(self, read: RecipientList, mark: FileMark) -> None:
         """Raises ValueError for a list that somebody is still writing: refusing everybody would lose mail."""
-        if _signature(self._path) != signature:
+        if mark_of(self._path) != mark:
             raise ValueError("the list changed while it was read")
         if not read.keys and not read.domains and (read.bad_count or self._list):
             raise ValueError("the list has no address")
@@ -173,8 +174,3 @@ def _add(text: str, keys: set[str], domains: set[str], parse_mailbox: ParseMailb
         domains.add(parse_mailbox(f"postmaster{text}").domain)
     else:
         keys.add(parse_mailbox(text).key)
-
-
-def _signature(path: str) -> tuple[int, int, int]:
-    found = os.stat(path)
-    return found.st_mtime_ns, found.st_size, found.st_ino

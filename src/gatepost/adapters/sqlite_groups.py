@@ -119,6 +119,8 @@ class CommitGroups:
         self._checkpoint_pages = max(1, checkpoint_bytes // _FRAME_BYTES)
         self._checkpoint_at = self._checkpoint_pages
         self._renewals = 0
+        self.commits = 0
+        """Transactions that are on stable storage."""
         self.phase = Phase.IDLE
         self.broken_by: WorldFault | None = None
         self._asked_at_s = self._turned_at_s = 0.0
@@ -236,6 +238,7 @@ class CommitGroups:
         if error is not None:
             self._failed(error)
             return
+        self.commits += 1
         group, self._group = self._group, _Group()
         self._pages += self._database.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
         if group.gone:

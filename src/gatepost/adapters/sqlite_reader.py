@@ -46,6 +46,10 @@ _FIND_HELD: Final = (
     "SELECT DISTINCT mail.mail_id FROM recipient r INDEXED BY recipient_held "
     "CROSS JOIN mail ON mail.mail_id = r.mail_id WHERE {held} AND r.state = {code} AND r.mail_id > ?"
 )
+_HELD_BYTES: Final = (
+    "SELECT coalesce(sum(size_bytes), 0) FROM mail WHERE mail_id IN "
+    "(SELECT mail_id FROM recipient INDEXED BY recipient_held WHERE {held} AND state = {code})"
+)
 _HELD_STATES: Final = frozenset(
     (MailState.UNREACHABLE, MailState.POISON, MailState.QUARANTINED, MailState.DEAD)
 )
@@ -59,6 +63,7 @@ _SUMMARY: Final = """
     WHERE r.state < 8 GROUP BY r.next_hop, r.state ORDER BY r.next_hop, r.state"""
 _MAILS_OF_HOP: Final = """
     SELECT next_hop, count(DISTINCT mail_id) FROM recipient WHERE state < 8 GROUP BY next_hop"""
+_DEPTHS: Final = "SELECT state, count(*), min(mail_id) FROM recipient WHERE state < 8 GROUP BY state"
 _RECORDS: Final = (
     "SELECT kind, at, event, mail_id, sender, recipients, message_id, data FROM record "
     "WHERE number >= ? AND number < ?"
@@ -125,6 +130,13 @@ class SqliteReader:
                         break
         return found
 
+    def held_bytes(self, state: MailState) -> int:
+        """As StoreReader. Raises ValueError for another state."""
+        if state not in _HELD_STATES:
+            raise ValueError(f"{state.value} is no state of mail that is held")
+        ((octets,),) = self._rows(_HELD_BYTES.format(held=HELD, code=STATE_CODES[state]), ())
+        return int(octets)
+
     def summary(self) -> list[HopSummary]:
         """Every next hop that something waits for. Reads the whole queue."""
         mails: dict[str, int] = dict(self._rows(_MAILS_OF_HOP, ()))
@@ -132,6 +144,14 @@ class SqliteReader:
         for row in self._rows(_SUMMARY, ()):
             hops.setdefault(row[0], []).append(row)
         return [_hop_summary(hop, rows, mails) for hop, rows in hops.items()]
+
+    def depths(self) -> list[tuple[str, int, float]]:
+        """Of each state that recipients are in: its name, how many, and when the oldest was taken. Reads the queue."""
+        return [
+            (STATES[state].value, int(recipients), (oldest_id >> 20) / 1000)
+            for state, recipients, oldest_id in self._rows(_DEPTHS, ())
+            if state in STATES
+        ]
 
     def records(self, wanted: RecordFilter, *, limit: int) -> list[StoredRecord]:
         """Newest first. Raises ValueError for an endless search text, and for a kind there is none of."""
@@ -226,7 +246,12 @@ def open_reader(directory: Path | str) -> SqliteReader:
     version = database.pragma("user_version")
     if version != SCHEMA_VERSION:
         database.close()
-        raise WorldFault(f"{place} has version {version}, this gatepost reads {SCHEMA_VERSION}")
+        advice = (
+            "start the gateway, which brings it up to date"
+            if version < SCHEMA_VERSION
+            else "it was written by a newer gatepost: use that one"
+        )
+        raise WorldFault(f"{place} has version {version}, this gatepost reads {SCHEMA_VERSION}: {advice}")
     return SqliteReader(database, BodyDirectory(place / "bodies"))
 
 

@@ -94,12 +94,42 @@ def open_writer(path: Path, *, vfs: str = "") -> apsw.Connection:
 def open_for_reading(path: Path) -> apsw.Connection:
     """A connection that cannot write; works beside the worker. Raises WorldFault."""
     try:
-        database = apsw.Connection(str(path), apsw.SQLITE_OPEN_READONLY, statementcachesize=64)
-        database.set_busy_timeout(BUSY_MS)
-        _refuse_foreign(database, path)
-        return database
+        return _reading(path, str(path), 0)
+    except apsw.CantOpenError as error:
+        if why := _why_closed(path):
+            raise WorldFault(f"{path} cannot be read: {why}") from error
+        if not _is_all(path):
+            raise WorldFault(f"{path} cannot be read: its directory cannot be written: {error}") from error
+        # A file system that became read-only: nobody changes the file, and all of it is there.
+        return _reading(path, f"{path.absolute().as_uri()}?immutable=1", apsw.SQLITE_OPEN_URI)
     except apsw.Error as error:
         raise WorldFault(f"{path} cannot be read: {error}", file=str(path)) from error
+
+
+def _reading(path: Path, name: str, flags: int) -> apsw.Connection:
+    database = apsw.Connection(name, apsw.SQLITE_OPEN_READONLY | flags, statementcachesize=64)
+    database.set_busy_timeout(BUSY_MS)
+    _refuse_foreign(database, path)
+    return database
+
+
+def _why_closed(path: Path) -> str:
+    """What the system says of reading the file; "" when it can be read."""
+    try:
+        with path.open("rb"):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _is_all(path: Path) -> bool:
+    """Whether nothing of the store is in its log only."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size == 0
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def migrate(database: apsw.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from gatepost.adapters.bodies import BodyDirectory, BodyFile, make_directory, re
 from gatepost.adapters.disk import DiskRoom, StoreLock, refuse_unsafe
 from gatepost.adapters.inflight import MappedInFlight
 from gatepost.adapters.sqlite_groups import CHECKPOINT_BYTES, CommitGroups, Owner, Phase
+from gatepost.adapters.sqlite_kept import KeptSizes
 from gatepost.adapters.sqlite_reader import GREATEST_MAIL_ID, SqliteReader
 from gatepost.adapters.sqlite_recovery import (
     Recovered,
@@ -40,6 +42,7 @@ from gatepost.ports.world import Clock
 SAMPLE_INTERVAL_S: Final = 1.0
 NOTE_INTERVAL_S: Final = 60.0
 PURGE_ROWS: Final = 500
+PURGE_PAUSE_S: Final = 0.05
 SWITCH_INTERVAL_S: Final = 20e-6
 
 
@@ -71,7 +74,9 @@ class SqliteStore(SqliteReader, Owner):
         self._room = DiskRoom(directory, queue)
         self._put_aside: set[int] = set()
         self._purging = False
+        self._kept, self._cut_at = KeptSizes(), 0.0
         self._closed = False
+        self._failures = 0
         self._cannot_be_written = False
         """Damaged pages were met in writing: the next mail may meet them, too."""
         self.in_flight = MappedInFlight(directory / "in-flight")
@@ -114,6 +119,11 @@ class SqliteStore(SqliteReader, Owner):
             return "the store is damaged: restart the gateway to salvage it"
         broken = self._groups.broken_by
         return broken.reason if broken else self._room.why_low
+
+    def samples(self) -> Iterator[tuple[str, tuple[tuple[str, str], ...], float]]:
+        """For the metrics: transactions that were committed, and that failed."""
+        yield "store_commits", (), float(self._groups.commits)
+        yield "store_failures", (), float(self._failures)
 
     def adopt(self, queue: Queue) -> None:
         """Go on with other limits of the disk (queue.disk-low, reserve, resume-margin)."""
@@ -175,14 +185,14 @@ class SqliteStore(SqliteReader, Owner):
         while piece := await self._loop.run_in_executor(None, next, pieces, b""):
             yield piece
 
-    def purge(self, now: float, ages: Records) -> None:
-        """Delete records and dossiers that are too old, PURGE_ROWS a transaction until none is left.
+    def purge(self, now: float, keep: Records) -> None:
+        """Delete records and dossiers that are too old or too many, PURGE_ROWS a transaction until none is left.
 
         now: seconds since the epoch. Returns at once; a purge under way makes this one unnecessary.
         """
         if not self._purging:
             self._purging = True
-            self._purge_some(now, ages)
+            self._purge_some(now, keep)
 
     # -- what the groups tell -------------------------------------------------------------------
 
@@ -195,6 +205,7 @@ class SqliteStore(SqliteReader, Owner):
 
     def write_failed(self, error: BaseException, fault: WorldFault) -> None:
         """Say so; a full disk gets the reserve, so that mail can leave."""
+        self._failures += 1
         self._log.write("error", "store-failed", reason=fault.reason)
         if isinstance(error, apsw.CorruptError):
             self._pages_damaged()
@@ -350,27 +361,45 @@ class SqliteStore(SqliteReader, Owner):
         for name, value in (("last-seen-at", self._clock.now()), ("last-mail-id", self._last_mail_id)):
             database.execute("INSERT OR REPLACE INTO note (name, value) VALUES (?, ?)", (name, value))
 
-    def _purge_some(self, now: float, ages: Records) -> None:
+    def _purge_some(self, now: float, keep: Records) -> None:
         if self._closed:
             return
         if self._groups.phase is not Phase.IDLE:  # mail first
-            self._loop.call_later(0.05, self._purge_some, now, ages)
+            self._loop.call_later(PURGE_PAUSE_S, self._purge_some, now, keep)
             return
-        limits = {"track": now - ages.tracking_age_s, "agent": now - ages.agent_log_age_s}
 
         def delete(database: apsw.Connection) -> None:
+            is_behind = self._kept.measure(database, now)
+            ages = (keep.tracking_age_s, keep.agent_log_age_s, keep.dossier_age_s)
+            self._cut_at = max(self._cut_at, self._cut(keep, now - max(ages)))
             rows = 0
-            for kind, before_at in limits.items():
-                old = record_number(kind, 0.0), record_number(kind, before_at)
+            for kind, age_s in zip(("track", "agent"), ages, strict=False):
+                old = record_number(kind, 0.0), record_number(kind, max(now - age_s, self._cut_at))
                 database.execute(_PURGE_RECORDS, (*old, PURGE_ROWS))
                 rows += database.changes()
-            database.execute(_PURGE_DOSSIERS, (int((now - ages.dossier_age_s) * 1000) << 20, PURGE_ROWS))
+            before_at = max(now - keep.dossier_age_s, self._cut_at)
+            database.execute(_PURGE_DOSSIERS, (int(before_at * 1000) << 20, PURGE_ROWS))
             rows += database.changes()
-            self._purging = rows > 0
-            if rows:
-                self._loop.call_later(0.05, self._purge_some, now, ages)
+            self._purging = rows > 0 or is_behind
+            if self._purging:
+                self._loop.call_later(PURGE_PAUSE_S, self._purge_some, now, keep)
 
         self._groups.ask((), None, delete)
+
+    def _cut(self, keep: Records, oldest_at: float) -> float:
+        """Before which time everything goes because there is too much of it."""
+        octets = self._kept.octets
+        cut_at = self._kept.cut_at(keep.size_bytes, oldest_at)
+        if cut_at:
+            self._log.write(
+                "warning",
+                "records-cut",
+                limit="records.size",
+                value=keep.size_bytes,
+                actual=octets,
+                kept_from=datetime.datetime.fromtimestamp(cut_at, tz=datetime.UTC).isoformat(),
+            )
+        return cut_at
 
 
 class _Damaged(Exception):
@@ -417,7 +446,7 @@ def open_store(
         refuse_unsafe(place, allow_volatile=allow_volatile)
         lock = StoreLock(place / "lock")
     except OSError as error:
-        raise WorldFault(f"{place} cannot be used: {error.strerror}") from error
+        raise WorldFault(f"{error.filename or place} cannot be used: {error.strerror}") from error
     # The store's thread needs the interpreter's lock for a moment after each sync. A busy event
     # loop gives it up only when asked, after this interval, and never within shorter turns: with
     # the usual 5 ms a commit beside a busy loop took 300 ms, with 20 microseconds 2 ms.
@@ -426,7 +455,7 @@ def open_store(
         return SqliteStore(place, queue, clock, log, loop, settled, lock=lock, groups=groups)
     except OSError as error:
         lock.release(clean=False)
-        raise WorldFault(f"{place} cannot be used: {error.strerror}") from error
+        raise WorldFault(f"{error.filename or place} cannot be used: {error.strerror}") from error
     except WorldFault:
         lock.release(clean=False)
         raise

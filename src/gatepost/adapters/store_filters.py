@@ -6,10 +6,9 @@ from functools import lru_cache
 from typing import Final
 
 from gatepost.model.queued import QueuedMail, QueuedRecipient, StoredRecord
-from gatepost.ports.store import MailFilter, RecordFilter
+from gatepost.ports.store import SEARCH_LIMIT_CHARACTERS, MailFilter, RecordFilter
 from gatepost.protocol.addresses import searched_address
 
-PATTERN_LIMIT_CHARACTERS: Final = 1000
 _FOLD: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
@@ -43,8 +42,8 @@ def address_text(pattern: str) -> str:
 
 def like(pattern: str) -> str:
     """The same pattern for SQL LIKE with ESCAPE '~'. Raises ValueError when it is too long."""
-    if len(pattern) > PATTERN_LIMIT_CHARACTERS:
-        raise ValueError(f"a search text has at most {PATTERN_LIMIT_CHARACTERS} characters")
+    if len(pattern) > SEARCH_LIMIT_CHARACTERS:
+        raise ValueError(f"a search text has at most {SEARCH_LIMIT_CHARACTERS} characters")
     while "**" in pattern:
         pattern = pattern.replace("**", "*")
     for special in "~%_":

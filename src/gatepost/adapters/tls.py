@@ -24,14 +24,13 @@ from gatepost.adapters.certificates import (
     Pair,
     ServerContext,
     ServerOptions,
-    Signature,
     end_point_of,
     fingerprints_of,
     peer_certificate,
     server_context,
-    signature_of,
 )
 from gatepost.adapters.client_tls import client_context, result_of, shown_chain
+from gatepost.adapters.file_mark import FileMark, marks_of
 from gatepost.config.certificates import certificate_of, dns_names
 from gatepost.model.fault import WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
@@ -208,7 +207,7 @@ class ServerTls:
         """Load everything. Raises WorldFault with the file's name when it cannot be used."""
         self.pairs = (Pair(certificate_file, key_file), *more)
         self._options = options
-        self._seen = self._signature()
+        self._seen = self._marks()
         self.contexts = self._loaded()
         """In the order of `pairs`."""
 
@@ -223,17 +222,17 @@ class ServerTls:
         WorldFault when the new files cannot be used: the old certificates stay in force. May be
         called in a thread; at most once a second is often enough.
         """
-        signature = self._signature()
-        if signature == self._seen:
+        marks = self._marks()
+        if marks == self._seen:
             return False
         fresh = self._loaded()
-        if signature != self._signature():
+        if marks != self._marks():
             raise WorldFault("the files change while they are read", file=self.pairs[0].certificate_file)
         for pair, old, new in zip(self.pairs, self.contexts, fresh, strict=True):
             if new.expires_at <= now < old.expires_at:
                 file = pair.certificate_file
                 raise WorldFault(f"certificate {file} cannot be used: it has expired", file=file)
-        self.contexts, self._seen = fresh, signature
+        self.contexts, self._seen = fresh, marks
         return True
 
     def _loaded(self) -> tuple[ServerContext, ...]:
@@ -242,9 +241,9 @@ class ServerTls:
             contexts[0].sni_callback = _ByName(contexts)
         return contexts
 
-    def _signature(self) -> Signature:
+    def _marks(self) -> tuple[FileMark, ...]:
         pairs = [file for pair in self.pairs for file in (pair.certificate_file, pair.key_file) if file]
-        return signature_of((*pairs, self._options.ca_file) if self._options.ca_file else pairs)
+        return marks_of((*pairs, self._options.ca_file) if self._options.ca_file else pairs)
 
 
 class _ByName:

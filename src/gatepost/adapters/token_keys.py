@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from gatepost.adapters.file_mark import FileMark, mark_of
 from gatepost.model.fault import WorldFault
 from gatepost.model.reply import Reply
 from gatepost.ports.log import Log
@@ -22,14 +22,13 @@ class TokenKeysFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileMark | None = None
         self._data = b""
 
     def read(self) -> bytes:
         """The file's octets. Raises WorldFault (454) when it cannot be read or is too large."""
         try:
-            found = os.stat(self._path)
-            there = (found.st_mtime_ns, found.st_size, found.st_ino)
+            there = mark_of(self._path)
             if there != self._seen:
                 self._data = self._read()
                 self._seen = there

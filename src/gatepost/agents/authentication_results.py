@@ -10,7 +10,7 @@ from gatepost.config.schema import setting
 from gatepost.facts.arc import ArcResult
 from gatepost.facts.dkim import DkimResults
 from gatepost.facts.dmarc import DmarcResult
-from gatepost.facts.reverse_dns import ReverseDns
+from gatepost.facts.reverse_dns import ReverseDns, iprev_result
 from gatepost.facts.sender_id import SenderIdResult
 from gatepost.facts.spf import SpfResult
 from gatepost.model.known import Known, MailView
@@ -81,12 +81,7 @@ class AuthenticationResults:
 def _iprev(mail: MailView, known: Known) -> Iterable[MethodResult]:
     """pass: a name leads back; permerror: there is no name (RFC 8601 §2.7.3)."""
     found = known.get(ReverseDns)
-    if found is None or (found.unanswered and not found.confirmed):
-        result = "temperror"
-    elif found.confirmed:
-        result = "pass"
-    else:
-        result = "fail" if found.names else "permerror"
+    result = iprev_result(found)
     address = mail.session.client_ip if found is None else found.address
     return (MethodResult(method="iprev", result=result, properties=(("policy.iprev", address),)),)
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import field_validator
 
 from gatepost.config.agent_table import AgentTable
+from gatepost.config.networks import Networks
 from gatepost.config.schema import setting
 from gatepost.facts.reverse_dns import ReverseDns
 from gatepost.model.ip_ranges import IpRanges
@@ -28,7 +29,7 @@ class Settings(AgentTable):
         "allow-only: the listed clients and nobody else; all-except: everybody but the listed clients",
         default="all-except",
     )
-    addresses: tuple[str, ...] = setting(
+    addresses: Networks = setting(
         "Clients by address: addresses, networks (CIDR) or ranges a-b",
         default=(),
         example='["192.0.2.1", "198.51.100.0/24", "203.0.113.5-203.0.113.9"]',
@@ -43,12 +44,6 @@ class Settings(AgentTable):
         "defer: 421, try again later; skip: as if it had no name",
         default="defer",
     )
-
-    @field_validator("addresses")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        IpRanges(entries)
-        return entries
 
     @field_validator("domains")
     @classmethod

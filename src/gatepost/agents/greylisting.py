@@ -29,7 +29,7 @@ from gatepost.protocol.recipient_entry import RecipientEntries
 
 COME_AGAIN: Final = Reply(451, "4.7.1", "Greylisted, please try again in a few minutes")
 GOOD_LEVEL: Final = 3
-"""Below it a client's reputation is good."""
+"""Below it a client's reputation is good, or its network's for an address that nobody knows."""
 STATISTICS_AGE_S: Final = 400 * 86400.0
 _REFRESHES: Final = 8
 """What passes is remembered anew after so large a part of its time: not for each mail."""
@@ -103,7 +103,8 @@ class Greylisting:
             return True
         if not self._settings.good_reputation_exempts or known.unknown_among((Reputation,)):
             return False
-        return 0 <= known[Reputation].level < GOOD_LEVEL
+        # What is taken off for an unknown address spares it a block; it does not make its neighbours' name good.
+        return 0 <= known[Reputation].earned < GOOD_LEVEL
 
     def _put_off(self, state: GreylistState, now: float, reason: str, *, is_new: bool) -> Verdict:
         settings = self._settings

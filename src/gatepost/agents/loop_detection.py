@@ -11,7 +11,7 @@ from gatepost.model.address import Address
 from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
 from gatepost.model.site import Site
-from gatepost.model.verdict import Action, Finding, Stage, Verdict
+from gatepost.model.verdict import Action, Finding, LimitReached, Stage, Verdict
 
 LOOP: Final = Reply(554, "5.4.6", "Too many hops, this mail is in a routing loop")
 
@@ -35,13 +35,15 @@ class LoopDetection:
         """The limits are the receive connector's: hop-count and local-hop-count."""
         trace = known[ReceivedTrace]
         if trace.received > self._hops:
-            return self._loop(f"{trace.received} hops, the limit is {self._hops}", trace, "hop-count")
+            reached = _reached("hop-count", self._hops, trace.received)
+            return self._loop(f"{trace.received} hops, the limit is {self._hops}", trace, reached)
         if self._own_hops and trace.own > self._own_hops:
             said = f"passed us {trace.own} times, the limit is {self._own_hops}"
-            return self._loop(said, trace, "local-hop-count")
+            return self._loop(said, trace, _reached("local-hop-count", self._own_hops, trace.own))
         if self._own_hops and trace.delivered_to and (round_trippers := self._delivered_before(mail, trace)):
             said = f"was delivered to the same address more than {self._own_hops} times"
-            return self._loop(said, trace, "local-hop-count", round_trippers)
+            reached = _reached("local-hop-count", self._own_hops, "more")
+            return self._loop(said, trace, reached, round_trippers)
         return self._silent
 
     def _delivered_before(self, mail: MailView, trace: ReceivedTrace) -> tuple[Address, ...]:
@@ -51,13 +53,22 @@ class LoopDetection:
         return tuple(r.address for r in mail.envelope.recipients if str(r.address).lower() in often)
 
     def _loop(
-        self, reason: str, trace: ReceivedTrace, limit: str, recipients: tuple[Address, ...] | None = None
+        self,
+        reason: str,
+        trace: ReceivedTrace,
+        reached: LimitReached,
+        recipients: tuple[Address, ...] | None = None,
     ) -> Verdict:
         return Verdict.reject(
             self.name,
             LOOP,
             reason,
             because=(trace,),
+            effects=(reached,),
             recipients=recipients,
-            unless=f"the connector's limit {limit} were higher",
+            unless=f"the connector's limit {reached.limit} were higher",
         )
+
+
+def _reached(limit: str, value: int, actual: int | str) -> LimitReached:
+    return LimitReached(limit=limit, value=value, actual=actual, is_rate=False)

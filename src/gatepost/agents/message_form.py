@@ -10,7 +10,7 @@ from gatepost.facts.message_form import MessageForm as Form
 from gatepost.model.known import Known, MailView
 from gatepost.model.reply import Reply
 from gatepost.model.site import Site
-from gatepost.model.verdict import Action, Finding, Stage, Verdict
+from gatepost.model.verdict import Action, Effect, Finding, LimitReached, Stage, Verdict
 
 NUL_REFUSED: Final = Reply(554, "5.6.0", "The message contains NUL octets")
 AMBIGUOUS_REFUSED: Final = Reply(554, "5.6.0", "The message's header section is not well-formed")
@@ -86,8 +86,11 @@ class MessageForm:
             return self._silent
         if "too-many-fields" in form.header_defects:
             reason = f"more than {self._fields_limit} header fields"
+            reached = LimitReached(
+                limit="header-fields", value=self._fields_limit, actual="more", is_rate=False
+            )
             return self._refuse(
-                TOO_MANY_FIELDS, reason, form, "the connector's limit header-fields were higher"
+                TOO_MANY_FIELDS, reason, form, "the connector's limit header-fields were higher", reached
             )
         if NUL in found and self._settings.nul == "refuse":
             return self._refuse(NUL_REFUSED, "NUL octets", form, "nul were mark")
@@ -105,8 +108,8 @@ class MessageForm:
             )
         return Verdict(agent=self.name, findings=found, because=(form,))
 
-    def _refuse(self, reply: Reply, reason: str, form: Form, unless: str) -> Verdict:
-        return Verdict.reject(self.name, reply, reason, because=(form,), unless=unless)
+    def _refuse(self, reply: Reply, reason: str, form: Form, unless: str, *effects: Effect) -> Verdict:
+        return Verdict.reject(self.name, reply, reason, because=(form,), effects=effects, unless=unless)
 
 
 def _findings_of(form: Form) -> tuple[Finding, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import ClassVar, Final, Literal
 
 from gatepost.config.agent_table import AgentTable, FilterTable
@@ -123,5 +124,20 @@ class OwnDomainSpoofing:
         return False
 
     def _names_us(self, display_name: str) -> bool:
+        if not display_name.isascii():
+            display_name = _as_read(display_name)
         words = _WORD.findall(display_name.lower())[:WORDS_LIMIT]
-        return any("." in word and self._is_ours_or_below(word.strip(".-_")) for word in words)
+        return any("." in word and self._is_named(word.strip(".-_")) for word in words)
+
+    def _is_named(self, word: str) -> bool:
+        if self._is_ours_or_below(word):
+            return True
+        return not word.isascii() and bool(self._lookalikes.resembled(word))
+
+
+def _as_read(text: str) -> str:
+    """As a person reads it: full-width letters and dots as plain ones, without what cannot be seen."""
+    return unicodedata.normalize("NFKC", text).translate(_AS_READ)
+
+
+_AS_READ: Final = {ord(odd): "." for odd in "\u3002\uff61"} | {ord(unseen): None for unseen in "\ufffd\u00ad"}

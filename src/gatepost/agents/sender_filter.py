@@ -207,7 +207,9 @@ class SenderFilter:
         return self._keep_from(None, f"{mail.recipient.address} wants no mail of {mail.sender} ({entry})", ())
 
     def _authors(self, mail: MailView, author_field: Author) -> Verdict:
-        authors = [a for a in author_field.addresses if not self._exceptions.match(a)]
+        # Whoever a reader may take for the author counts, with nothing but its domain where no address is read.
+        claimed = [Address(_ANYBODY, domain) for domain in author_field.claimed]
+        authors = [a for a in (*author_field.addresses, *claimed) if not self._exceptions.match(a)]
         if not authors or mail.envelope is None:
             return self._silent
         for author in authors:
@@ -294,6 +296,7 @@ class SenderFilter:
         )
 
 
+_ANYBODY: Final = "?"
 _UNLESS_LISTED: Final = "the sender were not in blocked-senders, or were among the exceptions"
 _UNLESS_OF_RECIPIENT: Final = "the sender were not in the recipient's own list, or were among the exceptions"
 

@@ -8,23 +8,38 @@ import click
 
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import Moment, json_option, moment_at, say_json, say_table, when
-from gatepost.cli.selection import MailIdType
+from gatepost.cli.selection import SEARCH, MailIdType
 from gatepost.cli.shown import record_json
-from gatepost.control.mails import records_of
+from gatepost.control.mails import fits, records_of
 from gatepost.ports.store import RecordFilter
 
 _SEARCHED = 10_000
-_HEADS = ("TIME", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIENT", "RESPONSE", "REASON")
+_HEADS = ("TIME", "ID", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIENT", "RESPONSE", "REASON")
 
 
 @click.command()
 @click.option(
-    "--sender", default=None, metavar="TEXT", help='From this return path; "<>" is the null sender.'
+    "--sender",
+    type=SEARCH,
+    default=None,
+    metavar="TEXT",
+    help='From this return path; "<>" is the null sender.',
 )
-@click.option("--recipient", default="", metavar="TEXT", help="To this recipient.")
+@click.option("--recipient", type=SEARCH, default="", metavar="TEXT", help="To this recipient.")
+@click.option(
+    "--client-ip",
+    type=SEARCH,
+    default="",
+    metavar="TEXT",
+    help="By this client address, among the newest 10000 that fit.",
+)
 @click.option("--agent", default="", metavar="NAME", help="By this agent, among the newest 10000 that fit.")
 @click.option(
-    "--action", default="", metavar="TEXT", help="With this action: RejectCommand, RejectMessage, ..."
+    "--action",
+    type=SEARCH,
+    default="",
+    metavar="TEXT",
+    help="With this action: RejectCommand, RejectMessage, ...",
 )
 @click.option(
     "--since",
@@ -43,6 +58,7 @@ def command(
     face: Face,
     sender: str | None,
     recipient: str,
+    client_ip: str,
     agent: str,
     action: str,
     since: Any,
@@ -51,7 +67,11 @@ def command(
     limit: int,
     as_json: bool,
 ) -> None:
-    """See what the agents objected to, newest first. Refused mail is here, too."""
+    """See what the agents objected to, newest first. Refused mail is here, too.
+
+    What was refused before MAIL has no sender yet: look for it by --client-ip. `gatepost explain ID` tells more
+    of a mail that has an ID.
+    """
     now = face.world.now()
     wanted = RecordFilter(
         kind="agent",
@@ -63,9 +83,13 @@ def command(
         recipient=recipient,
     )
     with face.world.readers(face.configuration.settings) as readers:
-        records = records_of(readers, wanted, limit=_SEARCHED if agent else limit)
+        records = records_of(readers, wanted, limit=_SEARCHED if agent or client_ip else limit)
     pairs = [(record_json(record), when(record.at)) for record in records]
-    found = [(entry, at) for entry, at in pairs if agent in ("", entry.get("Agent"))][:limit]
+    found = [
+        (entry, at)
+        for entry, at in pairs
+        if agent in ("", entry.get("Agent")) and fits(_client_of(entry), client_ip)
+    ][:limit]
     if as_json:
         say_json([entry for entry, _ in found])
     else:
@@ -77,4 +101,17 @@ def command(
 def _row(entry: dict[str, Any], at: str) -> tuple[object, ...]:
     recipients = entry.get("Recipient") or ()
     said = (entry.get(name, "") for name in ("RemoteEndpoint", "Agent", "Event", "Action", "P1FromAddress"))
-    return (at, *said, ";".join(map(str, recipients)), entry.get("SmtpResponse", ""), entry.get("Reason", ""))
+    why = entry.get("Reason") or entry.get("ReasonData") or ""
+    return (
+        at,
+        entry.get("NetworkMessageId") or "-",
+        *said,
+        ";".join(map(str, recipients)),
+        entry.get("SmtpResponse", ""),
+        why,
+    )
+
+
+def _client_of(entry: dict[str, Any]) -> str:
+    """The address in RemoteEndpoint: 192.0.2.1:4711, [2001:db8::1]:4711."""
+    return str(entry.get("RemoteEndpoint", "")).rpartition(":")[0].strip("[]")

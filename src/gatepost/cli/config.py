@@ -9,6 +9,7 @@ import click
 
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import json_option, say, say_json
+from gatepost.config.errors import ConfigurationError, ConfigurationErrors
 from gatepost.config.load import Configuration
 from gatepost.config.profiles import PROFILES
 from gatepost.config.reference import SettingText, TableText, tables_of, written
@@ -32,7 +33,12 @@ def check(face: Face, file: str | None, as_json: bool) -> None:
     Exit status 1 when it would be refused. Nothing is started or changed. As root it may
     find files readable that the gateway's own account cannot read.
     """
-    configuration = face.world.load(file or face.config_path)
+    try:
+        configuration = face.world.load(file or face.config_path)
+    except ConfigurationErrors as errors:
+        if as_json:
+            say_json({"ok": False, "errors": [_error_json(error) for error in errors.errors]})
+        raise
     if as_json:
         warnings = [{"line": w.line, "key": w.key, "message": w.message} for w in configuration.warnings]
         say_json({"ok": True, "revision": configuration.revision, "warnings": warnings})
@@ -42,6 +48,17 @@ def check(face: Face, file: str | None, as_json: bool) -> None:
     for line in summary(configuration):
         say(line)
     say(f"{configuration.path}: ok, revision {configuration.revision}")
+
+
+def _error_json(error: ConfigurationError) -> dict[str, Any]:
+    return {
+        "file": error.file,
+        "line": error.line,
+        "key": error.key,
+        "message": error.message,
+        "accepted": list(error.accepted),
+        "did_you_mean": error.did_you_mean,
+    }
 
 
 def summary(configuration: Configuration) -> Iterator[str]:

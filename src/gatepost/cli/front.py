@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from gatepost.cli.world import ControlWorld
+    from gatepost.config.errors import ConfigurationError
     from gatepost.config.load import Configuration
 
 EXIT_NO: Final = 1
@@ -67,14 +70,36 @@ class Face:
 
     world: ControlWorld
     config_path: str
+    mistakes: tuple[ConfigurationError, ...] = ()
+    """Of the file as it is now, when `configuration` is that of the running gateway instead."""
     _configuration: Configuration | None = field(default=None)
 
     @property
     def configuration(self) -> Configuration:
-        """Read once. Raises ConfigurationErrors."""
+        """Read once; of a file with mistakes, what the running gateway goes on with. Raises ConfigurationErrors."""
         if self._configuration is None:
-            self._configuration = self.world.load(self.config_path)
+            self._configuration = self._read()
         return self._configuration
+
+    def _read(self) -> Configuration:
+        from gatepost.cli.output import plain
+        from gatepost.config.errors import ConfigurationErrors
+
+        try:
+            return self.world.load(self.config_path)
+        except ConfigurationErrors as errors:
+            found = self.world.in_force(self.config_path)
+            if found is None:
+                raise
+            self.mistakes = errors.errors
+        for mistake in self.mistakes:
+            click.echo(plain(mistake), err=True)
+        click.echo(
+            f"gatepost: the file has {count_of(len(self.mistakes), 'mistake')}; the running gateway goes on with "
+            f"revision {found.revision}, and so does this command",
+            err=True,
+        )
+        return found
 
 
 class Front(click.Group):
@@ -115,11 +140,26 @@ class Front(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except BrokenPipeError:
-            sys.stderr.close()  # `| head` has seen enough
+        except BrokenPipeError:  # `| head` has seen enough
+            _hush()
             ctx.exit(0)
+        except (
+            OSError
+        ) as error:  # what commands read and write they answer for themselves: this is what they say
+            _hush()
+            where = error.filename or "standard output"
+            click.echo(f"gatepost: {where} cannot be written or read: {error.strerror or error}", err=True)
+            ctx.exit(EXIT_WORLD)
         except Exception as error:  # noqa: BLE001  # the edge of the terminal: nobody is shown a traceback unasked
             ctx.exit(_said(error, debug=bool(ctx.params.get("debug"))))
+
+
+def _hush() -> None:
+    """What is still to be written goes nowhere: the interpreter must not fail over it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def build(world: ControlWorld) -> click.Group:
@@ -150,8 +190,14 @@ def build(world: ControlWorld) -> click.Group:
     return gatepost
 
 
+def count_of(number: int, noun: str) -> str:
+    """1 mail, 2 mails."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _said(error: Exception, *, debug: bool) -> int:
     """Print what went wrong and what to do; the exit status."""
+    from gatepost.cli.output import plain
     from gatepost.config.errors import ConfigurationErrors
     from gatepost.model.fault import Fault
 
@@ -159,15 +205,15 @@ def _said(error: Exception, *, debug: bool) -> int:
         traceback.print_exception(error)
     if isinstance(error, ConfigurationErrors):
         for mistake in error.errors:
-            click.echo(str(mistake), err=True)
+            click.echo(plain(mistake), err=True)
         click.echo(_advice(error), err=True)
         return EXIT_NO
     if isinstance(error, Fault):
         facts = ", ".join(f"{name} {value}" for name, value in error.facts.items())
-        click.echo(f"gatepost: {error.reason}" + (f" ({facts})" if facts else ""), err=True)
+        click.echo(plain(f"gatepost: {error.reason}" + (f" ({facts})" if facts else "")), err=True)
         return EXIT_WORLD
     click.echo(
-        f"gatepost: a bug of Gatepost: {type(error).__name__}: {error}. Nothing more was done. "
+        f"gatepost: a bug of Gatepost: {type(error).__name__}: {plain(error)}. Nothing more was done. "
         "Please report it with the output of the same command after `gatepost --debug`.",
         err=True,
     )
@@ -178,10 +224,12 @@ def _advice(error: object) -> str:
     from gatepost.config.errors import ConfigurationErrors
 
     mistakes = error.errors if isinstance(error, ConfigurationErrors) else ()
+    if len(mistakes) == 1 and not mistakes[0].key and "Permission denied" in mistakes[0].message:
+        return "gatepost: it is for root and the gateway's own account (server.user) only"
     if len(mistakes) == 1 and not mistakes[0].line and "cannot be read" in mistakes[0].message:
         return (
             "gatepost: there is no configuration to work with. Name one with --config PATH or GATEPOST_CONFIG,\n"
             "or write a first one with `gatepost init`, which asks five questions. `gatepost config reference`\n"
             "explains everything else, and `gatepost lab` shows a gateway at work without one."
         )
-    return f"gatepost: {len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}; nothing was started or changed."
+    return f"gatepost: {count_of(len(mistakes), 'mistake')}; nothing was started or changed."

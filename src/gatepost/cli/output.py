@@ -6,13 +6,17 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from shutil import get_terminal_size
+from typing import Any, Final, Literal
 
 import click
 
 from gatepost.config.schema import parse_duration
 
 _CELL_LIMIT: Final = 200
+_FOLDED_AT: Final = 30
+"""Cells that are longer may be folded in a table on a terminal."""
+_GAP: Final = 3
 _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -35,8 +39,8 @@ def say(text: str = "") -> None:
 
 
 def say_json(value: object) -> None:
-    """ASCII only, so that no terminal is tricked."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+    """Printable ASCII only, so that no terminal is tricked."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True).replace("\x7f", "\\u007f"))
 
 
 def say_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
@@ -45,10 +49,15 @@ def say_table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: 
         say(empty)
         return
     cells = [[plain(cell)[:_CELL_LIMIT] for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _rich_table(heads, cells, rows[0])
-        return
     widths = [max(len(line[n]) for line in (list(heads), *cells)) for n in range(len(heads))]
+    if sys.stdout.isatty():
+        columns = get_terminal_size().columns
+        if sum(min(width, _FOLDED_AT) + _GAP for width in widths) <= columns:
+            _rich_table(heads, cells, rows[0], widths)
+        else:
+            for line in cells:
+                click.echo("\n".join(packed(heads, line, columns)))
+        return
     for line in (list(heads), *cells):
         click.echo("  ".join(_padded(line, widths, rows[0])).rstrip())
 
@@ -60,15 +69,32 @@ def _padded(line: Sequence[str], widths: Sequence[int], sample: Sequence[object]
     ]
 
 
-def _rich_table(heads: Sequence[str], cells: Sequence[Sequence[str]], sample: Sequence[object]) -> None:
+def packed(heads: Sequence[str], cells: Sequence[str], columns: int) -> list[str]:
+    """One row for a terminal that is too narrow for the table: no cell is broken, so that it can be copied."""
+    lines = [cells[0]]
+    for head, cell in zip(heads[1:], cells[1:], strict=True):
+        said = f"{head} {cell}"
+        if not cell:
+            continue
+        if len(lines[-1]) + 2 + len(said) <= columns:
+            lines[-1] += f"  {said}"
+        else:
+            lines.append(f"  {said}")
+    return lines
+
+
+def _rich_table(
+    heads: Sequence[str], cells: Sequence[Sequence[str]], sample: Sequence[object], widths: Sequence[int]
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head, kind in zip(heads, sample, strict=True):
-        table.add_column(head, justify="right" if isinstance(kind, int | float) else "left", overflow="fold")
+    for head, kind, width in zip(heads, sample, widths, strict=True):
+        side: Literal["left", "right"] = "right" if isinstance(kind, int | float) else "left"
+        table.add_column(head, justify=side, overflow="fold", no_wrap=width <= _FOLDED_AT)
     for line in cells:
         table.add_row(*(Text(cell) for cell in line))  # Text: brackets of a peer are no markup
     Console().print(table)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gatepost.cli.front import Face
 from gatepost.control.commands import AskMetrics, Samples
+from gatepost.control.links import WorkerLink
+from gatepost.model.fault import WorldFault
 
 
 def provider_lines(face: Face) -> Iterator[str]:
@@ -17,13 +19,7 @@ def provider_lines(face: Face) -> Iterator[str]:
     )
     if not names and not settings.list_feeds:
         return
-    sums: Counter[tuple[str, str, str]] = Counter()
-    for link in face.world.running(settings):
-        reply = link.ask(AskMetrics())
-        for name, labels, value in reply.samples if isinstance(reply, Samples) else ():
-            held = dict(labels)
-            subject = held.get("provider") or held.get("feed", "")
-            sums[name, subject, held.get("outcome", "")] += value  # type: ignore[assignment]
+    sums = _sums(face.world.running(settings))
     for feed in settings.list_feeds:
         if sums["list_feed_failed", feed, ""]:
             yield f"list feed {feed} cannot be fetched or read; what was known stays in force: the log says more"
@@ -45,3 +41,18 @@ def provider_lines(face: Face) -> Iterator[str]:
         yield line
         if sums["list_provider_distrusted", name, ""]:
             yield f"list provider {name} lists everybody and is not asked: the log says more"
+
+
+def _sums(links: Sequence[WorkerLink]) -> Counter[tuple[str, str, str]]:
+    """What all workers counted: by metric, provider or feed, and outcome."""
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for link in links:
+        try:
+            reply = link.ask(AskMetrics())
+        except WorldFault:  # `gatepost status` says that it does not answer
+            continue
+        for name, labels, value in reply.samples if isinstance(reply, Samples) else ():
+            held = dict(labels)
+            subject = held.get("provider") or held.get("feed", "")
+            sums[name, subject, held.get("outcome", "")] += value  # type: ignore[assignment]
+    return sums

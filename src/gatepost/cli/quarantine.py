@@ -8,6 +8,7 @@ import click
 
 from gatepost.cli.front import Face
 from gatepost.cli.output import json_option, octets, when
+from gatepost.cli.queue import export as export_mail
 from gatepost.cli.queue import show as show_mail
 from gatepost.cli.queue import who
 from gatepost.cli.selection import (
@@ -34,6 +35,7 @@ def command() -> None:
 
 
 command.add_command(show_mail, "show")
+command.add_command(export_mail, "export")
 
 
 @command.command("list")

@@ -35,7 +35,7 @@ from gatepost.control.commands import (
     SuspendHop,
     SuspendMail,
 )
-from gatepost.control.links import tell_all
+from gatepost.control.links import WorkerLink, tell_all
 from gatepost.control.mails import content_of, mail_of, records_of, summary_of
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.fault import WorldFault
@@ -197,7 +197,10 @@ def remove(face: Face, selection: Selection, manner: Manner, ndr: bool) -> None:
 @selecting()
 @bulk
 def suspend(face: Face, selection: Selection, manner: Manner) -> None:
-    """Attempt mails no more until they are resumed. They still expire."""
+    """Attempt mails no more until they are resumed.
+
+    They do not expire meanwhile. One that is older than queue.expiry by then is tried once more.
+    """
     change(
         face,
         selection,
@@ -232,7 +235,7 @@ def suspend_hop(face: Face, next_hop: str, as_json: bool) -> None:
     It lasts over reloads, until the worker restarts; a send connector with `suspended = true` lasts longer.
     """
     with face.world.links(face.configuration) as links:
-        done = tell_all(links, SuspendHop(next_hop=next_hop, by=who()))
+        done = tell_all(_any(links), SuspendHop(next_hop=next_hop, by=who()))
     if as_json:
         answer(done, as_json=True)
         return
@@ -250,7 +253,14 @@ def suspend_hop(face: Face, next_hop: str, as_json: bool) -> None:
 def resume_hop(face: Face, next_hop: str, as_json: bool) -> None:
     """Go on with a suspended next hop."""
     with face.world.links(face.configuration) as links:
-        answer(tell_all(links, ResumeHop(next_hop=next_hop, by=who())), as_json=as_json)
+        answer(tell_all(_any(links), ResumeHop(next_hop=next_hop, by=who())), as_json=as_json)
+
+
+def _any(links: Sequence[WorkerLink]) -> Sequence[WorkerLink]:
+    """Raises WorldFault when there is nobody to tell."""
+    if not links:
+        raise WorldFault("the gateway does not run: there is no worker to tell")
+    return links
 
 
 @command.command()

@@ -20,7 +20,8 @@ def command(face: Face, as_json: bool) -> None:
     Sessions and deliveries go on. A configuration with a mistake, or one that needs a restart, changes nothing:
     exit status 1.
     """
-    reply = face.world.gateway(face.configuration.settings, Reload(by=who()))
+    as_it_is = face.world.load(face.config_path)  # never what is in force already
+    reply = face.world.gateway(as_it_is.settings, Reload(by=who()))
     match reply:
         case Reloaded():
             _say_reloaded(reply, as_json=as_json)

@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -18,9 +18,10 @@ from gatepost.control.links import act
 from gatepost.control.mails import Found, each_mail, mail_of, matching_recipients
 from gatepost.model.mail_id import mail_id_number, mail_id_text
 from gatepost.model.queued import MailState, QueuedMail
-from gatepost.ports.store import MailFilter, StoreReader
+from gatepost.ports.store import SEARCH_LIMIT_CHARACTERS, MailFilter, StoreReader
 
 PREVIEW_ROWS = 10
+SKIPPED_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +62,39 @@ class MailIdType(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
+class SearchText(click.ParamType):  # type: ignore[type-arg]
+    """A text that matches whole, or with * as wildcard."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is, when the stores can look for it."""
+        text = str(value)
+        if len(text) > SEARCH_LIMIT_CHARACTERS:
+            self.fail(f"a search text has at most {SEARCH_LIMIT_CHARACTERS} characters", param, ctx)
+        return text
+
+
+SEARCH: Final = SearchText()
 _OPTIONS = (
-    click.option("--next-hop", default="", metavar="TEXT", help="Waiting for this next hop."),
+    click.option("--next-hop", type=SEARCH, default="", metavar="TEXT", help="Waiting for this next hop."),
     click.option(
-        "--sender", default=None, metavar="TEXT", help='From this return path; "<>" is the null sender.'
+        "--sender",
+        type=SEARCH,
+        default=None,
+        metavar="TEXT",
+        help='From this return path; "<>" is the null sender.',
     ),
-    click.option("--recipient", default="", metavar="TEXT", help="To this recipient."),
+    click.option("--recipient", type=SEARCH, default="", metavar="TEXT", help="To this recipient."),
     click.option("--older-than", type=Moment(), default=None, help="Taken before this time, or so long ago."),
     click.option(
-        "--source", default="", metavar="TEXT", help='From this source, such as "SMTP:internet" or "DSN".'
+        "--source",
+        type=SEARCH,
+        default="",
+        metavar="TEXT",
+        help='From this source, such as "SMTP:internet" or "DSN".',
     ),
-    click.option("--client-ip", default="", metavar="TEXT", help="From this client address."),
+    click.option("--client-ip", type=SEARCH, default="", metavar="TEXT", help="From this client address."),
 )
 _STATE = click.option(
     "--state",
@@ -247,8 +270,10 @@ def answer(done: Changed, *, as_json: bool, partly: bool = False) -> None:
     else:
         notices = f", {_count(done.notices, 'notice')} sent" if done.notices else ""
         say(f"{_count(done.mails, 'mail')} changed ({_count(done.recipients, 'recipient')}{notices})")
-        for skipped in done.skipped:
+        for skipped in done.skipped[:SKIPPED_SHOWN]:
             click.echo(f"{mail_id_text(skipped.mail_id)}: {skipped.reason}", err=True)
+        if len(done.skipped) > SKIPPED_SHOWN:
+            click.echo(f"... and {len(done.skipped) - SKIPPED_SHOWN} more; all with --json", err=True)
     if done.skipped or partly:
         raise click.exceptions.Exit(EXIT_PARTLY)
 

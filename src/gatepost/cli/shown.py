@@ -24,8 +24,9 @@ MAIL_HEADS: Final = (
     "NEXT TRY",
     "LAST REPLY",
 )
-RECORD_HEADS: Final = ("TIME", "EVENT", "ID", "SENDER", "RECIPIENTS", "MESSAGE-ID")
+RECORD_HEADS: Final = ("TIME", "EVENT", "ID", "SENDER", "RECIPIENTS", "WHAT", "MESSAGE-ID")
 _REPLY_SHOWN: Final = 60
+_WHAT_SHOWN: Final = 120
 
 
 def mail_row(mail: QueuedMail) -> tuple[object, ...]:
@@ -129,8 +130,32 @@ def record_row(record: StoredRecord) -> tuple[object, ...]:
         mail_id_text(record.mail_id) if record.mail_id else "-",
         record.sender or "<>",
         record.recipients,
+        record_what(record)[:_WHAT_SHOWN],
         record.message_id,
     )
+
+
+def record_what(record: StoredRecord) -> str:
+    """What a record says beyond its event: whose words, from where, why."""
+    fields = record_json(record)
+    context, data, reference = (
+        str(fields.get(name, "")) for name in ("source-context", "custom-data", "reference")
+    )
+    match record.event:
+        case Event.RECEIVE.value:
+            return f"from {fields.get('client-ip', '')} by {fields.get('connector-id', '')}"
+        case Event.TRANSFER.value:
+            return f"split off {reference}: {data}"
+        case Event.QUARANTINE.value | Event.DROP.value:
+            return f"{context}: {data}"
+        case Event.RELEASE.value | Event.REMOVE.value | Event.RESUBMIT.value:
+            return f"by {context}" + (f": {data}" if data else "")
+        case Event.DSN.value | Event.POISONMESSAGE.value:
+            return data
+    statuses = fields.get("recipient-status")
+    said = "; ".join(dict.fromkeys(map(str, statuses))) if isinstance(statuses, list) else ""
+    host = str(fields.get("server-hostname", "") or fields.get("server-ip", ""))
+    return ", ".join(part for part in (f"{host}: {said}" if host and said else said or host, data) if part)
 
 
 def record_json(record: StoredRecord) -> dict[str, Any]:

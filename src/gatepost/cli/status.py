@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import click
 
 from gatepost.cli.certificate_status import certificate_json, certificates_of, say_certificates
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import json_option, say, say_json, say_table, span
+from gatepost.cli.output import json_option, say, say_json, say_table, span, when
 from gatepost.cli.plug_ins import plug_in_json, plug_in_lines
 from gatepost.cli.provider_status import provider_lines
 from gatepost.cli.report_status import report_lines
+from gatepost.config.errors import ConfigurationErrors
 from gatepost.control.commands import LEVELS, AskStatus, ResourceState, WorkerStatus
-from gatepost.control.gateway import AskWorkers, Life, Workers
+from gatepost.control.gateway import AskWorkers, Life, RefusedReload, Workers
 from gatepost.control.mails import summary_of
 from gatepost.model.connector_state import ConnectorState
 from gatepost.model.fault import WorldFault
+from gatepost.model.queued import MailState
+from gatepost.ports.store import HopSummary
 
+_HOPS_SHOWN = 10
+_TO_BE_TRIED = (MailState.READY.value, MailState.LEASED.value, MailState.DEFERRED.value)
 _HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "PRESSURE", "TAKES MAIL")
 
 
@@ -27,66 +34,189 @@ _HEADS = ("WORKER", "PID", "UP", "CONFIGURATION", "SESSIONS", "PRESSURE", "TAKES
 def command(face: Face, as_json: bool) -> None:
     """Show whether the gateway runs, how its workers, connectors and certificates are, and what waits.
 
-    Exit status 1 when it is down, when a worker does not answer, and when one takes no mail.
+    Exit status 1 when it is down, when a worker does not answer, and when one takes no mail. When the file has
+    mistakes, they are told, and how the gateway is that goes on with an older one.
     """
-    settings = face.configuration.settings
-    workers = []
-    for link in face.world.running(settings):
-        reply = link.ask(AskStatus())
-        if not isinstance(reply, WorkerStatus):
-            raise WorldFault(f"worker {link.worker} answered something else")
-        workers.append(reply)
-    missing = _missing(face, [w.worker for w in workers])
-    with face.world.readers(settings) as readers:
-        hops = summary_of(readers)
-    waiting = sum(hop.recipients for hop in hops)
-    stale = [w.worker for w in workers if w.revision != face.configuration.revision]
+    try:
+        settings = face.configuration.settings
+    except ConfigurationErrors as errors:
+        _nobody_answers(face, errors, as_json=as_json)
+        raise
+    seen = _look(face)
     if as_json:
-        say_json(
-            {
-                "running": bool(workers),
-                "waiting_recipients": waiting,
-                "workers": [_json(w) for w in workers],
-                "certificates": [certificate_json(one, face.world.now()) for one in certificates_of(workers)],
-                "missing": [life.worker for life in missing],
-                "plug_ins_off": plug_in_json(workers),
-            }
-        )
-    elif workers:
-        now = face.world.now()
-        rows = [_row(w, now) for w in workers]
-        say_table(_HEADS, rows, empty="")
-        for line in (
-            *_troubles(workers),
-            *_pressed(workers),
-            *plug_in_lines(workers),
-            *provider_lines(face),
-            *report_lines(face),
-        ):
-            say(line)
-        for life in missing:
-            often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""
-            say(f"worker {life.worker} does not answer{often}")
-        say_certificates(workers, now=now, warning_s=settings.server.certificate_warning_s)
+        say_json(_seen_json(face, seen))
     else:
-        say("the gateway does not run")
-    if not as_json:
-        say(f"{waiting} recipients wait, for {len(hops)} next hops")
-        if stale:
-            say(
-                f"the configuration file was changed since it was loaded: revision {face.configuration.revision}"
-            )
-    if not workers or missing or any(w.not_accepting for w in workers):
+        _say_seen(face, seen, warning_s=settings.server.certificate_warning_s)
+    if (
+        not seen.workers
+        or seen.missing
+        or seen.unread
+        or seen.silence
+        or any(w.not_accepting for w in seen.workers)
+    ):
         raise click.exceptions.Exit(EXIT_NO)
 
 
-def _missing(face: Face, answering: Sequence[int]) -> list[Life]:
-    """Workers that should be there and do not answer; none when the supervisor is not there, either."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What could be found out, whatever else could not."""
+
+    workers: Sequence[WorkerStatus]
+    missing: Sequence[Life]
+    """Workers that should be there and do not answer."""
+    down: Mapping[str, int]
+    """Other processes that are not there, and how often in a row they died."""
+    refused: RefusedReload | None
+    hops: Sequence[HopSummary]
+    unread: str
+    """Why the queue could not be read."""
+    silence: str
+    """Why the supervisor said nothing; "" when it did."""
+    is_changed: bool
+    """The file is not what the workers go on with."""
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many recipients are in each state."""
+        return sum((Counter(hop.states) for hop in self.hops), Counter())
+
+    @property
+    def waiting(self) -> int:
+        """Recipients that are to be attempted, now or later."""
+        return sum(_waiting(hop) for hop in self.hops)
+
+    @property
+    def hops_waited_for(self) -> int:
+        """Next hops of theirs."""
+        return sum(1 for hop in self.hops if _waiting(hop))
+
+
+def _waiting(hop: HopSummary) -> int:
+    return sum(hop.states.get(state, 0) for state in _TO_BE_TRIED)
+
+
+def _held(states: Counter[str]) -> str:
+    """Those that nobody attempts until a person says so, by state."""
+    held = [f"{number} {state}" for state, number in sorted(states.items()) if state not in _TO_BE_TRIED]
+    return f"; held for a person: {', '.join(held)}" if held else ""
+
+
+def _look(face: Face) -> _Seen:
+    configuration = face.configuration
+    workers, silent = [], []
+    for link in face.world.running(configuration.settings):
+        try:
+            reply = link.ask(AskStatus())
+        except WorldFault:  # it stands still: the others are looked at all the same
+            silent.append(Life(link.worker, ready=False))
+            continue
+        if not isinstance(reply, WorkerStatus):
+            raise WorldFault(f"worker {link.worker} answered something else")
+        workers.append(reply)
+    gateway, silence = _supervisor(face)
+    answering = {worker.worker for worker in workers}
+    lives = {life.worker: life for life in (*silent, *(gateway.lives if gateway else ()))}
+    hops: Sequence[HopSummary] = ()
+    unread = ""
+    try:
+        with face.world.readers(configuration.settings) as readers:
+            hops = summary_of(readers)
+    except WorldFault as fault:
+        unread = fault.reason
+    return _Seen(
+        workers=workers,
+        missing=[life for number, life in sorted(lives.items()) if number not in answering],
+        down=gateway.down if gateway else {},
+        refused=gateway.refused if gateway else None,
+        hops=hops,
+        unread=unread,
+        silence=silence,
+        is_changed=not face.mistakes and any(w.revision != configuration.revision for w in workers),
+    )
+
+
+def _supervisor(face: Face) -> tuple[Workers | None, str]:
+    """What the supervisor says; or None, and why."""
     try:
         said = face.world.gateway(face.configuration.settings, AskWorkers())
-    except WorldFault:
-        return []
-    return [life for life in said.lives if life.worker not in answering] if isinstance(said, Workers) else []
+    except WorldFault as fault:
+        return None, fault.reason
+    return (said, "") if isinstance(said, Workers) else (None, "")
+
+
+def _nobody_answers(face: Face, errors: ConfigurationErrors, *, as_json: bool) -> None:
+    """The file has mistakes, and there is no gateway to ask instead."""
+    if as_json:
+        mistakes = [str(error) for error in errors.errors]
+        say_json({"running": False, "workers": [], "missing": [], "mistakes": mistakes})
+    else:
+        say(f"no gateway answers that was started with {face.config_path}")
+
+
+def _seen_json(face: Face, seen: _Seen) -> dict[str, object]:
+    refused = seen.refused
+    return {
+        "running": bool(seen.workers),
+        "waiting_recipients": seen.waiting,
+        "recipients": dict(seen.states),
+        "workers": [_json(w) for w in seen.workers],
+        "certificates": [certificate_json(one, face.world.now()) for one in certificates_of(seen.workers)],
+        "missing": [life.worker for life in seen.missing],
+        "down": list(seen.down),
+        "plug_ins_off": plug_in_json(seen.workers),
+        "mistakes": [str(mistake) for mistake in face.mistakes],
+        "changed": seen.is_changed,
+        "reload_refused": {"at": when(refused.at), "reason": refused.reason} if refused else None,
+        "queue_unreadable": seen.unread,
+        "supervisor_silent": seen.silence if seen.workers else "",
+    }
+
+
+def _say_seen(face: Face, seen: _Seen, *, warning_s: float) -> None:
+    workers, now = seen.workers, face.world.now()
+    if workers:
+        say_table(_HEADS, [_row(w, now) for w in workers], empty="")
+    elif not seen.missing:
+        say("the gateway does not run")
+    for line in (
+        *_troubles(workers),
+        *_hops_at_rest(workers, now),
+        *_pressed(workers),
+        *plug_in_lines(workers),
+        *(provider_lines(face) if workers else ()),
+        *(report_lines(face) if workers else ()),
+    ):
+        say(line)
+    if workers and seen.silence:
+        say(f"the supervisor does not answer, and nobody restarts workers: {seen.silence}")
+    for life in seen.missing:
+        often = f", and died {life.deaths} times in a row: the log says why" if life.deaths else ""
+        say(f"worker {life.worker} does not answer{often}")
+    for name, deaths in seen.down.items():
+        say(f"the process {name} does not run, and died {deaths} times in a row: the log says why")
+    say_certificates(workers, now=now, warning_s=warning_s)
+    if seen.unread:
+        say(f"what waits cannot be seen: {seen.unread}")
+    else:
+        say(f"{seen.waiting} recipients wait, for {seen.hops_waited_for} next hops{_held(seen.states)}")
+    if seen.refused is not None:
+        say(f"the reload at {when(seen.refused.at)} was refused, and the older configuration goes on:")
+        say(f"  {seen.refused.reason}")
+    if seen.is_changed:
+        say(f"the configuration file was changed since it was loaded: revision {face.configuration.revision}")
+
+
+def _hops_at_rest(workers: Sequence[WorkerStatus], now: float) -> Iterator[str]:
+    """Next hops that nobody could be reached at, those of most mail first."""
+    resting: dict[str, tuple[int, float, str]] = {}
+    for hop in (hop for worker in workers for hop in worker.hops if hop.retry_at > now and not hop.suspended):
+        waiting, retry_at, _ = resting.get(hop.next_hop, (0, hop.retry_at, ""))
+        resting[hop.next_hop] = (waiting + hop.waiting, min(retry_at, hop.retry_at), hop.last_reply)
+    ordered = sorted(resting.items(), key=lambda one: (-one[1][0], one[0]))
+    for next_hop, (_, retry_at, reply) in ordered[:_HOPS_SHOWN]:
+        yield f"next hop {next_hop} rests until {when(retry_at)}: {reply}"
+    if len(ordered) > _HOPS_SHOWN:
+        yield f"... and {len(ordered) - _HOPS_SHOWN} more next hops: `gatepost queue list --summary`"
 
 
 def _troubles(workers: Sequence[WorkerStatus]) -> Iterator[str]:

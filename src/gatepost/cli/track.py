@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
+from gatepost.cli.csv_export import csv_option, export
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import Moment, json_option, moment_at, say_json, say_table
-from gatepost.cli.selection import MailIdType
+from gatepost.cli.output import Moment, json_option, moment_at, say, say_json, say_table
+from gatepost.cli.selection import SEARCH, MailIdType
 from gatepost.cli.shown import RECORD_HEADS, record_json, record_row
 from gatepost.control.mails import records_of
 from gatepost.ports.store import RecordFilter
+from gatepost.records.csv_log import tracking_lines
 
 
 @click.command()
 @click.option(
-    "--sender", default=None, metavar="TEXT", help='From this return path; "<>" is the null sender.'
+    "--sender",
+    type=SEARCH,
+    default=None,
+    metavar="TEXT",
+    help='From this return path; "<>" is the null sender.',
 )
-@click.option("--recipient", default="", metavar="TEXT", help="To this recipient.")
+@click.option("--recipient", type=SEARCH, default="", metavar="TEXT", help="To this recipient.")
 @click.option(
     "--since",
     type=Moment(),
@@ -26,14 +33,19 @@ from gatepost.ports.store import RecordFilter
     help="From this time on: 2026-11-22, 2026-11-22T13:05, or 2h (ago).",
 )
 @click.option("--until", type=Moment(), default=None, help="Before this time.")
-@click.option("--message-id", default="", metavar="TEXT", help="With this Message-ID field.")
+@click.option("--message-id", type=SEARCH, default="", metavar="TEXT", help="With this Message-ID field.")
 @click.option(
-    "--event", default="", metavar="TEXT", help="Of this event: RECEIVE, SEND, DELIVER, DEFER, FAIL, DSN, ..."
+    "--event",
+    type=SEARCH,
+    default="",
+    metavar="TEXT",
+    help="Of this event: RECEIVE, SEND, DELIVER, DEFER, FAIL, DSN, ...",
 )
 @click.option("--id", "mail_id", type=MailIdType(), default=None, help="Of this mail.")
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most records shown."
 )
+@csv_option
 @json_option
 @click.pass_obj
 def command(
@@ -46,11 +58,13 @@ def command(
     event: str,
     mail_id: int | None,
     limit: int,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Find out what became of a mail: its records, newest first.
 
-    Texts match whole, or with * as wildcard; case is ignored. Times are UTC.
+    Texts match whole, or with * as wildcard; case is ignored. Times are UTC. Mail that was never taken (refused,
+    greylisted) has no record here: `gatepost agent-log` has it.
     """
     now = face.world.now()
     wanted = RecordFilter(
@@ -62,16 +76,26 @@ def command(
         recipient=recipient,
         message_id=message_id,
     )
+    if as_csv:
+        export(face, wanted, tracking_lines, limit=limit)
+        return
     show_records(face, wanted, limit=limit, as_json=as_json)
 
 
 def show_records(face: Face, wanted: RecordFilter, *, limit: int, as_json: bool) -> None:
     """The records that fit; exit status 1 when there is none."""
+    refused = replace(wanted, kind="agent", event="Reject*")
+    asks_for_mail = not wanted.event and wanted.mail_id is None
     with face.world.readers(face.configuration.settings) as readers:
         records = records_of(readers, wanted, limit=limit)
+        was_refused = asks_for_mail and not as_json and bool(records_of(readers, refused, limit=1))
     if as_json:
         say_json([record_json(record) for record in records])
     else:
         say_table(RECORD_HEADS, [record_row(record) for record in records], empty="no record fits")
+        if len(records) == limit:
+            say(f"... the newest {limit}; more with --limit")
+    if was_refused:
+        click.echo("mail that fits was refused, too: `gatepost agent-log` with the same options", err=True)
     if not records:
         raise click.exceptions.Exit(EXIT_NO)

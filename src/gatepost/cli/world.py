@@ -162,6 +162,8 @@ class ControlWorld:
 
     load: Callable[[str], Configuration]
     """Reads the configuration file. Raises ConfigurationErrors."""
+    in_force: Callable[[str], Configuration | None]
+    """Of a file with mistakes: what the gateway that runs with it goes on with; None when none does."""
     run: Callable[[str], int]
     """`gatepost run` with the configuration of this path; the exit status. Raises WorldFault, ConfigurationErrors."""
     lab: Callable[[Sequence[str]], int]

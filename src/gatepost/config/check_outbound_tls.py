@@ -8,7 +8,7 @@ from typing import Final
 
 from gatepost.config.check_delivery import domain_names
 from gatepost.config.errors import Complaint
-from gatepost.config.files import readable_problem
+from gatepost.config.files import authorities_problem
 from gatepost.config.networks import is_ip, name_problem
 from gatepost.config.settings import Settings
 
@@ -22,7 +22,7 @@ def check_outbound_tls(settings: Settings) -> Iterator[Complaint]:
     if problem := name_problem(outbound.dane_probe):
         yield Complaint(at=("outbound-tls", "dane-probe"), message=problem)
     path = outbound.mta_sts_ca_file
-    if path and (problem := readable_problem(path)):
+    if path and (problem := authorities_problem(path)):
         yield Complaint(at=("outbound-tls", "mta-sts-ca-file"), message=f"{path} {problem}")
     yield from report_sender(outbound.reports.sender, ("outbound-tls", "reports"), "tls-reports@example.com")
     for complaint in domain_names("domains", outbound.domains):

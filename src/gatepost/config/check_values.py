@@ -9,7 +9,7 @@ from typing import Final
 
 from gatepost.config.check_doors import bindings_of
 from gatepost.config.errors import Complaint
-from gatepost.config.files import open_to_others, readable_problem
+from gatepost.config.files import appended_problem, open_to_others, readable_problem
 from gatepost.config.networks import name_problem, parse_binding
 from gatepost.config.settings import Settings
 
@@ -19,6 +19,7 @@ STATE_PATH_LIMIT_BYTES: Final = 107 - len("/control/worker-63.sock")  # unix(7):
 def check_values(settings: Settings) -> Iterator[Complaint]:
     """Every mistake outside of the connectors."""
     yield from _server(settings)
+    yield from _log(settings)
     yield from _domains(settings)
     yield from _recipients(settings)
     yield from _queue(settings)
@@ -61,6 +62,13 @@ def _server(settings: Settings) -> Iterator[Complaint]:
             message="is empty: started as root, the gateway stays root",
             is_warning=True,
         )
+
+
+def _log(settings: Settings) -> Iterator[Complaint]:
+    """What would keep a gateway from its next start."""
+    path = settings.log.file
+    if path and (problem := appended_problem(path)):
+        yield Complaint(at=("log", "file"), message=f"{path} {problem}")
 
 
 def _domains(settings: Settings) -> Iterator[Complaint]:

@@ -11,13 +11,13 @@ class Destination(Table):
     """[destinations."example.net"]: limits of a domain sent to by MX. "*.example.net": its subdomains; "*": others."""
 
     connections: int = setting(
-        "Most connections of one worker to the domain; 0: as its send connector says",
+        "Most connections to the domain, shared by the workers that serve it; 0: as its send connector says",
         default=0,
         low=0,
         high=1000,
     )
     messages_per_minute: int = setting(
-        "Most messages a minute of one worker to the domain; 0: as its send connector says", default=0, low=0
+        "Most messages a minute to the domain; 0: as its send connector says", default=0, low=0
     )
 
 

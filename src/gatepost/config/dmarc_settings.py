@@ -7,9 +7,8 @@ from typing import Literal
 from pydantic import field_validator
 
 from gatepost.config.agent_table import FilterTable
-from gatepost.config.networks import name_problem
+from gatepost.config.networks import Networks, name_problem
 from gatepost.config.schema import setting
-from gatepost.model.ip_ranges import IpRanges
 
 
 class DmarcTable(FilterTable):
@@ -26,7 +25,7 @@ class DmarcTable(FilterTable):
         "4.4.3; it is never a pass",
         default="accept",
     )
-    trusted_forwarders: tuple[str, ...] = setting(
+    trusted_forwarders: Networks = setting(
         "Clients that pass on others' mail, whose failed checks are excused: addresses, networks (CIDR) or "
         "ranges a-b",
         default=(),
@@ -42,12 +41,6 @@ class DmarcTable(FilterTable):
         "Whether a failed check is excused when a sealer whom you trust says that the mail passed there",
         default=True,
     )
-
-    @field_validator("trusted_forwarders")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        IpRanges(entries)
-        return entries
 
     @field_validator("mailing_lists")
     @classmethod

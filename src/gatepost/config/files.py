@@ -30,6 +30,21 @@ def readable_problem(path: str) -> str:
         return "is not a path"
 
 
+def appended_problem(path: str) -> str:
+    """Why nothing could be appended to a file, which may have to be made; "" when it could."""
+    try:
+        directory = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(directory):
+            return f"cannot be written: there is no directory {directory}"
+        if os.path.islink(path):
+            return "is a symbolic link, which is never followed to write a log"
+        if os.path.isdir(path):
+            return "is a directory"
+    except ValueError:
+        return "is not a path"
+    return open_to_others(path)
+
+
 def secret_problem(path: str) -> str:
     """Why a file with a key or password is not safe; "" when it is: mode 0600, or 0640 for a group of ours."""
     if is_elsewhere(path):

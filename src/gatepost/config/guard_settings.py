@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from gatepost.config.agent_table import FilterTable
+from gatepost.config.networks import Networks
 from gatepost.config.schema import Duration, Table, setting
-from gatepost.model.ip_ranges import IpRanges
 
 SHARED_PROVIDERS = (
     "google.com",
@@ -55,7 +55,7 @@ class SenderReputation(FilterTable):
         default=(),
         example='["old.employee@example.com"]',
     )
-    exempt_networks: tuple[str, ...] = setting(
+    exempt_networks: Networks = setting(
         "Clients that are neither counted nor blocked: addresses, networks (CIDR) or ranges a-b", default=()
     )
     exempt_domains: tuple[str, ...] = setting(
@@ -63,12 +63,6 @@ class SenderReputation(FilterTable):
         '"example.com" is every host below it',
         default=SHARED_PROVIDERS,
     )
-
-    @field_validator("exempt_networks")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        IpRanges(entries)
-        return entries
 
 
 class Harvest(Table):
@@ -104,15 +98,9 @@ class Harvest(Table):
     block_for_s: Duration = setting(
         "How long a client stays on the block list", default=3600.0, low=60, high=30 * 86400
     )
-    exempt_networks: tuple[str, ...] = setting(
+    exempt_networks: Networks = setting(
         "Clients that are neither counted nor blocked: addresses, networks (CIDR) or ranges a-b", default=()
     )
-
-    @field_validator("exempt_networks")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        IpRanges(entries)
-        return entries
 
     @model_validator(mode="after")
     def _delays_grow(self) -> Self:
@@ -158,19 +146,13 @@ class Greylisting(FilterTable):
     good_reputation_exempts: bool = setting(
         "A client whose sender reputation is known and below 3 is not put off", default=True
     )
-    exempt_networks: tuple[str, ...] = setting(
+    exempt_networks: Networks = setting(
         "Clients that are not put off: addresses, networks (CIDR) or ranges a-b", default=()
     )
     exempt_recipients: tuple[str, ...] = setting(
         'Recipients that are not kept waiting: "user@example.com", or "@example.com" for the whole domain',
         default=(),
     )
-
-    @field_validator("exempt_networks")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        IpRanges(entries)
-        return entries
 
     @model_validator(mode="after")
     def _window_is_open(self) -> Self:
@@ -205,15 +187,9 @@ class RateLimit(Table):
         default="defer",
     )
     connectors: tuple[str, ...] = setting("Receive connectors it holds for; empty: all of them", default=())
-    exempt_networks: tuple[str, ...] = setting(
+    exempt_networks: Networks = setting(
         "Clients it does not hold for: addresses, networks (CIDR) or ranges a-b", default=()
     )
-
-    @field_validator("exempt_networks")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        IpRanges(entries)
-        return entries
 
     @model_validator(mode="after")
     def _can_be_counted(self) -> Self:

@@ -112,13 +112,14 @@ class Limits(Table):
         "The delay of a reply after errors-soft errors", default=1.0, low=0, high=60
     )
     junk_commands: int = setting(
-        "NOOP, RSET, VRFY, EHLO without mail after which each counts as an error",
+        "NOOP, RSET, VRFY, repeated EHLO and tiny BDAT chunks since the last MAIL after which each counts as an error",
         default=100,
         low=1,
     )
     auth_failures: int = setting("Failed AUTH in a session after which it is closed", default=3, low=1)
     tarpits: int = setting(
-        "Most sessions in one worker that wait for a delayed reply; the next are closed with 421 instead",
+        "Most sessions in one worker that wait for a delayed reply; the next of networks that hold one are closed with "
+        "421 instead, others are answered at once",
         default=500,
         low=0,
     )

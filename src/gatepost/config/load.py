@@ -130,11 +130,41 @@ def load_text(
     return Configuration(
         settings=settings,
         agents=MappingProxyType(agents),
-        revision=sha256(text.encode()).hexdigest()[:REVISION_LENGTH],
+        revision=revision_of(text),
         path=file,
         text=text,
         warnings=tuple(warnings),
     )
+
+
+def read_again(
+    text: str,
+    *,
+    file: str,
+    agent_settings: AgentSettings | Callable[[str], AgentSettings],
+    credentials: Credentials = NO_CREDENTIALS,
+) -> Configuration:
+    """A text that was checked when a gateway took it: what it says, whatever became of the files it names.
+
+    Raises ConfigurationErrors when its shape is not ours.
+    """
+    data, complaints = resolved(toml_of(text, file), credentials)
+    tables = _agent_tables(_agents_directory(data), agent_settings, complaints)
+    settings, shape = _settings(data)
+    if settings is None:
+        raise ConfigurationErrors([_error(c, file, {}) for c in shape])
+    return Configuration(
+        settings=settings,
+        agents=MappingProxyType(_agents(data, tables)[0]),
+        revision=revision_of(text),
+        path=file,
+        text=text,
+    )
+
+
+def revision_of(text: str) -> str:
+    """What names a configuration in logs and records."""
+    return sha256(text.encode()).hexdigest()[:REVISION_LENGTH]
 
 
 def _read(path: str) -> str:

@@ -15,6 +15,12 @@ class Records(Table):
     dossier_age_s: Duration = setting(
         "How long facts and verdicts are kept, for explain and replay", default=2592000.0, low=60
     )
+    size_bytes: Size = setting(
+        "Size of tracking, agent log, facts and verdicts of one worker beyond which the oldest go before their age; "
+        "0B: no limit",
+        default=size(20, "GiB"),
+        low=0,
+    )
     subjects: bool = setting("Keep subjects in tracking", default=True)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
 
 from gatepost.model.ip_ranges import IpRange
 from gatepost.model.reach import may_be_named
@@ -67,6 +69,16 @@ def parse_range(text: str) -> IpRange:
     if found.version == 6 and found.low >> 32 == 0xFFFF and found.high >> 32 == 0xFFFF:
         raise ValueError(f"{text!r}: IPv4 clients are known by their IPv4 addresses: write those")
     return found
+
+
+def _ranges(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        parse_range(entry)
+    return entries
+
+
+Networks = Annotated[tuple[str, ...], AfterValidator(_ranges)]
+"""A setting: addresses, networks and ranges, as parse_range() takes them."""
 
 
 def is_everybody(addresses: IpRange) -> bool:

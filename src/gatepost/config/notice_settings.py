@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import field_validator
-
-from gatepost.config.networks import parse_range
+from gatepost.config.networks import Networks
 from gatepost.config.schema import Duration, Size, Table, setting, size
 
 
@@ -47,7 +45,7 @@ class Notices(Table):
         "dkim: a signature of its domain, or of one above it, passes; empty: nothing does",
         default=("spf", "dkim"),
     )
-    proven_networks: tuple[str, ...] = setting(
+    proven_networks: Networks = setting(
         "Clients whose return paths are believed without a proof: addresses, networks and ranges",
         default=(),
         example='["192.0.2.0/28"]',
@@ -86,10 +84,8 @@ class Notices(Table):
     dead_letter_age_s: Duration = setting(
         "Age at which a dead letter is removed; 0s: never", default=2592000.0, low=0
     )
-
-    @field_validator("proven_networks")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in entries:
-            parse_range(entry)
-        return entries
+    dead_letter_size_bytes: Size = setting(
+        "Size of all dead letters of one worker beyond which the oldest are removed before their age; 0B: no limit",
+        default=size(5, "GiB"),
+        low=0,
+    )

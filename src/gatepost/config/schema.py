@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from gatepost.config.errors import quoted
+
 _UNIT_SUFFIX: Final = re.compile(r"_(s|bytes|ms|days|points)$")
 _DURATION_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS_BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -30,14 +32,13 @@ def file_name_of(code_name: str) -> str:
 
 
 def parse_duration(value: object) -> object:
-    """'90s' -> 90.0 seconds. A float (a default in the code) passes. Raises ValueError."""
-    if isinstance(value, float):
+    """'90s' -> 90.0 seconds. A float with the default's type passes only from code. Raises ValueError."""
+    if isinstance(value, float) and not isinstance(value, _FileFloat):
         return value
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise ValueError(
-            f"{value!r} is not a duration such as 90s, 5m, 2h or 4d{_meant(value, _ROUGHLY_A_DURATION)}"
-        )
+        meant = _meant(value, _ROUGHLY_A_DURATION)
+        raise ValueError(f"{_written(value)} is not a duration such as 90s, 5m, 2h or 4d{meant}")
     return float(match[1]) * _DURATION_UNITS_S[match[2]]
 
 
@@ -47,9 +48,8 @@ def parse_size(value: object) -> object:
         return int(value)
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise ValueError(
-            f"{value!r} is not a size such as 512B, 64KiB, 36MiB or 1GiB{_meant(value, _ROUGHLY_A_SIZE)}"
-        )
+        meant = _meant(value, _ROUGHLY_A_SIZE)
+        raise ValueError(f"{_written(value)} is not a size such as 512B, 64KiB, 36MiB or 1GiB{meant}")
     return int(match[1]) * _SIZE_UNITS_BYTES[match[2]]
 
 
@@ -60,6 +60,15 @@ def _meant(value: object, roughly: re.Pattern[str]) -> str:
         return ""
     unit = match[2][0].lower()
     return f", did you mean {match[1]}{_MEANT_UNITS[unit] if roughly is _ROUGHLY_A_SIZE else unit}?"
+
+
+def _written(value: object) -> str:
+    """As the file has it."""
+    return repr(value) if isinstance(value, str) else quoted(value)
+
+
+class _FileFloat(float):
+    """A number of the file, where a duration must say its unit."""
 
 
 class _CodeSize(int):
@@ -107,6 +116,7 @@ class Table(BaseModel):
         validate_default=True,
         strict=True,
         arbitrary_types_allowed=False,
+        allow_inf_nan=False,
     )
 
 
@@ -121,4 +131,4 @@ def frozen(value: object) -> object:
         return {name: frozen(item) for name, item in value.items()}
     if isinstance(value, list):
         return tuple(frozen(item) for item in value)
-    return value
+    return _FileFloat(value) if type(value) is float else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from gatepost.config.back_pressure_settings import BackPressure
 from gatepost.config.delivery_settings import Delivery, Destination
@@ -18,6 +18,7 @@ from gatepost.config.limit_settings import Intake, Limits
 from gatepost.config.list_settings import DnsLists, DomainProvider, ListFeed, Provider
 from gatepost.config.log_settings import Log, Records, WireLogs
 from gatepost.config.login_settings import Mechanism, Users
+from gatepost.config.networks import Networks
 from gatepost.config.notice_settings import Notices, RemoteDomain
 from gatepost.config.outbound_tls_settings import OutboundTls
 from gatepost.config.profiles import DomainKind, Profile, with_profile
@@ -29,7 +30,6 @@ from gatepost.config.schema import Duration, Size, Table, setting, size
 from gatepost.config.spf_settings import Spf
 from gatepost.config.structure_settings import MailStructure
 from gatepost.config.tls_settings import Certificate, ClientCertificates, OutgoingTls, TlsDomain, TlsVersion
-from gatepost.model.ip_ranges import IpRanges
 
 WorkerCount = Annotated[int, Field(ge=1, le=64)]
 """The limits stand at the number, because "auto" cannot be compared with one."""
@@ -52,7 +52,7 @@ class Server(Table):
         default="/var/lib/gatepost",
     )
     workers: Literal["auto"] | WorkerCount = setting(
-        "Processes that receive and deliver; auto is one for each core but one, at least one", default="auto"
+        "Processes that receive and deliver; auto is one for each core, 16 at most", default="auto"
     )
     user: str = setting(
         "The account to become after the ports are bound, when started as root; empty: stay",
@@ -80,18 +80,12 @@ class Server(Table):
         low=86400,
         high=31536000,
     )
-    internal_relays: tuple[str, ...] = setting(
+    internal_relays: Networks = setting(
         "Hosts of ours, or of a provider, that take mail for us before we do: addresses, networks or ranges a-b. "
         "Of what they bring, the origin is read from its Received fields",
         default=(),
         example='["10.0.0.0/8", "198.51.100.7"]',
     )
-
-    @field_validator("internal_relays")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        IpRanges(entries)
-        return entries
 
 
 class AcceptedDomain(Table):
@@ -346,9 +340,11 @@ class SendConnector(Table):
             "XOAUTH2",
         ),
     )
-    connections: int = setting("Most connections of one worker to one next hop", default=20, low=1, high=1000)
+    connections: int = setting(
+        "Most connections to one next hop; workers that serve it share them", default=20, low=1, high=1000
+    )
     messages_per_minute: int = setting(
-        "Most messages a minute of one worker to one next hop, evenly spaced; 0: no limit", default=0, low=0
+        "Most messages a minute to one next hop, evenly spaced; 0: no limit", default=0, low=0
     )
     messages_per_connection: int = setting("Messages after which a connection is closed", default=100, low=1)
     idle_timeout_s: Duration = setting("How long an unused connection is kept open", default=10.0, low=0)

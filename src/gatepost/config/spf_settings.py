@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator
-
-from gatepost.config.networks import parse_range
+from gatepost.config.networks import Networks
 from gatepost.config.schema import Duration, Table, setting
 
 
@@ -27,15 +25,8 @@ class Spf(Table):
         "Check the name in EHLO, too, beside the return path; without a return path it is checked always",
         default=True,
     )
-    unchecked_networks: tuple[str, ...] = setting(
+    unchecked_networks: Networks = setting(
         "Clients that are not checked: their result is none. Addresses, networks and ranges",
         default=("127.0.0.0/8", "::1"),
         example='["127.0.0.0/8", "::1", "10.0.0.0/8"]',
     )
-
-    @field_validator("unchecked_networks")
-    @classmethod
-    def _are_ranges(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in entries:
-            parse_range(entry)
-        return entries

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import add
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -30,27 +32,42 @@ class WorkerReport:
     why_not_accepting: str = ""
     connectors: tuple[tuple[str, str], ...] = ()
     """Each enabled receive connector and its state."""
+    started_at: float = 0.0
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricInfo:
-    """One metric's entry in the closed list: its kind and its help text."""
+    """One metric's entry in the closed list: its kind, its help text, and what the values of two workers come to."""
 
     is_gauge: bool
     help: str
+    join: Callable[[float, float], float] = add
 
 
 Collect = Callable[[], Awaitable[Sequence[WorkerReport]]]
+CollectMore = Callable[[], Awaitable[Sequence[Sample]]]
+
+
+async def _nothing_more() -> Sequence[Sample]:
+    return ()
 
 
 class MetricsServer:
-    """Answers watchers. collect: asks all workers, bounded in time. known: name -> its entry."""
+    """Answers watchers. collect: asks all workers, bounded in time. known: name -> its entry.
 
-    def __init__(self, collect: Collect, known: Mapping[str, MetricInfo]) -> None:
+    collect_more: what no worker counts, for /metrics alone.
+    """
+
+    def __init__(
+        self, collect: Collect, known: Mapping[str, MetricInfo], collect_more: CollectMore = _nothing_more
+    ) -> None:
         self._collect = collect
+        self._collect_more = collect_more
         self._known = known
         self._snapshot: Sequence[WorkerReport] = ()
         self._snapshot_at = float("-inf")
+        self._look: asyncio.Task[None] | None = None
         self._open = 0
 
     async def serve(self, host: str, port: int) -> asyncio.Server:
@@ -64,7 +81,7 @@ class MetricsServer:
         place, _, question = path.partition("?")
         match place:
             case "/metrics":
-                page = _exposition(await self._reports(), self._known)
+                page = _exposition(await self._reports(), await self._collect_more(), self._known)
                 return 200, "text/plain; version=0.0.4; charset=utf-8", page
             case "/healthz":  # asks nobody: a worker that hangs is not our death
                 return 200, "text/plain", b"ok\n"
@@ -74,11 +91,20 @@ class MetricsServer:
                 return 404, "text/plain", b"there are /metrics, /healthz and /readyz\n"
 
     async def _reports(self) -> Sequence[WorkerReport]:
+        """What was seen a moment ago, or what is being looked at now: whoever comes meanwhile waits with the first."""
         now = asyncio.get_running_loop().time()
-        if now - self._snapshot_at > SNAPSHOT_AGE_S:
-            self._snapshot_at = now
-            self._snapshot = await self._collect()
+        if self._look is None and now - self._snapshot_at > SNAPSHOT_AGE_S:
+            self._look = asyncio.create_task(self._refresh())
+        if self._look is not None:
+            await asyncio.shield(self._look)
         return self._snapshot
+
+    async def _refresh(self) -> None:
+        try:
+            self._snapshot = await self._collect()
+            self._snapshot_at = asyncio.get_running_loop().time()
+        finally:
+            self._look = None
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
@@ -126,26 +152,39 @@ def _troubles(report: WorkerReport, connector: str) -> Iterator[str]:
     yield from (f"receive connector {name} is {state}" for name, state in asked if state != "running")
 
 
-def _exposition(reports: Iterable[WorkerReport], known: Mapping[str, MetricInfo]) -> bytes:
+def _exposition(
+    reports: Sequence[WorkerReport], more: Iterable[Sample], known: Mapping[str, MetricInfo]
+) -> bytes:
     class Snapshot(Collector):
         def collect(self) -> Iterator[Metric]:
-            return _families(reports, known)
+            return _families(chain(_of_workers(reports), more), known)
 
     registry = CollectorRegistry()
     registry.register(Snapshot())
     return generate_latest(registry)
 
 
-def _families(reports: Iterable[WorkerReport], known: Mapping[str, MetricInfo]) -> Iterator[Metric]:
-    """Counters summed over the workers; gauges summed too: sessions, queue lengths, connections."""
-    sums: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
-    up = GaugeMetricFamily("gatepost_worker_up", "Whether the worker answers", labels=["worker"])
+def _of_workers(reports: Sequence[WorkerReport]) -> Iterator[Sample]:
+    """What each worker counted, and how it is itself."""
     for report in reports:
-        up.add_metric([str(report.worker)], 0.0 if report.samples is None else 1.0)
-        for name, labels, value in report.samples or ():
-            by_labels = sums.setdefault(name, {})
-            by_labels[labels] = by_labels.get(labels, 0.0) + value
-    yield up
+        worker = (("worker", str(report.worker)),)
+        yield "worker_up", worker, 0.0 if report.samples is None else 1.0
+        if report.samples is None:
+            continue
+        yield "worker_started", worker, report.started_at
+        yield "worker_takes_mail", worker, 0.0 if report.why_not_accepting else 1.0
+        for name, state in report.connectors:
+            yield "connector_running", (("connector", name),), 1.0 if state == "running" else 0.0
+        yield from report.samples
+
+
+def _families(samples: Iterable[Sample], known: Mapping[str, MetricInfo]) -> Iterator[Metric]:
+    """Counters and most gauges summed over the workers; what each of them says of the same thing is not."""
+    sums: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+    for name, labels, value in samples:
+        by_labels = sums.setdefault(name, {})
+        join = known[name].join if name in known else add
+        by_labels[labels] = join(by_labels[labels], value) if labels in by_labels else value
     for name, values in sorted(sums.items()):
         info = known.get(name, MetricInfo(is_gauge=False, help=name))
         labels_of = sorted({label for labels in values for label, _ in labels})

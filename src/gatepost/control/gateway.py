@@ -38,10 +38,14 @@ class HoldConnector(Command, frozen=True, tag="hold-connector"):
 
 
 class AskWorkers(Command, frozen=True, tag="workers"):
-    """Which workers there should be, and how they are."""
+    """Which workers there should be, how they are, and what became of the last reload."""
 
 
-AnyGatewayCommand = Reload | HoldConnector | AskWorkers
+class AskConfiguration(Command, frozen=True, tag="configuration"):
+    """Which file the gateway was started with, and what it goes on with."""
+
+
+AnyGatewayCommand = Reload | HoldConnector | AskWorkers | AskConfiguration
 
 
 class Restarted(Struct, frozen=True, array_like=True):
@@ -88,13 +92,32 @@ class Life(Struct, frozen=True, array_like=True):
     deaths: int = 0
 
 
+class RefusedReload(Struct, frozen=True, array_like=True):
+    """The last reload was refused, and the older configuration goes on. at: seconds since the epoch."""
+
+    at: float
+    reason: str
+
+
 class Workers(Struct, frozen=True, tag="workers"):
-    """All that there should be."""
+    """All that there should be. refused: None when the last reload was not."""
 
     lives: tuple[Life, ...]
+    refused: RefusedReload | None = None
+    ended: dict[str, int] = {}
+    """How often a process of each name ended without having been told to."""
+    down: dict[str, int] = {}
+    """Processes besides the workers that are not there, and how often in a row they died at their start."""
 
 
-AnyGatewayReply = Reloaded | Mistakes | Held | Workers | Refused
+class InForce(Struct, frozen=True, tag="in-force"):
+    """The file, by its absolute path, and the text of it that is in force, whatever it says now."""
+
+    path: str
+    text: str
+
+
+AnyGatewayReply = Reloaded | Mistakes | Held | Workers | InForce | Refused
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _commands: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(AnyGatewayCommand)

@@ -24,11 +24,6 @@ class Found:
     target: Target
 
 
-def find_mails(readers: Sequence[StoreReader], wanted: MailFilter, *, limit: int) -> list[Found]:
-    """The oldest `limit` mails that fit (mail ids sort by time)."""
-    return list(islice(each_mail(readers, wanted), limit))
-
-
 def each_mail(readers: Sequence[StoreReader], wanted: MailFilter) -> Iterator[Found]:
     """Every mail that fits, in the order of arrival, page by page: the queue may be longer than memory."""
     merged = heapq.merge(*(_pages(reader, wanted) for reader in readers), key=lambda mail: mail.mail_id)
@@ -44,8 +39,8 @@ def matching_recipients(mail: QueuedMail, wanted: MailFilter) -> tuple[QueuedRec
     return tuple(
         r
         for r in mail.recipients
-        if _fits(r.next_hop, wanted.next_hop)
-        and _fits(str(r.recipient.address), wanted.recipient)
+        if fits(r.next_hop, wanted.next_hop)
+        and fits(str(r.recipient.address), wanted.recipient)
         and (wanted.state is None or r.state is wanted.state)
     )
 
@@ -104,8 +99,8 @@ def _joined(one: HopSummary, other: HopSummary) -> HopSummary:
     )
 
 
-def _fits(text: str, pattern: str) -> bool:
-    """A whole text, or with * as wildcard, case ignored: what ports.store says about filters."""
+def fits(text: str, pattern: str) -> bool:
+    """A whole text, or with * as wildcard, case ignored: what ports.store says about filters; "" fits any."""
     if not pattern:
         return True
     text, pattern = text.lower(), pattern.lower()

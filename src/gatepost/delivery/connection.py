@@ -28,7 +28,7 @@ from gatepost.model.reply import Reply
 from gatepost.model.session import TlsInfo
 from gatepost.ports.bodies import BodyFiles
 from gatepost.ports.wire import OutgoingWire
-from gatepost.protocol.replies import PeerReply, safe_text
+from gatepost.protocol.replies import PeerReply, broken, safe_text
 from gatepost.protocol.smtp_client import (
     AuthAnswered,
     AuthChallenged,
@@ -125,7 +125,9 @@ class NextHopConnection:
         greeted = await self._expect(Greeted, patience_s)
         _agreed(greeted.reply, "greeting")
         if greeted.name == our_name.lower():
-            raise PeerFault(LOOP, "the next hop greets with our own name", host=self.host)
+            raise PeerFault(
+                LOOP, "the next hop greets with our own name", host=self.host, greeted=greeted.name
+            )
         await self._hello(patience_s)
         if link.mode is not LinkMode.NONE:
             await self._secure(link, patience_s)
@@ -291,6 +293,8 @@ class NextHopConnection:
         if so_far is not None:
             self.partly = lambda: so_far(outcomes_of(batch, self.engine.answers_so_far, we_report=we_report))
         try:
+            if self.wire.received:  # a reply to nothing: those that follow would count for the wrong commands
+                self.engine.receive(bytes(self.wire.received))
             self.engine.begin(command, rcpts, chunked=load.binary, pipelined=pipelined)
             event = await self._next(self.settings.command_timeout_s)
             if isinstance(event, ContentWanted):
@@ -342,6 +346,8 @@ class NextHopConnection:
             self.wire.write(whole)
         else:
             async for piece in load.pieces_for_data():
+                if self.wire.received[:1] == b"2":  # nobody can have taken what is not there yet
+                    raise broken("it agrees to the mail before its end")
                 self.wire.write(piece)
                 await self.wire.drain(timeout_s=self._patience(self.settings.command_timeout_s))
         self.engine.content_sent()

@@ -26,7 +26,7 @@ from gatepost.records.wire_log import endpoint
 from gatepost.routing.hosts import Failure, Host, Hosts
 from gatepost.routing.link_policies import HopPolicy, HostLink, LinkPolicies, PublishedPolicy, SmartHostPolicy
 from gatepost.routing.link_tls import link_tls_of
-from gatepost.routing.next_hop import NextHop
+from gatepost.routing.next_hop import HopKind, NextHop
 
 CONNECTING_LIMIT_S: Final = 300.0
 """All hosts of one next hop together (threats N15)."""
@@ -52,6 +52,11 @@ class Results(Protocol):
         why: str,
     ) -> None:
         """One connection. result: the word of RFC 8460 §4.3, "" when it went well."""
+
+
+_TWIN: Final = (
+    "451 4.4.6 the smart host greets with our own name: it leads to us, or two gateways have one hostname"
+)
 
 
 class NoHost(WorldFault):
@@ -186,7 +191,13 @@ class Courier:
                 self._failed(next_hop, host.name, fault.reason)
                 continue
             except PeerFault as fault:
-                raise NeverThere(fault.reply, str(fault.reply), host=host.name) from fault
+                if next_hop.kind is not HopKind.SMART_HOST or not fault.facts.get("greeted"):
+                    raise NeverThere(fault.reply, str(fault.reply), host=host.name) from fault
+                reasons.append(
+                    f"{_TWIN} ({host.name})"
+                )  # a mistake of ours: no mail is lost by it (decision 0385)
+                self._failed(next_hop, host.name, reasons[-1])
+                continue
             connection.pipelining = pipelining
             return Line(next_hop, host, connection)
         raise NoHost(reasons[-1] if reasons else f"no answer within {CONNECTING_LIMIT_S:.0f} s")

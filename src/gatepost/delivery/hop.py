@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 
 from gatepost.config.schedule import Schedule
-from gatepost.delivery.limits import Pace
+from gatepost.delivery.limits import Pace, Sharers
 from gatepost.delivery.outcome import Attempt, Fate
 from gatepost.queue.active import Parcel
 
@@ -44,7 +44,8 @@ class Hop:
     """Slow start: a dead host is knocked at by two; each success lets one more lane open, each put-off halves them."""
     backing_off_until_at: float = 0.0
     connections: int = 20
-    """Most lanes."""
+    """Most lanes of all workers."""
+    sharers: Sharers = field(default_factory=Sharers)
     lead_s: float = 0.0
     """How much older mail of high priority counts."""
     pace: Pace = field(default_factory=Pace)
@@ -62,7 +63,7 @@ class Hop:
         """The parcel whose turn it is; None when nothing waits, or not before a while. now_s: monotonic."""
         if not self._heap or self.pace.wait_s(now_s):
             return None
-        self.pace.started(now_s)
+        self.pace.started(now_s, self.sharers.count(self.key, joined=self.lanes > 0))
         return heapq.heappop(self._heap)[-1]
 
     def take_all(self) -> list[Parcel]:
@@ -98,17 +99,34 @@ class Hop:
         """It failed as a whole a short while ago: nothing is tried before the time."""
         return now < self.backing_off_until_at
 
-    def wants_lane(self, connections: int) -> bool:
-        """Whether one more lane should be opened. connections: the most there may be."""
+    @property
+    def most_lanes(self) -> int:
+        """This worker's share, at least one: others that serve the next hop now have as much each."""
+        return max(1, self.connections // self.sharers.count(self.key, joined=self.lanes > 0))
+
+    def wants_lane(self) -> bool:
+        """Whether one more lane should be opened."""
         starting = self.lanes - self.in_flight
-        return self.waiting > starting and self.lanes < min(connections, self.lanes_wanted)
+        return self.waiting > starting and self.lanes < min(self.most_lanes, self.lanes_wanted)
 
     @property
     def has_too_many_lanes(self) -> bool:
-        """The next hop put mail off meanwhile: a lane should end. The last one never should."""
-        return self.lanes > max(1, self.lanes_wanted)
+        """The next hop put mail off meanwhile, or another worker came: a lane should end. The last one never should."""
+        return self.lanes > max(1, min(self.most_lanes, self.lanes_wanted))
 
-    def spoke(self, attempt: Attempt, connections: int, *, hung_up: bool) -> None:
+    def lane_opens(self) -> None:
+        """One lane more."""
+        if not self.lanes:
+            self.sharers.joined(self.key)
+        self.lanes += 1
+
+    def lane_ends(self) -> None:
+        """One less."""
+        self.lanes -= 1
+        if not self.lanes:
+            self.sharers.left(self.key)
+
+    def spoke(self, attempt: Attempt, *, hung_up: bool) -> None:
         """A conversation took place. hung_up: and the connection is gone."""
         self.last_reply = attempt.outcomes[0].reply
         put_off = all(o.fate is Fate.DEFERRED for o in attempt.outcomes)
@@ -119,7 +137,7 @@ class Hop:
             return
         self.failures, self.stumbles, self.backing_off_until_at = 0, 0, 0.0
         if not put_off:
-            self.lanes_wanted = min(connections, self.lanes_wanted + 1)
+            self.lanes_wanted = min(self.connections, self.lanes_wanted + 1)
 
     def lane_failed(self, reply: str) -> None:
         """One lane found no host while others are served: the host wants fewer connections."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from gatepost.config.schedule import parse_schedule
@@ -18,25 +17,24 @@ from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Line, NoHost
 from gatepost.delivery.hop import Hop, HopStatus
 from gatepost.delivery.ledger import Ledger
-from gatepost.delivery.limits import Limits, Shares
+from gatepost.delivery.limits import KnownHops, Limits, Rank, Sharers, Shares
 from gatepost.delivery.outcome import Attempt, Fate, all_alike
+from gatepost.delivery.outside import Outside
 from gatepost.delivery.owed import OwedSettlements
-from gatepost.delivery.settling import OWN_CODES, Settling
+from gatepost.delivery.settling import Settling
 from gatepost.delivery.taken import Taken
 from gatepost.delivery.withdrawn import Withdrawn
 from gatepost.model.content import Content
 from gatepost.model.queued import Accept, QueuedMail
-from gatepost.ports.in_flight import InFlight
-from gatepost.ports.log import Counters, Log
-from gatepost.ports.store import Store
-from gatepost.ports.world import Randomness
+from gatepost.notices.compose import OWN_CODES
 from gatepost.protocol.replies import safe_text
 from gatepost.queue.active import ActiveMails, Parcel
-from gatepost.queue.schedule import Held, QueueClock, rest_delay_s
+from gatepost.queue.schedule import Held, rest_delay_s
 from gatepost.routing.next_hop import HopKind, NextHop, Router
 
 PULL_LIMIT: Final = 500
 POLL_S: Final = 1.0
+FORGET_S: Final = 10.0
 LONGEST_SLEEP_S: Final = 30.0
 PUT_OFF_FULL_S: Final = 120.0
 """For mails of a hop that has its half of the places already."""
@@ -58,18 +56,6 @@ _BUG: Final = "451 4.3.0 Local error in processing"
 _CLOSED: Final = "451 4.3.2 The send connector sends at other times"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """The ports of the scheduler."""
-
-    store: Store
-    in_flight: InFlight
-    clock: QueueClock
-    randomness: Randomness
-    counters: Counters
-    log: Log
-
-
 class Scheduler:
     """The deliveries of one worker. All methods are for the event loop's thread."""
 
@@ -88,8 +74,10 @@ class Scheduler:
         self._queue = settings.queue
         self._delivery = settings.delivery
         self._limits = Limits(settings.destinations)
-        self._shares = Shares(settings.delivery.connections)
-        self._active = ActiveMails(settings.queue)
+        self._known = KnownHops(router.own_keys)
+        self._shares = Shares(settings.delivery.connections, has_own=self._known.has_own)
+        self._sharers = Sharers(outside.neighbours)
+        self._active = ActiveMails(settings.queue, self._known.ranks)
         self._ledger = Ledger(
             store=outside.store,
             in_flight=outside.in_flight,
@@ -104,7 +92,7 @@ class Scheduler:
         self._stopping = False
         self._store_has_more = False
         self._before: Scheduler | None = None
-        self._sleeps_until_at = 0.0
+        self._sleeps_until_at = self._forget_at_s = 0.0
 
     def start(self) -> None:
         """Begin to look for due mail."""
@@ -126,6 +114,7 @@ class Scheduler:
     def follow(self, before: Scheduler) -> None:
         """Take over from an older configuration's scheduler, which finishes what it has in work."""
         self._before = before
+        self._known.learn_from(before._known)
         for hop in before._hops.values():
             if hop.suspended:
                 self._hop(hop.key).suspended = True
@@ -187,13 +176,19 @@ class Scheduler:
         return len(mails)
 
     def _forget_hops(self, now: float) -> None:
-        """Hops that nobody needs; how often one failed is remembered for its longest rest."""
+        """Hops that nobody needs; how often one failed is remembered for its longest rest.
+
+        Now and then only: strangers make as many hops as they own names.
+        """
         rested_before_at, now_s = now - self._queue.longest_retry_s, self._clock.monotonic()
+        if now_s < self._forget_at_s:
+            return
+        self._forget_at_s = now_s + FORGET_S
         for key in [k for k, h in self._hops.items() if h.is_unused(rested_before_at, now_s)]:
             del self._hops[key]
 
     def _take_in(self, mail: QueuedMail, content: Content | None, *, put_off: frozenset[str]) -> None:
-        parcels = self._active.lease(mail, content)
+        parcels = self._active.lease(mail, content, put_off)
         self._ledger.together.expect(mail.mail_id, len(parcels))
         for parcel in parcels:
             if parcel.next_hop in put_off:
@@ -218,7 +213,7 @@ class Scheduler:
     def _hop(self, key: str) -> Hop:
         hop = self._hops.get(key)
         if hop is None:
-            hop = self._hops[key] = Hop(key, lead_s=self._delivery.priority_lead_s)
+            hop = self._hops[key] = Hop(key, lead_s=self._delivery.priority_lead_s, sharers=self._sharers)
             way = self._router.by_key(key)
             if way.kind is not HopKind.UNREACHABLE:
                 limits = self._limits.of(way)
@@ -256,16 +251,17 @@ class Scheduler:
     # -- lanes ------------------------------------------------------------------------------------
 
     def _open_lanes(self, hop: Hop, next_hop: NextHop) -> None:
-        while not self._stopping and hop.wants_lane(hop.connections):
+        while not self._stopping and hop.wants_lane():
             wait_s = hop.pace.wait_s(self._clock.monotonic())
             if wait_s:
                 self._wake(hop, next_hop, wait_s)
                 return
-            if not self._shares.take(hop.key):
+            rank = self._known.ranks.get(hop.key, Rank.STRANGE)
+            if not self._shares.take(hop.key, rank):
                 self._counters.add("delivery_waits", 1, connector=next_hop.connector, why="connections")
                 return
-            hop.lanes += 1
-            self._spawn(self._lane(hop, next_hop))
+            hop.lane_opens()
+            self._spawn(self._lane(hop, next_hop, rank))
 
     def _wake(self, hop: Hop, next_hop: NextHop, wait_s: float) -> None:
         """Look again when the next message may start."""
@@ -279,22 +275,22 @@ class Scheduler:
             self._counters.add("delivery_waits", 1, connector=next_hop.connector, why="pace")
             asyncio.get_running_loop().call_later(wait_s, awake)
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, rank: Rank) -> None:
         """A lane has ended: those that wait for one have their turn."""
-        self._shares.give_back()
+        self._shares.give_back(rank)
         while (key := self._shares.turn()) is not None:
             hop = self._hops.get(key)
             if hop is not None:
                 self._open_lanes(hop, self._router.by_key(key))
 
-    async def _lane(self, hop: Hop, next_hop: NextHop) -> None:
+    async def _lane(self, hop: Hop, next_hop: NextHop, rank: Rank) -> None:
         """Serve one hop until nothing waits, it rests, or the worker stops."""
         line: Line | None = None
         schedule = parse_schedule(next_hop.settings.schedule)
         try:
-            while not self._stopping and (parcel := hop.take(self._clock.monotonic())) is not None:
+            while not self._stopping and (parcel := hop.take(now_s := self._clock.monotonic())) is not None:
                 try:
-                    line = await self._deliver(hop, next_hop, parcel, line)
+                    line = await self._deliver(hop, next_hop, parcel, line, now_s)
                 except NoHost as fault:
                     line = None
                     self._no_host(hop, parcel, fault)
@@ -304,17 +300,19 @@ class Scheduler:
                 elif hop.opens_at(schedule, now := self._clock.now()) > now:
                     for waiting in hop.take_all():
                         self._queue_up(waiting)
-                if hop.has_too_many_lanes or self._shares.someone_waits:
+                if hop.has_too_many_lanes or (self._shares.waiting and self._shares.someone_waits(rank)):
                     break
         finally:
-            hop.lanes -= 1
+            hop.lane_ends()
             if line is not None:
                 self._attempts.courier.park(line)
-            self._pass_on()
+            self._pass_on(rank)
             if not hop.rests(self._clock.now()):
                 self._open_lanes(hop, next_hop)
 
-    async def _deliver(self, hop: Hop, next_hop: NextHop, parcel: Parcel, line: Line | None) -> Line | None:
+    async def _deliver(
+        self, hop: Hop, next_hop: NextHop, parcel: Parcel, line: Line | None, began_s: float
+    ) -> Line | None:
         slot = self._in_flight.enter(parcel.mail.mail_id)
         hop.in_flight += 1
         attempted = False
@@ -340,7 +338,11 @@ class Scheduler:
         if attempt.goes_on:
             self._reroute(parcel, slot, was_read=True)
             return line
-        hop.spoke(attempt, hop.connections, hung_up=line is None)
+        hop.spoke(attempt, hung_up=line is None)
+        if next_hop.domain and self._known.spoke(
+            hop.key, self._clock.monotonic() - began_s, attempt.outcomes
+        ):
+            self._active.is_known(hop.key)
         self._count(attempt, connector)
         settled = self._settling.after(parcel, taken.rest(attempt), connector, into_mailbox=into_mailbox)
         self._ledger.settle(parcel, settled, slot)
@@ -348,6 +350,7 @@ class Scheduler:
 
     def _no_host(self, hop: Hop, parcel: Parcel, fault: NoHost) -> None:
         """One lane among others just ends; the last one sends the whole hop to rest, with all its mail."""
+        self._known.forget(hop.key)
         reply = safe_text(fault.reason if fault.reason.startswith(OWN_CODES) else f"451 4.4.1 {fault.reason}")
         if hop.lanes > 1:
             hop.lane_failed(reply)

@@ -26,7 +26,7 @@ from gatepost.model.queued import (
     Settlement,
     StoredRecord,
 )
-from gatepost.notices.compose import wants_grave
+from gatepost.notices.compose import OUT_OF_TIME, OWN_CODES, wants_grave
 from gatepost.notices.policy import Silence
 from gatepost.ports.world import Randomness
 from gatepost.protocol.replies import safe_text
@@ -35,8 +35,6 @@ from gatepost.queue.schedule import QueueClock, next_attempt_at, rest_delay_s, r
 from gatepost.records import tracking
 from gatepost.records.tracking import NOBODY, Peer
 
-OWN_CODES: Final = ("451 4.4.3 ", "451 4.4.4 ", "451 4.7.5 ")
-"""How our own words about a next hop that was not reached begin, when they say more than 4.4.1 does."""
 _UNHEARD: Final = ("451 4.4.1 ", "4.4.2 ", *OWN_CODES)
 """How the last reply of a recipient begins when no peer has said it: no host was reached, or the wire broke."""
 _NO_NOTICE: Final = "no notice: nobody is to be told"
@@ -298,7 +296,7 @@ def _told(outcome: Outcome) -> QueuedRecipient:
 
 
 def _out_of_time(recipient: QueuedRecipient) -> QueuedRecipient:
-    why = f"550 4.4.7 Not delivered in time; the last answer was: {recipient.last_reply}"
+    why = f"{OUT_OF_TIME}{recipient.last_reply}"
     return replace(recipient, last_reply=safe_text(why))
 
 

@@ -92,6 +92,7 @@ def _read(values: Sequence[bytes], name: str, problem: str, shown: Sequence[byte
         problem = problem or f"no address in {name}"
     if len(addresses) > ADDRESSES_LIMIT:
         problem = problem or f"more than {ADDRESSES_LIMIT} addresses"
+        claimed = [*dict.fromkeys(address.domain for address in addresses[ADDRESSES_LIMIT:]), *claimed]
     kept = tuple(addresses[:ADDRESSES_LIMIT])
     return Author(
         addresses=kept,

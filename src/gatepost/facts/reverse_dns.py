@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.fault import PeerFault, WorldFault
-from gatepost.model.known import MailView, Scope, Unknown
+from gatepost.model.known import MailView, Scope
 from gatepost.model.verdict import Stage
 from gatepost.ports.resolver import Resolver
 
@@ -56,9 +56,9 @@ async def find_reverse_dns(mail: MailView, resolver: Resolver, *, timeout_s: flo
     )
 
 
-def iprev_result(fact: ReverseDns | Unknown) -> str:
-    """The result of the method "iprev" in Authentication-Results (RFC 8601 §2.7.3)."""
-    if isinstance(fact, Unknown):
+def iprev_result(fact: ReverseDns | None) -> str:
+    """The result of the method "iprev" in Authentication-Results (RFC 8601 §2.7.3). None: the fact is unknown."""
+    if fact is None:
         return "temperror"
     if fact.confirmed:
         return "pass"

@@ -38,6 +38,8 @@ class Reputation:
 
     address: str
     level: int = -1
+    earned: int = -1
+    """The level that the evidence itself comes to, without what is taken off for an address that nobody knows."""
     judged_by: str = ""
     """What the level is that of: the address (an IPv6 /64), or its network; "" without a level."""
     weight: float = 0.0
@@ -116,6 +118,7 @@ class ReputationBook:
         return Reputation(
             address=address,
             level=max(0, weighed.level - discount),
+            earned=weighed.level,
             judged_by=key,
             weight=round(evidence.weight, 1),
             reasons=tuple(map(str, weighed.reasons)),

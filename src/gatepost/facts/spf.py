@@ -10,13 +10,13 @@ from ipaddress import ip_address
 from typing import Any, ClassVar, Final
 
 from gatepost.config.spf_settings import Spf
+from gatepost.facts.first_step import Rest, begun
 from gatepost.facts.gathering import Gathering, Sources
 from gatepost.model.address import Address
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.ip_ranges import IpRanges
 from gatepost.model.known import MailView, Scope
 from gatepost.model.verdict import Stage
-from gatepost.ports.first_step import Rest, begun
 from gatepost.ports.resolver import Lookup
 from gatepost.protocol.addresses import canonical_domain
 from gatepost.standards.spf import Answer, Limits, Query, check_host
@@ -94,7 +94,7 @@ class SpfChecks:
         by_helo = begun(self._of_helo(mail, helo))  # a task only where the DNS has to be waited for
         if not isinstance(by_helo, Rest):
             return _fact(await of_sender, MAIL_FROM, mail.session.origin_ip, by_helo)
-        answer, helo_answer = await asyncio.gather(of_sender, by_helo.ended())
+        answer, helo_answer = await asyncio.gather(of_sender, by_helo.in_task())
         return _fact(answer, MAIL_FROM, mail.session.origin_ip, helo_answer)
 
     async def _of_sender(self, mail: MailView, sender: Address, helo: str) -> Answer:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from gatepost.config.networks import is_internal_ip
 from gatepost.intake.counter import Counter
 from gatepost.intake.door import Door, Grant
 from gatepost.intake.limit_hit import CLOSING, LimitHit, limit_behind
@@ -30,17 +29,18 @@ from gatepost.intake.replies import (
     announced,
 )
 from gatepost.intake.reply_to_come import Answer, ReplyToCome
-from gatepost.intake.session_limits import SessionLimits
+from gatepost.intake.session_limits import SMALL_CHUNK_BYTES, SessionLimits
 from gatepost.intake.session_notes import note_certificate, note_early_talker
 from gatepost.intake.transaction import Transaction, measured
 from gatepost.intake.unfinished import TOO_MUCH
 from gatepost.intake.watching import SessionWatch
-from gatepost.intake.xclient import Told
+from gatepost.intake.xclient import Told, is_served
 from gatepost.message.trace import address_literal
 from gatepost.model.certificate import PeerCertificate
 from gatepost.model.envelope import Recipient
 from gatepost.model.fault import Fault
 from gatepost.model.known import MailView
+from gatepost.model.origin import origin_of
 from gatepost.model.reply import POSITIVE_BELOW, Reply
 from gatepost.model.session import Rights, Session, TlsInfo
 from gatepost.model.verdict import PASSED, DelayReply, Disposition, HangUp, Stage
@@ -217,6 +217,10 @@ class Conversation:
 
     def _hello(self, event: Hello) -> Answer:
         before = self.session
+        # Once more, without TLS or another client in between: it may cost us questions to the DNS.
+        counts = before.helo and self.limits.junk() and Rights.BYPASS_FILTERS not in before.rights
+        if counts and (hit := self.limits.too_many_errors):
+            return self._over(hit, closes=True)
         self.session = replace(before, helo=event.name, esmtp=event.verb is Verb.EHLO)
         if self._told is not None:
             self.session = self._told.greeted(self.session)
@@ -233,26 +237,13 @@ class Conversation:
 
         return self._after(self._ask(Stage.HELO), said)
 
-    def _identity(self, event: Auth | AuthResponse | XClient) -> Answer:
-        match event:
-            case Auth():
-                return self._logging_in().begin(event, self.session)
-            case AuthResponse():
-                return self._logging_in().respond(event.data)
-            case XClient():
-                return self._xclient(event)
-
     def _xclient(self, event: XClient) -> Answer:
         """As if the client it names had just connected to this connector. Raises WorldFault."""
         assert self._told is not None, "XCLIENT of somebody who may not"
         told = self._told.and_now(event)
         session = told.session_from(self.session, event)
-        is_believed = self._door.settings.internal_clients_by_proxy or event.ip is None
-        if (
-            not (is_believed or not is_internal_ip(session.client_ip))
-            or self._door.serves(session.client_ip) is None
-            or (told.user and self._counter.log_in.accounts.is_disabled(told.user))
-        ):
+        is_disabled = bool(told.user) and self._counter.log_in.accounts.is_disabled(told.user)
+        if is_disabled or not is_served(self._door, session, event):
             return NOT_YOUR_CLIENT
         self._end_transaction()
         self._hearing.forget_client()
@@ -269,14 +260,15 @@ class Conversation:
         pressure = self._counter.pressure
         if pressure.level:
             if pressure.refuses(spared=self._grant.spared):
-                return self._pressed()
+                self._counter.counters.add("mails_not_accepted")
+                return self._over(pressure.hit(NOT_ACCEPTING))
             if not self._grant.spared:
                 return self._begin_slowly(event, pressure.delay_s)
         return self._begin_mail(event)
 
     async def _begin_slowly(self, event: Mail, delay_s: float) -> Reply:
         """Medium pressure that is patient yet: strangers wait (threats G10)."""
-        if not await self._door.tarpit.hold(delay_s):
+        if not await self._held(delay_s):
             return self._tarpit_full()
         answer = self._begin_mail(event)
         return answer if isinstance(answer, Reply) else await answer
@@ -321,7 +313,9 @@ class Conversation:
         recipient = self._counter.taking_in.arriving(event.recipient)
 
         def said(disposition: Disposition) -> Reply:
-            refusal = self._refusal(disposition, _RCPT) or self._over_rate()
+            refusal = self._refusal(disposition, _RCPT)
+            if refusal is None and self.session.user:
+                refusal = self._logging_in().over_rate(self.session)
             if refusal is None:
                 transaction.add(recipient)
                 self._watch.recipient_taken(recipient.address)
@@ -341,10 +335,9 @@ class Conversation:
         if self.limits.minute is not None and (hit := self.limits.at_rcpt(now)):
             transaction.refusals += 1
             return self._over(hit)
+        if self._counter.pressure.lacks_memory and not self._grant.spared:
+            return self._over(self._counter.pressure.hit(NOT_ACCEPTING))
         return self._after(self._ask(_RCPT, recipient), said)
-
-    def _over_rate(self) -> Reply | None:
-        return self._logging_in().over_rate(self.session) if self.session.user else None
 
     def _logging_in(self) -> LogIn:
         """Made for who logs in or has: most clients never do."""
@@ -372,12 +365,20 @@ class Conversation:
             self.limits.forgive()
         return event.reply
 
-    def _other(self, event: Other) -> Reply:
+    def _other(self, event: Other) -> Answer:
         if event.verb is Verb.RSET:
             self._end_transaction()
-        if event.verb in JUNK:
-            self.limits.junk()
-        return SIMPLE[event.verb]
+        reply = SIMPLE[event.verb]
+        return self._idle(reply) if event.verb in JUNK else reply
+
+    def _chunk(self, event: BdatChunk) -> Answer:
+        return CHUNK_OK if event.size_bytes >= SMALL_CHUNK_BYTES else self._idle(CHUNK_OK)
+
+    def _idle(self, reply: Reply) -> Answer:
+        """What brings no mail forward costs patience like an error, after junk-commands (threats B29)."""
+        if not self.limits.junk() or reply.code >= POSITIVE_BELOW:
+            return reply
+        return self._weighed(reply, is_idle=True)
 
     def _ask(self, stage: Stage, recipient: Recipient | None = None, now: float = 0.0) -> Opinion:
         if self._hearing.has_nobody_to_ask(stage, self.session):
@@ -403,7 +404,7 @@ class Conversation:
         disposition = opinion if isinstance(opinion, Disposition) else await opinion
         self._watch.perform(disposition, self.session)
         delay_s = max((e.delay_s for e in disposition.effects if isinstance(e, DelayReply)), default=0.0)
-        held = not delay_s or await self._door.tarpit.hold(min(delay_s, FOLLOW_UP_DELAY_LIMIT_S))
+        held = not delay_s or await self._held(min(delay_s, FOLLOW_UP_DELAY_LIMIT_S))
         self.wants_to_hang_up = self.wants_to_hang_up or any(
             isinstance(e, HangUp) for e in disposition.effects
         )
@@ -429,15 +430,18 @@ class Conversation:
                 self._counter.taking_in.note_refused_mail(self.session, transaction, self._hearing)
         self._hearing.forget_mail()
 
-    def _weighed(self, reply: Reply) -> Answer:
-        """Errors cost patience: first a delay, then the connection (threats 0.3, errors-*)."""
+    def _weighed(self, reply: Reply, *, is_idle: bool = False) -> Answer:
+        """Errors cost patience: first a delay, then the connection (threats 0.3). is_idle: it counted as one."""
         ended, self._ended = self._ended, None
-        if reply.code < POSITIVE_BELOW:
+        if is_idle:
+            hit = self.limits.too_many_errors
+        elif reply.code < POSITIVE_BELOW:
             return reply
-        if self._watch.wants_to_hang_up:
-            self.wants_to_hang_up = True
-        self._tell_limit_behind(reply, ended)
-        hit = self.limits.error()
+        else:
+            if self._watch.wants_to_hang_up:
+                self.wants_to_hang_up = True
+            self._tell_limit_behind(reply, ended)
+            hit = self.limits.error()
         if Rights.BYPASS_FILTERS in self.session.rights:
             return reply
         if hit and not reply.hangs_up:
@@ -454,7 +458,10 @@ class Conversation:
         return weighed if isinstance(weighed, Reply) else await weighed
 
     async def _delayed(self, reply: Reply, delay_s: float) -> Reply:
-        return reply if await self._door.tarpit.hold(delay_s) else self._tarpit_full()
+        return reply if await self._held(delay_s) else self._tarpit_full()
+
+    def _held(self, delay_s: float) -> Awaitable[bool]:
+        return self._door.tarpit.hold(delay_s, origin_of(self.session.client_ip).network)
 
     def _over(self, hit: LimitHit, *, closes: bool = False) -> Reply:
         """Tell which limit was reached, and answer."""
@@ -470,17 +477,11 @@ class Conversation:
 
     def _tell_limit_behind(self, reply: Reply, ended: tuple[Transaction, EndOfData] | None) -> None:
         """Engine and reception refuse by limits, too."""
-        if reply is TOO_MUCH:
-            self._over(self._counter.taking_in.unfinished.hit)
-            return
         hit = limit_behind(reply, self._door.settings.limits, actual=measured(ended, reply))
+        if reply is TOO_MUCH:
+            hit = self._counter.taking_in.unfinished.hit
         if hit is not None:
             self._over(hit, closes=reply in CLOSING)
-
-    def _pressed(self) -> Reply:
-        """Back pressure: no mail of this client for now."""
-        self._counter.counters.add("mails_not_accepted")
-        return self._over(self._counter.pressure.hit(NOT_ACCEPTING))
 
 
 _ANSWERS: Final[Mapping[type[Any], Callable[[Conversation, Any], Answer]]] = {
@@ -488,12 +489,12 @@ _ANSWERS: Final[Mapping[type[Any], Callable[[Conversation, Any], Answer]]] = {
     Mail: Conversation._mail,
     Rcpt: Conversation._rcpt,
     Data: Conversation._data,
-    BdatChunk: lambda _conversation, _event: CHUNK_OK,
+    BdatChunk: Conversation._chunk,
     EndOfData: Conversation._end_of_data,
     StartTls: lambda _conversation, _event: READY_FOR_TLS,
-    Auth: Conversation._identity,
-    AuthResponse: Conversation._identity,
-    XClient: Conversation._identity,
+    Auth: lambda conversation, event: conversation._logging_in().begin(event, conversation.session),
+    AuthResponse: lambda conversation, event: conversation._logging_in().respond(event.data),
+    XClient: Conversation._xclient,
     Violation: Conversation._violation,
     Other: Conversation._other,
 }

@@ -8,7 +8,7 @@ from typing import Final
 from gatepost.config.guard_settings import Harvest, SenderReputation
 from gatepost.config.networks import is_internal_ip
 from gatepost.facts.sender_reputation import ReputationBook
-from gatepost.intake.limit_hit import LimitHit
+from gatepost.intake.limit_hit import LimitHit, LimitLog
 from gatepost.model.accepted_domains import AcceptedDomains
 from gatepost.model.address import Address
 from gatepost.model.conduct import Evidence
@@ -162,13 +162,17 @@ class Guard:
                 if self._book is not None:
                     self._book.forget(session.origin_ip)  # it begins anew when the time is over
             elif isinstance(effect, LimitReached):
-                self._tell(effect, session)
+                self._tell(effect, session, disposition.reply)
             elif isinstance(effect, Remember | Tally) and (
                 disposition.reply is None or disposition.decided_by == effect.agent
             ):
                 self._note(effect)
 
-    def _tell(self, effect: LimitReached, session: Session) -> None:
+    def _tell(self, effect: LimitReached, session: Session, reply: Reply | None) -> None:
+        if not effect.is_rate and reply is not None:
+            hit = LimitHit(effect.limit, effect.value, effect.actual, reply)
+            LimitLog(self._counters, self._log).command_refused(hit, session)
+            return
         self._counters.add("rate_limited", limit=effect.limit, action=effect.action)
         self._log.write(
             "warning",

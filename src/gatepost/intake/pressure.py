@@ -22,6 +22,7 @@ DELAY_LIMIT_S: Final = 55.0
 """As Exchange delays MAIL before it refuses it."""
 SCARCE: Final = frozenset({Resource.DISK, Resource.INODES})
 """Resources of which the readings tell what is left."""
+_MEMORIES: Final = frozenset({Resource.MEMORY, Resource.SYSTEM_MEMORY})
 
 
 class Level(IntEnum):
@@ -117,6 +118,8 @@ class Pressure:
         self._gauges = {resource: Gauge() for resource in marks}
         self._seen: set[Resource] = set()
         self.level = Level.NORMAL
+        self.lacks_memory = False
+        """The level of the memory is high: sessions under way must not grow either."""
         self.delay_s = 0.0
         """How long MAIL of a stranger waits; 0 at medium: it is refused."""
 
@@ -133,6 +136,9 @@ class Pressure:
                 mark = marks.mark_of(after.level)
                 changes.append(Change(resource, before.level, after.level, after.value, mark))
         self.level = max((gauge.level for gauge in self._gauges.values()), default=Level.NORMAL)
+        self.lacks_memory = any(
+            resource in _MEMORIES and gauge.level is Level.HIGH for resource, gauge in self._gauges.items()
+        )
         self.delay_s = self._delay_s(now)
         return changes
 

@@ -19,6 +19,8 @@ _MESSAGES_TOO_OFTEN: Final = Reply(
 )
 _RECIPIENTS_TOO_OFTEN: Final = Reply(450, "4.7.1", "Too many recipients in a short time, try again later")
 _UNKNOWN_TOO_OFTEN: Final = Reply(421, "4.7.0", "Too many unknown recipients, closing transmission channel")
+SMALL_CHUNK_BYTES: Final = 512
+"""A BDAT chunk that is smaller, and not the last, counts as an idle command."""
 
 
 class SessionLimits:
@@ -77,18 +79,21 @@ class SessionLimits:
         )
 
     def message_begun(self) -> None:
-        """MAIL was agreed to."""
+        """MAIL was agreed to: what stands between two mails is nothing to count."""
         self._messages += 1
+        self._junk = 0
 
     def content(self, size_bytes: int) -> None:
         """Octets of content came."""
         self._content_bytes += size_bytes
 
-    def junk(self) -> None:
-        """A command without mail: an error, after so many."""
+    def junk(self) -> bool:
+        """A command that brings no mail forward. True: it counted as an error, after so many since the last MAIL."""
         self._junk += 1
-        if self._junk > self.limits.junk_commands:
-            self._errors += 1
+        if self._junk <= self.limits.junk_commands:
+            return False
+        self._errors += 1
+        return True
 
     def forgive(self) -> None:
         """The refusal that follows is no error."""
@@ -97,6 +102,11 @@ class SessionLimits:
     def error(self) -> LimitHit | None:
         """One more error; the limit when that was one too many."""
         self._errors += 1
+        return self.too_many_errors if self._errors > self.limits.errors_hard else None
+
+    @property
+    def too_many_errors(self) -> LimitHit | None:
+        """The limit, when there was one error too many."""
         if self._errors <= self.limits.errors_hard:
             return None
         return LimitHit("errors-hard", self.limits.errors_hard, self._errors, TOO_MANY_ERRORS)

@@ -71,6 +71,8 @@ _DISCARD: Final = Action.DISCARD
 _ROUTING: Final = Rights.ROUTING_HEADERS
 _NEVER: Final = Notify.NEVER
 DELAY_LIMIT_S: Final = 60.0
+_SET_ASIDE: Final = {Action.QUARANTINE: "mails_quarantined", Action.DISCARD: "mails_discarded"}
+"""Counters of mail that was taken and is not delivered."""
 _STATES: Final = {Action.QUARANTINE: MailState.QUARANTINED, Action.DISCARD: MailState.REMOVED}
 
 
@@ -342,6 +344,10 @@ class TakingIn:
             self._over(arrival.transaction, arrival.hearing, taken=taken and error is None)
             if error is None:
                 self._counters.add("mails_accepted", connector=arrival.session.connector)
+                for group in result.groups:
+                    if group.action in _SET_ASIDE:
+                        who = group.decisions[0].disposition.decided_by
+                        self._counters.add(_SET_ASIDE[group.action], agent=who)
                 for mail, content in offered:
                     self._deliveries.offer(mail, content)
             elif not isinstance(error, Fault):

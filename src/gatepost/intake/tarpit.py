@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Final
 
 from gatepost.intake.limit_hit import LimitHit
@@ -17,6 +18,7 @@ class Tarpit:
     def __init__(self, places: int) -> None:
         self._places = places
         self.held = 0
+        self._of_network: Counter[str] = Counter()
 
     @property
     def is_full(self) -> bool:
@@ -28,13 +30,21 @@ class Tarpit:
         """What a client hears that finds no place."""
         return LimitHit("tarpits", self._places, self.held + 1, _FULL)
 
-    async def hold(self, delay_s: float) -> bool:
-        """Wait. False when there is no place: then nothing was waited for, and the client should go."""
+    async def hold(self, delay_s: float, network: str = "") -> bool:
+        """Wait. False when there is no place, and the client should go: then nothing was waited for.
+
+        network: the client's, where it is known: whoever holds none of the places is not sent away because others
+        hold them all; it is answered without waiting.
+        """
         if self.is_full:
-            return False
+            return bool(self._places and network) and network not in self._of_network
         self.held += 1
+        self._of_network[network] += 1
         try:
             await asyncio.sleep(delay_s)
         finally:
             self.held -= 1
+            self._of_network[network] -= 1
+            if not self._of_network[network]:
+                del self._of_network[network]
         return True

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from gatepost.config.networks import is_internal_ip
+from gatepost.intake.door import Door
 from gatepost.model.session import Session
 from gatepost.protocol.events import XClient
 
@@ -62,3 +64,11 @@ class Told:
             helo=self.helo or session.helo,
             esmtp=session.esmtp if self.esmtp is None else self.esmtp,
         )
+
+
+def is_served(door: Door, session: Session, event: XClient) -> bool:
+    """Whether the client that was named may come in by this door. session: its own."""
+    is_believed = door.settings.internal_clients_by_proxy or event.ip is None
+    if not is_believed and is_internal_ip(session.client_ip):
+        return False
+    return door.serves(session.client_ip) is not None

@@ -17,8 +17,11 @@ NOBODY_IP: Final = "127.0.0.9"
 
 ZONE: Final = f"""
 {OURS} MX 10 mx.{OURS}.
+{OURS} TXT "v=spf1 ip4:{OFFICE_IP} -all"
+_dmarc.{OURS} TXT "v=DMARC1; p=reject"
 mx.{OURS} A 127.0.0.1
 {ELSEWHERE} MX 10 mx.{ELSEWHERE}.
+{ELSEWHERE} TXT "v=spf1 ip4:127.0.0.1 -all"
 mx.{ELSEWHERE} A 127.0.0.1
 {DOWN} MX 10 mx.{DOWN}.
 mx.{DOWN} A {NOBODY_IP}
@@ -76,6 +79,13 @@ smart-hosts = ["[127.0.0.1]:{ports.mailboxes}"]
 address-spaces = ["*"]
 port = {ports.internet}
 allow-loopback = true      # the lab's internet is on loopback; a real one never is
+
+# Mail in the name of a domain that asks to refuse what it does not stand behind is refused.
+[agents.dmarc]
+honour-policy = "as-published"
+
+[spf]
+unchecked-networks = []    # everybody is on loopback here, strangers too
 
 [queue]
 first-retry = "30s"

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gatepost.lab.configuration import DOWN, ELSEWHERE, OFFICE_IP, OURS
@@ -34,6 +34,8 @@ class Row:
     why: str = ""
     is_right: bool
     mail_id: str = ""
+    is_explained: bool = False
+    """The lab prints the explanation of this one below the table."""
 
 
 Errand = Callable[[LabWorld], Awaitable[Row]]
@@ -66,7 +68,7 @@ async def half_known(world: LabWorld) -> Row:
         sent=f"mail to {BOB} and nobody@{OURS}",
         reply=f"nobody: {refused}",
         became=f"delivered to {', '.join(found[0].recipients)}" if found else "not delivered",
-        why=await world.witness.objection(sender),
+        why=(await world.witness.objection(sender)).why,
         is_right=refused.code == 550
         and final.code == 250
         and [mail.recipients for mail in found] == [(BOB,)],
@@ -81,6 +83,16 @@ async def relay_attempt(world: LabWorld) -> Row:
     replies = await client.envelope(sender, [f"victim@{ELSEWHERE}"])
     await client.quit()
     return await _refused(world, f"relay attempt to victim@{ELSEWHERE}", sender, replies[-1], code=550)
+
+
+async def spoofed_mail(world: LabWorld) -> Row:
+    """A stranger writes in the name of our boss. The return path is the stranger's own, and passes SPF."""
+    sender, boss = f"invoices@{ELSEWHERE}", f"boss@{OURS}"
+    client = await world.client()
+    replies = await client.mail(sender, [BOB], message("Pay at once", sender=boss, recipient=BOB))
+    await client.quit()
+    row = await _refused(world, f"spoofed mail: From {boss} to {BOB}", sender, replies[-1], code=550)
+    return replace(row, is_explained=True)
 
 
 async def smuggling_attempt(world: LabWorld) -> Row:
@@ -267,6 +279,7 @@ ERRANDS: Final[tuple[Errand, ...]] = (
     large_mail,
     half_known,
     relay_attempt,
+    spoofed_mail,
     smuggling_attempt,
     bounce,
     office_mail,
@@ -314,14 +327,15 @@ async def _deliver(
 
 async def _refused(world: LabWorld, sent: str, sender: str, reply: Said, *, code: int) -> Row:
     """A mail that must not come in, and the agent log must say why."""
-    why = await world.witness.objection(sender)
+    objection = await world.witness.objection(sender)
     arrived = [*_among(world.mailboxes, _sent_by(sender)), *_among(world.internet, _sent_by(sender))]
     return Row(
         sent=sent,
         reply=str(reply),
         became="DELIVERED" if arrived else "refused",
-        why=why,
-        is_right=reply.code == code and not arrived and bool(why),
+        why=objection.why,
+        is_right=reply.code == code and not arrived and bool(objection.why),
+        mail_id=objection.mail_id,
     )
 
 

@@ -125,8 +125,8 @@ async def _row_of(errand: Errand, world: LabWorld) -> Row:
 
 
 async def _explains(world: LabWorld, rows: Sequence[Row], out: Console) -> bool:
-    """The first mail explained by the command line, as an administrator would ask."""
-    mail_id = next((row.mail_id for row in rows if row.mail_id), "")
+    """The refused mail explained by the command line, as an administrator would ask."""
+    mail_id = next((row.mail_id for row in rows if row.is_explained), "")
     explained = await world.witness.explain(mail_id) if mail_id else ""
     out.print(f"\n$ gatepost explain {mail_id}\n{explained or 'NOTHING'}", soft_wrap=True)
     return bool(explained)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from rich import box
@@ -50,7 +52,7 @@ def show_invitation(out: Console, world: LabWorld, rows: Sequence[Row]) -> None:
     """What an operator can do now, as commands that work."""
     ids = [row.mail_id for row in rows if row.mail_id]
     explained = ids[0] if ids else "ID"
-    gatepost = f".venv/bin/gatepost --config {world.gateway.configuration}"
+    gatepost = f"{_command()} --config {world.gateway.configuration}"
     smtp = world.ports.smtp
     lines = [
         "",
@@ -71,3 +73,10 @@ def show_invitation(out: Console, world: LabWorld, rows: Sequence[Row]) -> None:
     ]
     for line in lines:
         out.print(line, soft_wrap=True)
+
+
+def _command() -> str:
+    """How this gatepost is called from here."""
+    found = Path(sys.executable).with_name("gatepost")
+    here = Path.cwd()
+    return str(found.relative_to(here) if found.is_relative_to(here) else found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from gatepost.lab.gateway import GatewayProcess
 
@@ -16,6 +16,13 @@ _RECORDS: Final = "1000"
 
 Record = dict[str, Any]
 T = TypeVar("T")
+
+
+class Objection(NamedTuple):
+    """Why a mail was refused, and the id by which it is explained; both empty when the agent log has nothing."""
+
+    why: str = ""
+    mail_id: str = ""
 
 
 class Witness:
@@ -36,16 +43,17 @@ class Witness:
 
         return await self._until(look, lambda found: found.keys() >= set(events))
 
-    async def objection(self, sender: str) -> str:
-        """What the agent log has about a refused mail of this sender: "agent: reason"; "" when nothing comes."""
+    async def objection(self, sender: str) -> Objection:
+        """What the agent log has about a refused mail of this sender. why: "agent: reason"."""
 
-        def look() -> str:
+        def look() -> Objection:
             for entry in self._objections:
-                if entry["P1FromAddress"].strip("<>") == sender:
-                    return f"{entry['Agent']}: {entry['Reason']}"
-            return ""
+                refused = entry["Action"] != "AcceptMessage"
+                if refused and entry["P1FromAddress"].strip("<>") == sender:
+                    return Objection(f"{entry['Agent']}: {entry['Reason']}", entry["id"])
+            return Objection()
 
-        return await self._until(look, bool)
+        return await self._until(look, lambda found: bool(found.why))
 
     async def violation(self, reply: str) -> str:
         """What the log says about the protocol violation that was answered so: its line may come after the answer."""

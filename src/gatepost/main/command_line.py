@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from gatepost.cli import build
@@ -31,9 +34,17 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The console script. Exits with the command's status."""
+    if sys.stdout is None:  # closed by whoever called us: what nobody wants to read
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, TextIOWrapper
+        ):  # what a terminal of another alphabet cannot show, it shows as \u...
+            stream.reconfigure(errors="backslashreplace")
     build(
         ControlWorld(
             load=_load,
+            in_force=_in_force,
             run=_run,
             lab=_lab,
             readers=_readers,
@@ -63,6 +74,12 @@ def _load(path: str) -> Configuration:
     from gatepost.main.configuration import load_configuration
 
     return load_configuration(path)
+
+
+def _in_force(path: str) -> Configuration | None:
+    from gatepost.main.in_force import in_force
+
+    return in_force(path)
 
 
 def _run(path: str) -> int:
@@ -133,18 +150,9 @@ def _accounts(settings: Settings) -> AccountBook:
 
 
 def _look_up(settings: Settings, name: str, kind: RecordType) -> LookedUp:
-    import asyncio
+    from gatepost.main.questions import ask_dns
 
-    from gatepost.adapters.dns import DnsResolver
-
-    async def ask() -> LookedUp:
-        resolver = DnsResolver(settings.dns)
-        try:
-            return await resolver.look_up(name, kind, timeout_s=settings.dns.timeout_s)
-        finally:
-            resolver.close()
-
-    return asyncio.run(ask())
+    return ask_dns(settings, lambda resolver: resolver.look_up(name, kind, timeout_s=settings.dns.timeout_s))
 
 
 def _directories(settings: Settings) -> DirectoryDesk:
@@ -178,9 +186,10 @@ def _dkim_keys(settings: Settings) -> Sequence[tuple[str, SigningKey]]:
 
 
 def _texts(settings: Settings, names: Sequence[str]) -> Mapping[str, Sequence[bytes] | NoAnswer]:
-    from gatepost.main.texts import texts
+    from gatepost.facts.signed_content import find_keys
+    from gatepost.main.questions import ask_dns
 
-    return texts(settings, names)
+    return ask_dns(settings, lambda resolver: find_keys(names, resolver, timeout_s=settings.dns.timeout_s))
 
 
 def _play(path: str, script: Script, flags: Mapping[str, Any]) -> Played:

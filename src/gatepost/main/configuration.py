@@ -9,53 +9,69 @@ from typing import Any
 from gatepost.config import load as loading
 from gatepost.config.credentials import Credentials
 from gatepost.config.load import Configuration
+from gatepost.main.agent_trial import tried
 from gatepost.policy import order
 
 
 def load_configuration(path: str) -> Configuration:
     """Read and check the file, to look at it. Raises ConfigurationErrors with every mistake."""
-    return loading.load(
-        path,
-        agent_settings=order.agent_settings,
-        finding_names=order.finding_names,
-        built_in_agents=order.BUILT_IN,
-        credentials=_credentials(needed=False),
+    return tried(
+        loading.load(
+            path,
+            agent_settings=order.agent_settings,
+            finding_names=order.finding_names,
+            built_in_agents=order.BUILT_IN,
+            credentials=_credentials(needed=False),
+        )
     )
 
 
 def load_to_run(path: str) -> Configuration:
     """As load_configuration, for a gateway that starts or reloads with it: credentials must be there."""
-    return loading.load(
-        path,
-        agent_settings=order.agent_settings,
-        finding_names=order.finding_names,
-        built_in_agents=order.BUILT_IN,
-        credentials=_credentials(needed=True),
+    return tried(
+        loading.load(
+            path,
+            agent_settings=order.agent_settings,
+            finding_names=order.finding_names,
+            built_in_agents=order.BUILT_IN,
+            credentials=_credentials(needed=True),
+        )
     )
 
 
 def load_text(path: str, text: str) -> Configuration:
     """As load_to_run, of the text that was read from the path already."""
-    return loading.load_text(
-        text,
-        file=path,
-        agent_settings=order.agent_settings,
-        finding_names=order.finding_names,
-        built_in_agents=order.BUILT_IN,
-        credentials=_credentials(needed=True),
+    return tried(
+        loading.load_text(
+            text,
+            file=path,
+            agent_settings=order.agent_settings,
+            finding_names=order.finding_names,
+            built_in_agents=order.BUILT_IN,
+            credentials=_credentials(needed=True),
+        )
+    )
+
+
+def read_again(path: str, text: str) -> Configuration:
+    """A text that a running gateway goes on with: not checked again. Raises ConfigurationErrors."""
+    return loading.read_again(
+        text, file=path, agent_settings=order.agent_settings, credentials=_credentials(needed=False)
     )
 
 
 def load_to_try(path: str, text: str, above: Mapping[str, Any]) -> Configuration:
     """As load_configuration, of a text, with other tables laid over its own."""
-    return loading.load_text(
-        text,
-        file=path,
-        agent_settings=order.agent_settings,
-        finding_names=order.finding_names,
-        built_in_agents=order.BUILT_IN,
-        credentials=_credentials(needed=False),
-        above=above,
+    return tried(
+        loading.load_text(
+            text,
+            file=path,
+            agent_settings=order.agent_settings,
+            finding_names=order.finding_names,
+            built_in_agents=order.BUILT_IN,
+            credentials=_credentials(needed=False),
+            above=above,
+        )
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
+from gatepost.config.own_names import own_names
 from gatepost.config.settings import Settings
 from gatepost.delivery.attempts import Attempts
 from gatepost.delivery.courier import Courier, OwnName
 from gatepost.delivery.delays import Delays
 from gatepost.delivery.maildir import MaildirCourier
-from gatepost.delivery.scheduler import Outside, Scheduler
+from gatepost.delivery.outside import Outside
+from gatepost.delivery.scheduler import Scheduler
 from gatepost.delivery.settling import Settling
 from gatepost.main.dmarc_reports import DmarcReporter, heeding_failures
 from gatepost.main.lasting import Lasting
@@ -45,69 +47,89 @@ def deliveries_of(
     dmarc_reporter: DmarcReporter | None = None,
 ) -> Scheduler:
     """The scheduler, not started. Raises WorldFault when a key cannot be read."""
-    log, counters, store = lasting.log, lasting.counters, lasting.store
-    clock, system_clock = lasting.clock, lasting.system_clock
-    courier = Courier(
+    store, system_clock = lasting.store, lasting.system_clock
+    return Scheduler(
+        outside=Outside(
+            store=store,
+            in_flight=store.in_flight,
+            clock=lasting.clock,
+            randomness=randomness,
+            counters=lasting.counters,
+            log=lasting.log,
+            neighbours=lasting.neighbours,
+        ),
+        router=router,
+        attempts=Attempts(
+            store=store,
+            courier=_courier(settings, lasting, resolver, randomness, wire_logs, outbound_tls),
+            maildir=MaildirCourier(
+                maildirs=lasting.world.maildirs,
+                bodies=store,
+                body_path=store.body_path,
+                clock=system_clock,
+                hostname=settings.server.hostname,
+                log=lasting.log,
+            ),
+            signer=signer_of(settings, accepted, store, now=system_clock.now, counters=lasting.counters),
+            reports=report_inbox(settings, lasting),
+            return_paths=return_paths,
+            publishes_spf=spf_asker(resolver, settings.dns.timeout_s),
+        ),
+        settling=_settling(settings, lasting, notices, randomness, dmarc_reporter),
+        settings=settings,
+    )
+
+
+def _courier(
+    settings: Settings,
+    lasting: Lasting,
+    resolver: NameServers,
+    randomness: Randomness,
+    wire_logs: WireLogFiles,
+    outbound_tls: OutboundTlsParts,
+) -> Courier:
+    """Who speaks SMTP and LMTP to next hops."""
+    return Courier(
         dialer=lasting.world.dialer,
         find_hosts=_finder(settings, resolver, randomness),
-        bodies=store,
-        body_path=store.body_path,
-        monotonic=system_clock.monotonic,
+        bodies=lasting.store,
+        body_path=lasting.store.body_path,
+        monotonic=lasting.system_clock.monotonic,
         own=OwnName(
             hostname=settings.server.hostname,
             wildcard_ports=_wildcard_ports(settings),
             credentials=smart_host_logins(settings, randomness),
         ),
-        counters=counters,
-        log=log,
-        logs=wire_logs.outgoing(system_clock, randomness),
+        counters=lasting.counters,
+        log=lasting.log,
+        logs=wire_logs.outgoing(lasting.system_clock, randomness),
         policies=outbound_tls.policies,
         results=outbound_tls.reporter,
     )
-    maildir = MaildirCourier(
-        maildirs=lasting.world.maildirs,
-        bodies=store,
-        body_path=store.body_path,
-        clock=system_clock,
+
+
+def _settling(
+    settings: Settings,
+    lasting: Lasting,
+    notices: NoticeWriter,
+    randomness: Randomness,
+    dmarc_reporter: DmarcReporter | None,
+) -> Settling:
+    """What an attempt changes, and who is told."""
+    return Settling(
+        queue=settings.queue,
+        delivery=settings.delivery,
         hostname=settings.server.hostname,
-        log=log,
-    )
-    signer = signer_of(settings, accepted, store, now=system_clock.now, counters=counters)
-    return Scheduler(
-        outside=Outside(
-            store=store,
-            in_flight=store.in_flight,
-            clock=clock,
-            randomness=randomness,
-            counters=counters,
-            log=log,
-        ),
-        router=router,
-        attempts=Attempts(
-            store=store,
-            courier=courier,
-            maildir=maildir,
-            signer=signer,
-            reports=report_inbox(settings, lasting),
-            return_paths=return_paths,
-            publishes_spf=spf_asker(resolver, settings.dns.timeout_s),
-        ),
-        settling=Settling(
-            queue=settings.queue,
-            delivery=settings.delivery,
+        clock=lasting.clock,
+        randomness=randomness,
+        write_notice=heeding_failures(notices.failure, dmarc_reporter),
+        write_report=notices.success,
+        delays=Delays(
+            after_s=settings.notices.delay_after_s,
+            store=lasting.store,
+            write=notices.delay,
             hostname=settings.server.hostname,
-            clock=clock,
-            randomness=randomness,
-            write_notice=heeding_failures(notices.failure, dmarc_reporter),
-            write_report=notices.success,
-            delays=Delays(
-                after_s=settings.notices.delay_after_s,
-                store=store,
-                write=notices.delay,
-                hostname=settings.server.hostname,
-            ),
         ),
-        settings=settings,
     )
 
 
@@ -115,11 +137,7 @@ def _finder(
     settings: Settings, resolver: Resolver, randomness: Randomness
 ) -> Callable[[NextHop], Awaitable[Hosts]]:
     """hosts_of, with what it needs to know of ourselves."""
-    names = frozenset(
-        name.lower().rstrip(".")
-        for name in (settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values()))
-        if name
-    )
+    names = own_names(settings)
     addresses = frozenset(split_binding(binding) for binding in _bindings(settings))
 
     async def find(next_hop: NextHop) -> Hosts:

@@ -57,6 +57,7 @@ def run_gateway(path: str) -> int:
         log=log,
         change_log=partial(change_log, log),
         notifier=notifier,
+        now=SystemClock().now,
     )
     supervisor = Supervisor(
         orders=orders,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gatepost.agents.sender_reputation import SenderReputation as Agent
 from gatepost.config.guard_settings import SenderReputation
+from gatepost.config.own_names import own_names
 from gatepost.config.schema import Table
 from gatepost.config.settings import Settings
 from gatepost.intake.guard import Guard
@@ -31,7 +32,6 @@ def guard_of(
     """As the settings say. Conduct is kept where the agent that judges by it is asked."""
     reputation = agent_tables.get(Agent.name)
     is_asked = Agent.name not in settings.policy.disabled
-    names = (settings.server.hostname, *(c.hostname for c in settings.receive_connectors.values()))
     return Guard(
         shared,
         lists,
@@ -40,7 +40,7 @@ def guard_of(
         if isinstance(reputation, SenderReputation) and reputation.enabled and is_asked
         else None,
         accepted=accepted,
-        own_names=frozenset(name.lower().rstrip(".") for name in names if name),
+        own_names=own_names(settings),
         relays=IpRanges(settings.server.internal_relays),
         clock=clock,
         counters=counters,

@@ -29,7 +29,7 @@ from gatepost.main.outbound_tls import FIRST_WORKER
 from gatepost.main.pressure_watch import resource_states, why_no_mail
 from gatepost.main.report_keeping import report_duty
 from gatepost.main.worker import Worker
-from gatepost.policy import order
+from gatepost.policy import assembly
 from gatepost.policy.fuses import Fuses
 from gatepost.policy.runner import PolicyRunner
 
@@ -89,7 +89,7 @@ def _judging(ground: Ground) -> Judging:
     recipients = _recipients(ground)
     feeds, providers = _lists(ground)
     fuses = _fuses(ground)
-    runner = order.build(
+    runner = assembly.build(
         settings,
         ground.configuration.agents,
         accepted=ground.accepted,
@@ -168,7 +168,13 @@ def _commands(ground: Ground, outgoing: Outgoing, incoming: Incoming, fuses: Fus
             revision=ground.configuration.revision,
             hostname=settings.server.hostname,
             sessions=lambda: listener.session_count,
-            samples=lambda: chain(counters.samples(), resolver.samples(), fuses.samples()),
+            samples=lambda: chain(
+                counters.samples(),
+                resolver.samples(),
+                fuses.samples(),
+                lasting.store.samples(),
+                (("log_lines_dropped", (), float(log.dropped)),),
+            ),
             reopen_log=lambda: reopen_log(log, settings.log),
             connectors=listener.status,
             set_connector=partial(listener.hold, timeout_s=settings.server.stop_timeout_s),

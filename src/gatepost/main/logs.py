@@ -20,6 +20,10 @@ class ReopenedLog(EventLog, Protocol):
     level: str
     """The least important line that is written."""
 
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost."""
+
     def reopen(self, stream: BinaryIO) -> None:
         """Go on in another stream."""
 

@@ -20,6 +20,9 @@ SENT_AFTER_S: Final = 1800.0
 """After midnight (UTC), so that every worker has written its day."""
 SPREAD_S: Final = 4 * 3600.0
 """Reports leave within so much time (RFC 8460 §4.1), so that nobody's host is met by everybody's at once."""
+REPORTS_AT_ONCE: Final = 20
+REPORT_LIMIT_S: Final = 180.0
+"""All questions about one domain's report together: each domain chooses how many there are, and how slowly they end."""
 DAYS_KEPT: Final = 3
 """Days whose report could not be sent are given up after so many."""
 
@@ -42,6 +45,7 @@ class NightlyReports(ABC, Generic[D]):
         self._results = counts
         self._directory = directory
         self._number = number
+        self._kind = kind
         self._failed = f"{kind}-results-failed"
         self._clock = clock
         self._log = log
@@ -151,8 +155,22 @@ class NightlyReports(ABC, Generic[D]):
         left.day, left.domains = day, {d: p for d, p in results.domains.items() if d not in sent}
         # First taken off the disk: a report that is sent twice is worse than one that a crash loses.
         await asyncio.to_thread(self._replace, files, left)
-        for domain in due:
-            await self._report(domain, day, results)
+        places = asyncio.Semaphore(REPORTS_AT_ONCE)
+
+        async def report(domain: str) -> None:
+            async with places:
+                await self._report_in_time(domain, day, results)
+
+        await asyncio.gather(*(report(domain) for domain in due))
+
+    async def _report_in_time(self, domain: str, day: str, results: D) -> None:
+        """A domain whose servers are silent keeps nobody's report waiting but its own."""
+        try:
+            async with asyncio.timeout(REPORT_LIMIT_S):
+                await self._report(domain, day, results)
+        except TimeoutError:
+            what = f"not made and sent within {REPORT_LIMIT_S:g} s"
+            self._log.write("warning", f"{self._kind}-report-failed", domain=domain, what=what)
 
     def _replace(self, files: list[StateFile], left: D) -> None:
         self._drop(files[1:])

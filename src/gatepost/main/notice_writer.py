@@ -54,8 +54,8 @@ class NoticeWriter:
     def failure_as(
         self, mail: QueuedMail, failed: Sequence[QueuedRecipient], content: Content, mail_id: int
     ) -> Accept | None:
-        """As `failure`, under an id that was taken already."""
-        notice = self._failure(mail, failed, content, mail_id)
+        """As `failure`, under an id that was taken already, about recipients that we ourselves refused."""
+        notice = self._failure(mail, failed, content, mail_id, is_ours=True)
         return None if isinstance(notice, Silence) else notice
 
     def success(
@@ -103,7 +103,13 @@ class NoticeWriter:
         return self.ids.next(self.clock.now())
 
     def _failure(
-        self, mail: QueuedMail, failed: Sequence[QueuedRecipient], content: Content, mail_id: int
+        self,
+        mail: QueuedMail,
+        failed: Sequence[QueuedRecipient],
+        content: Content,
+        mail_id: int,
+        *,
+        is_ours: bool = False,
     ) -> Accept | Silence:
         notice = compose_failure(
             mail,
@@ -113,6 +119,7 @@ class NoticeWriter:
             now=self.clock.now(),
             mail_id=mail_id,
             token=self.randomness.token_hex(TOKEN_BYTES),
+            is_ours=is_ours,
         )
         self._counted(notice, Kind.FAILURE)
         return notice

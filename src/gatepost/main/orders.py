@@ -16,11 +16,14 @@ from gatepost.control.commands import AnyCommand, Refused, SetConnector, TakeCon
 from gatepost.control.gateway import (
     STATE_AFTER,
     AnyGatewayReply,
+    AskConfiguration,
     AskWorkers,
     Held,
     HoldConnector,
+    InForce,
     Life,
     Mistakes,
+    RefusedReload,
     Reload,
     Reloaded,
     Restarted,
@@ -50,7 +53,7 @@ class Orders:
     """The configuration in force and the connectors that do not run; how both are changed.
 
     load: reads the file again, raising ConfigurationErrors or WorldFault. change_log: the log as other
-    settings want it, raising WorldFault.
+    settings want it, raising WorldFault. now: seconds since the epoch.
     """
 
     configuration: Configuration
@@ -59,11 +62,15 @@ class Orders:
     log: Log
     change_log: Callable[[LogSettings, LogSettings], None]
     notifier: Notifier
+    now: Callable[[], float]
     children: Sequence[Child] = ()
     is_announced: bool = False
     """systemd knows that every worker serves."""
     held: dict[str, ConnectorState] = field(default_factory=dict)
     """Connectors that do not run; kept over reloads and deaths of workers, forgotten when the gateway stops."""
+    ended: dict[str, int] = field(default_factory=dict)
+    """How often a process of each name ended without having been told to."""
+    _refused_last: RefusedReload | None = None
 
     @property
     def status(self) -> str:
@@ -97,7 +104,13 @@ class Orders:
                 return encode(self._hold(command))
             case AskWorkers():
                 lives = (Life(c.number, c.is_ready, c.quick_deaths) for c in self.children if c.is_worker)
-                return encode(Workers(lives=tuple(lives)))
+                down = {c.name: c.quick_deaths for c in self.children if not c.is_worker and not c.pid}
+                return encode(
+                    Workers(lives=tuple(lives), refused=self._refused_last, ended=self.ended, down=down)
+                )
+            case AskConfiguration():
+                now = self.configuration
+                return encode(InForce(path=os.path.abspath(now.path), text=now.text))
 
     def _reload(self) -> Reloaded | Mistakes | Refused:
         before = self.configuration
@@ -106,6 +119,7 @@ class Orders:
         except ConfigurationErrors as errors:
             for error in errors.errors:
                 self.log.write("error", "reload-refused", error=str(error))
+            self._goes_on(str(errors.errors[0]), others=len(errors.errors) - 1)
             return mistakes_of(errors)
         except WorldFault as fault:
             return self._refused(fault.reason)
@@ -117,7 +131,7 @@ class Orders:
             self.change_log(before.settings.log, fresh.settings.log)
         except WorldFault as fault:
             return self._refused(fault.reason)
-        self.configuration = fresh
+        self.configuration, self._refused_last = fresh, None
         doors = fresh.settings.receive_connectors
         self.held = {n: state for n, state in self.held.items() if n in doors and doors[n].enabled}
         self.log.write("info", "reloading", revision=fresh.revision)
@@ -125,7 +139,14 @@ class Orders:
 
     def _refused(self, reason: str) -> Refused:
         self.log.write("error", "reload-refused", error=reason)
+        self._goes_on(reason)
         return Refused(reason)
+
+    def _goes_on(self, reason: str, *, others: int = 0) -> None:
+        """Remember why the older configuration is still in force: `gatepost status` and the metrics say so."""
+        more = f" (and {others} more)" if others else ""
+        self._refused_last = RefusedReload(self.now(), f"{reason}{more}")
+        self.log.write("warning", "old-configuration-goes-on", revision=self.configuration.revision)
 
     def _pass_on(self, before: Configuration, fresh: Configuration) -> Reloaded:
         command = TakeConfiguration(path=fresh.path, text=fresh.text)

@@ -1,4 +1,4 @@
-"""A worker's own store: opened when nobody else has it any more; its mail without a way out is routed again."""
+"""A worker's own store: opened when nobody else has it any more; what its start did is recorded, mail routed again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from gatepost.adapters.sqlite_store import SqliteStore, open_store
 from gatepost.config.settings import Settings
 from gatepost.main.places import store_directory
 from gatepost.model.fault import WorldFault
-from gatepost.model.queued import MailState, Settle, Settlement
+from gatepost.model.queued import KeepRecords, MailState, Settle, Settlement
 from gatepost.ports.log import Log
 from gatepost.ports.store import MailFilter
 from gatepost.ports.world import Clock
 from gatepost.queue.states import settled
+from gatepost.records import tracking
 from gatepost.routing.next_hop import Router
 
 LOCK_PATIENCE_S: Final = 40.0
@@ -39,7 +40,7 @@ async def own_store(
     until = clock.monotonic() + LOCK_PATIENCE_S
     while not stop.is_set():
         try:
-            return (opening or open_store)(
+            store = (opening or open_store)(
                 store_directory(settings, number),
                 settings.queue,
                 clock,
@@ -53,7 +54,18 @@ async def own_store(
                 raise
             log.write("info", "store-in-use", reason=fault.reason)
             await asyncio.sleep(0.25)
+        else:
+            record_poisoned(store, now=clock.now(), crashes=settings.queue.crash_limit)
+            return store
     return None
+
+
+def record_poisoned(store: SqliteStore, *, now: float, crashes: int) -> None:
+    """Mail that the start of the store held, because it was in work at so many crashes, is held on record."""
+    held = [mail for mail_id in store.recovered.poisoned if (mail := store.mail(mail_id)) is not None]
+    if held:
+        records = tuple(tracking.poison(mail, at=now, crashes=crashes) for mail in held)
+        store.commit([KeepRecords(records=records)])
 
 
 def route_again(store: SqliteStore, router: Router, *, now: float) -> None:

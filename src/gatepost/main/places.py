@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from gatepost.config.settings import Settings
+from gatepost.model.fault import WorldFault
+
+AUTO_WORKERS: Final = 16
+"""The most that "auto" means: each worker has a store, a DNS cache and 50 MB of its own."""
 
 
 def state_directory(settings: Settings) -> Path:
@@ -19,13 +24,30 @@ def store_directory(settings: Settings, worker: int) -> Path:
 
 
 def store_directories(settings: Settings) -> dict[int, Path]:
-    """Every store there is, by its worker's number, whatever `workers` says now."""
-    found = {}
-    for path in state_directory(settings).glob("worker-*"):
-        number = path.name.removeprefix("worker-")
-        if number.isdigit() and path.is_dir():
-            found[int(number)] = path
-    return dict(sorted(found.items()))
+    """Every store there is, by its worker's number, whatever `workers` says now.
+
+    Raises WorldFault when the state directory cannot be read: what is not seen must not look like an empty queue.
+    """
+    directory = state_directory(settings)
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise WorldFault(f"{directory} cannot be read: {error.strerror}{_who_may(error)}") from error
+    numbers = {name: name.removeprefix("worker-") for name in names if name.startswith("worker-")}
+    found = {int(number): directory / name for name, number in numbers.items() if _is_number(number)}
+    return {number: path for number, path in sorted(found.items()) if path.is_dir()}
+
+
+def _who_may(error: OSError) -> str:
+    """What to do where the system says that this account may not; "" for any other error."""
+    is_closed = isinstance(error, PermissionError)
+    return ": it is for root and the gateway's own account (server.user) only" if is_closed else ""
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def wire_log_directory(settings: Settings, worker: int) -> Path:
@@ -40,7 +62,12 @@ def control_socket(settings: Settings, worker: int) -> Path:
 
 def gateway_socket(settings: Settings) -> Path:
     """The socket of the supervisor."""
-    return state_directory(settings) / "control" / "gateway.sock"
+    return gateway_socket_in(state_directory(settings))
+
+
+def gateway_socket_in(directory: Path) -> Path:
+    """The same below a state directory."""
+    return directory / "control" / "gateway.sock"
 
 
 def scan_socket(settings: Settings) -> Path:
@@ -84,7 +111,7 @@ def accounts_file(settings: Settings) -> Path:
 
 
 def workers_of(settings: Settings) -> int:
-    """How many workers "auto" is: one for each core we may use but one, which disk, kernel and lookups need (0170)."""
+    """How many workers "auto" is: one for each core we may use, and no more than AUTO_WORKERS (0400)."""
     if settings.server.workers == "auto":
-        return max(1, len(os.sched_getaffinity(0)) - 1)
+        return min(len(os.sched_getaffinity(0)), AUTO_WORKERS)
     return settings.server.workers

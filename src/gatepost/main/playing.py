@@ -31,7 +31,7 @@ from gatepost.model.mail_id import MailIds
 from gatepost.model.queued import Accept, Change, KeepDossier
 from gatepost.model.reply import Reply
 from gatepost.model.session import Session, TlsInfo
-from gatepost.policy import order
+from gatepost.policy import assembly
 from gatepost.policy.hearing import Hearing
 from gatepost.ports.directory import Entry
 from gatepost.ports.lists import AddressLists
@@ -67,7 +67,7 @@ class PlayClock:
 class _NoWait(Tarpit):
     """Delayed replies are not waited for."""
 
-    async def hold(self, delay_s: float) -> bool:  # noqa: ARG002  # Tarpit's signature
+    async def hold(self, delay_s: float, network: str = "") -> bool:  # noqa: ARG002  # Tarpit's signature
         return True
 
 
@@ -162,7 +162,7 @@ class PlayGateway:
         self._shared = MemoryShared(clock.now)
         accepted = accepted_domains(settings)
         paths = return_paths_of(settings, accepted)
-        self._runner = order.build(
+        self._runner = assembly.build(
             settings,
             configuration.agents,
             accepted=accepted,

@@ -14,8 +14,8 @@ from gatepost.ports.resolver import Lookup
 T = TypeVar("T")
 
 
-def ask_dns(settings: Settings, asker: Callable[[Lookup], Coroutine[Any, Any, T]]) -> T:
-    """What the asker finds out from the configured name servers. Raises WorldFault as it does."""
+def ask_dns(settings: Settings, asker: Callable[[DnsResolver], Coroutine[Any, Any, T]]) -> T:
+    """What the asker finds out from the configured name servers. Raises WorldFault and PeerFault as it does."""
 
     async def run() -> T:
         resolver = DnsResolver(settings.dns)

@@ -16,6 +16,8 @@ from gatepost.config.settings import Settings
 from gatepost.main.places import gateway_lock, state_directory, store_directories
 from gatepost.model.fault import WorldFault
 
+_GIVEN_AWAY = frozenset({"lock", "shared", "tls"})
+"""What root makes at every start, and gives to server.user."""
 _VERSION_AT = slice(60, 64)  # https://www.sqlite.org/fileformat.html, user_version, big-endian
 
 
@@ -31,8 +33,8 @@ def refuse_to_start(settings: Settings) -> None:
         return
     _refuse_place(directory, account)
     for store in store_directories(settings).values():
-        _refuse_owner(store, account)
-        _refuse_newer(store / "store.db", account)
+        _refuse_newer(store / "store.db")
+    _refuse_owners(directory, account)
 
 
 def prepare_state(directory: Path, user: str) -> None:
@@ -108,8 +110,26 @@ def _refuse_place(directory: Path, account: pwd.struct_passwd) -> None:
         _refuse_owner(directory, account)
 
 
+def _refuse_owners(directory: Path, account: pwd.struct_passwd) -> None:
+    """What the gateway made and could not use any more: a worker would say so again and again instead of serving."""
+    given_away = _GIVEN_AWAY if os.geteuid() == 0 else frozenset()
+    try:
+        places = [
+            path for path in directory.iterdir() if path.name not in given_away and not path.is_symlink()
+        ]
+        within = [path for place in places if place.is_dir() for path in place.iterdir()]
+    except OSError as error:
+        raise WorldFault(f"{error.filename} cannot be read: {error.strerror}") from error
+    for path in (*places, *within):
+        if path.name != "lost+found" and not path.is_symlink():
+            _refuse_owner(path, account)
+
+
 def _refuse_owner(path: Path, account: pwd.struct_passwd) -> None:
-    owner = path.stat().st_uid
+    try:
+        owner = path.stat().st_uid
+    except FileNotFoundError:  # gone meanwhile: it was somebody's temporary file
+        return
     if owner == account.pw_uid:
         return
     try:
@@ -122,7 +142,7 @@ def _refuse_owner(path: Path, account: pwd.struct_passwd) -> None:
     )
 
 
-def _refuse_newer(store: Path, account: pwd.struct_passwd) -> None:
+def _refuse_newer(store: Path) -> None:
     try:
         with store.open("rb") as file:
             head = file.read(100)
@@ -130,7 +150,6 @@ def _refuse_newer(store: Path, account: pwd.struct_passwd) -> None:
         return
     except OSError as error:
         raise WorldFault(f"{store} cannot be read: {error.strerror}") from error
-    _refuse_owner(store, account)
     version = int.from_bytes(head[_VERSION_AT], "big") if head.startswith(b"SQLite format 3\0") else 0
     if version > SCHEMA_VERSION:
         raise WorldFault(

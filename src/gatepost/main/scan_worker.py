@@ -28,7 +28,7 @@ from gatepost.main.logs import open_log
 from gatepost.main.places import state_directory
 from gatepost.model.verdict import Verdict
 from gatepost.policy.agent import Agent
-from gatepost.policy.order import third_party_agents
+from gatepost.policy.assembly import third_party_agents
 from gatepost.policy.scan_question import decode_question, encode_bug, encode_verdict
 from gatepost.policy.third_party import find_third_party
 from gatepost.routing.accepted import accepted_domains

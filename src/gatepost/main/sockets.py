@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Mapping
 from typing import Final
@@ -29,7 +30,7 @@ def bind(binding: str, copies: int) -> list[socket.socket]:
     that wait. Raises WorldFault with the binding and what the system said.
     """
     host, port = split_binding(binding)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = _family(host)
     made: list[socket.socket] = []
     try:
         for _ in range(copies):
@@ -45,8 +46,29 @@ def bind(binding: str, copies: int) -> list[socket.socket]:
     except OSError as error:
         for listening in made:
             listening.close()
-        raise WorldFault(f"cannot listen on {binding}: {error.strerror}", binding=binding) from error
+        raise WorldFault(f"cannot listen on {binding}: {error.strerror}{_advice(error)}") from error
     return made
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _advice(error: OSError) -> str:
+    """What to do about what the system says."""
+    match error.errno:
+        case errno.EACCES:
+            return ": a port below 1024 needs root, CAP_NET_BIND_SERVICE or a socket of systemd (docs/install.md)"
+        case errno.EADDRNOTAVAIL:
+            return ": no interface of this machine has the address (now): `ip address`"
+        case errno.EAFNOSUPPORT:
+            return ": this machine has no IPv6: take the address out of listen"
+        case errno.EADDRINUSE:
+            return ": `ss -ltnp` says by whom"
+        case errno.EMFILE | errno.ENFILE:
+            return ": raise LimitNOFILE (ulimit -n)"
+        case _:
+            return ""
 
 
 def split_binding(binding: str) -> tuple[str, int]:
@@ -58,11 +80,10 @@ def split_binding(binding: str) -> tuple[str, int]:
 def in_use(binding: str) -> bool:
     """Whether another program listens there: with SO_REUSEPORT a bind alone would not tell."""
     host, port = split_binding(binding)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return True
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE  # anything else is for `bind` to tell
     return False

@@ -20,7 +20,14 @@ from gatepost.adapters.sqlite_store import open_store
 from gatepost.adapters.world import SystemClock, SystemRandomness
 from gatepost.config.load import Configuration
 from gatepost.config.settings import Settings
-from gatepost.control.gateway import AnyGatewayCommand, AnyGatewayReply, decode_reply, encode
+from gatepost.control.gateway import (
+    AnyGatewayCommand,
+    AnyGatewayReply,
+    AskConfiguration,
+    AskWorkers,
+    decode_reply,
+    encode,
+)
 from gatepost.control.links import SocketLink, StoreLink, WorkerLink
 from gatepost.control.worker import WorkerCommands, WorkerFace
 from gatepost.main.notice_writer import NoticeWriter, house_of
@@ -34,6 +41,8 @@ from gatepost.routing.accepted import accepted_domains
 from gatepost.routing.next_hop import Router
 
 ASK_TIMEOUT_S: Final = 30.0
+LOOK_TIMEOUT_S: Final = 10.0
+"""Patience with a worker that only says how it is: one that stands still must not hide the others."""
 ORDER_TIMEOUT_S: Final = 300.0
 """Patience with the supervisor, which asks every worker."""
 
@@ -104,29 +113,33 @@ def shared(settings: Settings) -> Iterator[SharedState]:
         store.close()
 
 
-def running(settings: Settings) -> Sequence[WorkerLink]:
-    """The workers that answer now."""
+def running(settings: Settings, *, timeout_s: float = LOOK_TIMEOUT_S) -> Sequence[WorkerLink]:
+    """The workers whose socket somebody listens on. timeout_s: patience with each answer of them."""
     found = []
     for number in store_directories(settings):
         socket_path = control_socket(settings, number)
         if is_answered(str(socket_path)):
-            found.append(_socket_link(number, socket_path))
+            found.append(_socket_link(number, socket_path, timeout_s))
     return found
 
 
-def tell_gateway(settings: Settings, command: AnyGatewayCommand) -> AnyGatewayReply:
+def tell_gateway(
+    settings: Settings, command: AnyGatewayCommand, *, timeout_s: float | None = None
+) -> AnyGatewayReply:
     """One order to the supervisor. Raises WorldFault when no gateway runs or it does not answer."""
     path = gateway_socket(settings)
     if not is_answered(str(path)):
         raise WorldFault(f"the gateway does not run: nobody answers at {path}")
+    if timeout_s is None:
+        timeout_s = LOOK_TIMEOUT_S if isinstance(command, AskWorkers | AskConfiguration) else ORDER_TIMEOUT_S
     try:
-        return decode_reply(ask(str(path), encode(command), timeout_s=ORDER_TIMEOUT_S))
+        return decode_reply(ask(str(path), encode(command), timeout_s=timeout_s))
     except ValueError as error:
         raise WorldFault(f"the gateway answered something else: {error}") from error
 
 
-def _socket_link(number: int, path: Path) -> SocketLink:
-    return SocketLink(number, partial(ask, str(path), timeout_s=ASK_TIMEOUT_S))
+def _socket_link(number: int, path: Path, timeout_s: float = ASK_TIMEOUT_S) -> SocketLink:
+    return SocketLink(number, partial(ask, str(path), timeout_s=timeout_s))
 
 
 def _store_link(

@@ -30,7 +30,16 @@ from gatepost.model.fault import WorldFault
 from gatepost.ports.log import Log
 
 _SIGNALS: Final = frozenset(
-    {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGALRM}
+    {
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+        signal.SIGCHLD,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGALRM,
+    }
 )
 TRACE_LIMIT_CHARACTERS: Final = 1000
 _QUICK_DEATH_S: Final = 2.0
@@ -81,8 +90,8 @@ class Supervisor:
     _stopping_since: float | None = None
     _scan_socket: socket.socket | None = None
     _scan_wanted: int = 0
-    _scan_revision: str = ""
-    """The configuration that the scan workers were last started for."""
+    _scanned_for: Configuration | None = None
+    """The configuration that the scan workers were last started for: each reload makes one, also of the same text."""
     _looked_at: float = 0.0
     _counts: MappedCounts | None = None
     """Of clients, in memory of all workers; None: there is one."""
@@ -127,7 +136,9 @@ class Supervisor:
         bindings = bindings_of(self.configuration.settings.receive_connectors)
         for binding in bindings:
             if binding not in self.handed and in_use(binding) and not self._wait_until_free(binding):
-                raise WorldFault(f"cannot listen on {binding}: another program listens there")
+                raise WorldFault(
+                    f"cannot listen on {binding}: another program listens there: `ss -ltnp` says which"
+                )
         # A socket that was handed over is one for all workers: whoever is free takes the next connection.
         self._sockets = {
             binding: [self.handed[binding]] * self.workers
@@ -180,8 +191,9 @@ class Supervisor:
         die_with(supervisor)
         call_process(child.short_name)
         self._ears.close()
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; we pass on SIGTERM
+        # A terminal's reach the whole group, and so may others: we pass on what children should hear.
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
         self._ears.unblock()
         self._desk.leave()
         self.leave()
@@ -239,8 +251,12 @@ class Supervisor:
         return min(1.0, self.notifier.watchdog_s / 4) if self.notifier.watchdog_s else 1.0
 
     def _obey(self, number: int) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT):
+        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             self._stop()
+        elif number == signal.SIGUSR2:
+            self.log.write(
+                "warning", "signal-ignored", signal="SIGUSR2", means="nothing here; SIGUSR1 reopens logs"
+            )
         elif number == signal.SIGHUP and self._stopping_since is None:
             self.orders.reload()
         elif number == signal.SIGUSR1:
@@ -314,6 +330,8 @@ class Supervisor:
         child.quick_deaths = child.quick_deaths + 1 if lived_s < _QUICK_DEATH_S and code else 0
         delay_s = min(_RESTART_LIMIT_S, 0.05 * 2**child.quick_deaths) if code > 0 else 0.0
         child.restart_at = time.monotonic() + delay_s
+        if code:
+            self.orders.ended[child.name] = self.orders.ended.get(child.name, 0) + 1
         level = "error" if code else "info"
         self.log.write(level, "child-ended", child=child.name, status=code, restart_in_s=delay_s)
 
@@ -327,11 +345,11 @@ class Supervisor:
 
     def _fit_scan_workers(self) -> None:
         """As many as the configuration in force wants, each of them started with it."""
-        if self.scan is None or self._scan_revision == self.configuration.revision:
+        if self.scan is None or self._scanned_for is self.configuration:
             return
         if self._stopping_since is not None:
             return
-        self._scan_revision = self.configuration.revision
+        self._scanned_for = self.configuration
         self._scan_wanted = self.scan_workers(self.configuration)
         if self._scan_wanted and self._scan_socket is None:
             self._scan_socket = self._open_scan_socket()

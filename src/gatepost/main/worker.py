@@ -28,6 +28,7 @@ from gatepost.main.directories import RecipientSources
 from gatepost.main.dmarc_reports import DmarcReporter
 from gatepost.main.dns_check import check_dns
 from gatepost.main.dns_desk import DnsMonitorDuty
+from gatepost.main.duties import again_and_again
 from gatepost.main.lasting import Lasting
 from gatepost.main.list_sources import start_lists
 from gatepost.main.outbound_tls import OutboundTlsParts
@@ -157,15 +158,11 @@ class Worker:
 
     async def _purge(self) -> None:
         self.store.purge(self.clock.now(), self.settings.records)
-        age_s = self.settings.notices.dead_letter_age_s
-        if age_s and (changes := old_graves(self.store, now=self.clock.now(), age_s=age_s)):
+        notices, now = self.settings.notices, self.clock.now()
+        age_s, size_bytes = notices.dead_letter_age_s, notices.dead_letter_size_bytes
+        if changes := old_graves(self.store, now=now, age_s=age_s, size_bytes=size_bytes):
             self.store.commit(changes)
 
     def _every(self, interval_s: float, tick: Callable[[], Awaitable[None]]) -> None:
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(interval_s)
-                await tick()
-
-        task = asyncio.get_running_loop().create_task(beat())
-        self.tasks.add(task)
+        beating = again_and_again(interval_s, tick, self.lasting.log)
+        self.tasks.add(asyncio.get_running_loop().create_task(beating))

@@ -43,6 +43,8 @@ class ReportedRecipient:
     outcome: Outcome
     reply: str = ""
     """The next hop's or our own words: "550 5.1.1 No such user"; peer's text."""
+    is_ours: bool = False
+    """No server said it to us: not a diagnostic of SMTP (RFC 3464 §2.3.6)."""
     last_attempt_at: float | None = None
 
 
@@ -182,7 +184,7 @@ def _group(report: Report, recipient: ReportedRecipient) -> bytes:
     out += field("Status", status_of(recipient.reply, recipient.outcome))
     diagnostic = clean_diagnostic(recipient.reply)
     if diagnostic.strip():
-        kind = "smtp" if _REPLY.match(diagnostic) else "X-Gatepost"
+        kind = "smtp" if _REPLY.match(diagnostic) and not recipient.is_ours else "X-Gatepost"
         out += field("Diagnostic-Code", f"{kind}; {diagnostic}")
     if recipient.last_attempt_at is not None:
         out += field("Last-Attempt-Date", date_text(recipient.last_attempt_at))

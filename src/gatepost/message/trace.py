@@ -49,12 +49,6 @@ def received_field(
     return field("Received", " ".join(clauses) + f"; {date_text(now)}")
 
 
-def return_path_field(sender: Address) -> bytes:
-    """The Return-Path field of final delivery, with CR LF; a path no line can hold is written <>."""
-    path = str(sender)
-    return field("Return-Path", f"<{path if len(path) <= _PATH_LIMIT_CHARS else ''}>")
-
-
 def completing_fields(
     index: HeaderIndex, session: Session, *, hostname: str, mail_id: str, now: float
 ) -> bytes:

@@ -130,13 +130,17 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitReached:
-    """Effect: tell in log and metrics that a limit of the administrator was reached."""
+    """Effect: tell in log and metrics that a limit of the administrator was reached.
+
+    is_rate: of [rate-limits]; else one of a receive connector's limits, for which the mail is refused.
+    """
 
     limit: str
-    key: str
+    key: str = ""
     value: int
-    actual: int
-    action: str
+    actual: int | str
+    action: str = "refuse"
+    is_rate: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,11 @@ from gatepost.notices.words import BUILT_IN, SUBJECTS, language_of, text_for_peo
 SOURCE: Final = "DSN"
 RETURNED_HEAD_LIMIT_BYTES: Final = 50 * 1024  # threats L10
 _SUBJECT_LIMIT_CHARS: Final = 200
+OWN_CODES: Final = ("451 4.4.3 ", "451 4.4.4 ", "451 4.4.6 ", "451 4.7.5 ")
+"""How our own words about a next hop that was not reached begin, when they say more than 4.4.1 does."""
+OUT_OF_TIME: Final = "550 4.4.7 Not delivered in time; the last answer was: "
+OWN_WORDS: Final = ("451 4.4.1 ", "451 4.4.2 Conversations with the next hop ", OUT_OF_TIME, *OWN_CODES)
+"""How a recipient's last reply begins when no server said it."""
 
 RecipientReply = tuple[QueuedRecipient, str]
 """A recipient, and the words that decided about it: "550 5.1.1 No such user"."""
@@ -82,16 +87,18 @@ def compose_failure(
     now: float,
     mail_id: int,
     token: str,
+    is_ours: bool = False,
 ) -> Accept | Silence:
     """The notice about recipients of one mail that have failed, ready for the transaction that settles them.
 
     failed:  all that failed in one attempt: the sender gets one notice for them (threats L11).
     content: a spooled body is not read: the notice returns the header section then.
     mail_id: a fresh id, the notice's.  token: 16 to 64 letters and digits nobody can guess.
+    is_ours: the gateway itself or its administrator refused them, and no server was asked.
     Silence: nobody may be told (threats L04, L05) or wants to be; see notices.policy for which. The
     caller keeps the recipients that failed without anybody hearing of it as DEAD, when `wants_grave` says so.
     """
-    writer = _Writer(house, now, mail_id, token)
+    writer = _Writer(house, now, mail_id, token, is_ours=is_ours)
     return writer.notice(mail, [(r, reply, Outcome.FAILED) for r, reply in failed], content, Kind.FAILURE)
 
 
@@ -152,13 +159,14 @@ def postmaster(settings: Settings, accepted: AcceptedDomains, hostname: str) -> 
 class _Writer:
     """One notice's circumstances."""
 
-    def __init__(self, house: House, now: float, mail_id: int, token: str) -> None:
+    def __init__(self, house: House, now: float, mail_id: int, token: str, *, is_ours: bool = False) -> None:
         self._house = house
         self._settings = house.settings
         self._sent_from = postmaster(house.settings, house.accepted, house.hostname)
         self._now = now
         self._mail_id = mail_id
         self._token = token
+        self._is_ours = is_ours
 
     def notice(
         self,
@@ -190,6 +198,7 @@ class _Writer:
                 orcpt=recipient.recipient.orcpt,
                 outcome=outcome,
                 reply=reply if remote.diagnostics else _code_of(reply),
+                is_ours=self._is_ours or reply.startswith(OWN_WORDS),
                 last_attempt_at=self._now,
             )
             for recipient, reply, outcome in outcomes

@@ -287,8 +287,12 @@ def _when(at: float) -> str:
         return "at an unknown time"  # a damaged dossier is still worth reading
 
 
+def _points(points: float) -> str:
+    return "1 point" if points == 1 else f"{points:g} points"
+
+
 def _outcome_lines(outcome: RecipientOutcome) -> Iterator[str]:
-    scl = "" if outcome.scl == EXEMPT_SCL else f", SCL {outcome.scl} ({outcome.points:g} points)"
+    scl = "" if outcome.scl == EXEMPT_SCL else f", SCL {outcome.scl} ({_points(outcome.points)})"
     by = f", decided by {outcome.decided_by}" if outcome.decided_by else ""
     yield f"  {outcome.recipient or '(the command)'}: {outcome.action}{scl}{by}"
     if outcome.reason:
@@ -311,7 +315,7 @@ def _opinion_lines(stage: str, opinion: Opinion) -> Iterator[str]:
     about = opinion.recipient or ", ".join(opinion.recipients)
     reason = f", {opinion.reason}" if opinion.reason else ""
     yield f"  {stage}: {opinion.agent}: {opinion.action}{f' for {about}' if about else ''}{reason}"
-    yield from (f"    found {name} ({points:g} points)" for name, points in opinion.findings)
+    yield from (f"    found {name} ({_points(points)})" for name, points in opinion.findings)
     yield from (f"    stands on {_fact_line(fact)}" for fact in opinion.facts)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import CoroutineType
 from typing import Any, Final
 
+from gatepost.facts.first_step import Rest, begun
 from gatepost.facts.gathering import Gathering
 from gatepost.model.address import Address
 from gatepost.model.fault import Fault
 from gatepost.model.known import Known, MailView, Scope, Unknown
+from gatepost.model.origin import origin_of
 from gatepost.policy.alarm import Alarm
-from gatepost.ports.first_step import Rest, begun
 from gatepost.ports.resolver import ASKING_FOR, QuestionBudget
 
 # Read for every fact of every command: see policy.hearing.
@@ -41,6 +43,7 @@ class Knowledge:
 
     __slots__ = (
         "_alarm",
+        "_asks_for",
         "_budget",
         "_deadline_s",
         "_facts",
@@ -66,6 +69,8 @@ class Knowledge:
         self._deadline_s = deadline_s
         self._questions_per_mail = questions_per_mail
         self._budget = QuestionBudget(questions_per_mail)
+        self._asks_for = ""
+        """The address for whose mail facts are found out."""
         self._facts: dict[type[Any], Any] = {}
         self.fact: Callable[[type[Any]], Any] = self._facts.get
         """A fact about connection or mail: itself, Unknown, or None when nobody found it out."""
@@ -79,6 +84,7 @@ class Knowledge:
     def gather(self, gatherings: Iterable[Gathering], mail: MailView) -> Sequence[Pending]:
         """Find out what can be found out without waiting; returns what has to be waited for."""
         waiting: list[Pending] = []
+        self._asks_for = mail.session.origin_ip
         facts, kept, known = self._facts, self._kept, self.known
         about = mail.recipient.address if mail.recipient is not None else None
         of_recipient = facts if about is None else self._place_of(about)
@@ -233,7 +239,9 @@ class Knowledge:
             return self._checked(gathering, found)
         own = gathering.own_questions
         # The task keeps it, the conversation does not.
-        outside = ASKING_FOR.set(QuestionBudget(own) if own else self._budget)
+        budget = QuestionBudget(own) if own else self._budget
+        budget.network = _network_of(self._asks_for)
+        outside = ASKING_FOR.set(budget)
         try:
             rest = begun(found) if gathering.begins_at_once else found
             if type(rest) is gathering.fact or not isinstance(rest, Rest | Coroutine):
@@ -243,7 +251,8 @@ class Knowledge:
             return self._unknown(gathering, error)
         finally:
             ASKING_FOR.reset(outside)
-        task.add_done_callback(lambda _: found.close())  # it may be stopped before it has begun
+        # It may be stopped before it has begun.
+        task.add_done_callback(rest.dropped if isinstance(rest, Rest) else lambda _: found.close())
         return task
 
     async def _find(self, gathering: Gathering, finding: Awaitable[Any]) -> Any:
@@ -295,3 +304,13 @@ class Knowledge:
     def _stop(self, is_over: Callable[[Gathering], bool]) -> None:
         for key in [key for key, pending in self._running.items() if is_over(pending.gathering)]:
             self._running.pop(key).task.cancel()
+
+
+@lru_cache(maxsize=4096)
+def _network_of(address: str) -> str:
+    """Whose questions are counted together; "" for what is no address."""
+    try:
+        origin = origin_of(address)
+    except ValueError:
+        return ""
+    return origin.site or origin.network

@@ -90,19 +90,31 @@ class Member:
     settings: AgentTable
 
 
+def check_needs(agent: Agent, facts: Mapping[type[Any], Gathering]) -> None:
+    """Whether its facts can be had where it speaks.
+
+    Raises ValueError when nothing finds one out, when it is known later only, or when it is about one recipient and
+    the stage about the whole mail.
+    """
+    wants = wants_of(agent)
+    for stage in agent.needs:
+        for kind in (*agent.needs[stage], *wants.get(stage, ())):
+            if kind not in facts:
+                raise ValueError(f"agent {agent.name} needs {kind.__name__}, which nothing finds out")
+            needed = f"agent {agent.name} needs {kind.__name__} at {stage.value}"
+            if facts[kind].scope is Scope.RECIPIENT and stage is not Stage.RCPT:
+                raise ValueError(f"{needed}: rcpt only")
+            if STAGES.index(stage) < STAGES.index(facts[kind].earliest):
+                raise ValueError(f"{needed}: it is known from {facts[kind].earliest.value} on")
+
+
 def panels_for(
     members: Sequence[Member],
     facts: Mapping[type[Any], Gathering],
     audience: Audience,
     spared: Spared | None = None,
 ) -> dict[Stage, Panel]:
-    """The panels of one audience. spared: of clients on the allow list.
-
-    Raises ValueError when a fact has no gatherer, or when a fact about one recipient is
-    needed at a stage that is about the whole mail.
-    """
-    for member in members:
-        _check_needs(member.agent, facts)
+    """The panels of one audience. spared: of clients on the allow list. What the members need was checked."""
     asked = {stage: [m for m in members if stage in m.agent.needs] for stage in STAGES}
     reasons = {id(m): why_skipped(m, audience, spared) for m in members}
     needed = {
@@ -126,16 +138,6 @@ def panels_for(
             skipped=tuple((m.agent.name, reasons[id(m)]) for m in asked[stage] if reasons[id(m)]),
         )
     return panels
-
-
-def _check_needs(agent: Agent, facts: Mapping[type[Any], Gathering]) -> None:
-    wants = wants_of(agent)
-    for stage in agent.needs:
-        for kind in (*agent.needs[stage], *wants.get(stage, ())):
-            if kind not in facts:
-                raise ValueError(f"agent {agent.name} needs {kind.__name__}, which nothing finds out")
-            if facts[kind].scope is Scope.RECIPIENT and stage is not Stage.RCPT:
-                raise ValueError(f"agent {agent.name} needs {kind.__name__} at {stage.value}: rcpt only")
 
 
 def why_skipped(member: Member, audience: Audience, spared: Spared | None = None) -> str:

@@ -1,7 +1,8 @@
 """Agents and facts an administrator brings along: from installed packages, and from a folder of files.
 
 A package names modules under the entry points `gatepost.agents` and `gatepost.facts`; a file in
-the folder is such a module itself. A module has a class `Agent`, or a function `gatherer`, or both.
+the folder is such a module itself, but for `test_*.py`. A module has a class `Agent`, or a function
+`gatherer`, or both.
 It runs with the rights of the gateway: whoever may write the folder is the gateway.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from gatepost.config.agent_table import AgentTable
 from gatepost.facts.gathering import Gathering, Sources
+from gatepost.model.verdict import Stage
 from gatepost.policy.agent import name_of
 
 AGENTS_GROUP: Final = "gatepost.agents"
@@ -25,6 +27,18 @@ FACTS_GROUP: Final = "gatepost.facts"
 FILES_LIMIT: Final = 200
 FILE_MODULES: Final = "gatepost_third_party"
 """Modules of files are called so, a dot, and the name of the file; no import statement finds them."""
+TEST_FILES: Final = "test_"
+"""How files in the folder begin that are left alone: the tests of the others."""
+ASKED_AT: Final = (
+    Stage.CONNECT,
+    Stage.HELO,
+    Stage.MAIL,
+    Stage.RCPT,
+    Stage.DATA,
+    Stage.END_OF_HEADERS,
+    Stage.END_OF_DATA,
+)
+"""The stages at which anybody asks. The others are words of the agent log."""
 
 Gatherer = Callable[[Sources], Gathering]
 
@@ -68,7 +82,23 @@ def _checked_name(where: str, kind: Any) -> str:
     missing = [word for word in ("needs", "when_unknown", "is_filter", "findings") if not hasattr(kind, word)]
     if missing or not callable(getattr(kind, "examine", None)):
         raise ValueError(f"{where}: its Agent lacks {', '.join(missing) or 'examine'}")
+    _check_stages(where, kind.needs)
     return name
+
+
+def _check_stages(where: str, needs: object) -> None:
+    """Whether it can be asked at all; needs may be a property, which only an agent that was made can answer."""
+    if isinstance(needs, property):
+        return
+    if not isinstance(needs, Mapping) or not all(isinstance(facts, tuple) for facts in needs.values()):
+        raise ValueError(
+            f"{where}: Agent.needs is a table of stages and facts, such as {{Stage.MAIL: (ReverseDns,)}}"
+        )
+    for stage in needs:
+        if stage not in ASKED_AT:
+            said = stage.value if isinstance(stage, Stage) else repr(stage)
+            stages = ", ".join(asked.value for asked in ASKED_AT)
+            raise ValueError(f"{where}: no agent is asked at {said}; the stages are {stages}")
 
 
 def _installed() -> Iterator[tuple[str, ModuleType]]:
@@ -92,7 +122,7 @@ def _files(folder: str) -> Iterator[tuple[str, ModuleType]]:
     if not folder:
         return
     try:
-        files = sorted(Path(folder).glob("*.py"))
+        files = sorted(file for file in Path(folder).glob("*.py") if not file.name.startswith(TEST_FILES))
     except OSError as error:
         raise ValueError(f"{folder} cannot be read: {error.strerror}") from error
     if len(files) > FILES_LIMIT:

@@ -1,4 +1,4 @@
-"""What the workers of one gateway count together about clients: open sessions, and events of the last minute."""
+"""What the workers of one gateway count together: open sessions, events of the last minute, who serves a next hop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ class Neighbours(Protocol):
 
     key: an integer that is the same in every worker and spread as a hash is.
     """
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
 
     def came(self, key: int) -> None:
         """A session of this worker began."""

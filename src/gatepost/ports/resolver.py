@@ -42,12 +42,13 @@ class Resolver(Protocol):
 
 
 class QuestionBudget:
-    """How many questions may still be sent for one mail."""
+    """How many questions may still be sent for one mail. network: of the client that brings it; "": nobody's."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "network")
 
-    def __init__(self, questions: int) -> None:
+    def __init__(self, questions: int, network: str = "") -> None:
         self.left = questions
+        self.network = network
 
 
 ASKING_FOR: Final[ContextVar[QuestionBudget | None]] = ContextVar("asking_for", default=None)

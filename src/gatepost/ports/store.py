@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from gatepost.model.content import Content, SpooledBody
 from gatepost.model.queued import Change, MailState, QueuedMail, StoredRecord
+
+SEARCH_LIMIT_CHARACTERS: Final = 1000
+"""Of a text in a filter."""
 
 Done = Callable[[BaseException | None], None]
 
@@ -84,6 +87,9 @@ class StoreReader(Protocol):
 
     def find(self, wanted: MailFilter, *, limit: int, after: int = 0) -> list[QueuedMail]:
         """Mails in the order of their ids, above `after` (keyset paging)."""
+
+    def held_bytes(self, state: MailState) -> int:
+        """Octets of all mails with a recipient in one of the states that wait for a person or a configuration."""
 
     def summary(self) -> list[HopSummary]:
         """Every next hop that something waits for."""

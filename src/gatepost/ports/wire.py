@@ -12,6 +12,9 @@ from gatepost.model.session import TlsInfo
 class OutgoingWire(Protocol):
     """One connection to a next hop. Raises WorldFault for timeouts, resets and TLS failures."""
 
+    received: bytearray
+    """What came and was not read yet."""
+
     async def read(self, *, timeout_s: float) -> bytes:
         """The next bytes; b"" when the peer has closed."""
 

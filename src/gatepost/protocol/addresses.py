@@ -174,7 +174,7 @@ def a_labels_of(text: str) -> str:
 
 
 def _a_label(label: str) -> str:
-    if label.isascii() or "*" in label or len(label) > LABEL_LIMIT_BYTES:
+    if label.isascii() or len(label) > LABEL_LIMIT_BYTES:
         return label
     try:
         return idna.encode(label, uts46=True, std3_rules=True).decode("ascii")

@@ -75,7 +75,7 @@ class ContentMeter:
             lines = text.replace(b"\r\n", b"\n").split(b"\n")
         return self.take_lines(data, lines, bare=bare)
 
-    def take_lines(self, data: bytes, lines: list[bytes], *, bare: bool = False) -> bytes:
+    def take_lines(self, data: bytes, lines: list[bytes], *, bare: bool) -> bytes:
         """As take, for a piece that does not end between CR and LF and was split into its lines already."""
         self.size_bytes += len(data)
         if self._size_limit and self.size_bytes > FAR_TOO_LARGE_FACTOR * self._size_limit:
@@ -158,8 +158,6 @@ class DataFramer:
         if dotted:
             text = text.replace(_DOT_LINE, b"\r\n")
             lines, _ = lines_of(text)
-        if bare:
-            lines = text.replace(b"\r\n", b"\n").split(b"\n")
         if self._virtual:
             self._virtual = False
             text, lines = text[2:], lines[1:]

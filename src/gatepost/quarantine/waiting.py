@@ -7,7 +7,6 @@ their last reply is the reason. So it has the same durability, and a release is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gatepost.config.settings import Queue
 from gatepost.model.queued import (
@@ -22,24 +21,9 @@ from gatepost.model.queued import (
 )
 
 
-def to_quarantine(recipient: QueuedRecipient, reason: str) -> QueuedRecipient:
-    """The recipient as it is accepted when an agent did not trust the mail. reason: one line, for the person."""
-    return replace(recipient, state=MailState.QUARANTINED, last_reply=reason)
-
-
 def waiting_for_a_person(mail: QueuedMail) -> tuple[QueuedRecipient, ...]:
     """The recipients in quarantine; a mail may be delivered to others meanwhile."""
     return tuple(r for r in mail.recipients if r.state is MailState.QUARANTINED)
-
-
-def is_quarantined(mail: QueuedMail) -> bool:
-    """Whether anybody's copy waits for a person."""
-    return bool(waiting_for_a_person(mail))
-
-
-def reason_of(mail: QueuedMail) -> str:
-    """Why it is here; "" when it is not."""
-    return next((r.last_reply for r in waiting_for_a_person(mail)), "")
 
 
 def release(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 
 from gatepost.config.settings import Queue
@@ -43,16 +44,23 @@ class _Leased:
 class ActiveMails:
     """The leases of one worker. A lease is this mark in memory and nothing else: it dies with the worker.
 
-    No next hop may fill it: one that is dead or slow has at most half of the places (threats G11, G12).
+    No next hop may fill it: one that is dead or slow has at most half of the places (threats G11, G12). Nor may
+    many that nobody knows to be quick: all of them together have three quarters (decision 0395).
     """
 
-    def __init__(self, settings: Queue) -> None:
+    def __init__(self, settings: Queue, known: Container[str] | None = None) -> None:
+        """known: keys of next hops that are ours or quick; None: all are."""
         self._mails_limit = settings.active_mails
         self._memory_limit_bytes = settings.active_memory_bytes
         self._hop_limit = max(1, settings.active_mails // 2)
         self._high_limit = max(1, settings.active_mails * 3 // 4)
         self._leased: dict[int, _Leased] = {}
         self._of_hop: Counter[str] = Counter()
+        self._known = known
+        self._strange_limit = self._high_limit
+        self._strange: dict[str, set[int]] = {}
+        """By next hop that was not known when they came: mails whose parcels wait for it."""
+        self._strange_parcels = 0
         self._content_bytes = 0
 
     def __len__(self) -> int:
@@ -84,11 +92,23 @@ class ActiveMails:
     def is_full_for(self, next_hop: str, priority: Priority = Priority.NORMAL) -> bool:
         """The hop has its half; mail of high priority still has a quarter more."""
         limit = self._high_limit if priority is Priority.HIGH else self._hop_limit
-        return self._of_hop[next_hop] >= limit
+        if self._of_hop[next_hop] >= limit:
+            return True
+        return self._strange_parcels >= self._strange_limit and self._is_strange(next_hop)
 
-    def lease(self, mail: QueuedMail, content: Content | None) -> tuple[Parcel, ...]:
+    def is_known(self, next_hop: str) -> None:
+        """From now on it is."""
+        self._strange_parcels -= len(self._strange.pop(next_hop, ()))
+
+    def _is_strange(self, next_hop: str) -> bool:
+        return self._known is not None and next_hop not in self._known
+
+    def lease(
+        self, mail: QueuedMail, content: Content | None, put_off: Collection[str] = ()
+    ) -> tuple[Parcel, ...]:
         """Take a mail in: its parcels, one a next hop. Empty when it is here already, or there is no room.
 
+        put_off: next hops for which it will not wait here.
         Content beyond the limit of memory is let go; the mail is taken all the same.
         """
         if mail.mail_id in self._leased or not self.room:
@@ -100,8 +120,13 @@ class ActiveMails:
         if parcels:
             self._leased[mail.mail_id] = _Leased(len(parcels), octets)
             self._content_bytes += octets
+            known = self._known
             for parcel in parcels:
-                self._of_hop[parcel.next_hop] += 1
+                hop = parcel.next_hop
+                self._of_hop[hop] += 1
+                if known is not None and hop not in known and hop not in put_off:
+                    self._strange.setdefault(hop, set()).add(mail.mail_id)
+                    self._strange_parcels += 1
         return parcels
 
     def end_lease(self, parcel: Parcel) -> bool:
@@ -112,6 +137,11 @@ class ActiveMails:
         self._of_hop[parcel.next_hop] -= 1
         if not self._of_hop[parcel.next_hop]:
             del self._of_hop[parcel.next_hop]
+        if (waiting := self._strange.get(parcel.next_hop)) and mail_id in waiting:
+            self._strange_parcels -= 1
+            waiting.discard(mail_id)
+            if not waiting:
+                del self._strange[parcel.next_hop]
         if leased.open_parcels:
             return False
         del self._leased[mail_id]

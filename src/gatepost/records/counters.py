@@ -15,6 +15,15 @@ class MetricKind(Enum):
     GAUGE = "gauge"
 
 
+class Together(Enum):
+    """What the values of several workers come to."""
+
+    SUM = "sum"
+    HIGHEST = "highest"
+    """Each of them says the same, or the worst counts."""
+    LOWEST = "lowest"
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric. labels: names whose values come from small closed sets of ours, never from a peer (threats S05)."""
@@ -23,11 +32,30 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     kind: MetricKind = MetricKind.COUNTER
+    together: Together = Together.SUM
 
 
 _GAUGE: Final = MetricKind.GAUGE
+_HIGHEST: Final = Together.HIGHEST
+_LOWEST: Final = Together.LOWEST
 
 METRICS: Final = (
+    Metric("worker_up", "1 while the worker answers", ("worker",), _GAUGE),
+    Metric("worker_started", "When the worker was started, in seconds since 1970", ("worker",), _GAUGE),
+    Metric(
+        "worker_takes_mail",
+        "1 while the worker takes new mail; `gatepost status` says why not",
+        ("worker",),
+        _GAUGE,
+    ),
+    Metric("connector_running", "Workers in which the receive connector runs", ("connector",), _GAUGE),
+    Metric("gateway_up", "1 while the supervisor answers", (), _GAUGE),
+    Metric(
+        "processes_ended", "Processes of the gateway that ended without having been told to", ("process",)
+    ),
+    Metric(
+        "reload_refused", "1 while the last reload was refused and an older configuration goes on", (), _GAUGE
+    ),
     Metric("connections", "Connections taken, by receive connector", ("connector",)),
     Metric(
         "connections_refused",
@@ -53,18 +81,21 @@ METRICS: Final = (
         "1 while new certificate files cannot be used",
         ("connector", "direction"),
         _GAUGE,
+        _HIGHEST,
     ),
     Metric(
         "certificate_warning",
         "1 while a certificate ends within server.certificate-warning, or has ended",
         ("connector", "direction"),
         _GAUGE,
+        _HIGHEST,
     ),
     Metric(
         "certificate_expires",
         "When the first certificate ends, in seconds since 1970",
         ("connector", "direction"),
         _GAUGE,
+        _LOWEST,
     ),
     Metric(
         "client_certificates",
@@ -81,6 +112,7 @@ METRICS: Final = (
     Metric("mails_refused", "Mails refused at the end of data, and by which agent", ("connector", "agent")),
     Metric("mails_not_accepted", "Mails answered with a 4xx because the store does not take new mail"),
     Metric("mails_quarantined", "Mails put into quarantine, and by which agent", ("agent",)),
+    Metric("mails_discarded", "Mails taken and thrown away, and by which agent", ("agent",)),
     Metric("recipients_delivered", "Recipients handed on", ("connector",)),
     Metric("recipients_deferred", "Recipients to be tried again", ("connector",)),
     Metric("recipients_failed", "Recipients given up", ("connector",)),
@@ -121,6 +153,8 @@ METRICS: Final = (
     Metric("notices", "Notices written, by kind", ("kind",)),
     Metric("notices_suppressed", "Notices not written, and why", ("why",)),
     Metric("queued_recipients", "Recipients in the queue, by state", ("state",), _GAUGE),
+    Metric("queued_oldest", "When the oldest of them was taken, in seconds since 1970", ("state",), _GAUGE),
+    Metric("store_unreadable", "Stores whose queue cannot be read", (), _GAUGE),
     Metric("store_commits", "Transactions committed"),
     Metric("store_failures", "Transactions that failed"),
     Metric(
@@ -141,20 +175,31 @@ METRICS: Final = (
     Metric("dns_server_answers", "Answers of a name server", ("server",)),
     Metric("dns_server_refusals", "Times a name server did not know, or was not there", ("server",)),
     Metric("dns_server_silences", "Times a name server did not answer in time", ("server",)),
-    Metric("dns_silent", "1 while no name server answers", (), _GAUGE),
-    Metric("dns_server_usual_seconds", "Time a name server usually takes (smoothed)", ("server",), _GAUGE),
+    Metric("dns_silent", "1 while no name server answers", (), _GAUGE, _HIGHEST),
+    Metric(
+        "dns_server_usual_seconds",
+        "Time a name server usually takes (smoothed)",
+        ("server",),
+        _GAUGE,
+        _HIGHEST,
+    ),
     Metric("dns_server_wait_seconds", "Time until a name server answered, all answers together", ("server",)),
-    Metric("recipient_list_failed", "1 while the recipient list cannot be read", (), _GAUGE),
-    Metric("directory_recipients", "Recipients in the index in force", ("directory",), _GAUGE),
+    Metric("recipient_list_failed", "1 while the recipient list cannot be read", (), _GAUGE, _HIGHEST),
+    Metric("directory_recipients", "Recipients in the index in force", ("directory",), _GAUGE, _HIGHEST),
     Metric(
         "directory_synced",
         "When the index in force was copied from its source, in seconds since 1970",
         ("directory",),
         _GAUGE,
+        _LOWEST,
     ),
-    Metric("directory_failed", "1 while a directory cannot be copied or asked", ("directory",), _GAUGE),
+    Metric(
+        "directory_failed", "1 while a directory cannot be copied or asked", ("directory",), _GAUGE, _HIGHEST
+    ),
     Metric("directory_questions", "Questions to next hops about recipients", ("directory",)),
-    Metric("directory_catch_all", "1 while a next hop takes every recipient", ("directory",), _GAUGE),
+    Metric(
+        "directory_catch_all", "1 while a next hop takes every recipient", ("directory",), _GAUGE, _HIGHEST
+    ),
     Metric("agent_bugs", "Errors inside an agent; each is a bug to report", ("agent",)),
     Metric("scan_deaths", "Scan workers that did not live to give the opinion of an agent", ("agent",)),
     Metric("plug_ins_switched_off", "Times an agent or fact of your own was switched off", ("plug_in",)),

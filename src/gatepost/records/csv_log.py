@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -14,19 +15,24 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def tracking_lines(records: Iterable[StoredRecord], *, at: float) -> Iterator[str]:
-    """The message tracking log of these records, line by line with CR LF. at: the moment of the export."""
+    """The message tracking log of these records, line by line with CR LF. at: the moment of the export.
+
+    A record that is damaged is left out.
+    """
     yield from _header("Message Tracking Log", tracking.Tracking, at)
     for record in records:
-        yield _row(tracking.decode(record))
+        with contextlib.suppress(msgspec.MsgspecError):
+            yield _row(tracking.decode(record))
 
 
 def agent_log_lines(records: Iterable[StoredRecord], *, at: float) -> Iterator[str]:
-    """The agent log of these records: one line a recipient, as Exchange writes it."""
+    """The agent log of these records: one line a recipient, as Exchange writes it. Damaged ones are left out."""
     yield from _header("Agent Log", agent_log.AgentLogEntry, at)
     for record in records:
-        entry = agent_log.decode(record)
-        for recipient in entry.recipient or ("",):
-            yield _row(msgspec.structs.replace(entry, recipient=(recipient,)))
+        with contextlib.suppress(msgspec.MsgspecError):
+            entry = agent_log.decode(record)
+            for recipient in entry.recipient or ("",):
+                yield _row(msgspec.structs.replace(entry, recipient=(recipient,)))
 
 
 def columns_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:

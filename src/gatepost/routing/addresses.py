@@ -19,15 +19,19 @@ _INSIDE: Final[tuple[IPv4Network | IPv6Network, ...]] = tuple(
         "192.168.0.0/16",
         "224.0.0.0/4",  # multicast
         "240.0.0.0/4",  # reserved, broadcast
-        "::/128",
-        "::1/128",
+        "::/96",  # unspecified, loopback, IPv4-compatible
         "fc00::/7",  # unique local
         "fe80::/10",
         "fec0::/10",
         "ff00::/8",
     )
 )
-_NAT64: Final = IPv6Network("64:ff9b::/96")
+_TRANSLATED: Final = (
+    IPv6Network("64:ff9b::/96"),
+    IPv6Network("64:ff9b:1::/48"),
+    IPv6Network("::ffff:0:0:0/96"),
+)
+"""NAT64 (RFC 6052), NAT64 of a network's own (RFC 8215), which leads to private addresses as well, and SIIT."""
 _LITERAL: Final = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})\]", re.IGNORECASE)
 
 
@@ -65,11 +69,12 @@ def may_be_dialled(ip: str) -> bool:
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> tuple[IPv4Address, ...]:
-    """IPv4 addresses that an IPv6 address leads to: mapped, 6to4, NAT64."""
+    """IPv4 addresses that an IPv6 address leads to: mapped, 6to4, translated."""
     if isinstance(address, IPv4Address):
         return ()
-    nat64 = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-    return tuple(a for a in (address.ipv4_mapped, address.sixtofour, nat64) if a is not None)
+    is_translated = any(address in network for network in _TRANSLATED)
+    translated = IPv4Address(int(address) & 0xFFFFFFFF) if is_translated else None
+    return tuple(a for a in (address.ipv4_mapped, address.sixtofour, translated) if a is not None)
 
 
 def is_own(ip: str, port: int, own: Collection[tuple[str, int]]) -> bool:

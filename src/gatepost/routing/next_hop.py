@@ -91,6 +91,10 @@ class Router:
         # Every mail asks both several times.
         self._hop_of_domain = lru_cache(maxsize=_REMEMBERED)(self._find_hop)
         self._hop_of_key = lru_cache(maxsize=_REMEMBERED)(self._read_key)
+        hops = [_hop(name, way, "") for name, way in settings.send_connectors.items()]
+        reports = [REPORTS_KEY] if self._reports else []
+        self.own_keys = frozenset([*reports, *[hop.key for hop in hops if hop.kind is not HopKind.DNS]])
+        """Keys of next hops that are no domain's: nobody but the configuration makes them."""
         ways = {name for name, way in settings.send_connectors.items() if way.enabled}
         self._linked = {
             f"{SMTP_SOURCE}{name}": door.send_connector

@@ -21,6 +21,9 @@ from gatepost.standards.comments import comment_end
 
 VALUE_LIMIT_BYTES: Final = 16 << 10
 MAILBOXES_LIMIT: Final = 100
+TOKENS_LIMIT: Final = 3000
+"""Words, blanks and signs of one field: a hundred addresses have no more."""
+_CLAIMED_LIMIT: Final = 20
 NAME_LIMIT_CHARS: Final = 200
 
 # Possessive quantifiers: the patterns never go back.
@@ -126,8 +129,15 @@ class _Reader:
         self.problem = self.problem or problem
 
     def read(self, text: str) -> None:
-        at = 0
+        at = tokens = 0
         while at < len(text) and len(self.mailboxes) < MAILBOXES_LIMIT:
+            tokens += 1
+            if tokens > TOKENS_LIMIT:
+                self.complain("longer than is read")
+                self.claimed += [
+                    domain.lower() for domain in _ADDRESS_LIKE.findall(text, at)[-_CLAIMED_LIMIT:]
+                ]
+                break
             if text[at] == "(":
                 end = comment_end(text, at) or len(text) + 1
                 self._item.comments.append(text[at + 1 : end - 1])
