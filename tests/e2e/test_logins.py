@@ -85,9 +85,8 @@ def test_swaks_finds_no_other_way(gateway: Gateways, sink: Sink, how: tuple[str,
 
 @pytest.mark.slow  # Postfix starts, and logs in by Cyrus SASL
 @pytest.mark.service("postfix")
-@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "PLAIN"])
-def test_postfix_logs_in(gateway: Gateways, postfix: Postfixes, sink: Sink, mechanism: str) -> None:
-    running = with_ann(gateway, sink, f'auth-mechanisms = ["{mechanism}"]', "anonymous-rights = []")
+def test_postfix_logs_in_by_scram(gateway: Gateways, postfix: Postfixes, sink: Sink) -> None:
+    running = with_ann(gateway, sink, 'auth-mechanisms = ["SCRAM-SHA-256"]', "anonymous-rights = []")
     source = postfix(
         relayhost=f"[127.0.0.1]:{running.port}",
         more=(
