@@ -19,7 +19,7 @@ from fuzz.sender_targets import SEPARATOR
 from gatepost.adapters import dns_wire
 from gatepost.adapters.dns_wire import Kind, Malformed, ServerRefusal, Truncated
 from gatepost.intake import sasl
-from gatepost.intake.exchange import Credentials, KeysWanted, Proven, TokenShown, Vouched
+from gatepost.intake.auth_exchange import Credentials, KeysWanted, Proven, TokenShown, Vouched
 from gatepost.message.origin import HELO_LIMIT_CHARS, origin_behind, read_hop
 from gatepost.model.account import ScramKeys
 from gatepost.model.fault import PeerFault

@@ -44,6 +44,7 @@ def pages() -> dict[Path, str]:
         "facts.md": facts_page(),
         "threats.md": threats_page(),
         "exchange.md": exchange_page(),
+        "decisions/README.md": decisions_page(),
     }
     return {DOCS / name: MADE + text for name, text in made.items()}
 
@@ -230,7 +231,8 @@ def facts_page() -> str:
         "DNS, a directory or a next hop. `origin`: it is about the address that filters judge "
         "([origin.md](origin.md)). What could not be found out is **unknown**, with the reason, and never an "
         "empty answer. `gatepost explain` shows the facts of a mail; [writing-agents.md](writing-agents.md) says "
-        "how an agent of yours is told them.\n",
+        "how an agent of yours is told them: `known[Helo]`, and `known.of(mail.recipient.address, RecipientStatus)` "
+        "for one about a recipient.\n",
     ]
     ways = gatherings()
     marks = [
@@ -320,6 +322,22 @@ def exchange_page() -> str:
     lines = [(r.situation, f"`{r.exchange}`", f"`{r.ours}`") for r in exchange.replies()]
     parts += ["## Replies\n", table(("situation", "Exchange's code", "ours"), lines)]
     return "\n".join(part for part in parts if part)
+
+
+# -- decisions ----------------------------------------------------------------------------------------
+
+
+def decisions_page() -> str:
+    """What was decided, by number and title."""
+    titles = [
+        (path.name, re.sub(r"^# (\d+):?", r"\1", path.read_text(encoding="utf-8").split("\n", 1)[0]))
+        for path in sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    ]
+    return (
+        "# Decisions\n\nWhere there was a choice that could be argued about: context, decision, consequences. "
+        "A later one may change an earlier one, and says so.\n\n"
+        + "".join(f"- [{title}]({name})\n" for name, title in titles)
+    )
 
 
 # -- threats ------------------------------------------------------------------------------------------

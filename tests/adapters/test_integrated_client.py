@@ -9,7 +9,7 @@ import pytest
 
 from gatepost.adapters.integrated_client import GssapiClient, NtlmClient
 from gatepost.delivery.authentication import Credentials, choose, exchange_for
-from gatepost.intake.exchange import Challenge, NtlmShown
+from gatepost.intake.auth_exchange import Challenge, NtlmShown
 from gatepost.intake.integrated import Integrated, NtlmExchange
 from gatepost.model.fault import WorldFault
 from gatepost.model.session import TlsInfo

@@ -338,7 +338,7 @@ def test_the_status(terminal: Terminal) -> None:
     terminal.workers[0].put("bob@example.org")
     up = terminal.type("status")
     assert up.exit_code == 0
-    assert "1 recipients wait, for 1 next hops" in up.output
+    assert "1 recipient waiting, for 1 next hop\n" in up.output
     assert [w["process_id"] for w in json.loads(terminal.type("status", "--json").output)["workers"]] == [
         100,
         101,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from tests.cli.terminal import Terminal
-from tests.records.test_records import AT, MAIL, NEXT
+from tests.records.test_records import ABOUT, AT, MAIL, NEXT, SESSION
 
 from gatepost.model.queued import KeepRecords, StoredRecord
-from gatepost.records import tracking
+from gatepost.model.verdict import Action, Disposition, Stage, Verdict
+from gatepost.records import agent_log, tracking
 
 
 @pytest.fixture
@@ -37,6 +38,17 @@ def test_tracking_as_csv(terminal: Terminal) -> None:
     assert [row[names.index("event-id")] for row in rows] == ["DROP", "SEND"]
     assert all(len(row) == len(names) for row in rows)
     assert not any(value.startswith("=") for row in rows for value in row)
+
+
+def test_the_agent_log_as_csv_has_what_the_filters_left(terminal: Terminal) -> None:
+    said = [Verdict(agent=name, action=Action.TAG, reason="smells") for name in ("one", "other")]
+    opinions = Disposition(action=Action.TAG, verdicts=tuple(said))
+    kept = agent_log.entries(SESSION, Stage.END_OF_DATA, opinions, at=AT, about=ABOUT)
+    terminal.workers[0].store.commit([KeepRecords(records=kept)])
+    lines = terminal.type("agent-log", "--csv", "--agent", "other").output.splitlines()
+    assert lines[2] == "#Log-Type: Agent Log"
+    column = lines[4].removeprefix("#Fields: ").split(",").index("Agent")
+    assert {row[column] for row in csv.reader(lines[5:])} == {"other"}
 
 
 def test_nothing_as_csv_is_a_log_without_lines(terminal: Terminal) -> None:

@@ -147,6 +147,14 @@ def test_at_a_terminal_it_asks_until_the_answer_is_one(
     assert load_real(str(terminal.file)).settings.server.hostname == "mx.example.com"
 
 
+def test_a_place_that_others_may_change_is_told_by_its_name_and_left_as_it_was(terminal: Terminal) -> None:
+    terminal.directory.chmod(0o777)
+    done = init(terminal)
+    assert done.exit_code == 1
+    assert f"{terminal.file}: its directory can be changed by every user" in done.output
+    assert list(terminal.directory.iterdir()) == []
+
+
 def test_a_place_that_cannot_be_written_is_told(terminal: Terminal, tmp_path: Path) -> None:
     done = init(terminal, recipients=str(tmp_path / "none" / "recipients"))
     assert (done.exit_code, "cannot be written" in done.output) == (3, True), done.output

@@ -44,7 +44,7 @@ def test_a_reload_says_what_became_of_each_worker(terminal: Terminal) -> None:
     )
     done = terminal.type("reload")
     assert done.exit_code == 0
-    assert "revision 0123456789ab is in force in 1 workers" in done.output
+    assert "revision 0123456789ab is in force in 1 worker" in done.output
     assert "worker 1 restarts after its sessions: it is starting" in done.output
     assert "g.toml:3: odd (warning)" in done.output
     (order,) = terminal.orders

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatepost.intake.exchange import Challenge, Credentials
+from gatepost.intake.auth_exchange import Challenge, Credentials
 from gatepost.intake.mechanisms import Circumstances, exchange_for
 from gatepost.intake.sasl import LoginExchange, PlainExchange
 from gatepost.model.fault import PeerFault

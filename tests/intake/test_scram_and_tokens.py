@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatepost.delivery.authentication import Credentials as Secret
 from gatepost.delivery.authentication import choose, exchange_for
-from gatepost.intake.exchange import Challenge, KeysWanted, Proven, Step, TokenShown
+from gatepost.intake.auth_exchange import Challenge, KeysWanted, Proven, Step, TokenShown
 from gatepost.intake.sasl import BearerExchange, ScramExchange
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.session import TlsInfo

@@ -120,7 +120,7 @@ def test_a_session_that_is_open_delivers_its_mail_after_a_reload(gateway: Start,
         change(running, OLD, NEW)
         done = running.cli("reload")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "is in force in 1 workers" in done.stdout
+        assert "is in force in 1 worker" in done.stdout
         # Then new sessions meet the new one
         assert banner(running).startswith(b"220 new.ours.example")
         # And the old session goes on, with this mail and the next

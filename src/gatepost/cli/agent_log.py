@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from gatepost.cli.csv_export import csv_option, say_log
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import Moment, json_option, moment_at, say_json, say_table, when
 from gatepost.cli.selection import SEARCH, MailIdType
 from gatepost.cli.shown import record_json
 from gatepost.control.mails import fits, records_of
 from gatepost.ports.store import RecordFilter
+from gatepost.records.csv_log import agent_log_lines
 
 _SEARCHED = 10_000
 _HEADS = ("TIME", "ID", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIENT", "RESPONSE", "REASON")
@@ -52,6 +54,7 @@ _HEADS = ("TIME", "ID", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIE
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most entries shown."
 )
+@csv_option
 @json_option
 @click.pass_obj
 def command(
@@ -65,6 +68,7 @@ def command(
     until: Any,
     mail_id: int | None,
     limit: int,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """See what the agents objected to, newest first. Refused mail is here, too.
@@ -84,16 +88,18 @@ def command(
     )
     with face.world.readers(face.configuration.settings) as readers:
         records = records_of(readers, wanted, limit=_SEARCHED if agent or client_ip else limit)
-    pairs = [(record_json(record), when(record.at)) for record in records]
+    pairs = [(record_json(record), record) for record in records]
     found = [
-        (entry, at)
-        for entry, at in pairs
+        (entry, record)
+        for entry, record in pairs
         if agent in ("", entry.get("Agent")) and fits(_client_of(entry), client_ip)
     ][:limit]
-    if as_json:
+    if as_csv:
+        say_log(agent_log_lines((record for _, record in reversed(found)), at=now))
+    elif as_json:
         say_json([entry for entry, _ in found])
     else:
-        say_table(_HEADS, [_row(entry, at) for entry, at in found], empty="no entry fits")
+        say_table(_HEADS, [_row(entry, when(record.at)) for entry, record in found], empty="no entry fits")
     if not found:
         raise click.exceptions.Exit(EXIT_NO)
 

@@ -7,14 +7,6 @@ from typing import Any
 
 import click
 
-from gatepost.cli.front import EXIT_NO, Face
-from gatepost.control.mails import records_of
-from gatepost.model.queued import StoredRecord
-from gatepost.ports.store import RecordFilter
-
-Lines = Callable[..., Iterable[str]]
-"""records.csv_log.tracking_lines or agent_log_lines."""
-
 
 def csv_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds it to a command that lists records."""
@@ -23,11 +15,7 @@ def csv_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def export(face: Face, wanted: RecordFilter, lines_of: Lines, *, limit: int) -> None:
-    """The newest records that fit, the oldest of them first; exit status 1 when there is none."""
-    with face.world.readers(face.configuration.settings) as readers:
-        records: list[StoredRecord] = records_of(readers, wanted, limit=limit)
-    for line in lines_of(reversed(records), at=face.world.now()):
+def say_log(lines: Iterable[str]) -> None:
+    """What records.csv_log made of them; each line has its end."""
+    for line in lines:
         click.echo(line, nl=False)
-    if not records:
-        raise click.exceptions.Exit(EXIT_NO)

@@ -7,6 +7,7 @@ import pwd
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ import click
 from gatepost.cli.config import summary
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import say
+from gatepost.config.errors import ConfigurationErrors
 from gatepost.config.first_file import (
     FirstAnswers,
     first_file,
@@ -24,6 +26,7 @@ from gatepost.config.first_file import (
     parse_mailboxes,
     parse_networks,
 )
+from gatepost.config.load import Configuration
 from gatepost.model.fault import WorldFault
 
 ACCOUNT = "gatepost"
@@ -145,23 +148,27 @@ def _write(face: Face, target: Path, answers: FirstAnswers, *, force: bool) -> N
     """Check it beside its place, then put it there in one step."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     made: list[Path] = []
+    is_done = False
     try:
         if answers.recipients and not (listed := Path(answers.recipients)).exists():
             _put(listed, first_recipients(answers))
             made.append(listed)
         _put(fresh, first_file(answers))
-        configuration = face.world.load(str(fresh))
+        configuration = _checked(face, fresh, target)
         if force:
             fresh.replace(target)
         else:
             os.link(fresh, target)  # never over a file that came meanwhile
             fresh.unlink()
+        is_done = True
     except OSError as error:
         raise WorldFault(
             f"{error.filename2 or error.filename or target} cannot be written: {error.strerror}"
         ) from error
     finally:
         fresh.unlink(missing_ok=True)
+        for path in () if is_done else made:
+            path.unlink(missing_ok=True)
     for warning in configuration.warnings:
         click.echo(f"{warning.key}: {warning.message} (warning)", err=True)
     for line in summary(configuration):
@@ -169,6 +176,14 @@ def _write(face: Face, target: Path, answers: FirstAnswers, *, force: bool) -> N
     for path in (*made, target):
         say(f"written: {path}")
     say("`gatepost run` starts it; `gatepost config reference` explains everything else that may stand there")
+
+
+def _checked(face: Face, fresh: Path, target: Path) -> Configuration:
+    """As it will be in its place. Raises ConfigurationErrors about that place."""
+    try:
+        return face.world.load(str(fresh))
+    except ConfigurationErrors as found:
+        raise ConfigurationErrors([replace(error, file=str(target)) for error in found.errors]) from None
 
 
 def _put(path: Path, text: str) -> None:

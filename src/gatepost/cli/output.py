@@ -121,6 +121,11 @@ def span(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
+def counted(number: int, what: str) -> str:
+    """ "1 worker", "2 workers"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def octets(size_bytes: int) -> str:
     """4.0 KiB."""
     size, unit = float(size_bytes), "B"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import json_option, say, say_json
+from gatepost.cli.output import counted, json_option, say, say_json
 from gatepost.cli.queue import who
 from gatepost.control.gateway import Mistakes, Reload, Reloaded
 from gatepost.control.links import refused_by
@@ -58,4 +58,4 @@ def _say_reloaded(reply: Reloaded, *, as_json: bool) -> None:
         click.echo(f"{warning} (warning)", err=True)
     for one in reply.restarted:
         say(f"worker {one.worker} restarts after its sessions: {one.reason}")
-    say(f"revision {reply.revision} is in force in {len(reply.workers)} workers")
+    say(f"revision {reply.revision} is in force in {counted(len(reply.workers), 'worker')}")

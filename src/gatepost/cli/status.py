@@ -10,7 +10,7 @@ import click
 
 from gatepost.cli.certificate_status import certificate_json, certificates_of, say_certificates
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import json_option, say, say_json, say_table, span, when
+from gatepost.cli.output import counted, json_option, say, say_json, say_table, span, when
 from gatepost.cli.plug_ins import plug_in_json, plug_in_lines
 from gatepost.cli.provider_status import provider_lines
 from gatepost.cli.report_status import report_lines
@@ -198,7 +198,8 @@ def _say_seen(face: Face, seen: _Seen, *, warning_s: float) -> None:
     if seen.unread:
         say(f"what waits cannot be seen: {seen.unread}")
     else:
-        say(f"{seen.waiting} recipients wait, for {seen.hops_waited_for} next hops{_held(seen.states)}")
+        hops = counted(seen.hops_waited_for, "next hop")
+        say(f"{counted(seen.waiting, 'recipient')} waiting, for {hops}{_held(seen.states)}")
     if seen.refused is not None:
         say(f"the reload at {when(seen.refused.at)} was refused, and the older configuration goes on:")
         say(f"  {seen.refused.reason}")

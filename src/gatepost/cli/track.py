@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gatepost.cli.csv_export import csv_option, export
+from gatepost.cli.csv_export import csv_option, say_log
 from gatepost.cli.front import EXIT_NO, Face
 from gatepost.cli.output import Moment, json_option, moment_at, say, say_json, say_table
 from gatepost.cli.selection import SEARCH, MailIdType
@@ -76,20 +76,21 @@ def command(
         recipient=recipient,
         message_id=message_id,
     )
-    if as_csv:
-        export(face, wanted, tracking_lines, limit=limit)
-        return
-    show_records(face, wanted, limit=limit, as_json=as_json)
+    show_records(face, wanted, limit=limit, as_csv=as_csv, as_json=as_json)
 
 
-def show_records(face: Face, wanted: RecordFilter, *, limit: int, as_json: bool) -> None:
+def show_records(face: Face, wanted: RecordFilter, *, limit: int, as_csv: bool, as_json: bool) -> None:
     """The records that fit; exit status 1 when there is none."""
     refused = replace(wanted, kind="agent", event="Reject*")
     asks_for_mail = not wanted.event and wanted.mail_id is None
     with face.world.readers(face.configuration.settings) as readers:
         records = records_of(readers, wanted, limit=limit)
-        was_refused = asks_for_mail and not as_json and bool(records_of(readers, refused, limit=1))
-    if as_json:
+        was_refused = (
+            asks_for_mail and not (as_json or as_csv) and bool(records_of(readers, refused, limit=1))
+        )
+    if as_csv:
+        say_log(tracking_lines(reversed(records), at=face.world.now()))
+    elif as_json:
         say_json([record_json(record) for record in records])
     else:
         say_table(RECORD_HEADS, [record_row(record) for record in records], empty="no record fits")

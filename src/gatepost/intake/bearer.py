@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from gatepost.config.login_settings import Tokens
-from gatepost.intake.exchange import CREDENTIALS_INVALID, is_name
+from gatepost.intake.auth_exchange import CREDENTIALS_INVALID, is_name
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.reply import Reply
 from gatepost.ports.directory import TokenKeys

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from gatepost.intake.exchange import (
+from gatepost.intake.auth_exchange import (
     CREDENTIALS_INVALID,
     MALFORMED,
     Challenge,

@@ -11,8 +11,8 @@ from typing import Final
 from urllib.parse import quote_plus, urlencode
 
 from gatepost.config.login_settings import Tokens
+from gatepost.intake.auth_exchange import CREDENTIALS_INVALID
 from gatepost.intake.bearer import UNAVAILABLE, demands_of, refused, user_named
-from gatepost.intake.exchange import CREDENTIALS_INVALID
 from gatepost.model.fault import PeerFault, WorldFault
 from gatepost.model.https_url import parse_https_url
 from gatepost.ports.https import HttpsClient, HttpsRequest

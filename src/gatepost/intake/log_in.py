@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gatepost.intake.account_rates import AccountRates
-from gatepost.intake.bearer import TokenCheck
-from gatepost.intake.door import Door
-from gatepost.intake.exchange import (
+from gatepost.intake.auth_exchange import (
     CREDENTIALS_INVALID,
     Challenge,
     Credentials,
@@ -22,6 +20,8 @@ from gatepost.intake.exchange import (
     TokenShown,
     Vouched,
 )
+from gatepost.intake.bearer import TokenCheck
+from gatepost.intake.door import Door
 from gatepost.intake.failed_logins import Attempt, FailedLogins, Stopped
 from gatepost.intake.guard import Guard
 from gatepost.intake.integrated import Integrated

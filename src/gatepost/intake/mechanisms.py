@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gatepost.intake.exchange import Exchange
+from gatepost.intake.auth_exchange import Exchange
 from gatepost.intake.integrated import GssapiExchange, Integrated, NtlmExchange
 from gatepost.intake.sasl import BearerExchange, ExternalExchange, LoginExchange, PlainExchange, ScramExchange
 from gatepost.model.fault import PeerFault

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gatepost.intake.exchange import (
+from gatepost.intake.auth_exchange import (
     CREDENTIAL_LIMIT_BYTES,
     CREDENTIALS_INVALID,
     MALFORMED,
