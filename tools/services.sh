@@ -13,7 +13,8 @@ packages+=(postsrsd bind9 bind9-utils)
 # Mail servers that Debian installs instead of Postfix, never beside it, and the libraries they need. Their files are
 # unpacked into a folder of their own, where only the tests look (tests/services/apart.py).
 apart=(exim4-daemon-light opensmtpd)
-packages+=(libgnutls-dane0 libevent-2.1-7 libdb5.3)
+packages+=(libgnutls-dane0 libevent-2.1-7 libdb5.3 libidn12 libnsl2)
+packages+=(libsasl2-modules)  # Postfix logs in by them
 folder=/usr/local/lib/gatepost-services
 if [ $# -gt 0 ]; then
     packages=("$@")

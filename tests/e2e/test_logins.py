@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from tests.services.gateway import GatewayUnderTest, wait_until
+from tests.services.postfix import PostfixServer
 
 from gatepost.lab.ports import free_port
 from gatepost.lab.sink import Sink, SinkMail
 
 Gateways = Callable[..., GatewayUnderTest]
+Postfixes = Callable[..., PostfixServer]
 PASSWORD = "correct horse battery"
 
 TLS = {"optional": "-tls", "required": "-tls", "implicit": "--tls-on-connect"}
@@ -79,6 +81,25 @@ def test_swaks_finds_no_other_way(gateway: Gateways, sink: Sink, how: tuple[str,
     running = with_ann(gateway, sink)
     assert swaks(running.port, *how).returncode != 0
     assert not sink.mails
+
+
+@pytest.mark.slow  # Postfix starts, and logs in by Cyrus SASL
+@pytest.mark.service("postfix")
+def test_postfix_logs_in_by_scram(gateway: Gateways, postfix: Postfixes, sink: Sink) -> None:
+    running = with_ann(gateway, sink, 'auth-mechanisms = ["SCRAM-SHA-256"]', "anonymous-rights = []")
+    source = postfix(
+        relayhost=f"[127.0.0.1]:{running.port}",
+        more=(
+            "smtp_tls_security_level = encrypt",
+            "smtp_sasl_auth_enable = yes",
+            "smtp_sasl_security_options = noanonymous",
+            f"smtp_sasl_password_maps = inline:{{ {{[127.0.0.1]:{running.port} = ann:{PASSWORD}}} }}",
+        ),
+    )
+    source.sendmail(
+        b"Subject: hello\n\ntext\n", sender="ann@ours.example", recipients=("x@elsewhere.example",)
+    )
+    assert "with ESMTPSA" in arrived(sink).header("Received")
 
 
 @pytest.mark.threat("E06")

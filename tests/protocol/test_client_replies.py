@@ -175,6 +175,26 @@ def test_the_enhanced_code_must_agree(code: int, line: bytes, then: str) -> None
     assert PeerReply(code, (line,)).enhanced == then
 
 
+LATER = [
+    # As Cyrus IMAP says it
+    (550, (b"Mailbox unknown.", b"or no rights.", b"5.1.1 User unknown"), "5.1.1",
+     "550 5.1.1 Mailbox unknown. or no rights. 5.1.1 User unknown"),
+    (550, (b"5.7.1 not you", b"5.1.1 nobody"), "5.7.1", "550 5.7.1 not you 5.1.1 nobody"),
+    (550, (b"no", b"4.2.2 full", b"5.2.1 off"), "5.2.1", "550 5.2.1 no 4.2.2 full 5.2.1 off"),
+    (550, (b"no", b"see 5.1.1"), "", "550 no see 5.1.1"),
+    (550, (b"", b"5.1.1 nobody"), "5.1.1", "550 5.1.1  5.1.1 nobody"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "lines", "enhanced", "text"), LATER)
+def test_the_enhanced_code_may_come_in_a_later_line(
+    code: int, lines: tuple[bytes, ...], enhanced: str, text: str
+) -> None:
+    reply = PeerReply(code, lines)
+    assert reply.enhanced == enhanced
+    assert reply.text == text
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_end_in_replies_or_a_fault(data: bytes) -> None:
     reader = ReplyReader()

@@ -14,6 +14,8 @@ from gatepost.model.fault import WorldFault
 from gatepost.model.link_tls import LinkMode, LinkTls
 
 _CONTEXTS_LIMIT: Final = 64
+_OLD_CIPHERS: Final = "DEFAULT:@SECLEVEL=0"
+"""TLS 1.2 as servers of ten years ago speak it, behind all that Python offers itself: else mail goes in the clear."""
 _EXPIRED: Final = (9, 10)
 _MISMATCH: Final = (62, 63, 64)
 _NOT_TRUSTED: Final = (2, 18, 19, 20, 21, 24, 27)
@@ -49,6 +51,8 @@ def _context(
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE  # RFC 7435: some encryption is better than none
         harden(context, link.minimum)
+        if link.mode is LinkMode.OPPORTUNISTIC:
+            context.set_ciphers(_OLD_CIPHERS)
         if link.certificate_file:
             context.load_cert_chain(link.certificate_file, link.key_file or None, password=lambda: b"")
     except (OSError, ssl.SSLError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gatepost.model.envelope import BodyType
 from gatepost.protocol.events import (
     Auth,
     AuthResponse,
@@ -17,6 +18,7 @@ from gatepost.protocol.events import (
     Violation,
     XClient,
 )
+from gatepost.protocol.smtp_client_commands import MailOptions, mail_command, rcpt_command, xtext
 from gatepost.records.wire_log import MASKED
 
 
@@ -26,16 +28,16 @@ def command_text(event: Event) -> str:
         case Hello(verb=verb, name=name):
             return f"{verb.name} {name}"
         case Mail():
-            size = f" SIZE={event.size_declared}" if event.size_declared is not None else ""
-            return f"MAIL FROM:<{event.sender}>{size} BODY={event.body.value}"
+            return _mail_text(event)
         case Rcpt(recipient=recipient):
-            return f"RCPT TO:<{recipient.address}>"
+            return _line(rcpt_command(recipient, dsn=True, smtputf8=True))
         case Data():
             return "DATA"
         case BdatChunk(size_bytes=size_bytes):
             return f"BDAT {size_bytes}"
         case EndOfData():
-            return f"(end of message, {event.form.size_bytes} octets of body)"
+            chunked = "BDAT LAST " if event.by_bdat else ""
+            return f"{chunked}(end of message, {event.form.size_bytes} octets of body)"
         case StartTls():
             return "STARTTLS"
         case Auth() | AuthResponse() | XClient():
@@ -46,6 +48,26 @@ def command_text(event: Event) -> str:
             return f"(refused: {what})"
         case _:
             return f"({type(event).__name__})"
+
+
+def _mail_text(event: Mail) -> str:
+    """BODY=7BIT is what nobody needs to say, and cannot be told from silence: it is left out."""
+    options = MailOptions(
+        size_bytes=event.size_declared,
+        body=event.body if event.body is not BodyType.SEVEN_BIT else None,
+        smtputf8=event.smtputf8,
+        require_tls=event.require_tls,
+        ret=event.ret,
+        envid=event.envid,
+    )
+    text = _line(mail_command(event.sender, options))
+    if event.auth is None:
+        return text
+    return f"{text} AUTH={event.auth if event.auth == '<>' else xtext(event.auth)}"
+
+
+def _line(command: bytes) -> str:
+    return command.decode().removesuffix("\r\n")
 
 
 def _identity_text(event: Auth | AuthResponse | XClient) -> str:

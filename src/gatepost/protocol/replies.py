@@ -51,13 +51,23 @@ class PeerReply(msgspec.Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         """Code and words as one harmless line, for records, the queue and notices."""
-        return safe_reply_text(self.code, self.lines)
+        lines = self.lines
+        if len(lines) > 1 and not _enhanced_in(lines[0], self.code) and (enhanced := self.enhanced):
+            lines = (f"{enhanced} ".encode() + lines[0], *lines[1:])
+        return safe_reply_text(self.code, lines)
 
     @property
     def enhanced(self) -> str:
-        """The enhanced status code (RFC 3463) of the first line, when it agrees with the code; else ""."""
-        match = _ENHANCED.match(self.lines[0].decode("ascii", "replace"))
-        return match[0] if match and match[0][0] == str(self.code)[0] else ""
+        """The enhanced status code (RFC 3463), when it agrees with the code; else "".
+
+        It belongs into every line (RFC 2034 §4); Cyrus IMAP has it in the last one only.
+        """
+        return next((found for line in self.lines if (found := _enhanced_in(line, self.code))), "")
+
+
+def _enhanced_in(line: bytes, code: int) -> str:
+    match = _ENHANCED.match(line.decode("ascii", "replace"))
+    return match[0] if match and match[0][0] == str(code)[0] else ""
 
 
 def safe_reply_text(code: int, lines: tuple[bytes, ...]) -> str:
