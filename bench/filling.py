@@ -66,7 +66,7 @@ def filled(mails: int, directory: Path, *, kept: Path) -> Path:
     if stamp.exists() and time.time() - stamp.stat().st_mtime < FRESH_S:
         return place
     shutil.rmtree(place, ignore_errors=True)
-    with Gatepost(directory / "pattern") as gatepost:
+    with Gatepost(directory / "pattern", workers=1) as gatepost:
         offer(Scenario(1, False, 1, size_bytes=BODY_BYTES), gatepost)
     store = place / "worker-0"
     place.mkdir(mode=0o700, parents=True)

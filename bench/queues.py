@@ -92,7 +92,7 @@ def _gateway(mails: int, output: Path, directory: Path, sink: MailSink | None = 
     """One over a store with so many mails. What it adds to a kept store is little, and is forgotten with it."""
     directory.mkdir(mode=0o700)
     state = filled(mails, directory, kept=output / "bench-stores") if mails else None
-    gate = Gatepost(directory, sink, state=state)
+    gate = Gatepost(directory, sink, state=state, workers=1)  # all mail is in the store of one
     gate.patience_s = 300.0
     return gate
 
