@@ -111,10 +111,10 @@ def tries(made: Yard) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def resolver_at(names: LabDns) -> AsyncIterator[Any]:
-    """The gateway's own, with little patience."""
+async def resolver_at(names: LabDns, timeout: str = "10s") -> AsyncIterator[Any]:
+    """The gateway's own."""
     made = DnsResolver(
-        Dns.model_validate(frozen({"servers": [f"127.0.0.1:{names.port}"], "timeout": "300ms"}))
+        Dns.model_validate(frozen({"servers": [f"127.0.0.1:{names.port}"], "timeout": timeout}))
     )
     try:
         yield made
@@ -129,7 +129,7 @@ async def first_attempt(row: Row, sink: Sink) -> None:
     if row.is_down:
         await names.stop()
     dialer = Address20(sink.port)
-    async with resolver_at(names) as resolver:
+    async with resolver_at(names, "300ms" if row.waits else "10s") as resolver:
         made = yard(settings_of(), dialer=dialer, resolver=resolver)
         made.scheduler.start()
         made.put(mail_to("b@b.example", next_hop=""))
@@ -209,7 +209,8 @@ async def spoiled(cut: Cut) -> tuple[str, str, int]:
         to_client=cut.faults(Direction.TO_CLIENT),
     )
     await proxy.start()
-    made = yard(settings_of({"smart-hosts": [f"[127.0.0.1]:{proxy.port}"], **SHORT}))
+    patience = SHORT if cut.then in (End.BLACKHOLE, End.GARBAGE) else {}
+    made = yard(settings_of({"smart-hosts": [f"[127.0.0.1]:{proxy.port}"], **patience}))
     made.scheduler.start()
     made.put(mail_to("b@b.example"))
     await until(lambda: has_settled(made))
