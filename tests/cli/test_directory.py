@@ -52,4 +52,9 @@ def test_what_cannot_be_copied_says_why(place: Path) -> None:
     assert refused.exit_code == 3
     assert "lacks 2 of 2 recipients, more than drop-percent = 50" in refused.output
     assert typed(place, "directory", "sync", "office", "--accept-loss").exit_code == 0
-    assert typed(place, "directory", "test", "no address").exit_code == 3
+
+
+def test_what_is_no_address_is_not_asked_for(place: Path) -> None:
+    refused = typed(place, "directory", "test", "no address")
+    assert refused.exit_code == 2
+    assert "'no address' is no mail address: " in refused.output

@@ -81,6 +81,13 @@ def sync(face: Face, name: str, accept_loss: bool) -> None:
 @click.pass_obj
 def test(face: Face, address: str, as_json: bool) -> None:
     """Ask every directory for an address: what a RCPT for it is answered by. Exit status 1: it is not listed."""
+    from gatepost.model.fault import PeerFault
+    from gatepost.protocol.addresses import parse_mailbox
+
+    try:
+        parse_mailbox(address)
+    except PeerFault as fault:
+        raise click.UsageError(f"{address[:320]!r} is no mail address: {fault.reason}") from None
     answers = face.world.directories(face.configuration.settings).ask(address)
     if as_json:
         say_json([{"directory": a.directory, "answer": a.answer, "reason": a.reason} for a in answers])
