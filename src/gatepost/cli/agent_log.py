@@ -8,8 +8,15 @@ import click
 
 from gatepost.cli.csv_export import csv_option, say_log
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import Moment, json_option, moment_at, say_json, say_table, when
-from gatepost.cli.selection import SEARCH, MailIdType
+from gatepost.cli.output import json_option, moment_at, say_json, say_table, when
+from gatepost.cli.selection import (
+    SEARCH,
+    MailIdType,
+    recipient_option,
+    sender_option,
+    since_option,
+    until_option,
+)
 from gatepost.cli.shown import record_json
 from gatepost.control.mails import fits, records_of
 from gatepost.ports.store import RecordFilter
@@ -20,14 +27,8 @@ _HEADS = ("TIME", "ID", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIE
 
 
 @click.command()
-@click.option(
-    "--sender",
-    type=SEARCH,
-    default=None,
-    metavar="TEXT",
-    help='From this return path; "<>" is the null sender.',
-)
-@click.option("--recipient", type=SEARCH, default="", metavar="TEXT", help="To this recipient.")
+@sender_option
+@recipient_option
 @click.option(
     "--client-ip",
     type=SEARCH,
@@ -43,13 +44,8 @@ _HEADS = ("TIME", "ID", "CLIENT", "AGENT", "EVENT", "ACTION", "SENDER", "RECIPIE
     metavar="TEXT",
     help="With this action: RejectCommand, RejectMessage, ...",
 )
-@click.option(
-    "--since",
-    type=Moment(),
-    default=None,
-    help="From this time on: 2026-11-22, 2026-11-22T13:05, or 2h (ago).",
-)
-@click.option("--until", type=Moment(), default=None, help="Before this time.")
+@since_option
+@until_option
 @click.option("--id", "mail_id", type=MailIdType(), default=None, help="About this mail.")
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most entries shown."

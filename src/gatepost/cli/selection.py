@@ -76,16 +76,27 @@ class SearchText(click.ParamType):  # type: ignore[type-arg]
 
 
 SEARCH: Final = SearchText()
+sender_option = click.option(
+    "--sender",
+    type=SEARCH,
+    default=None,
+    metavar="TEXT",
+    help='From this return path; "<>" is the null sender.',
+)
+recipient_option = click.option(
+    "--recipient", type=SEARCH, default="", metavar="TEXT", help="To this recipient."
+)
+since_option = click.option(
+    "--since",
+    type=Moment(),
+    default=None,
+    help="From this time on: 2026-11-22, 2026-11-22T13:05, or 2h (ago).",
+)
+until_option = click.option("--until", type=Moment(), default=None, help="Before this time.")
 _OPTIONS = (
     click.option("--next-hop", type=SEARCH, default="", metavar="TEXT", help="Waiting for this next hop."),
-    click.option(
-        "--sender",
-        type=SEARCH,
-        default=None,
-        metavar="TEXT",
-        help='From this return path; "<>" is the null sender.',
-    ),
-    click.option("--recipient", type=SEARCH, default="", metavar="TEXT", help="To this recipient."),
+    sender_option,
+    recipient_option,
     click.option("--older-than", type=Moment(), default=None, help="Taken before this time, or so long ago."),
     click.option(
         "--source",

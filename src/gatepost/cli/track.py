@@ -9,8 +9,15 @@ import click
 
 from gatepost.cli.csv_export import csv_option, say_log
 from gatepost.cli.front import EXIT_NO, Face
-from gatepost.cli.output import Moment, json_option, moment_at, say, say_json, say_table
-from gatepost.cli.selection import SEARCH, MailIdType
+from gatepost.cli.output import json_option, moment_at, say, say_json, say_table
+from gatepost.cli.selection import (
+    SEARCH,
+    MailIdType,
+    recipient_option,
+    sender_option,
+    since_option,
+    until_option,
+)
 from gatepost.cli.shown import RECORD_HEADS, record_json, record_row
 from gatepost.control.mails import records_of
 from gatepost.ports.store import RecordFilter
@@ -18,21 +25,10 @@ from gatepost.records.csv_log import tracking_lines
 
 
 @click.command()
-@click.option(
-    "--sender",
-    type=SEARCH,
-    default=None,
-    metavar="TEXT",
-    help='From this return path; "<>" is the null sender.',
-)
-@click.option("--recipient", type=SEARCH, default="", metavar="TEXT", help="To this recipient.")
-@click.option(
-    "--since",
-    type=Moment(),
-    default=None,
-    help="From this time on: 2026-11-22, 2026-11-22T13:05, or 2h (ago).",
-)
-@click.option("--until", type=Moment(), default=None, help="Before this time.")
+@sender_option
+@recipient_option
+@since_option
+@until_option
 @click.option("--message-id", type=SEARCH, default="", metavar="TEXT", help="With this Message-ID field.")
 @click.option(
     "--event",

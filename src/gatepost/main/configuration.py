@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from gatepost.config import load as loading
@@ -15,42 +16,29 @@ from gatepost.policy import order
 
 def load_configuration(path: str) -> Configuration:
     """Read and check the file, to look at it. Raises ConfigurationErrors with every mistake."""
-    return tried(
-        loading.load(
-            path,
-            agent_settings=order.agent_settings,
-            finding_names=order.finding_names,
-            built_in_agents=order.BUILT_IN,
-            credentials=_credentials(needed=False),
-        )
-    )
+    return _checked_file(path, needed=False)
 
 
 def load_to_run(path: str) -> Configuration:
     """As load_configuration, for a gateway that starts or reloads with it: credentials must be there."""
+    return _checked_file(path, needed=True)
+
+
+def _checked_file(path: str, *, needed: bool) -> Configuration:
     return tried(
         loading.load(
             path,
             agent_settings=order.agent_settings,
             finding_names=order.finding_names,
             built_in_agents=order.BUILT_IN,
-            credentials=_credentials(needed=True),
+            credentials=_credentials(needed=needed),
         )
     )
 
 
 def load_text(path: str, text: str) -> Configuration:
     """As load_to_run, of the text that was read from the path already."""
-    return tried(
-        loading.load_text(
-            text,
-            file=path,
-            agent_settings=order.agent_settings,
-            finding_names=order.finding_names,
-            built_in_agents=order.BUILT_IN,
-            credentials=_credentials(needed=True),
-        )
-    )
+    return _checked_text(path, text, needed=True)
 
 
 def read_again(path: str, text: str) -> Configuration:
@@ -62,6 +50,12 @@ def read_again(path: str, text: str) -> Configuration:
 
 def load_to_try(path: str, text: str, above: Mapping[str, Any]) -> Configuration:
     """As load_configuration, of a text, with other tables laid over its own."""
+    return _checked_text(path, text, needed=False, above=above)
+
+
+def _checked_text(
+    path: str, text: str, *, needed: bool, above: Mapping[str, Any] = MappingProxyType({})
+) -> Configuration:
     return tried(
         loading.load_text(
             text,
@@ -69,7 +63,7 @@ def load_to_try(path: str, text: str, above: Mapping[str, Any]) -> Configuration
             agent_settings=order.agent_settings,
             finding_names=order.finding_names,
             built_in_agents=order.BUILT_IN,
-            credentials=_credentials(needed=False),
+            credentials=_credentials(needed=needed),
             above=above,
         )
     )
